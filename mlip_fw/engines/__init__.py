@@ -1,0 +1,1 @@
+"""The science as plain functions, free of FireWorks."""

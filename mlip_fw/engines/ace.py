@@ -1,0 +1,138 @@
+"""Energies, forces, extrapolation grades and design rows of an ACE potential, from pyace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from pyace import ACEBBasisSet
+from pyace.calculator import ACECalculator
+from pyace.evaluator import ACEBEvaluator, ACERecursiveEvaluator
+
+from mlip_fw.engines.neighbours import Neighbours
+from mlip_fw.io.pace import read_active_set, read_basis
+
+_VOIGT = [0, 1, 2, 5, 4, 3]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a potential says of one structure."""
+
+    energy_ev: float
+    forces_ev_a: np.ndarray
+    """(n, 3)"""
+    virial_ev: np.ndarray
+    """(6,) xx, yy, zz, xy, xz, yz: the sum of r·f over pairs, as LAMMPS counts it."""
+    gamma: np.ndarray | None
+    """(n,) extrapolation grade, or None where it was not asked for."""
+
+    def stress_ev_a3(self, volume_a3: float) -> np.ndarray:
+        """Return the (6,) stress in ASE's sign and Voigt order."""
+        return -self.virial_ev[_VOIGT] / volume_a3
+
+
+class AcePotential:
+    """A potential with its active set, for one order of elements.
+
+    Parameters
+    ----------
+    basis
+        The potential.
+    inverses
+        Inverse of the active set by element, or None for a potential without gamma.
+
+    Notes
+    -----
+    The extrapolation grade is max |b A⁻¹|, with b the basis functions of one atom and A the active
+    set of its element (Lysogorskiy et al., Phys. Rev. Materials 7, 043801 (2023)).
+    """
+
+    def __init__(self, basis: ACEBBasisSet, inverses: dict[str, np.ndarray] | None = None) -> None:
+        self.basis, self.inverses = basis, inverses
+        self.elements = [str(name) for name in basis.elements_name]
+        self.cutoff_a = float(basis.cutoffmax)
+        self._index = {name: k for k, name in enumerate(self.elements)}
+        self._evaluator = ACEBEvaluator(basis)
+        self._graded = ACECalculator(self._evaluator)
+        if inverses is not None:
+            self._evaluator.set_active_set([inverses[name].tolist() for name in self.elements])
+        self._ctilde = basis.to_ACECTildeBasisSet()  # pyace's evaluators point to their basis: keep both alive
+        self._fast_evaluator = ACERecursiveEvaluator(self._ctilde)
+        self._fast_evaluator.set_recursive(True)
+        self._fast = ACECalculator(self._fast_evaluator)
+
+    @classmethod
+    def from_files(cls, yaml_path: Path) -> AcePotential:
+        """Read a potential and the ``.asi`` beside it."""
+        basis = read_basis(yaml_path)
+        return cls(basis, read_active_set(yaml_path.with_suffix(".asi"), list(basis.elements_name)))
+
+    def species(self, atoms: Atoms) -> np.ndarray:
+        """Return the (n,) element indices of ``atoms``."""
+        return np.array([self._index[symbol] for symbol in atoms.get_chemical_symbols()], dtype=int)
+
+    def neighbours(self, atoms: Atoms, skin_a: float = 0.0) -> Neighbours:
+        """Return an empty neighbour list for the species of ``atoms``."""
+        return Neighbours(self.species(atoms), self.cutoff_a, skin_a)
+
+    def evaluate(self, atoms: Atoms, *, gamma: bool = True) -> Evaluation:
+        """Evaluate one fully periodic structure."""
+        neighbours = self.neighbours(atoms)
+        return self.evaluate_moving(neighbours, atoms.positions, atoms.cell.array, gamma=gamma)
+
+    def evaluate_moving(
+        self, neighbours: Neighbours, positions: np.ndarray, cell: np.ndarray, *, gamma: bool
+    ) -> Evaluation:
+        """Evaluate a step of a trajectory, with gamma or by the faster recursive evaluator."""
+        environment = neighbours.update(positions, cell)
+        calculator = self._graded if gamma else self._fast
+        calculator.compute(environment, compute_projections=gamma)
+        return Evaluation(
+            energy_ev=float(calculator.energy),
+            forces_ev_a=np.asarray(calculator.forces, dtype=float),
+            virial_ev=-np.asarray(calculator.virial, dtype=float),
+            gamma=np.asarray(calculator.gamma_grade, dtype=float) if gamma else None,
+        )
+
+    def projections(self, atoms: Atoms) -> dict[str, np.ndarray]:
+        """Return the basis functions of every atom, (n_atoms, n_functions) for each element."""
+        environment = self.neighbours(atoms).update(atoms.positions, atoms.cell.array)
+        self._graded.compute(environment, compute_projections=True)
+        return self._by_element(self._graded.projections, atoms)
+
+    def design(self, atoms: Atoms) -> Design:
+        """Return what a linear fit needs of one structure."""
+        environment = self.neighbours(atoms).update(atoms.positions, atoms.cell.array)
+        self._graded.compute(environment, compute_projections=True, compute_b_grad=True)
+        projections = self._by_element(self._graded.projections, atoms)
+        forces = np.asarray(self._graded.forces_bfuncs, dtype=float)
+        energy = np.concatenate([projections[name].sum(axis=0) for name in self.elements])
+        return Design(energy, forces.transpose(0, 2, 1), projections)
+
+    def n_functions(self) -> dict[str, int]:
+        """Return the number of basis functions of each element."""
+        pairs = zip(self.basis.basis_rank1, self.basis.basis, strict=True)
+        counts = [len(first) + len(rest) for first, rest in pairs]
+        return dict(zip(self.elements, counts, strict=True))
+
+    def _by_element(self, rows: list[list[float]], atoms: Atoms) -> dict[str, np.ndarray]:
+        species, widths = self.species(atoms), self.n_functions()
+        return {
+            name: np.array([rows[k] for k in np.flatnonzero(species == s)], dtype=float).reshape(-1, widths[name])
+            for s, name in enumerate(self.elements)
+        }
+
+
+@dataclass(frozen=True)
+class Design:
+    """Rows of the linear problem from one structure: they don't change while the basis doesn't."""
+
+    energy: np.ndarray
+    """(n_functions,) of all elements, one after the other: derivative of the total energy."""
+    forces: np.ndarray
+    """(n_atoms, 3, n_functions)"""
+    projections: dict[str, np.ndarray]
+    """(n_atoms of the element, n_functions of the element), atoms in the order of the structure."""

@@ -1,0 +1,30 @@
+"""The first structures to be labelled: strained and rattled copies of the start."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase import Atoms
+
+from mlip_fw.engines.geometry import too_close
+from mlip_fw.io.structures import canonical
+from mlip_fw.models.campaign import BootstrapSettings
+
+_TRIES = 20
+
+
+def bootstrap_structures(start: Atoms, settings: BootstrapSettings, rng: np.random.Generator) -> list[Atoms]:
+    """Return ``n_structures`` copies with random strain and displacements, no atoms too close."""
+    return [_copy(start, settings, rng) for _ in range(settings.n_structures)]
+
+
+def _copy(start: Atoms, settings: BootstrapSettings, rng: np.random.Generator) -> Atoms:
+    shrink = 1.0
+    for _ in range(_TRIES):
+        atoms = Atoms(start.numbers, start.positions, cell=start.cell, pbc=True)
+        strain = rng.uniform(-1, 1, size=(3, 3)) * settings.strain * shrink
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.5 * (strain + strain.T)), scale_atoms=True)
+        atoms.positions += rng.normal(scale=settings.rattle_a * shrink, size=(len(atoms), 3))
+        if not too_close(atoms):
+            break
+        shrink *= 0.7
+    return canonical(atoms)

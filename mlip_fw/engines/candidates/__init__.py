@@ -1,0 +1,1 @@
+"""Structures that may be labelled after a halt."""

@@ -1,0 +1,1 @@
+"""Molecular dynamics in LAMMPS that halts itself on the extrapolation grade."""

@@ -1,0 +1,62 @@
+"""LAMMPS with ML-PACE, started by the worker's own command."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+from mlip_fw.engines.md.script import LOG, SCRIPT
+from mlip_fw.errors import WorkerError
+
+_PAIR_STYLE = "pace/extrapolation"
+SCREEN = "lmp.out"
+
+
+@functools.lru_cache(maxsize=8)
+def has_extrapolation(lmp_cmd: str) -> bool:
+    """Return whether ``lmp_cmd -h`` lists ``pace/extrapolation``.
+
+    Raises
+    ------
+    WorkerError
+        If the command can't be run at all.
+    """
+    try:
+        done = subprocess.run(
+            [*shlex.split(lmp_cmd), "-h"], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+        )
+    except (OSError, ValueError) as error:
+        raise WorkerError(f"can't run lmp_cmd {lmp_cmd!r}: {error}; mend env.lmp_cmd in my_fworker.yaml") from error
+    except subprocess.TimeoutExpired:
+        raise WorkerError(f"lmp_cmd {lmp_cmd!r} gave no help within 120 s; mend env.lmp_cmd in my_fworker.yaml") from None
+    return _PAIR_STYLE in done.stdout
+
+
+def run_native(lmp_cmd: str, folder: Path) -> int:
+    """Run ``in.lammps`` in ``folder`` and return the exit code; negative is a signal.
+
+    LAMMPS leads a process group of its own, which ends as a whole when this process is interrupted.
+    """
+    command = [*shlex.split(lmp_cmd), "-in", SCRIPT, "-log", LOG, "-nocite"]
+    with (folder / SCREEN).open("wb") as screen:
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=screen,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerError(f"can't run lmp_cmd {lmp_cmd!r}: {error}; mend env.lmp_cmd in my_fworker.yaml") from error
+        try:
+            return process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise

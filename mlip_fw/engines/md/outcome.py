@@ -1,0 +1,86 @@
+"""What a LAMMPS run came to: log, files and exit code have to agree."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from mlip_fw.engines.md import script
+from mlip_fw.io.lammps import error_in_log, halt_in_log, read_dump
+from mlip_fw.models.md import MDOutcome
+
+_WALLTIME = "Wall time limit reached"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The outcome of one LAMMPS run with the last frame."""
+
+    outcome: MDOutcome
+    step: int
+    frame: Atoms | None = None
+    gamma_max: float | None = None
+    atom: int | None = None
+    reason: str | None = None
+
+
+def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
+    """Return what the run in ``folder`` came to.
+
+    A halt counts only with the frame of that very step, a finish only with the last step's.
+    """
+    log = _text(folder / script.LOG)
+    last = _last_frame(folder / script.LAST_DUMP)
+    restart = folder / script.LAST_RESTART
+    if exit_code != 0 or last is None or not restart.is_file():
+        return _crash(folder, exit_code, log, plan)
+    step, frame = last
+    if not np.isfinite(frame.positions).all() or not np.isfinite(frame.get_velocities()).all():
+        return Ending(MDOutcome.CRASHED, step, reason=f"positions or velocities are not finite at step {step}")
+    halt = halt_in_log(log, "watchdog")
+    gamma = frame.arrays.get("gamma")
+    if script.HALTED_AT_START in log.replace("print '", "") and step == plan.first_step and gamma is not None:
+        return _halted(step, frame, gamma)
+    if halt is not None and halt[0] == step:
+        if gamma is None:
+            return Ending(MDOutcome.CRASHED, step, reason=f"halted at step {step}, but {script.LAST_DUMP} has no gamma")
+        return _halted(step, frame, gamma)
+    if step == plan.stage_last_step:
+        return Ending(MDOutcome.FINISHED, step, frame)
+    if _WALLTIME in log:
+        return Ending(MDOutcome.WALLTIME, step, frame)
+    return Ending(
+        MDOutcome.CRASHED, step, reason=f"LAMMPS stopped at step {step} of {plan.stage_last_step} without saying why"
+    )
+
+
+def _halted(step: int, frame: Atoms, gamma: np.ndarray) -> Ending:
+    atom = int(np.argmax(gamma))
+    return Ending(MDOutcome.HALTED, step, frame, gamma_max=float(gamma[atom]), atom=atom)
+
+
+def _crash(folder: Path, exit_code: int, log: str, plan: script.RunPlan) -> Ending:
+    said = error_in_log(log) or _last_line(_text(folder / "lmp.out"))
+    if exit_code < 0:
+        said = f"killed by {signal.Signals(-exit_code).name}" + (f"; {said}" if said else "")
+    return Ending(MDOutcome.CRASHED, plan.first_step, reason=said or f"exit code {exit_code} and no last frame")
+
+
+def _last_frame(path: Path) -> tuple[int, Atoms] | None:
+    if not path.is_file():
+        return None
+    frames = read_dump(path)
+    return frames[-1] if frames else None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""
+
+
+def _last_line(text: str) -> str | None:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else None

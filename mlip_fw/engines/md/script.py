@@ -1,0 +1,173 @@
+"""The LAMMPS input: one script, with the force field as its only difference between engines."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlip_fw.models.md import Stage
+
+SCRIPT, LOG = "in.lammps", "log.lammps"
+DUMP, GAMMA_LOG = "dump.lammpstrj", "gamma.dat"
+LAST_RESTART, LAST_DUMP = "last.restart", "last.dump"
+HALTED_AT_START = "mlip_fw: gamma is above gamma_halt where the run starts"
+EXTERNAL_FIX = "ace"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that decides one LAMMPS run, whatever the engine."""
+
+    title: str
+    elements: tuple[str, ...]
+    cutoff_a: float
+    potential: Path
+    """B-basis ``.yaml``; its ``.asi`` beside it."""
+    start: Path
+    """A data file, or a restart file of the same set-up."""
+    is_restart: bool
+    velocity_seed: int | None
+    """Seed of new velocities; None keeps those of ``start``."""
+    stage: Stage
+    stage_first_step: int
+    stage_last_step: int
+    first_step: int
+    timestep_fs: float
+    gamma_halt: float
+    check_interval: int
+    walltime_s: float | None = None
+
+
+@dataclass(frozen=True)
+class ForceField:
+    """The lines that differ between the engines."""
+
+    commands: tuple[str, ...]
+    gamma_of_atom: str
+    """How a dump names the gamma of an atom."""
+
+
+def native_force_field(plan: RunPlan) -> ForceField:
+    """Return ML-PACE's own commands (LAMMPS manual, ``pair_style pace/extrapolation``)."""
+    active_set = plan.potential.with_suffix(".asi")
+    return ForceField(
+        commands=(
+            "pair_style pace/extrapolation",
+            f"pair_coeff * * {_quoted(plan.potential)} {_quoted(active_set)} {' '.join(plan.elements)}",
+            f"fix gamma all pair {plan.check_interval} pace/extrapolation gamma 1",
+            "compute max_gamma all reduce max f_gamma",
+            "variable max_gamma equal c_max_gamma",
+        ),
+        gamma_of_atom="f_gamma",
+    )
+
+
+def embedded_force_field(plan: RunPlan) -> ForceField:
+    """Return the hooks through which pyace gives forces, energy, virial and gamma."""
+    return ForceField(
+        commands=(
+            "atom_modify sort 0 0.0",
+            f"pair_style zero {plan.cutoff_a}",
+            "pair_coeff * *",
+            "fix gamma all property/atom d_gamma",
+            f"fix {EXTERNAL_FIX} all external pf/callback 1 1",
+            f"fix_modify {EXTERNAL_FIX} energy yes virial yes",
+            f"variable max_gamma equal f_{EXTERNAL_FIX}[1]",
+        ),
+        gamma_of_atom="d_gamma",
+    )
+
+
+def write_script(plan: RunPlan, force_field: ForceField) -> str:
+    """Return the LAMMPS script of ``plan``."""
+    blocks = [
+        [f"# {plan.title}"],
+        ["units metal", "atom_style atomic", "atom_modify map yes", "boundary p p p", "box tilt large"],
+        [f"{'read_restart' if plan.is_restart else 'read_data'} {_quoted(plan.start)}"],
+        list(force_field.commands),
+        ["neighbor 1.0 bin", "neigh_modify every 1 delay 0 check yes", f"timestep {plan.timestep_fs / 1000:.10g}"],
+        _velocities(plan),
+        [_integrator(plan)],
+        _output(plan, force_field),
+        _run(plan),
+        _last_frame(plan, force_field),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _velocities(plan: RunPlan) -> list[str]:
+    if plan.velocity_seed is None:
+        return []
+    target = plan.stage.temperature_k[0] if plan.stage.temperature_k else 300.0
+    return [f"velocity all create {target:.10g} {plan.velocity_seed} mom yes rot no dist gaussian"]
+
+
+def _integrator(plan: RunPlan) -> str:
+    stage = plan.stage
+    if stage.ensemble == "nve":
+        return "fix integrate all nve"
+    assert stage.temperature_k is not None
+    first, last = stage.temperature_k
+    heat = f"temp {first:.10g} {last:.10g} {stage.damp_fs / 1000:.10g}"
+    if stage.ensemble == "nvt":
+        return f"fix integrate all nvt {heat}"
+    assert stage.pressure_bar is not None
+    low, high = stage.pressure_bar
+    push = f"{stage.pressure_coupling} {low:.10g} {high:.10g} {stage.pressure_damp_fs / 1000:.10g}"
+    return f"fix integrate all npt {heat} {push}"
+
+
+def _output(plan: RunPlan, force_field: ForceField) -> list[str]:
+    every, gamma = plan.check_interval, force_field.gamma_of_atom
+    return [
+        f"thermo {every}",
+        f"dump trajectory all custom {every} {DUMP} id element x y z {gamma}",
+        f"dump_modify trajectory sort id element {' '.join(plan.elements)} format float %.10g first no flush yes",
+        f'fix gamma_log all print {every} "$(step) ${{max_gamma}}" file {GAMMA_LOG} screen no title "# step max_gamma"',
+    ]
+
+
+def _thermo(extra: str = "") -> list[str]:
+    return [
+        f"thermo_style custom step temp pe ke etotal press vol{extra}",
+        "thermo_modify flush yes lost error format float %.10g",
+    ]
+
+
+def _run(plan: RunPlan) -> list[str]:
+    whole = f"run {plan.stage_last_step} upto start {plan.stage_first_step} stop {plan.stage_last_step}"
+    timer = [] if plan.walltime_s is None else [f"timer timeout {int(plan.walltime_s)} every {plan.check_interval}"]
+    watchdog = (
+        f"fix watchdog all halt {plan.check_interval} v_max_gamma > {plan.gamma_halt:.10g} error soft message yes"
+    )
+    start_is_checked = plan.is_restart and plan.first_step % plan.check_interval == 0
+    if not start_is_checked or plan.first_step == plan.stage_first_step:
+        return [*_thermo(), watchdog, *timer, whole]
+    return [
+        *_thermo(" v_max_gamma"),
+        "run 0 post no",
+        "variable gamma_at_start equal $(v_max_gamma)",
+        *_thermo(),
+        watchdog,
+        *timer,
+        f'if "${{gamma_at_start}} > {plan.gamma_halt:.10g}" then '
+        f"\"print '{HALTED_AT_START}: step {plan.first_step} gamma ${{gamma_at_start}}'\" else \"{whole}\"",
+    ]
+
+
+def _last_frame(plan: RunPlan, force_field: ForceField) -> list[str]:
+    columns = "id element x y z vx vy vz fx fy fz"
+    style = f"modify sort id element {' '.join(plan.elements)} format float %.17g"
+    dump = f"write_dump all custom {LAST_DUMP} {columns}"
+    # away from the check interval LAMMPS has no gamma of this very step to write
+    return [
+        f"write_restart {LAST_RESTART}",
+        f'if "$(step%{plan.check_interval}) == 0" then "{dump} {force_field.gamma_of_atom} {style}" '
+        f'else "{dump} {style}"',
+    ]
+
+
+def _quoted(path: Path) -> str:
+    text = str(path)
+    return shlex.quote(text) if not text.isascii() or any(c in text for c in " \t'\"$&#") else text

@@ -1,0 +1,82 @@
+"""Neighbour lists of periodic cells, in the form that pyace takes, kept while atoms move little."""
+
+from __future__ import annotations
+
+import numpy as np
+from pyace.catomicenvironment import ACEAtomicEnvironment
+from vesin import NeighborList
+
+
+class Neighbours:
+    """The pyace environment of a fully periodic cell, built in linear time and reused.
+
+    Periodic images within the cutoff are explicit atoms ("ghosts"). The list holds pairs up to
+    ``cutoff_a + skin_a`` and is built again only when a pair outside it could have come within
+    ``cutoff_a``, for moving atoms and for a changing cell alike.
+
+    Parameters
+    ----------
+    species
+        (n,) index of each atom's element in the potential.
+    cutoff_a, skin_a
+        Cutoff of the potential and the extra distance, Å.
+    """
+
+    def __init__(self, species: np.ndarray, cutoff_a: float, skin_a: float = 0.0) -> None:
+        self.species = np.asarray(species, dtype=int)
+        self.cutoff_a, self.skin_a = cutoff_a, skin_a
+        self.environment = ACEAtomicEnvironment()
+        self.builds = 0
+        self._cell: np.ndarray | None = None
+
+    def update(self, positions: np.ndarray, cell: np.ndarray) -> ACEAtomicEnvironment:
+        """Return the environment for ``positions`` (n, 3) in ``cell`` (3, 3), rows are vectors, Å."""
+        if self._cell is None or not self._still_valid(positions, cell):
+            self._build(positions, cell)
+        else:
+            positions = self._unwrapped(positions, cell)
+        self.environment.x = self._extended(positions, cell)
+        return self.environment
+
+    def _extended(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        ghosts = positions[self._origins] + self._shifts @ cell
+        return np.concatenate([positions, ghosts])
+
+    def _unwrapped(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        """Undo jumps by lattice vectors since the list was built."""
+        scaled = positions @ np.linalg.inv(cell)
+        return positions - np.round(scaled - self._scaled) @ cell
+
+    def _still_valid(self, positions: np.ndarray, cell: np.ndarray) -> bool:
+        if self.skin_a <= 0 or self._cell is None:
+            return False
+        deformation = np.linalg.solve(self._cell, cell)
+        shrink = np.linalg.svd(deformation, compute_uv=False)[-1]
+        moved = self._unwrapped(positions, cell) - self._scaled @ cell
+        moved -= moved.mean(axis=0)
+        largest = np.sqrt(np.einsum("ij,ij->i", moved, moved).max())
+        return bool(shrink * (self.cutoff_a + self.skin_a) - 2 * largest >= self.cutoff_a)
+
+    def _build(self, positions: np.ndarray, cell: np.ndarray) -> None:
+        reach = self.cutoff_a + self.skin_a
+        i, j, shifts = NeighborList(cutoff=reach, full_list=True).compute(
+            points=positions, box=cell, periodic=True, quantities="ijS"
+        )
+        n, inside = len(positions), ~np.any(shifts, axis=1)
+        keys = np.column_stack([j, shifts])[~inside].astype(np.int64)
+        ghosts, inverse = np.unique(keys, axis=0, return_inverse=True)
+        index = j.astype(np.int64)
+        index[~inside] = n + inverse.reshape(-1)
+        order = np.argsort(i, kind="stable")
+        ends = np.cumsum(np.bincount(i, minlength=n))[:-1]
+        lists = np.split(index[order], ends)
+
+        self._origins, self._shifts = ghosts[:, 0], ghosts[:, 1:].astype(float)
+        self._cell, self._scaled = cell.copy(), positions @ np.linalg.inv(cell)
+        environment = ACEAtomicEnvironment()
+        environment.x = self._extended(positions, cell)
+        environment.species_type = np.concatenate([self.species, self.species[self._origins]])
+        environment.neighbour_list = [part.tolist() for part in lists]
+        environment.origins = np.concatenate([np.arange(n), self._origins])
+        self.environment = environment
+        self.builds += 1

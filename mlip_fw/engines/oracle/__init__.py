@@ -1,0 +1,1 @@
+"""Reference calculations, run and checked by custodian."""

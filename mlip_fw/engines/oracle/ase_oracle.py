@@ -1,0 +1,138 @@
+"""The ``ase`` oracle: any ASE calculator, run by custodian and believed only after validation."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ase
+import numpy as np
+from ase import Atoms
+from ase.io import write
+from custodian import Custodian
+from custodian.custodian import CustodianError, Job, Validator
+
+from mlip_fw.engines.oracle.ase_child import INPUT, OUTPUT, calculator_class, label_structure
+from mlip_fw.engines.warm import nursery
+from mlip_fw.errors import CampaignError, ChildError, LabelError, WorkerError
+from mlip_fw.io.structures import with_labels
+from mlip_fw.models.campaign import AseOracle
+
+_LOG = "oracle.out"
+
+
+def require_calculator(oracle: AseOracle) -> None:
+    """Check that the calculator exists here and takes its parameters.
+
+    Raises
+    ------
+    CampaignError
+        If there is no such calculator or it refuses the parameters.
+    WorkerError
+        If its package is not installed.
+    """
+    try:
+        calculator_class(oracle.calculator)(**oracle.parameters)
+    except ImportError as error:
+        raise WorkerError(
+            f"oracle.calculator {oracle.calculator} needs a package that is not installed ({error}); install it"
+        ) from error
+    except LookupError as error:
+        raise CampaignError(f"oracle.calculator {oracle.calculator!r} is not a calculator; {error.args[0]}") from error
+    except Exception as error:
+        raise CampaignError(f"oracle.parameters don't fit calculator {oracle.calculator}: {error}") from error
+
+
+class AseJob(Job):
+    """Label the structure of the current folder in a child process."""
+
+    def __init__(self, oracle: AseOracle, folder: Path) -> None:
+        self._oracle, self._folder = oracle, folder
+
+    def setup(self, directory: str = "./") -> None:
+        """Remove what an earlier attempt left, so that nothing stale is believed."""
+        (self._folder / OUTPUT).unlink(missing_ok=True)
+
+    def run(self, directory: str = "./") -> None:
+        """Run the calculator; custodian sees a child that has already ended."""
+        argument = {"calculator": self._oracle.calculator, "parameters": self._oracle.parameters}
+        function = f"{label_structure.__module__}:{label_structure.__name__}"
+        nursery().call(
+            function, argument, folder=self._folder, log=self._folder / _LOG, timeout_s=self._oracle.timeout_s
+        )
+
+    def postprocess(self, directory: str = "./") -> None:
+        """Nothing is left to do."""
+
+    def terminate(self, directory: str = "./") -> None:
+        """End the child."""
+        nursery().close()
+
+
+class LabelIsSound(Validator):
+    """Energy and forces are there, finite, converged and not absurd."""
+
+    def __init__(self, folder: Path, n_atoms: int, max_force_ev_a: float) -> None:
+        self._path, self._n_atoms, self._max_force = folder / OUTPUT, n_atoms, max_force_ev_a
+        self.complaint: str | None = None
+
+    def check(self, directory: str = "./") -> bool:
+        """Return True if the label must not be believed, as custodian has it."""
+        self.complaint = self._complaint()
+        return self.complaint is not None
+
+    def _complaint(self) -> str | None:
+        try:
+            label = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return "the calculator wrote no result"
+        if not label["converged"]:
+            return "the calculation did not converge"
+        if label["energy_ev"] is None or not math.isfinite(label["energy_ev"]):
+            return "the energy is not a finite number"
+        if label["forces_ev_a"] is None:
+            return "a force is not a finite number"
+        forces = np.array(label["forces_ev_a"])
+        if forces.shape != (self._n_atoms, 3):
+            return f"forces have shape {forces.shape}, expected {(self._n_atoms, 3)}"
+        largest = float(np.linalg.norm(forces, axis=1).max(initial=0.0))
+        if largest > self._max_force:
+            return f"the largest force is {largest:.4g} eV/Å, more than max_force_ev_a = {self._max_force:g}"
+        return None
+
+
+def label_with_ase(atoms: Atoms, oracle: AseOracle) -> tuple[Atoms, dict[str, Any]]:
+    """Return ``atoms`` with energy, forces and stress, and what is to be recorded of the calculation.
+
+    Raises
+    ------
+    LabelError
+        If no trustworthy label came of it; the text is the reason.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlip-fw-label-") as name:
+        folder = Path(name)
+        write(folder / INPUT, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc), format="extxyz")
+        validator = LabelIsSound(folder, len(atoms), oracle.max_force_ev_a)
+        _run_custodian(AseJob(oracle, folder), validator, folder)
+        label = json.loads((folder / OUTPUT).read_text())
+    labelled = with_labels(atoms, label["energy_ev"], np.array(label["forces_ev_a"]), label["stress_ev_a3"])
+    return labelled, {
+        "code": f"ase {ase.__version__} {oracle.calculator}",
+        "label_seconds": round(float(label["seconds"]), 6),
+        "corrections": 0,
+    }
+
+
+def _run_custodian(job: Job, validator: LabelIsSound, folder: Path) -> None:
+    custodian = Custodian(
+        handlers=[], jobs=[job], validators=[validator], max_errors=1, directory=str(folder), polling_time_step=1
+    )
+    try:
+        custodian.run()
+    except ChildError as error:
+        raise LabelError(str(error)) from error
+    except CustodianError as error:
+        raise LabelError(validator.complaint or f"custodian: {error}") from error

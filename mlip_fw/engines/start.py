@@ -1,0 +1,89 @@
+"""The structure that a campaign starts from, and the checks that it deserves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+
+from mlip_fw.engines.geometry import heights_a, too_close
+from mlip_fw.errors import CampaignError
+from mlip_fw.io.structures import read_any
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.structure import BulkSettings
+from mlip_fw.seeds import derived_seed
+
+_MAX_ATOMS = 2_000_000
+
+
+def start_structure(campaign: Campaign) -> Atoms:
+    """Return the checked start structure of a campaign.
+
+    Raises
+    ------
+    CampaignError
+        If it can't be built or read, is not fully periodic, is smaller than the cutoff, has atoms too
+        close or positions that are not numbers, or has other elements than the campaign.
+    """
+    settings = campaign.structure
+    if settings.bulk is not None:
+        atoms = _crystal(settings.bulk, campaign.seed)
+    else:
+        assert settings.file is not None
+        atoms = read_any(Path(settings.file), "structure.file")[-1]
+        atoms.calc = None
+    _check(atoms, campaign)
+    return atoms
+
+
+def _crystal(settings: BulkSettings, seed: int) -> Atoms:
+    if int(np.prod(settings.repeat)) > _MAX_ATOMS:
+        raise CampaignError(f"structure.bulk.repeat {settings.repeat} makes more than {_MAX_ATOMS} cells")
+    try:
+        cell = bulk(
+            settings.symbol,
+            settings.crystal,
+            a=settings.a,
+            c=settings.c,
+            cubic=settings.cubic,
+            orthorhombic=settings.orthorhombic,
+        )
+        atoms = cell * tuple(settings.repeat)
+    except Exception as error:
+        raise CampaignError(f"structure.bulk: ASE can't build it ({type(error).__name__}: {error})") from error
+    sites = np.random.default_rng(derived_seed(seed, "substitute")).permutation(len(atoms))
+    taken = 0
+    for element, fraction in sorted(settings.substitute.items()):
+        number = round(fraction * len(atoms))
+        atoms.symbols[sites[taken : taken + number]] = element
+        taken += number
+    return atoms
+
+
+def _check(atoms: Atoms, campaign: Campaign) -> None:
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        raise CampaignError("structure: a position or cell vector is not a finite number")
+    present, named = set(atoms.get_chemical_symbols()), set(campaign.elements)
+    if missing := sorted(present - named):
+        raise CampaignError(f"the structure has {', '.join(missing)}, which elements ({_list(named)}) does not name")
+    if extra := sorted(named - present):
+        raise CampaignError(f"elements names {', '.join(extra)}, which the structure ({_list(present)}) does not have")
+    if not atoms.pbc.all() or atoms.cell.rank < 3:
+        raise CampaignError(
+            "the structure must be periodic in all three directions with a full cell; put vacuum around a molecule "
+            "or a surface"
+        )
+    height, cutoff = float(heights_a(atoms.cell.array).min()), campaign.potential.cutoff_a
+    if height < cutoff:
+        raise CampaignError(
+            f"the MD cell is {height:.2f} Å thick, less than potential.cutoff_a = {cutoff:g} Å, so that atoms would "
+            "see their own images; repeat the structure or take a smaller cutoff"
+        )
+    if close := too_close(atoms):
+        raise CampaignError(f"in the start structure {close}; mend the structure")
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,1 @@
+"""From labels to a potential: basis, linear fit, active set."""

@@ -1,0 +1,115 @@
+"""The form of the potential: which ACE basis functions, and the repulsion of atomic cores."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+from pyace import ACEBBasisSet, BBasisConfiguration, create_multispecies_basis_config
+
+from mlip_fw.errors import TrainingError
+
+_CORE_FRACTION = 0.6
+_CORE_PREFACTOR_EV = 100.0
+_CORE_LAMBDA = 1.0
+_CORE_WIDTH_A = 0.2
+_FUNCTIONS = {
+    "UNARY": {"nradmax_by_orders": [15, 6, 4, 3, 2], "lmax_by_orders": [0, 4, 3, 2, 1]},
+    "BINARY": {"nradmax_by_orders": [15, 6, 3, 2, 1], "lmax_by_orders": [0, 3, 2, 1, 1]},
+    "TERNARY": {"nradmax_by_orders": [15, 3, 2, 1], "lmax_by_orders": [0, 2, 2, 1]},
+    "ALL": {"nradmax_by_orders": [15, 3, 2, 1], "lmax_by_orders": [0, 2, 2, 1]},
+}
+
+
+def core_radius_a(first: str, second: str) -> float:
+    """Return the distance below which the cores of two elements repel, Å."""
+    radii = [covalent_radii[atomic_numbers[name]] for name in (first, second)]
+    return float(_CORE_FRACTION * sum(radii))
+
+
+def linear_basis(elements: list[str], cutoff_a: float, functions_per_element: int) -> ACEBBasisSet:
+    """Return a basis that is linear in its coefficients, all of them zero.
+
+    Parameters
+    ----------
+    elements
+        Chemical symbols.
+    cutoff_a
+        Radial cutoff, Å.
+    functions_per_element
+        Wanted number of functions; what the shape of the basis allows may be less.
+
+    Raises
+    ------
+    TrainingError
+        If pyace can't make such a basis.
+
+    Notes
+    -----
+    The keys are those of pacemaker's ``potential`` section (pacemaker.readthedocs.io). Core
+    repulsion acts only below :func:`core_radius_a`, where no MD of condensed matter goes.
+    """
+    config = {
+        "deltaSplineBins": 0.001,
+        "elements": elements,
+        "embeddings": {
+            "ALL": {
+                "npot": "FinnisSinclairShiftedScaled",
+                "fs_parameters": [1, 1],
+                "ndensity": 1,
+                "rho_core_cut": 200000,
+                "drho_core_cut": 250,
+            }
+        },
+        "bonds": {"ALL": _bond(cutoff_a, 0.0), **_pairs(elements, cutoff_a)},
+        "functions": {"number_of_functions_per_element": functions_per_element, **_FUNCTIONS},
+    }
+    try:
+        basis = ACEBBasisSet(create_multispecies_basis_config(config))
+    except Exception as error:
+        raise TrainingError(
+            f"pyace made no basis of {functions_per_element} functions for {', '.join(elements)}: {error}"
+        ) from error
+    basis.basis_coeffs = np.zeros(len(basis.basis_coeffs))
+    return basis
+
+
+def require_linear(basis: ACEBBasisSet, source: str) -> None:
+    """Refuse a potential whose energy is not linear in its coefficients."""
+    for embedding in basis.map_embedding_specifications.values():
+        exponents = list(embedding.FS_parameters)
+        if embedding.ndensity != 1 or exponents[1] != 1:
+            raise TrainingError(
+                f"{source} is not linear (ndensity {embedding.ndensity}, fs_parameters {exponents}); "
+                "the linear trainer can go on only from a potential with ndensity 1 and exponent 1"
+            )
+
+
+def copy_of(basis: ACEBBasisSet, coefficients: np.ndarray) -> ACEBBasisSet:
+    """Return a basis of the same functions with other ``coefficients`` (n_functions,)."""
+    config: BBasisConfiguration = basis.to_BBasisConfiguration()
+    copy = ACEBBasisSet(config)
+    copy.basis_coeffs = np.asarray(coefficients, dtype=float)
+    return copy
+
+
+def _bond(cutoff_a: float, core_a: float) -> dict[str, object]:
+    return {
+        "radbase": "SBessel",
+        "radparameters": [5.25],
+        "rcut": cutoff_a,
+        "dcut": 0.01,
+        "NameOfCutoffFunction": "cos",
+        "core-repulsion": [_CORE_PREFACTOR_EV, _CORE_LAMBDA],
+        "r_in": core_a,
+        "delta_in": _CORE_WIDTH_A,
+        "inner_cutoff_type": "distance",
+    }
+
+
+def _pairs(elements: list[str], cutoff_a: float) -> dict[object, dict[str, object]]:
+    pairs: dict[object, dict[str, object]] = {}
+    for first in elements:
+        for second in elements:
+            key: object = first if first == second else (first, second)
+            pairs[key] = _bond(cutoff_a, core_radius_a(first, second))
+    return pairs

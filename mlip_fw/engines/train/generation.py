@@ -1,0 +1,243 @@
+"""The next generation of the potential, from the one before and the new labels."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from pyace import ACEBBasisSet
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.maxvol import ActiveSet, exchange
+from mlip_fw.engines.train.basis import copy_of, linear_basis, require_linear
+from mlip_fw.engines.train.linear import LinearFit, Triangle
+from mlip_fw.errors import TrainingError
+from mlip_fw.generations import Generations
+from mlip_fw.io.files import whole_file, write_json
+from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis, write_ctilde
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.training import TrainingRecord
+
+_FIT = "fit.npz"
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """All that a training keeps for the next one."""
+
+    generation: int | None
+    labels: tuple[str, ...]
+    basis: ACEBBasisSet
+    """The form of the potential; its coefficients are those of this generation."""
+    fit: LinearFit
+    prior: np.ndarray
+    """(n_functions,) what the penalty pulls to: zero, or an initial potential."""
+    active: dict[str, ActiveSet] | None
+    reference_energy_ev: dict[str, float] | None
+
+
+def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
+    """Return what the newest generation knows, or a blank start."""
+    newest = generations.newest()
+    if newest is None:
+        return _blank(campaign)
+    record = generations.record(newest)
+    if record is None:
+        raise TrainingError(f"{generations.folder(newest)} has no whole training.json; remove that folder and run again")
+    basis = read_basis(generations.potential(newest))
+    inverses = read_active_set(generations.potential(newest).with_suffix(".asi"), list(basis.elements_name))
+    with np.load(generations.folder(newest) / _FIT) as kept:
+        fit = LinearFit(
+            Triangle(kept["energy"], int(kept["n_energy"])), Triangle(kept["force"], int(kept["n_force"]))
+        )
+        prior = kept["prior"]
+    return Knowledge(
+        generation=newest,
+        labels=tuple(record.labels),
+        basis=basis,
+        fit=fit,
+        prior=prior,
+        active={name: ActiveSet.from_inverse(inverse) for name, inverse in inverses.items()},
+        reference_energy_ev=dict(record.reference_energy_ev) or None,
+    )
+
+
+def _blank(campaign: Campaign) -> Knowledge:
+    settings = campaign.potential
+    basis = linear_basis(campaign.elements, settings.cutoff_a, settings.functions_per_element)
+    n = len(basis.basis_coeffs)
+    return Knowledge(None, (), basis, LinearFit.empty(n), np.zeros(n), None, None)
+
+
+def import_initial(generations: Generations, campaign: Campaign, source: Path) -> TrainingRecord:
+    """Publish a user's potential and its active set as generation 0."""
+    started = time.perf_counter()
+    basis = read_basis(source)
+    require_linear(basis, str(source))
+    elements = [str(name) for name in basis.elements_name]
+    if set(elements) != set(campaign.elements):
+        raise TrainingError(
+            f"{source} is for {', '.join(sorted(elements))}, the campaign for {', '.join(campaign.elements)}"
+        )
+    inverses = read_active_set(source.with_suffix(".asi"), elements)
+    coefficients = np.array(basis.basis_coeffs)
+    empty = LinearFit.empty(len(coefficients))
+    with generations.new() as (number, folder):
+        record = TrainingRecord(
+            generation=number,
+            labels=[],
+            new_labels=[],
+            n_atoms=0,
+            n_environments=dict.fromkeys(elements, 0),
+            functions_per_element=AcePotential(basis).n_functions(),
+            reference_energy_ev={},
+            ridge=0.0,
+            active_set_swaps=0,
+            gamma_max_dataset=0.0,
+            seconds=time.perf_counter() - started,
+        )
+        _write(folder, basis, inverses, empty, coefficients, record)
+    return record
+
+
+def train_generation(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
+    """Make the next generation; None if the newest one has seen every label already.
+
+    Only new labels are evaluated. The fit equals one from scratch, to rounding; the active set is
+    exchanged with all environments at hand, starting from the one before.
+
+    Raises
+    ------
+    TrainingError
+        If there is no label to learn from.
+    """
+    started = time.perf_counter()
+    known = knowledge(generations, campaign)
+    hashes = dataset.hashes()
+    new = [name for name in hashes if name not in set(known.labels)]
+    if not new:
+        if known.generation is None:
+            raise TrainingError("there is no label to train on")
+        return None
+    before = AcePotential(known.basis)
+    frames = [dataset.read(name) for name in new]
+    energies = known.reference_energy_ev or _reference_energies(frames, before)
+    shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
+    fit, fresh = known.fit, LinearFit.empty(len(known.prior))
+    for name, atoms in zip(new, frames, strict=True):
+        design = shape.design(atoms)
+        energy, forces = _targets(atoms, energies, shape)
+        fit = fit.with_label(design, energy, forces)
+        fresh = fresh.with_label(design, energy, forces)
+        _keep_rows(generations.rows / f"{name}.npz", design.projections)
+    coefficients, ridge = fit.solve(_degrees(known.basis), known.prior)
+    active, swaps, gamma_max, counts = _exchange_all(generations, dataset, known.active, shape)
+    basis = copy_of(known.basis, coefficients)
+    with generations.new() as (number, folder):
+        record = TrainingRecord(
+            generation=number,
+            labels=hashes,
+            new_labels=new,
+            n_atoms=sum(counts.values()),
+            n_environments=counts,
+            functions_per_element=shape.n_functions(),
+            dataset=fit.errors(coefficients),
+            new_before=fresh.errors(np.array(known.basis.basis_coeffs)) if known.generation is not None else None,
+            reference_energy_ev=energies,
+            ridge=ridge,
+            active_set_swaps=swaps,
+            gamma_max_dataset=gamma_max,
+            seconds=time.perf_counter() - started,
+        )
+        _write(folder, basis, {e: a.inverse for e, a in active.items()}, fit, known.prior, record)
+    return record
+
+
+def _reference_energies(frames: list[Atoms], before: AcePotential) -> dict[str, float]:
+    """Fit by composition what the potential so far (at first: nothing) leaves of the energies, once and for all."""
+    counts = np.array([[float(np.sum(a.symbols == e)) for e in before.elements] for a in frames])
+    left = np.array([a.get_potential_energy() - before.evaluate(a, gamma=False).energy_ev for a in frames])
+    solution = np.linalg.lstsq(counts, left, rcond=None)[0]
+    return {name: float(value) for name, value in zip(before.elements, solution, strict=True)}
+
+
+def _targets(atoms: Atoms, energies: dict[str, float], core: AcePotential) -> tuple[float, np.ndarray]:
+    """Return energy and forces less those of free atoms and of the core repulsion."""
+    repulsion = core.evaluate(atoms, gamma=False)
+    free = sum(energies[symbol] for symbol in atoms.get_chemical_symbols())
+    return float(atoms.get_potential_energy()) - free - repulsion.energy_ev, atoms.get_forces() - repulsion.forces_ev_a
+
+
+def _degrees(basis: ACEBBasisSet) -> np.ndarray:
+    """Return the roughness of each function: the sum of its radial and angular indices."""
+    return np.array(
+        [
+            float(sum(function.ns) + sum(function.ls))
+            for first, rest in zip(basis.basis_rank1, basis.basis, strict=True)
+            for function in [*first, *rest]
+        ]
+    )
+
+
+def _keep_rows(path: Path, projections: dict[str, np.ndarray]) -> None:
+    with whole_file(path) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, **projections)
+
+
+def _rows_of(name: str, generations: Generations, dataset: Dataset, shape: AcePotential) -> dict[str, np.ndarray]:
+    """Return the basis functions of a label's atoms, from its file or, if that is damaged, anew."""
+    path = generations.rows / f"{name}.npz"
+    try:
+        with np.load(path) as kept:
+            return {element: kept[element] for element in shape.elements}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        rows = shape.projections(dataset.read(name))
+        _keep_rows(path, rows)
+        return rows
+
+
+def _exchange_all(
+    generations: Generations, dataset: Dataset, active: dict[str, ActiveSet] | None, shape: AcePotential
+) -> tuple[dict[str, ActiveSet], int, float, dict[str, int]]:
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in shape.elements}
+    for name in dataset.hashes():
+        for element, rows in _rows_of(name, generations, dataset, shape).items():
+            parts[element].append(rows)
+    result, swaps, gamma_max, counts = {}, 0, 0.0, {}
+    for element, width in shape.n_functions().items():
+        rows = np.concatenate(parts[element]) if parts[element] else np.zeros((0, width))
+        start = active[element] if active is not None else ActiveSet.empty(rows, width)
+        outcome = exchange(start, rows)
+        result[element] = outcome.active
+        swaps += outcome.swaps
+        gamma_max = max(gamma_max, float(outcome.active.gamma(rows).max(initial=0.0)))
+        counts[element] = len(rows)
+    return result, swaps, gamma_max, counts
+
+
+def _write(
+    folder: Path,
+    basis: ACEBBasisSet,
+    inverses: dict[str, np.ndarray],
+    fit: LinearFit,
+    prior: np.ndarray,
+    record: TrainingRecord,
+) -> None:
+    write_basis(folder / "potential.yaml", basis)
+    write_ctilde(folder / "potential.yace", basis)
+    write_active_set(folder / "potential.asi", inverses)
+    with whole_file(folder / _FIT) as temporary, temporary.open("wb") as handle:
+        np.savez(
+            handle,
+            energy=fit.energy.r,
+            n_energy=fit.energy.n_rows,
+            force=fit.force.r,
+            n_force=fit.force.n_rows,
+            prior=prior,
+        )
+    write_json(folder / "training.json", record)

@@ -1,0 +1,234 @@
+"""Child processes that are ready before they are needed.
+
+One *nursery* process imports what the engines need, once, and forks a fresh child for every call: a
+call starts in milliseconds instead of seconds, a crash takes only that child down, and nothing leaks
+from one call into the next. A child leads a process group of its own, which is killed as a whole on
+a time-out, and dies with the nursery, which dies with the worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mlip_fw.errors import ChildError, WorkerError
+
+_PRELOAD = ("mlip_fw.engines.md.embedded", "mlip_fw.engines.oracle.ase_child")
+_PR_SET_PDEATHSIG = 1
+
+
+class Nursery:
+    """A process that forks a child for every call.
+
+    Examples
+    --------
+    >>> nursery = Nursery(preload=())
+    >>> nursery.call("math:factorial", 5)
+    120
+    >>> nursery.close()
+    """
+
+    def __init__(self, preload: tuple[str, ...] = _PRELOAD) -> None:
+        self._preload = preload
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start the process if it is not running; returns at once while it imports."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mlip_fw.engines.warm", *self._preload],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+
+    def call(
+        self,
+        function: str,
+        argument: Any,
+        *,
+        folder: Path | None = None,
+        log: Path | None = None,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Call ``module:name`` with one JSON value in a fresh child and return its JSON result.
+
+        Parameters
+        ----------
+        function
+            What to call, as ``module:name``.
+        argument
+            Its one argument, made of plain JSON values.
+        folder
+            Working directory of the child.
+        log
+            File for what the child prints.
+        timeout_s
+            Kill the child and everything it started after this time, s.
+
+        Raises
+        ------
+        ChildError
+            If the function raised, or the child was killed, died or took too long.
+        WorkerError
+            If no child could be started.
+        """
+        request = {
+            "function": function,
+            "argument": argument,
+            "folder": str(folder or Path.cwd()),
+            "log": str(log or os.devnull),
+        }
+        with self._lock:
+            self.start()
+            deadline = None if timeout_s is None else time.monotonic() + timeout_s
+            try:
+                return self._exchange(request, function, deadline, timeout_s)
+            except (BrokenPipeError, EOFError):
+                self._kill()
+                raise WorkerError(
+                    f"the process that should start {function} died; was it killed, or is memory short? Run again"
+                ) from None
+            except BaseException:
+                if not isinstance(sys.exc_info()[1], ChildError):
+                    self._kill()
+                raise
+
+    def close(self) -> None:
+        """End the process and every child of it."""
+        with self._lock:
+            self._kill()
+
+    def _exchange(self, request: dict[str, Any], function: str, deadline: float | None, limit: float | None) -> Any:
+        process = self._process
+        assert process is not None and process.stdin is not None
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+        child = self._answer(None)["pid"]
+        answer = self._answer(deadline)
+        if answer is None:
+            _kill_group(child)
+            self._answer(None)
+            raise ChildError(f"{function} took longer than {limit:g} s and was killed")
+        if "result" in answer:
+            return answer["result"]
+        raise ChildError(answer["error"], answer.get("exit_code"))
+
+    def _answer(self, deadline: float | None) -> Any:
+        assert self._process is not None and self._process.stdout is not None
+        wait = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready, _, _ = select.select([self._process.stdout], [], [], wait)
+        if not ready:
+            return None
+        line = self._process.stdout.readline()
+        if not line:
+            raise EOFError
+        return json.loads(line)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            _kill_group(self._process.pid)
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    try:
+                        pipe.close()
+                    except OSError:
+                        continue
+            self._process = None
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+_shared: Nursery | None = None
+
+
+def nursery() -> Nursery:
+    """Return the nursery of this process, started."""
+    global _shared
+    if _shared is None:
+        _shared = Nursery()
+        atexit.register(_shared.close)
+    _shared.start()
+    return _shared
+
+
+def _serve(modules: list[str]) -> None:
+    """Answer requests on standard input until it closes."""
+    _die_with_parent()
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    for module in modules:
+        importlib.import_module(module)
+    for line in iter(sys.stdin.buffer.readline, b""):
+        request = json.loads(line)
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            answers.close()
+            _be_child(request, writer)
+        os.close(writer)
+        answers.write(json.dumps({"pid": pid}).encode() + b"\n")
+        with os.fdopen(reader, "rb") as pipe:
+            said = pipe.read()
+        _, status = os.waitpid(pid, 0)
+        answers.write((said if said.endswith(b"\n") else _obituary(request, status)) or b"")
+
+
+def _obituary(request: dict[str, Any], status: int) -> bytes:
+    code = os.waitstatus_to_exitcode(status)
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return json.dumps({"error": f"{request['function']} {how}", "exit_code": code}).encode() + b"\n"
+
+
+def _be_child(request: dict[str, Any], writer: int) -> NoReturn:
+    code = 1
+    try:
+        os.setsid()
+        _die_with_parent()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.chdir(request["folder"])
+        module, name = request["function"].split(":")
+        result = getattr(importlib.import_module(module), name)(request["argument"])
+        said, code = {"result": result}, 0
+    except BaseException as error:
+        traceback.print_exc()
+        said = {"error": f"{type(error).__name__}: {error}"}
+    try:
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(json.dumps(said).encode() + b"\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1:])

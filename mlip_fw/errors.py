@@ -1,0 +1,56 @@
+"""The exceptions of mlip_fw.
+
+::
+
+    MlipError                     one paragraph for the user: expected, found, where, what to do
+    ├── CampaignError             the campaign file, or a file it names, can't be used
+    ├── DirectoryError            the campaign directory can't be used
+    ├── WorkerError               this machine lacks a program or a setting
+    ├── MDError                   the simulation could not be run, or crashed beyond mending
+    ├── LabelError                a reference calculation gave no trustworthy label
+    ├── TrainingError             no potential could be made from the labels
+    └── ChildError                a child process died, hung, or raised
+"""
+
+from __future__ import annotations
+
+
+class MlipError(Exception):
+    """Base of every error that mlip_fw raises on purpose; its text is one paragraph."""
+
+    def to_dict(self) -> dict[str, str]:
+        """Return what FireWorks stores of the error in a launch."""
+        return {"error": type(self).__name__, "message": str(self)}
+
+
+class CampaignError(MlipError):
+    """The campaign file, or a file it names, can't be used."""
+
+
+class DirectoryError(MlipError):
+    """The campaign directory can't be used: foreign, locked, not writable, full."""
+
+
+class WorkerError(MlipError):
+    """This machine lacks a program or a setting that the campaign needs."""
+
+
+class MDError(MlipError):
+    """The simulation could not be run, or crashed beyond mending."""
+
+
+class LabelError(MlipError):
+    """A reference calculation gave no trustworthy label."""
+
+
+class TrainingError(MlipError):
+    """No potential could be made from the labels."""
+
+
+class ChildError(MlipError):
+    """A child process died, hung or raised."""
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        """Exit code of a child that died; negative is a signal."""

@@ -1,0 +1,79 @@
+"""The first generation of a campaign's potential."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fireworks import FWAction, explicit_serialize
+
+from mlip_fw.dataset import Dataset, label_name
+from mlip_fw.engines.bootstrap import bootstrap_structures
+from mlip_fw.engines.start import start_structure
+from mlip_fw.engines.train.generation import import_initial
+from mlip_fw.firetasks.base import CampaignTask, logger
+from mlip_fw.generations import Generations
+from mlip_fw.io.files import once
+from mlip_fw.io.structures import canonical, read_any, write_frames
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.handoff import Handoff
+from mlip_fw.models.selection import Choice, Selection
+from mlip_fw.seeds import derived_seed
+
+
+@explicit_serialize
+class Bootstrap(CampaignTask):
+    """Take up a given potential and dataset, or make the first structures and have them labelled."""
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Return the Label and Train Fireworks of generation 0 as a detour."""
+        handoff = self.handed(Handoff)
+        campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
+        directory.claim(campaign)
+        if campaign.bootstrap.dataset is not None:
+            _import_dataset(Path(campaign.bootstrap.dataset), Dataset(directory.root))
+        generations = Generations(directory.root)
+        if campaign.potential.initial is not None:
+            if generations.newest() is None:
+                import_initial(generations, campaign, Path(campaign.potential.initial))
+            return FWAction()
+        selection = once(directory.bootstrap / "selection.json", Selection, lambda: _first_structures(handoff))
+        logger.info("bootstrap: %d structures to label", len(selection.chosen))
+        return self.then()(handoff, selection)
+
+
+def _first_structures(handoff: Handoff) -> Selection:
+    started = time.perf_counter()
+    campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
+    rng = np.random.default_rng(derived_seed(campaign.seed, "bootstrap"))
+    frames = []
+    if campaign.bootstrap.dataset is None:
+        frames = bootstrap_structures(start_structure(campaign), campaign.bootstrap, rng)[: campaign.budget.max_labels]
+        write_frames(directory.bootstrap / "selected.extxyz", frames)
+    level = campaign.oracle.level_of_theory()
+    chosen = [
+        Choice(hash=label_name(atoms, level), strategy="bootstrap", reason="a rattled and strained copy of the start")
+        for atoms in frames
+    ]
+    seconds = time.perf_counter() - started
+    return Selection(
+        walker=0,
+        cycle=0,
+        generation=None,
+        center=None,
+        n_candidates=len(frames),
+        rejected={},
+        chosen=chosen,
+        seconds=seconds,
+    )
+
+
+def _import_dataset(path: Path, dataset: Dataset) -> None:
+    for atoms in read_any(path, "bootstrap.dataset"):
+        name = label_name(atoms, {"kind": "dataset"})
+        if not dataset.has(name):
+            labelled = canonical(atoms)
+            labelled.calc = atoms.calc
+            dataset.add(name, labelled, {"code": f"imported from {path.name}", "label_seconds": 0.0})

@@ -1,0 +1,140 @@
+"""Molecular dynamics until it finishes or halts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from fireworks import FWAction, explicit_serialize
+
+from mlip_fw.engines.md.run import choose_engine, run_md
+from mlip_fw.engines.md.script import RunPlan
+from mlip_fw.engines.start import start_structure
+from mlip_fw.errors import MDError
+from mlip_fw.firetasks.base import STOPPED, CampaignTask, logger
+from mlip_fw.generations import Generations
+from mlip_fw.io.files import once
+from mlip_fw.io.lammps import write_data
+from mlip_fw.io.structures import write_frames
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.handoff import MDHandoff
+from mlip_fw.models.md import MDOutcome, MDResult
+from mlip_fw.models.worker import Worker
+from mlip_fw.seeds import derived_seed
+
+
+@explicit_serialize
+class RunMD(CampaignTask):
+    """Run one MD from its start or restart with the newest potential."""
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Return the mending of a halted run as a detour, or hand a finished stage's end on."""
+        if STOPPED in fw_spec:
+            return FWAction(update_spec={STOPPED: fw_spec[STOPPED]})
+        handoff = self.handed(MDHandoff).taking_baton(fw_spec)
+        folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
+        result = once(folder / "result.json", MDResult, lambda: _run(handoff, self.worker(fw_spec)))
+        if result.outcome is MDOutcome.CRASHED:
+            (folder / "result.json").unlink()
+            raise MDError(f"MD crashed in {folder}: {result.reason}; see log.lammps and lmp.out there")
+        action: FWAction = self.then()(handoff, result)
+        return action
+
+
+def _run(handoff: MDHandoff, worker: Worker) -> MDResult:
+    directory, campaign = CampaignDirectory(handoff.directory), handoff.campaign
+    folder = directory.cycle(handoff.walker, handoff.cycle)
+    generations = Generations(directory.root)
+    generation = generations.newest()
+    if generation is None:
+        raise MDError(f"there is no potential in {directory.root / 'potentials'}; run the campaign's Bootstrap first")
+    engine, why = choose_engine(campaign.md.engine, worker)
+    started = time.perf_counter()
+    plan = _plan(handoff, folder, generations.potential(generation), worker)
+    directory.log_event(
+        "md_started",
+        walker=handoff.walker,
+        cycle=handoff.cycle,
+        stage=handoff.stage,
+        step=handoff.first_step,
+        generation=generation,
+        engine=engine,
+        why=why,
+    )
+    ending = run_md(plan, folder, engine, worker)
+    kept: dict[str, Any] = {"restart": None, "frame": None}
+    if ending.frame is not None:
+        name = "halt" if ending.outcome is MDOutcome.HALTED else "end"
+        frame = ending.frame
+        frame.info = {"step": ending.step, "generation": generation}
+        if ending.atom is not None:
+            frame.info["center"] = ending.atom
+        write_frames(folder / f"{name}.extxyz", [frame])
+        (folder / "last.restart").replace(folder / f"{name}.restart")
+        kept = {"restart": str(folder / f"{name}.restart"), "frame": str(folder / f"{name}.extxyz")}
+    seconds = time.perf_counter() - started
+    logger.info(
+        "walker %d cycle %d: %s at step %d, gamma_max %s, generation %d, %.1f s",
+        handoff.walker,
+        handoff.cycle,
+        ending.outcome.value,
+        ending.step,
+        "-" if ending.gamma_max is None else f"{ending.gamma_max:.3g}",
+        generation,
+        seconds,
+    )
+    return MDResult(
+        outcome=ending.outcome,
+        engine=engine,
+        walker=handoff.walker,
+        cycle=handoff.cycle,
+        stage=handoff.stage,
+        generation=generation,
+        first_step=handoff.first_step,
+        step=ending.step,
+        start=str(plan.start),
+        gamma_max=ending.gamma_max,
+        atom=ending.atom,
+        temperature_k=_target_temperature(plan, ending.step),
+        reason=ending.reason,
+        seconds=seconds,
+        **kept,
+    )
+
+
+def _plan(handoff: MDHandoff, folder: Path, potential: Path, worker: Worker) -> RunPlan:
+    campaign, md = handoff.campaign, handoff.campaign.md
+    start, is_restart, seed = handoff.start, True, None
+    if start is None:
+        atoms = start_structure(campaign)
+        start, is_restart = str(folder / "start.data"), False
+        write_data(Path(start), atoms, tuple(campaign.elements))
+        if not atoms.get_momenta().any():
+            seed = derived_seed(campaign.seed, "velocities", handoff.walker)
+    stage = md.stages[handoff.stage]
+    return RunPlan(
+        title=f"{campaign.campaign}, walker {handoff.walker}, cycle {handoff.cycle}, stage {handoff.stage}",
+        elements=tuple(campaign.elements),
+        cutoff_a=campaign.potential.cutoff_a,
+        potential=potential,
+        start=Path(start),
+        is_restart=is_restart,
+        velocity_seed=seed,
+        stage=stage,
+        stage_first_step=md.first_step(handoff.stage),
+        stage_last_step=md.last_step(handoff.stage),
+        first_step=handoff.first_step,
+        timestep_fs=md.timestep_fs,
+        gamma_halt=campaign.uncertainty.gamma_halt,
+        check_interval=campaign.uncertainty.check_interval,
+        walltime_s=worker.md_walltime_s,
+    )
+
+
+def _target_temperature(plan: RunPlan, step: int) -> float | None:
+    if plan.stage.temperature_k is None:
+        return None
+    first, last = plan.stage.temperature_k
+    done = (step - plan.stage_first_step) / (plan.stage_last_step - plan.stage_first_step)
+    return first + (last - first) * min(max(done, 0.0), 1.0)

@@ -1,0 +1,1 @@
+"""One function per Firework: its task, name, category, priority and folder."""

@@ -1,0 +1,82 @@
+"""The versions of a campaign's potential: whole folders, published by one rename."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlip_fw.errors import DirectoryError
+from mlip_fw.io.files import read_model
+from mlip_fw.models.training import TrainingRecord
+
+_NAME = re.compile(r"gen_(\d{4})")
+_MOST = 9999
+
+
+class Generations:
+    """``potentials/gen_NNNN`` of a campaign directory.
+
+    A generation appears whole or not at all, whatever is killed meanwhile, and never changes.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / "potentials"
+
+    @property
+    def rows(self) -> Path:
+        """Folder of basis functions of labelled structures, kept between trainings."""
+        return self._root / "rows"
+
+    def folder(self, generation: int) -> Path:
+        """Return the folder of a generation."""
+        return self._root / f"gen_{generation:04d}"
+
+    def potential(self, generation: int) -> Path:
+        """Return the potential (.yaml) of a generation."""
+        return self.folder(generation) / "potential.yaml"
+
+    def record(self, generation: int) -> TrainingRecord | None:
+        """Return how a generation was made."""
+        return read_model(self.folder(generation) / "training.json", TrainingRecord)
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all generations, in order."""
+        found = (_NAME.fullmatch(p.name) for p in self._root.glob("gen_*"))
+        return sorted(int(m.group(1)) for m in found if m)
+
+    def newest(self) -> int | None:
+        """Return the number of the newest generation, or None."""
+        numbers = self.numbers()
+        return numbers[-1] if numbers else None
+
+    @contextmanager
+    def new(self) -> Iterator[tuple[int, Path]]:
+        """Give the next number and a folder to fill; publish it at the end.
+
+        Raises
+        ------
+        DirectoryError
+            If another training took the number meanwhile, or the disk can't be written.
+        """
+        newest = self.newest()
+        number = 0 if newest is None else newest + 1
+        if number > _MOST:
+            raise DirectoryError(f"{self._root} has {_MOST + 1} generations, the most that it can hold")
+        draft = self._root / f".draft-{uuid.uuid4().hex[:8]}"
+        try:
+            draft.mkdir(parents=True)
+            yield number, draft
+            draft.rename(self.folder(number))
+        except OSError as error:
+            raise DirectoryError(f"can't write generation {number} in {self._root}: {error.strerror}") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def remove_drafts(self) -> None:
+        """Remove what killed trainings left."""
+        for draft in self._root.glob(".draft-*"):
+            shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,119 @@
+"""The campaign file: YAML to a checked model, with errors that say what to do."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mlip_fw.errors import CampaignError
+from mlip_fw.io.files import whole_file
+from mlip_fw.models.campaign import Campaign
+
+_MAX_BYTES = 1_000_000
+_PATHS = (("structure", "file"), ("potential", "initial"), ("bootstrap", "dataset"))
+_SAYS = {
+    "missing": "is missing",
+    "float_type": "must be a number without a unit, not {value}",
+    "int_type": "must be a whole number without a unit, not {value}",
+    "int_from_float": "must be a whole number, not {value}",
+    "finite_number": "must be a finite number, not {value}",
+    "string_type": "must be text, not {value}",
+    "list_type": "must be a list, not {value}",
+    "model_type": "must be a mapping of keys, not {value}",
+    "dict_type": "must be a mapping of keys, not {value}",
+    "bool_type": "must be true or false, not {value}",
+}
+
+
+def read_campaign(path: Path) -> Campaign:
+    """Read and check a campaign file.
+
+    Relative paths in it are taken relative to the file and returned absolute.
+
+    Raises
+    ------
+    CampaignError
+        If the file is missing or anything in it is wrong; all faults are named at once.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CampaignError(f"{path} has {path.stat().st_size} bytes; a campaign file has at most {_MAX_BYTES}")
+        data = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CampaignError(f"there is no campaign file {path}; `mlip-fw init DIR` writes one to start from") from None
+    except UnicodeDecodeError as error:
+        raise CampaignError(f"{path} is not text: {error}") from error
+    except OSError as error:
+        raise CampaignError(f"can't read {path}: {error.strerror}") from error
+    except (YAMLError, RecursionError, ValueError) as error:
+        raise CampaignError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise CampaignError(f"{path} must hold a mapping of keys such as 'campaign: my-name', found {_show(data)}")
+    return parse_campaign(_with_absolute_paths(data, path.resolve().parent), str(path))
+
+
+def parse_campaign(data: dict[str, Any], where: str) -> Campaign:
+    """Check campaign data that came from ``where``."""
+    try:
+        return Campaign.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(_explain(e) for e in error.errors()[:8])
+        raise CampaignError(f"{where}: {faults}") from None
+
+
+def write_campaign(path: Path, campaign: Campaign) -> None:
+    """Write ``campaign`` as YAML, every default spelled out."""
+    with whole_file(path) as temporary:
+        YAML(typ="safe", pure=True).dump(campaign.model_dump(mode="json"), temporary)
+
+
+def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
+    copy = dict(data)
+    for section, key in _PATHS:
+        inner = copy.get(section)
+        if isinstance(inner, dict) and isinstance(inner.get(key), str):
+            copy[section] = {**inner, key: str(base / Path(inner[key]).expanduser())}
+    return copy
+
+
+def _explain(error: Any) -> str:
+    location, kind = error["loc"], error["type"]
+    name = ".".join(str(part) for part in location) or "the campaign"
+    if kind == "extra_forbidden":
+        known = _keys_beside(location)
+        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
+        hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
+        return f"{name} is not a key of a campaign; {hint}"
+    if kind == "value_error":
+        return f"{name}: {error['ctx']['error']}"
+    if kind in _SAYS:
+        return f"{name} {_SAYS[kind].format(value=_show(error['input']))}"
+    message = error["msg"].removeprefix("Input ")
+    return f"{name} {message}, not {_show(error['input'])}"
+
+
+def _keys_beside(location: tuple[Any, ...]) -> list[str]:
+    """Return the keys that are allowed where the unknown key ``location`` stands."""
+    model: type[BaseModel] = Campaign
+    for part in location[:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _model_in(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next(filter(None, map(_model_in, typing.get_args(annotation))), None)
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,82 @@
+"""Writing so that a file is either whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from mlip_fw.errors import DirectoryError
+
+_PREFIX = ".writing-"
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` and rename it to ``path`` at the end.
+
+    Parameters
+    ----------
+    path
+        The file to write. An existing file is replaced in one step.
+
+    Raises
+    ------
+    DirectoryError
+        If the file can't be written; nothing is left behind.
+    """
+    temporary = path.with_name(f"{_PREFIX}{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise DirectoryError(f"can't write {path}: {error.strerror or error}; free space or mend its rights") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` in one step."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value``, a model or plain JSON values, to ``path`` in one step."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    write_text(path, json.dumps(plain, indent=1, allow_nan=False) + "\n")
+
+
+def read_model(path: Path, model: type[Model]) -> Model | None:
+    """Return the model stored in ``path``, or None if there is no whole one."""
+    try:
+        return model.model_validate_json(path.read_text())
+    except (FileNotFoundError, NotADirectoryError, ValidationError, UnicodeDecodeError):
+        return None
+
+
+def once(path: Path, model: type[Model], make: Callable[[], Model]) -> Model:
+    """Return the model in ``path``; make and write it only if it is not there."""
+    found = read_model(path, model)
+    if found is None:
+        found = make()
+        write_json(path, found)
+    return found
+
+
+def remove_half_written(folder: Path) -> int:
+    """Remove what interrupted writes left below ``folder`` and return how many files that were."""
+    leftovers = list(folder.rglob(f"{_PREFIX}*"))
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)

@@ -1,0 +1,107 @@
+"""Files of LAMMPS: data files in, frames, gamma and messages out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from ase.io import write
+from ase.io.lammpsrun import construct_cell
+
+from mlip_fw.io.files import whole_file
+
+_HALT = re.compile(r"Fix halt condition for fix-id (\S+) met on step (\d+) with value (\S+)")
+_ERROR = re.compile(r"^ERROR[^:]*: (.+)$", re.MULTILINE)
+_METAL_VELOCITY = units.Ang / (1000 * units.fs)
+"""Å/ps, LAMMPS' metal unit, in ASE's unit of velocity."""
+
+
+def write_data(path: Path, atoms: Atoms, elements: tuple[str, ...]) -> None:
+    """Write a data file; types are the positions in ``elements``, velocities go along if there are any."""
+    with whole_file(path) as temporary:
+        write(
+            temporary,
+            atoms,
+            format="lammps-data",
+            specorder=list(elements),
+            units="metal",
+            atom_style="atomic",
+            masses=True,
+            velocities=bool(np.any(atoms.get_momenta())),
+        )
+
+
+def read_dump(path: Path) -> list[tuple[int, Atoms]]:
+    """Read (step, frame) pairs of a text dump with columns ``id element x y z …``.
+
+    Gamma, where the dump has it, comes as the array ``gamma`` (n,); velocities and forces as ASE
+    keeps them (forces as the array ``md_forces``). A last frame that is not whole is left out.
+    """
+    frames = []
+    with path.open() as handle:
+        while (frame := _next_frame(handle)) is not None:
+            frames.append(frame)
+    return frames
+
+
+def _next_frame(lines: Iterator[str]) -> tuple[int, Atoms] | None:
+    try:
+        if not next(lines).startswith("ITEM: TIMESTEP"):
+            return None
+        step = int(next(lines))
+        next(lines)
+        n = int(next(lines))
+        box_kind = next(lines).split()[3:]
+        box = np.array([[float(v) for v in next(lines).split()] for _ in range(3)])
+        names = next(lines).split()[2:]
+        rows = [next(lines).split() for _ in range(n)]
+    except StopIteration:
+        return None
+    if any(len(row) != len(names) for row in rows):
+        return None
+    return step, _frame(names, rows, box, triclinic="xy" in box_kind)
+
+
+def _frame(names: list[str], rows: list[list[str]], box: np.ndarray, *, triclinic: bool) -> Atoms:
+    column = {name: k for k, name in enumerate(names)}
+
+    def values(*wanted: str) -> np.ndarray:
+        return np.array([[float(row[column[name]]) for name in wanted] for row in rows])
+
+    cell, origin = construct_cell(box[:, :2].reshape(-1), box[:, 2] if triclinic else np.zeros(3))
+    positions = values("x", "y", "z") - origin
+    atoms = Atoms([row[column["element"]] for row in rows], positions, cell=cell, pbc=True)
+    if "vx" in column:
+        atoms.set_velocities(values("vx", "vy", "vz") * _METAL_VELOCITY)
+    if "fx" in column:
+        atoms.set_array("md_forces", values("fx", "fy", "fz"))
+    for name in ("f_gamma", "d_gamma"):
+        if name in column:
+            atoms.set_array("gamma", values(name)[:, 0])
+    return atoms
+
+
+def read_gamma_log(path: Path) -> np.ndarray:
+    """Return (n, 2) steps and largest extrapolation grades; empty if there are none yet."""
+    rows = []
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            fields = line.split()
+            if len(fields) == 2 and fields[0].isdigit():
+                rows.append((float(fields[0]), float(fields[1])))
+    return np.array(rows).reshape(-1, 2)
+
+
+def halt_in_log(log: str, fix_id: str) -> tuple[int, float] | None:
+    """Return step and value of the last halt by ``fix_id`` that LAMMPS reported."""
+    found = [m for m in _HALT.finditer(log) if m.group(1) == fix_id]
+    return (int(found[-1].group(2)), float(found[-1].group(3))) if found else None
+
+
+def error_in_log(log: str) -> str | None:
+    """Return the last error that LAMMPS reported."""
+    found = _ERROR.findall(log)
+    return str(found[-1]).strip() if found else None

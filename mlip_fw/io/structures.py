@@ -1,0 +1,82 @@
+"""Structures as extended XYZ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+
+from mlip_fw.errors import CampaignError
+from mlip_fw.io.files import whole_file
+
+DECIMALS = 8
+"""Positions and cells are kept to this many decimals, in Å, which is what extended XYZ holds."""
+
+
+def canonical(atoms: Atoms) -> Atoms:
+    """Return a copy with positions and cell as a file would hold them, wrapped into the cell."""
+    copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    copy.set_cell(np.round(copy.cell.array, DECIMALS) + 0.0)
+    copy.wrap()
+    copy.positions = np.round(copy.positions, DECIMALS) + 0.0
+    return copy
+
+
+def structure_hash(atoms: Atoms, level_of_theory: dict[str, Any]) -> str:
+    """Return the name of a label: 16 hexadecimal digits from structure and level of theory."""
+    kept = canonical(atoms)
+    digest = hashlib.sha256()
+    digest.update(kept.numbers.astype("<i4").tobytes())
+    digest.update(kept.positions.astype("<f8").tobytes())
+    digest.update(kept.cell.array.astype("<f8").tobytes())
+    digest.update(bytes(kept.pbc.tolist()))
+    digest.update(json.dumps(level_of_theory, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def write_frames(path: Path, frames: list[Atoms]) -> None:
+    """Write ``frames`` to an extended XYZ file in one step."""
+    with whole_file(path) as temporary:
+        write(temporary, frames, format="extxyz")
+
+
+def read_frames(path: Path) -> list[Atoms]:
+    """Read all frames of an extended XYZ file."""
+    frames = read(path, index=":", format="extxyz")
+    return frames if isinstance(frames, list) else [frames]
+
+
+def read_any(path: Path, what: str) -> list[Atoms]:
+    """Read all frames of a user's file in any format that ASE knows.
+
+    Raises
+    ------
+    CampaignError
+        If the file is missing or can't be read; ``what`` says which file it is.
+    """
+    if not path.is_file():
+        raise CampaignError(f"{what}: there is no file {path}; paths are relative to the campaign file")
+    try:
+        frames = read(path, index=":")
+    except Exception as error:
+        raise CampaignError(f"{what}: ASE can't read {path} ({type(error).__name__}: {error})") from error
+    frames = frames if isinstance(frames, list) else [frames]
+    if not frames or not len(frames[-1]):
+        raise CampaignError(f"{what}: {path} holds no atoms")
+    return frames
+
+
+def with_labels(atoms: Atoms, energy_ev: float, forces_ev_a: np.ndarray, stress_ev_a3: np.ndarray | None) -> Atoms:
+    """Return a copy that carries a reference energy, forces (n, 3) and stress (6,) in Voigt order."""
+    copy = atoms.copy()
+    results: dict[str, Any] = {"energy": float(energy_ev), "forces": np.asarray(forces_ev_a, dtype=float)}
+    if stress_ev_a3 is not None:
+        results["stress"] = np.asarray(stress_ev_a3, dtype=float)
+    copy.calc = SinglePointCalculator(copy, **results)
+    return copy

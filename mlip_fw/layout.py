@@ -1,0 +1,176 @@
+"""The campaign directory: where everything lies, and the journal of what happened."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlip_fw.errors import CampaignError, DirectoryError
+from mlip_fw.io.campaign_file import read_campaign, write_campaign
+from mlip_fw.io.files import write_text
+from mlip_fw.models.campaign import Campaign
+
+_EVENTS = "events.jsonl"
+
+
+class CampaignDirectory:
+    """Paths of a campaign and its journal.
+
+    Parameters
+    ----------
+    root
+        The campaign directory; need not exist yet.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).absolute()
+
+    @property
+    def campaign_file(self) -> Path:
+        """The campaign as it was started."""
+        return self.root / "campaign.yaml"
+
+    @property
+    def bootstrap(self) -> Path:
+        """Folder of the first structures."""
+        return self.root / "bootstrap"
+
+    def walker(self, walker: int) -> Path:
+        """Return the folder of a walker."""
+        return self.root / "walkers" / f"{walker:02d}"
+
+    def cycle(self, walker: int, cycle: int) -> Path:
+        """Return the folder of one MD run and its mending."""
+        return self.walker(walker) / f"cycle_{cycle:04d}"
+
+    def cycles(self, walker: int | None = None) -> list[Path]:
+        """Return the existing cycle folders, in order, of one walker or of all."""
+        pattern = f"{walker:02d}" if walker is not None else "[0-9][0-9]"
+        return sorted((self.root / "walkers").glob(f"{pattern}/cycle_[0-9][0-9][0-9][0-9]"))
+
+    def exists(self) -> bool:
+        """Return whether a campaign was started here."""
+        return self.campaign_file.is_file()
+
+    def read_campaign(self) -> Campaign:
+        """Return the campaign that was started here."""
+        if not self.exists():
+            raise DirectoryError(f"{self.root} is not a campaign directory: it has no campaign.yaml")
+        return read_campaign(self.campaign_file)
+
+    def claim(self, campaign: Campaign) -> None:
+        """Make the directory, or take it up again.
+
+        Raises
+        ------
+        CampaignError
+            If another campaign lives here; a changed budget is no other campaign.
+        DirectoryError
+            If it can't be written.
+        """
+        if self.exists():
+            differing = _differences(self.read_campaign().identity(), campaign.identity())
+            if differing:
+                raise CampaignError(
+                    f"{self.root} holds another campaign: {', '.join(differing[:5])} differ from its campaign.yaml "
+                    "(only budget may change); give another --dir, or remove the directory to start anew"
+                )
+        elif self.root.is_dir() and any(p for p in self.root.iterdir() if not p.name.startswith(".")):
+            raise CampaignError(f"{self.root} is not empty and holds no campaign; give another --dir")
+        self._require_writable()
+        write_campaign(self.campaign_file, campaign)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second ``mlip-fw run`` out while this one works here.
+
+        Raises
+        ------
+        DirectoryError
+            If another process holds the lock.
+        """
+        self._require_writable()
+        with (self.root / ".lock").open("a+") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                raise DirectoryError(
+                    f"another mlip-fw run (process {handle.read().strip() or 'unknown'}) works in {self.root}; "
+                    "wait for it, or end it first"
+                ) from None
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+            yield
+
+    def log_event(self, kind: str, **facts: Any) -> None:
+        """Append one line to the journal; a line is written whole or not at all."""
+        line = json.dumps({"time": round(time.time(), 3), "event": kind, **facts}, allow_nan=False) + "\n"
+        try:
+            descriptor = os.open(self.root / _EVENTS, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                start = "\n" if _ends_torn(descriptor) else ""
+                os.write(descriptor, (start + line).encode())
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise DirectoryError(f"can't write {self.root / _EVENTS}: {error.strerror}") from error
+
+    def mend_journal(self) -> None:
+        """Drop a last line that a crash left unfinished."""
+        path = self.root / _EVENTS
+        if path.is_file() and (text := path.read_text(errors="replace")) and not text.endswith("\n"):
+            write_text(path, text[: text.rfind("\n") + 1])
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return all whole events, oldest first."""
+        path = self.root / _EVENTS
+        if not path.is_file():
+            return []
+        found = []
+        for line in path.read_text(errors="replace").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+    def _require_writable(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".writing-probe-{os.getpid()}"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise DirectoryError(
+                f"can't write in the campaign directory {self.root}: {error.strerror}; give another --dir"
+            ) from error
+
+
+def _ends_torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            names += _differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            names.append(f"{prefix}{key}")
+    return names
+
+
+def campaign_slug(text: str) -> str:
+    """Return ``text`` as a campaign name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "campaign"

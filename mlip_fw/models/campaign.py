@@ -1,0 +1,122 @@
+"""The campaign: the science and the budget, as one frozen model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from ase.data import chemical_symbols
+from pydantic import Field, field_validator, model_validator
+
+from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
+from mlip_fw.models.md import MDSettings
+from mlip_fw.models.structure import StructureSettings
+
+
+class UncertaintySettings(Frozen):
+    """When MD stops."""
+
+    gamma_select: Positive = Field(2.0, description="extrapolation grade from which a frame is worth a look")
+    gamma_halt: Positive = Field(10.0, description="extrapolation grade at which MD halts")
+    check_interval: PositiveCount = Field(10, description="steps between two checks; also of dump and log")
+
+    @model_validator(mode="after")
+    def _select_below_halt(self) -> UncertaintySettings:
+        if "gamma_select" not in self.model_fields_set and self.gamma_select >= self.gamma_halt:
+            object.__setattr__(self, "gamma_select", self.gamma_halt / 2)
+        if self.gamma_select >= self.gamma_halt:
+            raise ValueError(
+                f"gamma_select ({self.gamma_select:g}) must be smaller than gamma_halt ({self.gamma_halt:g})"
+            )
+        return self
+
+
+class CutoutSettings(Frozen):
+    """Whether to label a part of a large cell."""
+
+    mode: Literal["auto", "never"] = Field("auto", description="auto: cut only when the MD cell is larger")
+    max_atoms: PositiveCount = Field(200, description="largest cell that is labelled whole")
+
+
+class CandidateSettings(Frozen):
+    """What may be labelled after a halt."""
+
+    strategies: list[Literal["halt_frame", "rattle"]] = Field(
+        ["halt_frame", "rattle"], min_length=1, description="where candidates come from"
+    )
+    n_candidates: PositiveCount = Field(16, le=10_000, description="candidates made after a halt")
+    max_labels_per_halt: PositiveCount = Field(4, description="most labels that one halt may cost")
+    cutout: CutoutSettings = CutoutSettings()
+
+
+class AseOracle(Frozen):
+    """Labels from a calculator of the Atomic Simulation Environment."""
+
+    kind: Literal["ase"]
+    calculator: str = Field(
+        min_length=1, description="name of the calculator (emt, lj, tblite, …) or module:Class", pattern=r"^[\w.:]+$"
+    )
+    parameters: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the calculator")
+    timeout_s: Positive = Field(3600.0, description="longest time for one label, s")
+    max_force_ev_a: Positive = Field(100.0, description="a label with a larger force is refused, eV/Å")
+
+    def level_of_theory(self) -> dict[str, Any]:
+        """Return what, besides the structure, decides the value of a label."""
+        return {"kind": self.kind, "calculator": self.calculator, "parameters": self.parameters}
+
+
+class PotentialSettings(Frozen):
+    """The form of the potential."""
+
+    kind: Literal["linear"] = Field("linear", description="linear: least squares, seconds per retraining")
+    cutoff_a: Positive = Field(6.0, le=20.0, description="radial cutoff, Å")
+    functions_per_element: Annotated[int, Field(strict=True, ge=10, le=5000)] = Field(
+        200, description="basis functions per element"
+    )
+    initial: str | None = Field(None, description="potential (.yaml) to start from; its .asi beside it")
+
+
+class BootstrapSettings(Frozen):
+    """The first labels, when there is no potential to start from."""
+
+    n_structures: PositiveCount = Field(2, description="copies of the start structure that are rattled and labelled")
+    rattle_a: Positive = Field(0.05, description="standard deviation of the displacements, Å")
+    strain: NotNegative = Field(0.02, lt=0.5, description="largest random strain of a cell component")
+    dataset: str | None = Field(None, description="file of labelled structures (extxyz) to start with")
+
+
+class Budget(Frozen):
+    """When to stop although the MD has not finished."""
+
+    max_cycles: Count = Field(100, description="most halt-to-resume turns of one walker")
+    max_labels: PositiveCount = Field(500, description="most reference calculations")
+    max_failed_label_fraction: Fraction = Field(0.3, description="most failed labels, as a fraction")
+
+
+class Campaign(Frozen):
+    """Everything that decides the result of a campaign."""
+
+    campaign: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64, description="name shown everywhere")
+    seed: Count = Field(1, lt=2**31, description="seed of every random choice")
+    elements: list[str] = Field(min_length=1, description="the elements of the potential")
+    structure: StructureSettings
+    md: MDSettings
+    uncertainty: UncertaintySettings = UncertaintySettings()
+    candidates: CandidateSettings = CandidateSettings()
+    oracle: AseOracle
+    potential: PotentialSettings = PotentialSettings()
+    bootstrap: BootstrapSettings = BootstrapSettings()
+    budget: Budget = Budget()
+
+    @field_validator("elements")
+    @classmethod
+    def _known_and_unique(cls, elements: list[str]) -> list[str]:
+        unknown = [e for e in elements if e not in chemical_symbols[1:]]
+        if unknown:
+            raise ValueError(f"not a chemical element: {', '.join(map(repr, unknown))}")
+        if len(set(elements)) != len(elements):
+            raise ValueError("an element is named twice")
+        return sorted(elements)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must not change while a campaign directory is in use: all but the budget."""
+        return self.model_dump(mode="json", exclude={"budget"})

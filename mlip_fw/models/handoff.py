@@ -1,0 +1,74 @@
+"""What one Firework hands to the next: paths, hashes and numbers, never structures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from mlip_fw.models.base import Count, Frozen
+from mlip_fw.models.campaign import Campaign
+
+
+class Handoff(Frozen):
+    """What every Firework of a campaign knows."""
+
+    campaign: Campaign
+    directory: str = Field(description="absolute path of the campaign directory")
+
+
+class Baton(Frozen):
+    """Where the next stage of a walker goes on."""
+
+    start: str
+    cycle: Count
+    turns: Count
+
+
+def baton_key(walker: int, stage: int) -> str:
+    """Return the key of a spec that holds the baton for a stage."""
+    return f"mlip_fw_baton_{walker:02d}_{stage:02d}"
+
+
+class MDHandoff(Handoff):
+    """To an MD Firework."""
+
+    walker: Count
+    cycle: Count = 0
+    stage: Count = 0
+    turns: Count = Field(0, description="halt-to-resume turns of this walker so far")
+    start: str | None = Field(None, description="restart file; None: the stage's natural start")
+    first_step: Count = 0
+    last_halt_step: Count | None = None
+    repeats: Count = Field(0, description="halts in a row at last_halt_step")
+    rewound_from: Count | None = Field(None, description="step of the halts that made the walker rewind")
+
+    def taking_baton(self, spec: dict[str, Any]) -> MDHandoff:
+        """Return the hand-off with what the stage before left in the spec, if it left something."""
+        baton = spec.get(baton_key(self.walker, self.stage))
+        if baton is None or self.start is not None:
+            return self
+        return self.model_copy(update=Baton.model_validate(baton).model_dump())
+
+
+class CandidatesHandoff(Handoff):
+    """To a Candidates Firework."""
+
+    walker: Count
+    cycle: Count
+    repeats: Count = 0
+
+
+class LabelHandoff(Handoff):
+    """To a Label Firework."""
+
+    hash: str
+    structures: str = Field(description="extxyz file that holds the structure")
+    index: Count
+
+
+class TrainHandoff(Handoff):
+    """To a Train Firework."""
+
+    walker: Count | None = None
+    cycle: Count | None = None

@@ -1,0 +1,37 @@
+"""A datum of the reference: where it is and what became of it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from pydantic import Field
+
+from mlip_fw.models.base import Count, Frozen, NotNegative
+
+
+class LabelState(str, Enum):
+    """What a labelling Firework came to."""
+
+    DONE = "done"
+    EXISTED = "existed"
+    QUARANTINED = "quarantined"
+
+
+class Label(Frozen):
+    """A labelled structure without its arrays."""
+
+    hash: str
+    path: str
+    n_atoms: Count
+    seconds: NotNegative = 0.0
+
+
+class QuarantineRecord(Frozen):
+    """Why a structure could not be labelled, as written beside it."""
+
+    hash: str
+    reason: str
+    level_of_theory: dict[str, Any]
+    corrections: list[dict[str, Any]] = Field(default_factory=list)
+    seconds: NotNegative = 0.0

@@ -1,0 +1,34 @@
+"""What was chosen to be labelled after a halt, and why."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mlip_fw.models.base import Count, Frozen, NotNegative, Real
+
+Strategy = Literal["halt_frame", "rattle", "bootstrap"]
+
+
+class Choice(Frozen):
+    """One selected structure."""
+
+    hash: str
+    strategy: Strategy
+    gamma_max: NotNegative | None = None
+    log_volume_gain: Real | None = None
+    """Growth of the logarithm of the volume spanned by the active set."""
+    reason: str
+
+
+class Selection(Frozen):
+    """The outcome of a Candidates Firework, as written to ``selection.json``."""
+
+    walker: Count
+    cycle: Count
+    generation: Count | None
+    center: Count | None
+    n_candidates: Count
+    rejected: dict[str, Count]
+    """How many candidates were refused, by reason."""
+    chosen: list[Choice]
+    seconds: NotNegative = 0.0

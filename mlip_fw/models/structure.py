@@ -1,0 +1,41 @@
+"""Where the MD starts: a crystal to build or a file to read."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from mlip_fw.models.base import Fraction, Frozen, Positive, PositiveCount
+
+
+class BulkSettings(Frozen):
+    """A crystal in the words of :func:`ase.build.bulk`."""
+
+    symbol: str = Field(description="chemical symbol or formula, such as Cu or NaCl")
+    crystal: str | None = Field(None, description="crystal structure: fcc, bcc, hcp, diamond, rocksalt, …")
+    a: Positive | None = Field(None, description="lattice constant a, Å")
+    c: Positive | None = Field(None, description="lattice constant c, Å")
+    cubic: bool = Field(False, description="build the conventional cubic cell")
+    orthorhombic: bool = Field(False, description="build an orthorhombic cell")
+    repeat: list[PositiveCount] = Field([1, 1, 1], min_length=3, max_length=3, description="repetitions along a, b, c")
+    substitute: dict[str, Fraction] = Field(
+        default_factory=dict, description="fraction of all sites to give to another element, chosen at random"
+    )
+
+    @model_validator(mode="after")
+    def _fractions_fit(self) -> BulkSettings:
+        if sum(self.substitute.values()) > 1:
+            raise ValueError(f"the fractions in substitute add up to {sum(self.substitute.values()):g}, more than 1")
+        return self
+
+
+class StructureSettings(Frozen):
+    """Exactly one of a crystal to build and a file to read."""
+
+    bulk: BulkSettings | None = Field(None, description="a crystal to build")
+    file: str | None = Field(None, description="a structure file that ASE reads; its last frame is taken")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> StructureSettings:
+        if (self.bulk is None) == (self.file is None):
+            raise ValueError("give exactly one of bulk and file")
+        return self

@@ -1,0 +1,50 @@
+"""What a campaign came to: the object that ``mlip-fw run --json`` prints."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+from pydantic import Field
+
+from mlip_fw.models.base import Count, Frozen, NotNegative
+
+
+class StopReason(str, Enum):
+    """Why a campaign ended although its MD has not finished."""
+
+    MAX_CYCLES = "max_cycles"
+    MAX_LABELS = "max_labels"
+    NO_PROGRESS = "no_progress"
+    LABEL_FAILURES = "label_failures"
+
+
+class Seconds(Frozen):
+    """Where the wall time went, s."""
+
+    total: NotNegative
+    md: NotNegative
+    candidates: NotNegative
+    label: NotNegative
+    train: NotNegative
+    overhead: NotNegative
+
+
+class CampaignSummary(Frozen):
+    """The result of a campaign in numbers."""
+
+    campaign: str
+    outcome: Literal["CONVERGED", "STOPPED", "RUNNING"]
+    reason: str | None
+    cycles: Count = Field(description="halt-to-resume turns")
+    halts: Count
+    labels: Count
+    labels_failed: Count
+    atoms_labelled: Count
+    generations: Count
+    md_steps: Count = Field(description="MD steps of all walkers up to their last frame, each step counted once")
+    dataset_force_rmse_ev_a: NotNegative
+    dataset_energy_rmse_ev_atom: NotNegative
+    seconds: Seconds
+    potential: str = Field(description="absolute path of the newest generation's .yaml, or empty")
+    active_set: str = Field(description="absolute path of the newest generation's .asi, or empty")

@@ -1,0 +1,32 @@
+"""One generation of the potential, as written to ``training.json``."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mlip_fw.models.base import Count, Frozen, NotNegative, Real
+
+
+class Errors(Frozen):
+    """Root mean square errors over a set of labels."""
+
+    force_rmse_ev_a: NotNegative
+    energy_rmse_ev_atom: NotNegative
+
+
+class TrainingRecord(Frozen):
+    """How a generation was made and how well it fits its labels."""
+
+    generation: Count
+    labels: list[str] = Field(description="hashes of all labels that it was trained on")
+    new_labels: list[str] = Field(description="hashes that the generation before had not seen")
+    n_atoms: Count
+    n_environments: dict[str, Count]
+    functions_per_element: dict[str, Count]
+    dataset: Errors | None = Field(None, description="errors on the training set")
+    new_before: Errors | None = Field(None, description="errors of the generation before on the new labels")
+    reference_energy_ev: dict[str, Real] = Field(description="energy of a free atom by element, eV")
+    ridge: NotNegative
+    active_set_swaps: Count
+    gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")
+    seconds: NotNegative

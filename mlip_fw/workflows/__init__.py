@@ -1,0 +1,1 @@
+"""How the Fireworks hang together."""

@@ -1,0 +1,177 @@
+"""The one place where the loop closes: what follows each result.
+
+::
+
+    MD halted   ->  detour  Candidates -> Train -> MD(resumed)  -> (old children of MD)
+    Candidates  ->  detours Label 1 … n                          -> Train
+"""
+
+from __future__ import annotations
+
+from fireworks import FWAction, Workflow
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.errors import MDError
+from mlip_fw.firetasks.base import STOPPED, logger
+from mlip_fw.fireworks.build import candidates_firework, label_firework, md_firework, train_firework
+from mlip_fw.io.files import read_model
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.handoff import (
+    Baton,
+    CandidatesHandoff,
+    Handoff,
+    LabelHandoff,
+    MDHandoff,
+    TrainHandoff,
+    baton_key,
+)
+from mlip_fw.models.md import MDOutcome, MDResult
+from mlip_fw.models.selection import Selection
+from mlip_fw.models.summary import StopReason
+
+_MOST_REPEATS = 3
+
+
+def after_bootstrap(handoff: Handoff, selection: Selection) -> FWAction:
+    """Label the first structures, then train generation 0."""
+    train = train_firework(TrainHandoff(campaign=handoff.campaign, directory=handoff.directory))
+    structures = str(CampaignDirectory(handoff.directory).bootstrap / "selected.extxyz")
+    labels = [label_firework(h) for h in _label_handoffs(handoff, selection, structures)]
+    links = {label: [train] for label in labels}
+    return FWAction(detours=Workflow([*labels, train], links, name=f"{handoff.campaign.campaign} bootstrap"))
+
+
+def after_md(handoff: MDHandoff, result: MDResult) -> FWAction:
+    """Hand a finished stage on, go on after a time limit, mend or stop after a halt."""
+    stored = {"outcome": result.outcome.value, "step": result.step, "gamma_max": result.gamma_max}
+    directory = CampaignDirectory(handoff.directory)
+    facts = {"walker": handoff.walker, "cycle": handoff.cycle, "step": result.step}
+    if result.outcome is MDOutcome.FINISHED:
+        directory.log_event("md_finished", **facts, seconds=round(result.seconds, 3))
+        baton = Baton(start=_restart(result), cycle=handoff.cycle + 1, turns=handoff.turns)
+        key = baton_key(handoff.walker, handoff.stage + 1)
+        return FWAction(stored_data=stored, update_spec={key: baton.plain()})
+    if result.outcome is MDOutcome.WALLTIME:
+        directory.log_event("md_out_of_time", **facts, seconds=round(result.seconds, 3))
+        return FWAction(stored_data=stored, detours=md_firework(_continued(handoff, result, turns=handoff.turns)))
+    directory.log_event("halted", **facts, gamma_max=result.gamma_max, seconds=round(result.seconds, 3))
+    resumed = _after_halt(handoff, result)
+    if isinstance(resumed, StopReason):
+        directory.log_event("stopped", **facts, reason=resumed.value)
+        return FWAction(stored_data=stored, update_spec={STOPPED: resumed.value})
+    return FWAction(stored_data=stored, detours=_mending(handoff, resumed))
+
+
+def after_selection(handoff: CandidatesHandoff, selection: Selection) -> FWAction:
+    """Label every selected structure, side by side."""
+    directory = CampaignDirectory(handoff.directory)
+    structures = str(directory.cycle(handoff.walker, handoff.cycle) / "selected.extxyz")
+    labels = [label_firework(h) for h in _label_handoffs(handoff, selection, structures)]
+    directory.log_event(
+        "selected",
+        walker=handoff.walker,
+        cycle=handoff.cycle,
+        labels=len(labels),
+        seconds=round(selection.seconds, 3),
+    )
+    stored = {"selected": len(labels), "candidates": selection.n_candidates}
+    return FWAction(stored_data=stored, detours=labels) if labels else FWAction(stored_data=stored)
+
+
+def after_training(handoff: TrainHandoff, generation: int | None) -> FWAction:
+    """Stop if there is no potential, or too many labels failed; else the MD goes on by itself."""
+    dataset = Dataset(CampaignDirectory(handoff.directory).root)
+    failed, done = len(dataset.quarantined()), len(dataset.hashes())
+    fraction = failed / max(1, failed + done)
+    too_many = fraction > handoff.campaign.budget.max_failed_label_fraction
+    if generation is None or (too_many and not _went_on(handoff)):
+        logger.warning("%d of %d labels failed; see quarantine/", failed, failed + done)
+        return FWAction(update_spec={STOPPED: StopReason.LABEL_FAILURES.value})
+    return FWAction(stored_data={"generation": generation})
+
+
+def _after_halt(handoff: MDHandoff, result: MDResult) -> MDHandoff | StopReason:
+    budget = handoff.campaign.budget
+    if handoff.turns >= budget.max_cycles:
+        return StopReason.MAX_CYCLES
+    directory = CampaignDirectory(handoff.directory)
+    dataset = Dataset(directory.root)
+    decided = (directory.cycle(handoff.walker, handoff.cycle) / "selection.json").is_file()
+    if not decided and len(dataset.hashes()) + len(dataset.quarantined()) >= budget.max_labels:
+        return StopReason.MAX_LABELS
+    repeats = handoff.repeats + 1 if result.step == handoff.last_halt_step else 1
+    if repeats < _MOST_REPEATS:
+        resumed = _continued(handoff, result, turns=handoff.turns + 1)
+        return resumed.model_copy(update={"last_halt_step": result.step, "repeats": repeats})
+    if handoff.rewound_from == result.step:
+        return StopReason.NO_PROGRESS
+    return _rewound(handoff, result) or StopReason.NO_PROGRESS
+
+
+def _continued(handoff: MDHandoff, result: MDResult, *, turns: int) -> MDHandoff:
+    update = {"start": _restart(result), "first_step": result.step, "cycle": handoff.cycle + 1, "turns": turns}
+    return handoff.model_copy(update=update)
+
+
+def _rewound(handoff: MDHandoff, result: MDResult) -> MDHandoff | None:
+    """Return the hand-off of a run from the newest checkpoint of this stage before the halt, if there is one."""
+    directory = CampaignDirectory(handoff.directory)
+    for folder in reversed(directory.cycles(handoff.walker)):
+        earlier = read_model(folder / "result.json", MDResult)
+        if earlier is None or earlier.stage != handoff.stage or earlier.first_step >= result.step:
+            continue
+        start = None if earlier.first_step == 0 else earlier.start
+        directory.log_event("rewound", walker=handoff.walker, step=result.step, to_step=earlier.first_step)
+        logger.warning("three halts at step %d: rewinding to step %d", result.step, earlier.first_step)
+        update = {
+            "start": start,
+            "first_step": earlier.first_step,
+            "cycle": handoff.cycle + 1,
+            "turns": handoff.turns + 1,
+            "last_halt_step": None,
+            "repeats": 0,
+            "rewound_from": result.step,
+        }
+        return handoff.model_copy(update=update)
+    return None
+
+
+def _mending(handoff: MDHandoff, resumed: MDHandoff) -> Workflow:
+    common = {
+        "campaign": handoff.campaign,
+        "directory": handoff.directory,
+        "walker": handoff.walker,
+        "cycle": handoff.cycle,
+    }
+    candidates = candidates_firework(CandidatesHandoff(**common, repeats=max(0, resumed.repeats - 1)))
+    train = train_firework(TrainHandoff(**common), parents=[candidates])
+    md = md_firework(resumed, parents=[train])
+    name = f"{handoff.campaign.campaign} w{handoff.walker:02d} c{handoff.cycle:04d}"
+    return Workflow([candidates, train, md], name=name)
+
+
+def _label_handoffs(handoff: Handoff, selection: Selection, structures: str) -> list[LabelHandoff]:
+    return [
+        LabelHandoff(
+            campaign=handoff.campaign,
+            directory=handoff.directory,
+            hash=choice.hash,
+            structures=structures,
+            index=index,
+        )
+        for index, choice in enumerate(selection.chosen)
+    ]
+
+
+def _went_on(handoff: TrainHandoff) -> bool:
+    """Return whether the run after this training was made already, so that a rerun does not stop it."""
+    if handoff.walker is None or handoff.cycle is None:
+        return False
+    directory = CampaignDirectory(handoff.directory)
+    return (directory.cycle(handoff.walker, handoff.cycle + 1) / "result.json").is_file()
+
+
+def _restart(result: MDResult) -> str:
+    if result.restart is None:
+        raise MDError(f"MD of walker {result.walker} cycle {result.cycle} left no restart file")
+    return result.restart

@@ -1,0 +1,121 @@
+"""A whole campaign on this machine: an embedded LaunchPad, rapid fire, no server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from unittest import mock
+
+import mongomock
+from fireworks import FWorker, LaunchPad
+from fireworks.core import launchpad as launchpad_module
+from fireworks.core.rocket_launcher import launch_rocket
+from mongomock.gridfs import enable_gridfs_integration
+
+from mlip_fw.engines.oracle.ase_oracle import require_calculator
+from mlip_fw.engines.start import start_structure
+from mlip_fw.engines.warm import nursery
+from mlip_fw.errors import MlipError
+from mlip_fw.generations import Generations
+from mlip_fw.io.files import remove_half_written
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.summary import CampaignSummary
+from mlip_fw.summary import summarize
+from mlip_fw.workflows.campaign import campaign_workflow
+
+
+def embedded_launchpad() -> LaunchPad:
+    """Return a LaunchPad in the memory of this process."""
+    enable_gridfs_integration()
+    with mock.patch.object(launchpad_module, "MongoClient", mongomock.MongoClient):
+        launchpad = LaunchPad(strm_lvl="CRITICAL")
+    launchpad.reset("", require_password=False)
+    return launchpad
+
+
+def run_campaign(
+    campaign: Campaign, directory: CampaignDirectory, fworker: FWorker, tick: Callable[[], None] = lambda: None
+) -> CampaignSummary:
+    """Run a campaign to its end, or take up one that was interrupted.
+
+    Every Firework finds its own result on disk, so taking up means running the same Workflow: what
+    is done is passed over in moments.
+
+    Parameters
+    ----------
+    campaign, directory
+        What to run and where.
+    fworker
+        This machine.
+    tick
+        Called after every Firework.
+
+    Raises
+    ------
+    MlipError
+        If a Firework failed; nothing is lost, and the same call goes on from there.
+    """
+    start_structure(campaign)
+    require_calculator(campaign.oracle)
+    directory.claim(campaign)
+    with directory.locked(), _interruptible() as interrupted, _working_directory(directory.root):
+        remove_half_written(directory.root)
+        Generations(directory.root).remove_drafts()
+        directory.mend_journal()
+        directory.log_event("run_started", campaign=campaign.campaign, process=os.getpid())
+        nursery()
+        launchpad = embedded_launchpad()
+        launchpad.add_wf(campaign_workflow(campaign, directory.root))
+        logging.getLogger("rocket.launcher").setLevel(logging.CRITICAL)
+        while launch_rocket(launchpad, fworker, strm_lvl="CRITICAL"):
+            if interrupted:
+                raise MlipError(f"interrupted; the same command goes on from here ({directory.root})")
+            _raise_if_fizzled(launchpad)
+            tick()
+        return summarize(directory)
+
+
+def _raise_if_fizzled(launchpad: LaunchPad) -> None:
+    for fw_id in launchpad.get_fw_ids({"state": "FIZZLED"}):
+        firework = launchpad.get_fw_by_id(fw_id)
+        stored: dict[str, Any] = firework.launches[-1].action.stored_data
+        exception = stored.get("_exception") or {}
+        details = exception.get("_details")
+        if isinstance(details, dict) and "message" in details:
+            raise MlipError(details["message"])
+        trace = str(exception.get("_stacktrace", "no traceback")).strip()
+        raise RuntimeError(f"{firework.name} failed: {trace.splitlines()[-1]}\n\n{trace}")
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Turn SIGINT and SIGTERM into a clean end, and remember that it happened."""
+    received: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _working_directory(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
