@@ -97,11 +97,10 @@ class AcePotential:
             gamma=np.asarray(calculator.gamma_grade, dtype=float) if gamma else None,
         )
 
-    def projections(self, atoms: Atoms) -> dict[str, np.ndarray]:
-        """Return the basis functions of every atom, (n_atoms, n_functions) for each element."""
-        environment = self.neighbours(atoms).update(atoms.positions, atoms.cell.array)
-        self._graded.compute(environment, compute_projections=True)
-        return self._by_element(self._graded.projections, atoms)
+    def evaluate_with_projections(self, atoms: Atoms) -> tuple[Evaluation, dict[str, np.ndarray]]:
+        """Evaluate one structure and return its basis functions too, (n_atoms, n_functions) by element."""
+        answer = self.evaluate(atoms)
+        return answer, self._by_element(self._graded.projections, atoms)
 
     def design(self, atoms: Atoms) -> Design:
         """Return what a linear fit needs of one structure."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_VIRTUAL_SCALE = 1e-5
+_VIRTUAL_SCALE = 1e-2
 
 
 @dataclass(frozen=True)

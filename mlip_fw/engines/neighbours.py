@@ -45,7 +45,7 @@ class Neighbours:
     def _unwrapped(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
         """Undo jumps by lattice vectors since the list was built."""
         scaled = positions @ np.linalg.inv(cell)
-        return positions - np.round(scaled - self._scaled) @ cell
+        return np.asarray(positions - np.round(scaled - self._scaled) @ cell)
 
     def _still_valid(self, positions: np.ndarray, cell: np.ndarray) -> bool:
         if self.skin_a <= 0 or self._cell is None:

@@ -38,6 +38,36 @@ def start_structure(campaign: Campaign) -> Atoms:
     return atoms
 
 
+def check_given_files(campaign: Campaign) -> None:
+    """Check the files that a campaign names besides its structure.
+
+    Raises
+    ------
+    CampaignError
+        If a potential, its active set or a dataset is missing or has other elements or no labels.
+    """
+    if campaign.potential.initial is not None:
+        source = Path(campaign.potential.initial)
+        for path in (source, source.with_suffix(".asi")):
+            if not path.is_file():
+                raise CampaignError(f"potential.initial: there is no file {path}")
+    if campaign.bootstrap.dataset is not None:
+        for index, frame in enumerate(read_any(Path(campaign.bootstrap.dataset), "bootstrap.dataset")):
+            _check_labelled(frame, index, campaign)
+
+
+def _check_labelled(frame: Atoms, index: int, campaign: Campaign) -> None:
+    where = f"bootstrap.dataset: structure {index}"
+    if foreign := sorted(set(frame.get_chemical_symbols()) - set(campaign.elements)):
+        raise CampaignError(f"{where} has {', '.join(foreign)}, which elements does not name")
+    if not frame.pbc.all():
+        raise CampaignError(f"{where} is not periodic in all three directions")
+    results = frame.calc.results if frame.calc is not None else {}
+    values = [np.asarray(results.get(name, np.nan), dtype=float) for name in ("energy", "forces")]
+    if not all(np.isfinite(value).all() for value in values):
+        raise CampaignError(f"{where} has no finite energy and forces")
+
+
 def _crystal(settings: BulkSettings, seed: int) -> Atoms:
     if int(np.prod(settings.repeat)) > _MAX_ATOMS:
         raise CampaignError(f"structure.bulk.repeat {settings.repeat} makes more than {_MAX_ATOMS} cells")

@@ -36,18 +36,17 @@ class CampaignTask(FireTaskBase):
         function: Callable[..., FWAction] = getattr(importlib.import_module(module), name)
         return function
 
-    def worker(self, fw_spec: dict[str, Any]) -> Worker:
-        """Return this machine's settings.
 
-        Raises
-        ------
-        WorkerError
-            If ``env`` in the worker file has an unknown or wrong key.
-        """
-        env = fw_spec.get("_fw_env") or {}
-        try:
-            return Worker.model_validate(env)
-        except ValidationError as error:
-            faults = "; ".join(f"env.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            known = ", ".join(Worker.model_fields)
-            raise WorkerError(f"my_fworker.yaml: {faults}; known keys are {known}") from None
+def read_worker(env: dict[str, Any] | None) -> Worker:
+    """Return this machine's settings from a worker file's ``env``.
+
+    Raises
+    ------
+    WorkerError
+        If it has an unknown or wrong key.
+    """
+    try:
+        return Worker.model_validate(env or {})
+    except ValidationError as error:
+        faults = "; ".join(f"env.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise WorkerError(f"my_fworker.yaml: {faults}; known keys are {', '.join(Worker.model_fields)}") from None

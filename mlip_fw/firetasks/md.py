@@ -12,7 +12,7 @@ from mlip_fw.engines.md.run import choose_engine, run_md
 from mlip_fw.engines.md.script import RunPlan
 from mlip_fw.engines.start import start_structure
 from mlip_fw.errors import MDError
-from mlip_fw.firetasks.base import STOPPED, CampaignTask, logger
+from mlip_fw.firetasks.base import STOPPED, CampaignTask, logger, read_worker
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import once
 from mlip_fw.io.lammps import write_data
@@ -34,7 +34,7 @@ class RunMD(CampaignTask):
             return FWAction(update_spec={STOPPED: fw_spec[STOPPED]})
         handoff = self.handed(MDHandoff).taking_baton(fw_spec)
         folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
-        result = once(folder / "result.json", MDResult, lambda: _run(handoff, self.worker(fw_spec)))
+        result = once(folder / "result.json", MDResult, lambda: _run(handoff, read_worker(fw_spec.get("_fw_env"))))
         if result.outcome is MDOutcome.CRASHED:
             (folder / "result.json").unlink()
             raise MDError(f"MD crashed in {folder}: {result.reason}; see log.lammps and lmp.out there")

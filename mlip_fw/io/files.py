@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from mlip_fw.errors import DirectoryError
@@ -55,6 +56,12 @@ def write_json(path: Path, value: Any) -> None:
     """Write ``value``, a model or plain JSON values, to ``path`` in one step."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     write_text(path, json.dumps(plain, indent=1, allow_nan=False) + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write named arrays (``.npz``) to ``path`` in one step, whatever its suffix."""
+    with whole_file(path) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, **arrays)
 
 
 def read_model(path: Path, model: type[Model]) -> Model | None:

@@ -8,7 +8,7 @@ import numpy as np
 from pyace import ACEBBasisSet
 
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.files import whole_file
+from mlip_fw.io.files import whole_file, write_arrays
 
 
 def read_basis(path: Path) -> ACEBBasisSet:
@@ -45,5 +45,4 @@ def read_active_set(path: Path, elements: list[str]) -> dict[str, np.ndarray]:
 
 def write_active_set(path: Path, inverses: dict[str, np.ndarray]) -> None:
     """Write the inverses of the active sets as LAMMPS and pyace read them."""
-    with whole_file(path) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, **{name: inverses[name] for name in sorted(inverses)})
+    write_arrays(path, {name: inverses[name] for name in sorted(inverses)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
@@ -10,7 +10,7 @@ from pydantic import Field
 from mlip_fw.models.base import Count, Frozen, NotNegative
 
 
-class LabelState(str, Enum):
+class LabelState(StrEnum):
     """What a labelling Firework came to."""
 
     DONE = "done"

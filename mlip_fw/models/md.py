@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -11,7 +11,7 @@ from mlip_fw.models.base import Count, Frozen, NotNegative, Positive, PositiveCo
 
 
 def _ramp(value: object) -> object:
-    """A single number stands for a constant ramp."""
+    """Return a single number as a constant ramp."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return [value, value]
     return value
@@ -67,7 +67,7 @@ class MDSettings(Frozen):
         return self.first_step(stage + 1)
 
 
-class MDOutcome(str, Enum):
+class MDOutcome(StrEnum):
     """What a run of LAMMPS came to, from its log, its files and its exit code together."""
 
     FINISHED = "finished"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
@@ -10,7 +10,7 @@ from pydantic import Field
 from mlip_fw.models.base import Count, Frozen, NotNegative
 
 
-class StopReason(str, Enum):
+class StopReason(StrEnum):
     """Why a campaign ended although its MD has not finished."""
 
     MAX_CYCLES = "max_cycles"

@@ -30,6 +30,8 @@ from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.summary import summarize
 from mlip_fw.workflows.campaign import campaign_workflow
 
+_CHATTY = ("launchpad", "rocket.launcher", "custodian.custodian", "custodian")
+
 
 def embedded_launchpad() -> LaunchPad:
     """Return a LaunchPad in the memory of this process."""
@@ -65,7 +67,7 @@ def run_campaign(
     start_structure(campaign)
     require_calculator(campaign.oracle)
     directory.claim(campaign)
-    with directory.locked(), _interruptible() as interrupted, _working_directory(directory.root):
+    with directory.locked(), _quiet(), _interruptible() as interrupted, _working_directory(directory.root):
         remove_half_written(directory.root)
         Generations(directory.root).remove_drafts()
         directory.mend_journal()
@@ -73,7 +75,6 @@ def run_campaign(
         nursery()
         launchpad = embedded_launchpad()
         launchpad.add_wf(campaign_workflow(campaign, directory.root))
-        logging.getLogger("rocket.launcher").setLevel(logging.CRITICAL)
         while launch_rocket(launchpad, fworker, strm_lvl="CRITICAL"):
             if interrupted:
                 raise MlipError(f"interrupted; the same command goes on from here ({directory.root})")
@@ -109,6 +110,20 @@ def _interruptible() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the loggers of the libraries below; what matters is told by our own."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from mlip_fw.engines.geometry import distances_from, too_close
 from mlip_fw.io.structures import canonical
 from mlip_fw.models.selection import Strategy
 
-_THERMAL_TIME_FS = 25.0
+_THERMAL_TIME_FS = 12.0
 _CAP_FRACTION = 0.05
 _ENERGY_WINDOW = 5.0
 _GAMMA_CEILING = 3.0
@@ -42,7 +42,7 @@ class HaltedFrame:
 def rattled(frame: HaltedFrame, cutoff_a: float, rng: np.random.Generator) -> tuple[Atoms, float]:
     """Return a copy with thermal displacements around the centre, and how many atoms that moved.
 
-    The amplitude of an atom is what its thermal velocity covers in 25 fs, at most 5 % of the nearest
+    The amplitude of an atom is what its thermal velocity covers in 12 fs, at most 5 % of the nearest
     neighbour distance, under a Gaussian envelope of width cutoff/2. The second value is the sum of
     the squared envelope, an effective number of atoms.
     """
@@ -94,7 +94,7 @@ def _keep(
 
     if too_close(atoms):
         return refuse("atoms too close")
-    answer = potential.evaluate(atoms)
+    answer, projections = potential.evaluate_with_projections(atoms)
     assert answer.gamma is not None
     gamma_max = float(answer.gamma.max())
     if window is not None and not answer.energy_ev <= window[0]:
@@ -103,5 +103,5 @@ def _keep(
         return refuse("gamma above the ceiling")
     if any(np.allclose(atoms.positions, other.atoms.positions, atol=1e-3) for other in kept):
         return refuse("duplicate")
-    kept.append(Candidate(atoms, strategy, potential.projections(atoms), gamma_max))
+    kept.append(Candidate(atoms, strategy, projections, gamma_max))
     return None

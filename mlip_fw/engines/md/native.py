@@ -27,12 +27,19 @@ def has_extrapolation(lmp_cmd: str) -> bool:
     """
     try:
         done = subprocess.run(
-            [*shlex.split(lmp_cmd), "-h"], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+            [*shlex.split(lmp_cmd), "-h"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
     except (OSError, ValueError) as error:
         raise WorkerError(f"can't run lmp_cmd {lmp_cmd!r}: {error}; mend env.lmp_cmd in my_fworker.yaml") from error
     except subprocess.TimeoutExpired:
-        raise WorkerError(f"lmp_cmd {lmp_cmd!r} gave no help within 120 s; mend env.lmp_cmd in my_fworker.yaml") from None
+        raise WorkerError(
+            f"lmp_cmd {lmp_cmd!r} gave no help within 120 s; mend env.lmp_cmd in my_fworker.yaml"
+        ) from None
     return _PAIR_STYLE in done.stdout
 
 

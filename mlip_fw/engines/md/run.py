@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import signal
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.md import script
 from mlip_fw.engines.md.native import SCREEN, has_extrapolation, run_native
 from mlip_fw.engines.md.outcome import Ending, classify
@@ -14,6 +19,10 @@ from mlip_fw.errors import ChildError, WorkerError
 from mlip_fw.io.files import write_text
 from mlip_fw.models.worker import Worker
 
+logger = logging.getLogger("mlip_fw")
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+_MOST_KILLS = 3
+_GAMMA_RTOL = 1e-4
 Engine = Literal["lammps", "embedded"]
 
 
@@ -48,15 +57,38 @@ def choose_engine(wanted: Literal["auto", "lammps", "embedded"], worker: Worker)
 def run_md(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker) -> Ending:
     """Run ``plan`` in ``folder`` and classify what came of it."""
     folder.mkdir(parents=True, exist_ok=True)
+    for _ in range(_MOST_KILLS):
+        exit_code = _run_once(plan, folder, engine, worker)
+        if exit_code not in _KILLED:
+            break
+        logger.warning("LAMMPS was killed in %s; running it again", folder)
+    ending = classify(folder, exit_code, plan)
+    _require_same_gamma(ending, plan)
+    return ending
+
+
+def _run_once(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker) -> int:
     for name in (script.LOG, script.DUMP, script.GAMMA_LOG, script.LAST_RESTART, script.LAST_DUMP, SCREEN):
         (folder / name).unlink(missing_ok=True)
     if engine == "lammps":
         write_text(folder / script.SCRIPT, script.write_script(plan, script.native_force_field(plan)))
-        exit_code = run_native(worker.lmp_cmd or "lmp", folder)
-    else:
-        write_text(folder / script.SCRIPT, script.write_script(plan, script.embedded_force_field(plan)))
-        exit_code = _run_embedded(plan, folder)
-    return classify(folder, exit_code, plan)
+        return run_native(worker.lmp_cmd or "lmp", folder)
+    write_text(folder / script.SCRIPT, script.write_script(plan, script.embedded_force_field(plan)))
+    return _run_embedded(plan, folder)
+
+
+def _require_same_gamma(ending: Ending, plan: script.RunPlan) -> None:
+    """Compare the last frame's gamma with pyace's: some builds of LAMMPS have returned zero."""
+    if ending.frame is None or "gamma" not in ending.frame.arrays:
+        return
+    found = ending.frame.arrays["gamma"]
+    expected = AcePotential.from_files(plan.potential).evaluate(ending.frame).gamma
+    assert expected is not None
+    if not np.allclose(found, expected, rtol=_GAMMA_RTOL, atol=_GAMMA_RTOL):
+        raise WorkerError(
+            f"at step {ending.step} LAMMPS gives a largest gamma of {found.max():.6g}, pyace of {expected.max():.6g}: "
+            "this LAMMPS does not watch the extrapolation rightly; use another build, or set md.engine: embedded"
+        )
 
 
 def _run_embedded(plan: script.RunPlan, folder: Path) -> int:

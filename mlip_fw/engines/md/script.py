@@ -152,7 +152,7 @@ def _run(plan: RunPlan) -> list[str]:
         watchdog,
         *timer,
         f'if "${{gamma_at_start}} > {plan.gamma_halt:.10g}" then '
-        f"\"print '{HALTED_AT_START}: step {plan.first_step} gamma ${{gamma_at_start}}'\" else \"{whole}\"",
+        f'"print \'{HALTED_AT_START}: step {plan.first_step} gamma ${{gamma_at_start}}\'" else "{whole}"',
     ]
 
 

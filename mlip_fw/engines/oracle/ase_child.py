@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_properties, get_calculator_class
+from ase.calculators.calculator import PropertyNotImplementedError, all_properties, get_calculator_class
 from ase.calculators.names import names as ase_names
 from ase.io import read
 
@@ -18,7 +18,7 @@ INPUT, OUTPUT = "structure.extxyz", "label.json"
 _ELSEWHERE = {"tblite": "tblite.ase:TBLite", "xtb": "xtb.ase.calculator:XTB", "mace": "mace.calculators:MACECalculator"}
 
 
-def calculator_class(name: str) -> type[Calculator]:
+def calculator_class(name: str) -> Any:
     """Return the calculator class called ``name``.
 
     Parameters

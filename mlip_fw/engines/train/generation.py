@@ -18,7 +18,7 @@ from mlip_fw.engines.train.basis import copy_of, linear_basis, require_linear
 from mlip_fw.engines.train.linear import LinearFit, Triangle
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
-from mlip_fw.io.files import whole_file, write_json
+from mlip_fw.io.files import write_arrays, write_json
 from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis, write_ctilde
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import TrainingRecord
@@ -48,13 +48,13 @@ def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
         return _blank(campaign)
     record = generations.record(newest)
     if record is None:
-        raise TrainingError(f"{generations.folder(newest)} has no whole training.json; remove that folder and run again")
+        raise TrainingError(
+            f"{generations.folder(newest)} has no whole training.json; remove that folder and run again"
+        )
     basis = read_basis(generations.potential(newest))
     inverses = read_active_set(generations.potential(newest).with_suffix(".asi"), list(basis.elements_name))
     with np.load(generations.folder(newest) / _FIT) as kept:
-        fit = LinearFit(
-            Triangle(kept["energy"], int(kept["n_energy"])), Triangle(kept["force"], int(kept["n_force"]))
-        )
+        fit = LinearFit(Triangle(kept["energy"], int(kept["n_energy"])), Triangle(kept["force"], int(kept["n_force"])))
         prior = kept["prior"]
     return Knowledge(
         generation=newest,
@@ -134,7 +134,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         energy, forces = _targets(atoms, energies, shape)
         fit = fit.with_label(design, energy, forces)
         fresh = fresh.with_label(design, energy, forces)
-        _keep_rows(generations.rows / f"{name}.npz", design.projections)
+        write_arrays(generations.rows / f"{name}.npz", design.projections)
     coefficients, ridge = fit.solve(_degrees(known.basis), known.prior)
     active, swaps, gamma_max, counts = _exchange_all(generations, dataset, known.active, shape)
     basis = copy_of(known.basis, coefficients)
@@ -184,11 +184,6 @@ def _degrees(basis: ACEBBasisSet) -> np.ndarray:
     )
 
 
-def _keep_rows(path: Path, projections: dict[str, np.ndarray]) -> None:
-    with whole_file(path) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, **projections)
-
-
 def _rows_of(name: str, generations: Generations, dataset: Dataset, shape: AcePotential) -> dict[str, np.ndarray]:
     """Return the basis functions of a label's atoms, from its file or, if that is damaged, anew."""
     path = generations.rows / f"{name}.npz"
@@ -196,8 +191,8 @@ def _rows_of(name: str, generations: Generations, dataset: Dataset, shape: AcePo
         with np.load(path) as kept:
             return {element: kept[element] for element in shape.elements}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        rows = shape.projections(dataset.read(name))
-        _keep_rows(path, rows)
+        rows = shape.evaluate_with_projections(dataset.read(name))[1]
+        write_arrays(path, rows)
         return rows
 
 
@@ -231,13 +226,12 @@ def _write(
     write_basis(folder / "potential.yaml", basis)
     write_ctilde(folder / "potential.yace", basis)
     write_active_set(folder / "potential.asi", inverses)
-    with whole_file(folder / _FIT) as temporary, temporary.open("wb") as handle:
-        np.savez(
-            handle,
-            energy=fit.energy.r,
-            n_energy=fit.energy.n_rows,
-            force=fit.force.r,
-            n_force=fit.force.n_rows,
-            prior=prior,
-        )
+    fitted = {
+        "energy": fit.energy.r,
+        "n_energy": fit.energy.n_rows,
+        "force": fit.force.r,
+        "n_force": fit.force.n_rows,
+        "prior": prior,
+    }
+    write_arrays(folder / _FIT, fitted)
     write_json(folder / "training.json", record)

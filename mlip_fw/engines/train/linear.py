@@ -39,7 +39,7 @@ class Triangle:
             return self
         stacked = np.vstack([self.r, np.column_stack([rows, targets])])
         r = np.linalg.qr(stacked, mode="r")
-        return Triangle(r, self.n_rows + len(rows))
+        return Triangle(np.asarray(r), self.n_rows + len(rows))
 
     def rmse(self, coefficients: np.ndarray) -> float:
         """Return the root mean square residual of all rows."""
@@ -81,9 +81,7 @@ class LinearFit:
 
     def errors(self, coefficients: np.ndarray) -> Errors:
         """Return the errors over all labels that were folded in."""
-        return Errors(
-            force_rmse_ev_a=self.force.rmse(coefficients), energy_rmse_ev_atom=self.energy.rmse(coefficients)
-        )
+        return Errors(force_rmse_ev_a=self.force.rmse(coefficients), energy_rmse_ev_atom=self.energy.rmse(coefficients))
 
     def solve(self, degrees: np.ndarray, prior: np.ndarray | None = None) -> tuple[np.ndarray, float]:
         """Return the coefficients (n_functions,) and the ridge that was chosen.

@@ -1,0 +1,78 @@
+"""What the commands share: where a campaign lies, who the worker is, how to log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+from fireworks import FWorker, LaunchPad
+
+from mlip_fw.errors import DirectoryError, WorkerError
+from mlip_fw.layout import CampaignDirectory
+
+_WORKER_FILES = (Path("my_fworker.yaml"), Path("fw_configs/my_fworker.yaml"))
+_LAUNCHPAD_FILES = (Path("my_launchpad.yaml"), Path("fw_configs/my_launchpad.yaml"))
+
+
+def log_to_stderr() -> None:
+    """Show one line for every change of state, and nothing of the libraries below."""
+    warnings.filterwarnings("ignore")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    ours = logging.getLogger("mlip_fw")
+    ours.handlers, ours.propagate = [handler], False
+    ours.setLevel(logging.INFO)
+
+
+def find_campaign(name: str | None) -> CampaignDirectory:
+    """Return the campaign directory called ``name``, or the only one in the current folder.
+
+    Raises
+    ------
+    DirectoryError
+        If there is none, or several and no name.
+    """
+    if name is not None:
+        directory = CampaignDirectory(name)
+        if not directory.exists():
+            raise DirectoryError(f"{name} is not a campaign directory: it has no campaign.yaml and no events.jsonl")
+        return directory
+    found = campaigns_here()
+    if len(found) != 1:
+        names = ", ".join(str(d.root.name) for d in found) or "none"
+        raise DirectoryError(f"name a campaign directory; in this folder there are: {names}")
+    return found[0]
+
+
+def campaigns_here() -> list[CampaignDirectory]:
+    """Return the campaign directories in the current folder, or the folder itself if it is one."""
+    folders = [Path(), *sorted(p for p in Path().iterdir() if p.is_dir())]
+    return [CampaignDirectory(p) for p in folders if (p / "events.jsonl").is_file() and (p / "campaign.yaml").is_file()]
+
+
+def load_fworker(path: Path | None) -> FWorker:
+    """Return the worker from ``path``, or from where FireWorks users keep it, or a plain one."""
+    from fireworks.fw_config import FWORKER_LOC
+
+    if path is None:
+        path = next((p for p in _WORKER_FILES if p.is_file()), Path(FWORKER_LOC) if FWORKER_LOC else None)
+    if path is None:
+        return FWorker()
+    try:
+        return FWorker.from_file(str(path))
+    except KeyError as error:
+        raise WorkerError(f"the worker file {path} has no {error.args[0]}; see fw_configs/my_fworker.yaml") from error
+    except Exception as error:
+        raise WorkerError(f"can't read the worker file {path}: {error}") from error
+
+
+def load_launchpad(path: Path | None) -> LaunchPad:
+    """Return the LaunchPad from ``path`` or from where FireWorks users keep it."""
+    if path is None:
+        path = next((p for p in _LAUNCHPAD_FILES if p.is_file()), None)
+    try:
+        return LaunchPad.from_file(str(path)) if path is not None else LaunchPad.auto_load()
+    except Exception as error:
+        raise WorkerError(f"can't open the LaunchPad of {path or 'my_launchpad.yaml'}: {error}") from error

@@ -1,0 +1,78 @@
+"""``check`` and ``doctor``: the campaign file and the machine, before core-hours are spent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.cli.main import EXIT_ERROR, app
+from mlip_fw.io.campaign_file import read_campaign
+
+
+@app.command()
+def check(
+    campaign_file: Path = typer.Argument(..., help="the campaign file", metavar="CAMPAIGN.yaml"),
+    fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
+    as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
+) -> None:
+    """Check a campaign file, and say what it would run; writes nothing."""
+    log_to_stderr()
+    campaign = read_campaign(campaign_file)
+    from mlip_fw.engines.md.run import choose_engine
+    from mlip_fw.engines.oracle.ase_oracle import require_calculator
+    from mlip_fw.engines.start import check_given_files, start_structure
+    from mlip_fw.firetasks.base import read_worker
+
+    atoms = start_structure(campaign)
+    check_given_files(campaign)
+    require_calculator(campaign.oracle)
+    engine, why = choose_engine(campaign.md.engine, read_worker(load_fworker(fworker).env))
+    facts: dict[str, Any] = {
+        "campaign": campaign.campaign,
+        "formula": atoms.get_chemical_formula(),
+        "atoms": len(atoms),
+        "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
+        "engine": engine,
+        "engine_because": why,
+        "oracle": campaign.oracle.calculator,
+        "max_labels": campaign.budget.max_labels,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        _table("what the campaign would run", [(key.replace("_", " "), str(v), True) for key, v in facts.items()])
+
+
+@app.command()
+def doctor(
+    fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
+    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml, to try its database"),
+    as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
+) -> None:
+    """Check this machine: LAMMPS, gamma, an oracle, the database, the queue."""
+    log_to_stderr()
+    from mlip_fw.doctor import examine
+
+    pad = (lambda: load_launchpad(launchpad)) if launchpad is not None else None
+    findings = examine(load_fworker(fworker), pad)
+    if as_json:
+        typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]))
+    else:
+        _table("this machine", [(f.what, f.found, f.ok) for f in findings])
+    if not all(f.ok for f in findings):
+        raise typer.Exit(EXIT_ERROR)
+
+
+def _table(title: str, rows: list[tuple[str, str, bool]]) -> None:
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for what, found, ok in rows:
+        table.add_row(what, found if ok else f"[red]{found}[/red]")
+    Console().print(table)

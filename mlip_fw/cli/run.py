@@ -1,0 +1,99 @@
+"""``run``, ``workflow`` and ``add``: a campaign here, as a file, or on the LaunchPad."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.cli.main import app
+from mlip_fw.cli.tables import print_summary
+from mlip_fw.errors import WorkerError
+from mlip_fw.io.campaign_file import read_campaign
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.campaign import Campaign
+
+EXIT_STOPPED = 3
+_CAMPAIGN = typer.Argument(..., help="the campaign file", metavar="CAMPAIGN.yaml")
+_DIR = typer.Option(None, "--dir", help="campaign directory; default: the campaign's name in this folder")
+_LAUNCHPAD = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml")
+
+
+def _load(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
+    campaign = read_campaign(path)
+    return campaign, CampaignDirectory(directory if directory is not None else Path(campaign.campaign))
+
+
+@app.command()
+def run(
+    campaign_file: Path = _CAMPAIGN,
+    directory: Path | None = _DIR,
+    workers: int = typer.Option(1, "--workers", min=1, help="worker processes"),
+    fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
+    as_json: bool = typer.Option(False, "--json", help="print the summary as JSON on standard output"),
+) -> None:
+    """Run a campaign on this machine, with no server; the same command again resumes it."""
+    log_to_stderr()
+    campaign, where = _load(campaign_file, directory)
+    if workers > 1:
+        raise WorkerError(
+            f"--workers {workers}: more than one worker needs a LaunchPad server, which mlip-fw {_version()} does not "
+            "bring; use `mlip-fw add` and `rlaunch multi` with a MongoDB, or --workers 1"
+        )
+    from mlip_fw.cli.progress import live_progress
+    from mlip_fw.workflows.runner import run_campaign
+
+    with live_progress(campaign, where):
+        summary = run_campaign(campaign, where, load_fworker(fworker))
+    if as_json:
+        print(summary.model_dump_json())
+    else:
+        print_summary(summary)
+    sys.stdout.flush()
+    if summary.outcome != "CONVERGED":
+        raise typer.Exit(EXIT_STOPPED)
+
+
+def _version() -> str:
+    from mlip_fw import __version__
+
+    return __version__
+
+
+def _checked(campaign_file: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
+    from mlip_fw.engines.start import start_structure
+
+    campaign, where = _load(campaign_file, directory)
+    start_structure(campaign)
+    return campaign, where
+
+
+@app.command()
+def workflow(
+    campaign_file: Path = _CAMPAIGN,
+    directory: Path | None = _DIR,
+    output: Path = typer.Option(..., "--output", "-o", help="file to write (.yaml or .json)"),
+) -> None:
+    """Write the campaign as a Workflow file for `lpad add`."""
+    from mlip_fw.io.files import whole_file
+    from mlip_fw.workflows.campaign import campaign_workflow
+
+    campaign, where = _checked(campaign_file, directory)
+    made = campaign_workflow(campaign, where.root)
+    with whole_file(output) as temporary:
+        kind = "json" if output.suffix == ".json" else "yaml"
+        temporary.write_text(made.to_format(kind))
+    typer.echo(f"{output}: {len(made.fws)} Fireworks to begin with; add it with: lpad add {output}")
+
+
+@app.command()
+def add(campaign_file: Path = _CAMPAIGN, directory: Path | None = _DIR, launchpad: Path | None = _LAUNCHPAD) -> None:
+    """Add the campaign to the LaunchPad."""
+    from mlip_fw.workflows.campaign import campaign_workflow
+
+    log_to_stderr()
+    campaign, where = _checked(campaign_file, directory)
+    ids = load_launchpad(launchpad).add_wf(campaign_workflow(campaign, where.root))
+    typer.echo(f"added {campaign.campaign} as Fireworks {', '.join(str(i) for i in sorted(ids.values()))}")

@@ -1,0 +1,127 @@
+"""Does this machine have what a campaign needs? Every check runs the real thing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from fireworks import FWorker, LaunchPad
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.md.run import Engine, choose_engine, run_md
+from mlip_fw.engines.md.script import RunPlan
+from mlip_fw.engines.oracle.ase_oracle import label_with_ase
+from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.errors import MlipError
+from mlip_fw.firetasks.base import read_worker
+from mlip_fw.generations import Generations
+from mlip_fw.io.lammps import write_data
+from mlip_fw.io.structures import with_labels
+from mlip_fw.models.base import Frozen
+from mlip_fw.models.campaign import AseOracle, Campaign
+from mlip_fw.models.md import MDOutcome, Stage
+from mlip_fw.models.worker import Worker
+
+_CANARY = {
+    "campaign": "canary",
+    "elements": ["Cu"],
+    "structure": {"bulk": {"symbol": "Cu", "cubic": True, "repeat": [2, 2, 2]}},
+    "md": {"stages": [{"ensemble": "nve", "n_steps": 10}]},
+    "oracle": {"kind": "ase", "calculator": "emt"},
+    "potential": {"cutoff_a": 5.0, "functions_per_element": 20},
+}
+
+
+class Finding(Frozen):
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    found: str
+
+
+def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) -> list[Finding]:
+    """Return what was found of LAMMPS, gamma, an oracle, the queue and, if given, the database."""
+    engine: list[Engine] = ["embedded"]
+
+    def which_engine() -> str:
+        chosen, why = choose_engine("auto", read_worker(fworker.env))
+        engine[0] = chosen
+        return f"{chosen}: {why}"
+
+    findings = [
+        _look("worker file", lambda: f"{fworker.name}: {read_worker(fworker.env).model_dump(exclude_none=True)}"),
+        _look("MD engine", which_engine),
+        _look("gamma canary", lambda: _canary(engine[0], read_worker(fworker.env))),
+        _look("oracle (EMT)", _oracle),
+        _look("queue", lambda: shutil.which("sbatch") or "no sbatch: campaigns run here, not through Slurm"),
+    ]
+    if launchpad is not None:
+        findings.append(_look("LaunchPad", lambda: _database(launchpad())))
+    return findings
+
+
+def _look(what: str, how: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what=what, ok=True, found=how())
+    except MlipError as error:
+        return Finding(what=what, ok=False, found=str(error))
+    except Exception as error:
+        return Finding(what=what, ok=False, found=f"{type(error).__name__}: {error}")
+
+
+def _canary(engine: Engine, worker: Worker) -> str:
+    """Run a structure that extrapolates; :func:`run_md` compares LAMMPS' gamma with pyace's."""
+    with tempfile.TemporaryDirectory(prefix="mlip-fw-doctor-") as name:
+        root = Path(name)
+        generations = _tiny_potential(root)
+        strange = bulk("Cu", cubic=True) * (2, 2, 2)
+        strange.positions += np.random.default_rng(1).normal(scale=0.3, size=strange.positions.shape)
+        write_data(root / "start.data", strange, ("Cu",))
+        plan = RunPlan(
+            title="gamma canary",
+            elements=("Cu",),
+            cutoff_a=5.0,
+            potential=generations.potential(0),
+            start=root / "start.data",
+            is_restart=False,
+            velocity_seed=1,
+            stage=Stage(ensemble="nve", n_steps=10),
+            stage_first_step=0,
+            stage_last_step=10,
+            first_step=0,
+            timestep_fs=0.1,
+            gamma_halt=1.5,
+            check_interval=10,
+        )
+        ending = run_md(plan, root / "md", engine, worker)
+    if ending.outcome is not MDOutcome.HALTED or ending.gamma_max is None:
+        raise MlipError(f"a structure that extrapolates did not halt MD, it {ending.outcome.value}: {ending.reason}")
+    return f"LAMMPS halted at gamma {ending.gamma_max:.3g}, as pyace says"
+
+
+def _tiny_potential(root: Path) -> Generations:
+    generations, dataset = Generations(root), Dataset(root)
+    for seed in range(2):
+        atoms = bulk("Cu", cubic=True) * (2, 2, 2)
+        atoms.rattle(0.05, seed=seed)
+        atoms.calc = EMT()
+        dataset.add(str(seed), with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces(), None), {})
+    train_generation(generations, dataset, Campaign.model_validate(_CANARY))
+    return generations
+
+
+def _oracle() -> str:
+    atoms = bulk("Cu", cubic=True)
+    _, facts = label_with_ase(atoms, AseOracle(kind="ase", calculator="emt"))
+    return f"{facts['code']}: {facts['label_seconds']:.3f} s for {len(atoms)} atoms"
+
+
+def _database(launchpad: LaunchPad) -> str:
+    launchpad.connection.admin.command("ping")
+    return f"{launchpad.host}, database {launchpad.name}: {launchpad.workflows.count_documents({})} workflows"
