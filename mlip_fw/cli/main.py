@@ -61,7 +61,3 @@ def _report(message: str, wants_traceback: bool) -> None:
         traceback.print_exc()
     print(f"error: {message}", file=sys.stderr)
     sys.exit(EXIT_ERROR)
-
-
-if __name__ == "__main__":
-    main()

@@ -63,10 +63,13 @@ def _version() -> str:
 
 
 def _checked(campaign_file: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
-    from mlip_fw.engines.start import start_structure
+    from mlip_fw.engines.oracle.ase_oracle import require_calculator
+    from mlip_fw.engines.start import check_given_files, start_structure
 
     campaign, where = _load(campaign_file, directory)
     start_structure(campaign)
+    check_given_files(campaign)
+    require_calculator(campaign.oracle)
     return campaign, where
 
 

@@ -27,6 +27,8 @@ from mlip_fw.errors import ChildError, WorkerError
 
 _PRELOAD = ("mlip_fw.engines.md.embedded", "mlip_fw.engines.oracle.ase_child")
 _PR_SET_PDEATHSIG = 1
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a process that was killed from outside."""
 
 
 class Nursery:

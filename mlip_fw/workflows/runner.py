@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -19,7 +20,7 @@ from fireworks.core.rocket_launcher import launch_rocket
 from mongomock.gridfs import enable_gridfs_integration
 
 from mlip_fw.engines.oracle.ase_oracle import require_calculator
-from mlip_fw.engines.start import start_structure
+from mlip_fw.engines.start import check_given_files, start_structure
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import MlipError
 from mlip_fw.generations import Generations
@@ -33,11 +34,22 @@ from mlip_fw.workflows.campaign import campaign_workflow
 _CHATTY = ("launchpad", "rocket.launcher", "custodian.custodian", "custodian")
 
 
+class EmbeddedLaunchPad(LaunchPad):
+    """A LaunchPad in the memory of this process, which no other one sees.
+
+    Nobody asks whether its launches are alive, so they don't ping: mongomock's collections are not
+    made for a second thread.
+    """
+
+    def ping_launch(self, launch_id: int, ptime: object = None, checkpoint: object = None) -> None:
+        """Do nothing."""
+
+
 def embedded_launchpad() -> LaunchPad:
-    """Return a LaunchPad in the memory of this process."""
+    """Return a new and empty LaunchPad in the memory of this process."""
     enable_gridfs_integration()
     with mock.patch.object(launchpad_module, "MongoClient", mongomock.MongoClient):
-        launchpad = LaunchPad(strm_lvl="CRITICAL")
+        launchpad = EmbeddedLaunchPad(strm_lvl="CRITICAL")
     launchpad.reset("", require_password=False)
     return launchpad
 
@@ -65,9 +77,10 @@ def run_campaign(
         If a Firework failed; nothing is lost, and the same call goes on from there.
     """
     start_structure(campaign)
+    check_given_files(campaign)
     require_calculator(campaign.oracle)
     directory.claim(campaign)
-    with directory.locked(), _quiet(), _interruptible() as interrupted, _working_directory(directory.root):
+    with directory.locked(), _quiet(), _interruptible(directory.root), _working_directory(directory.root):
         remove_half_written(directory.root)
         Generations(directory.root).remove_drafts()
         directory.mend_journal()
@@ -75,12 +88,15 @@ def run_campaign(
         nursery()
         launchpad = embedded_launchpad()
         launchpad.add_wf(campaign_workflow(campaign, directory.root))
-        while launch_rocket(launchpad, fworker, strm_lvl="CRITICAL"):
-            if interrupted:
-                raise MlipError(f"interrupted; the same command goes on from here ({directory.root})")
-            _raise_if_fizzled(launchpad)
-            tick()
+        _rapidfire(launchpad, fworker, tick)
         return summarize(directory)
+
+
+def _rapidfire(launchpad: LaunchPad, fworker: FWorker, tick: Callable[[], None]) -> None:
+    # FireWorks prints the traceback of a failed task; what went wrong is said once, by us
+    while launch_rocket(launchpad, fworker, strm_lvl="CRITICAL", err_file=io.StringIO()):
+        _raise_if_fizzled(launchpad)
+        tick()
 
 
 def _raise_if_fizzled(launchpad: LaunchPad) -> None:
@@ -92,12 +108,14 @@ def _raise_if_fizzled(launchpad: LaunchPad) -> None:
         if isinstance(details, dict) and "message" in details:
             raise MlipError(details["message"])
         trace = str(exception.get("_stacktrace", "no traceback")).strip()
+        if trace.endswith("KeyboardInterrupt"):
+            raise KeyboardInterrupt
         raise RuntimeError(f"{firework.name} failed: {trace.splitlines()[-1]}\n\n{trace}")
 
 
 @contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Turn SIGINT and SIGTERM into a clean end, and remember that it happened."""
+def _interruptible(where: Path) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into a clean end: children gone, state on disk, one paragraph."""
     received: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -106,7 +124,11 @@ def _interruptible() -> Iterator[list[int]]:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield received
+        yield
+    except (KeyboardInterrupt, MlipError) as error:
+        if received:
+            raise MlipError(f"interrupted; the same command goes on from there ({where})") from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

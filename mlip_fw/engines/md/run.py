@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import signal
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +13,12 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.md import script
 from mlip_fw.engines.md.native import SCREEN, has_extrapolation, run_native
 from mlip_fw.engines.md.outcome import Ending, classify
-from mlip_fw.engines.warm import nursery
+from mlip_fw.engines.warm import KILLED, nursery
 from mlip_fw.errors import ChildError, WorkerError
 from mlip_fw.io.files import write_text
 from mlip_fw.models.worker import Worker
 
 logger = logging.getLogger("mlip_fw")
-_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 _MOST_KILLS = 3
 _GAMMA_RTOL = 1e-4
 Engine = Literal["lammps", "embedded"]
@@ -59,7 +57,7 @@ def run_md(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker) -
     folder.mkdir(parents=True, exist_ok=True)
     for _ in range(_MOST_KILLS):
         exit_code = _run_once(plan, folder, engine, worker)
-        if exit_code not in _KILLED:
+        if exit_code not in KILLED:
             break
         logger.warning("LAMMPS was killed in %s; running it again", folder)
     ending = classify(folder, exit_code, plan)

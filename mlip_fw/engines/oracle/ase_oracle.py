@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import json
 import math
 import tempfile
@@ -16,12 +18,13 @@ from custodian import Custodian
 from custodian.custodian import CustodianError, Job, Validator
 
 from mlip_fw.engines.oracle.ase_child import INPUT, OUTPUT, calculator_class, label_structure
-from mlip_fw.engines.warm import nursery
+from mlip_fw.engines.warm import KILLED, nursery
 from mlip_fw.errors import CampaignError, ChildError, LabelError, WorkerError
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.campaign import AseOracle
 
 _LOG = "oracle.out"
+_MOST_KILLS = 3
 
 
 def require_calculator(oracle: AseOracle) -> None:
@@ -35,7 +38,11 @@ def require_calculator(oracle: AseOracle) -> None:
         If its package is not installed.
     """
     try:
-        calculator_class(oracle.calculator)(**oracle.parameters)
+        kind = calculator_class(oracle.calculator)
+        _require_known_parameters(kind, oracle)
+        kind(**oracle.parameters)
+    except CampaignError:
+        raise
     except ImportError as error:
         raise WorkerError(
             f"oracle.calculator {oracle.calculator} needs a package that is not installed ({error}); install it"
@@ -44,6 +51,19 @@ def require_calculator(oracle: AseOracle) -> None:
         raise CampaignError(f"oracle.calculator {oracle.calculator!r} is not a calculator; {error.args[0]}") from error
     except Exception as error:
         raise CampaignError(f"oracle.parameters don't fit calculator {oracle.calculator}: {error}") from error
+
+
+def _require_known_parameters(kind: Any, oracle: AseOracle) -> None:
+    """Refuse misspelt parameters, which many of ASE's calculators would swallow."""
+    signature = inspect.signature(kind).parameters
+    known = {*getattr(kind, "default_parameters", {}), *signature}
+    if not getattr(kind, "default_parameters", {}) and any(p.kind is p.VAR_KEYWORD for p in signature.values()):
+        return
+    for name in oracle.parameters:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+            raise CampaignError(f"oracle.parameters: calculator {oracle.calculator} has no {name}; {hint}")
 
 
 class AseJob(Job):
@@ -60,9 +80,17 @@ class AseJob(Job):
         """Run the calculator; custodian sees a child that has already ended."""
         argument = {"calculator": self._oracle.calculator, "parameters": self._oracle.parameters}
         function = f"{label_structure.__module__}:{label_structure.__name__}"
-        nursery().call(
-            function, argument, folder=self._folder, log=self._folder / _LOG, timeout_s=self._oracle.timeout_s
-        )
+        for attempt in range(1, _MOST_KILLS + 1):
+            try:
+                nursery().call(
+                    function, argument, folder=self._folder, log=self._folder / _LOG, timeout_s=self._oracle.timeout_s
+                )
+            except ChildError as error:
+                # killed from outside: the machine failed, not the calculation
+                if error.exit_code not in KILLED or attempt == _MOST_KILLS:
+                    raise
+            else:
+                return
 
     def postprocess(self, directory: str = "./") -> None:
         """Nothing is left to do."""
@@ -76,7 +104,8 @@ class LabelIsSound(Validator):
     """Energy and forces are there, finite, converged and not absurd."""
 
     def __init__(self, folder: Path, n_atoms: int, max_force_ev_a: float) -> None:
-        self._path, self._n_atoms, self._max_force = folder / OUTPUT, n_atoms, max_force_ev_a
+        # custodian's log wants every argument back under its own name
+        self._folder, self._n_atoms, self._max_force_ev_a = folder, n_atoms, max_force_ev_a
         self.complaint: str | None = None
 
     def check(self, directory: str = "./") -> bool:
@@ -86,7 +115,7 @@ class LabelIsSound(Validator):
 
     def _complaint(self) -> str | None:
         try:
-            label = json.loads(self._path.read_text())
+            label = json.loads((self._folder / OUTPUT).read_text())
         except (OSError, ValueError):
             return "the calculator wrote no result"
         if not label["converged"]:
@@ -99,8 +128,8 @@ class LabelIsSound(Validator):
         if forces.shape != (self._n_atoms, 3):
             return f"forces have shape {forces.shape}, expected {(self._n_atoms, 3)}"
         largest = float(np.linalg.norm(forces, axis=1).max(initial=0.0))
-        if largest > self._max_force:
-            return f"the largest force is {largest:.4g} eV/Å, more than max_force_ev_a = {self._max_force:g}"
+        if largest > self._max_force_ev_a:
+            return f"the largest force is {largest:.4g} eV/Å, more than max_force_ev_a = {self._max_force_ev_a:g}"
         return None
 
 

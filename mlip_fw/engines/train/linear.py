@@ -17,6 +17,7 @@ from mlip_fw.models.training import Errors
 
 ENERGY_WEIGHT = 10.0
 """Weight of an energy per atom (eV) against a force component (eV/Å)."""
+_UNSEEN = 1e-12
 _RIDGES = np.logspace(-6, -1, 11)
 
 
@@ -104,7 +105,8 @@ class LinearFit:
         rows, targets = stacked[:, :n], stacked[:, n] - stacked[:, :n] @ start
         n_rows = self.force.n_rows + self.energy.n_rows
         rms = np.sqrt((rows**2).sum(axis=0) / max(n_rows, 1))
-        scale = np.maximum(rms, rms.max(initial=0.0) * 1e-9 + 1e-300) * degrees / degrees.mean()
+        seen = rms > _UNSEEN * rms.max(initial=0.0)
+        scale = np.where(seen, rms, 1.0) * degrees / degrees.mean()
         u, s, vt = np.linalg.svd(rows / scale, full_matrices=False)
         along = u.T @ targets
         outside = float(targets @ targets - along @ along)
@@ -119,4 +121,5 @@ class LinearFit:
 
         ridge = float(min(_RIDGES, key=score))
         safe = np.where(s > 0, s, 1.0)
-        return start + (vt.T @ (damping(ridge) * along / safe)) / scale, ridge
+        change = (vt.T @ (damping(ridge) * along / safe)) / scale
+        return start + np.where(seen, change, 0.0), ridge

@@ -1,0 +1,35 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CASES := tests
+MARKS := $(if $(MLIP_FW_LMP),,not native)
+
+.PHONY: demo test lint docs bench clean
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev,docs]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/mlip-fw run examples/cu-melt.yaml --dir demo/cu-melt
+	$(BIN)/mlip-fw report demo/cu-melt --output demo/cu-melt.html
+
+test: $(VENV)/.installed lint
+	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" --durations=10
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/loop.py
+
+clean:
+	rm -rf $(VENV) demo docs/_build build *.egg-info

@@ -1,0 +1,5 @@
+"""``python -m mlip_fw`` is ``mlip-fw``."""
+
+from mlip_fw.cli.main import main
+
+main()

@@ -1,0 +1,75 @@
+"""What all tests share: a small campaign, and a rule about missing programs."""
+
+import copy
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from fireworks import FWorker
+
+from mlip_fw.io.campaign_file import parse_campaign
+
+REQUIRED = set(filter(None, os.environ.get("MLIP_FW_REQUIRE", "").split(",")))
+ROOT = Path(__file__).parent.parent
+
+SMALL = {
+    "campaign": "small",
+    "seed": 5,
+    "elements": ["Cu"],
+    "structure": {"bulk": {"symbol": "Cu", "crystal": "fcc", "a": 3.61, "cubic": True, "repeat": [2, 2, 2]}},
+    "md": {
+        "engine": "lammps",
+        "timestep_fs": 2.0,
+        "stages": [{"ensemble": "nvt", "temperature_k": [300, 600], "n_steps": 100}],
+    },
+    "uncertainty": {"gamma_select": 2.0, "gamma_halt": 10.0, "check_interval": 10},
+    "oracle": {"kind": "ase", "calculator": "emt"},
+    "potential": {"cutoff_a": 5.0, "functions_per_element": 20},
+}
+
+
+def require(name: str, present: object) -> None:
+    """Skip a test whose program is missing, or fail it where ``MLIP_FW_REQUIRE`` names the program."""
+    if not present:
+        message = f"{name} is not here"
+        pytest.fail(f"{message}, and MLIP_FW_REQUIRE asks for it") if name in REQUIRED else pytest.skip(message)
+
+
+def merged(data: dict, changes: dict) -> dict:
+    """Return ``data`` with ``changes`` taken over, section by section."""
+    result = copy.deepcopy(data)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict) and "bulk" not in value
+        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+@pytest.fixture
+def small():
+    """Return a function that makes a small campaign with changes."""
+
+    def make(**changes):
+        return parse_campaign(merged(SMALL, changes), "test")
+
+    return make
+
+
+@pytest.fixture
+def stand_in():
+    """Return a function that makes a worker whose LAMMPS is the stand-in."""
+
+    def make(options: str = "", **env) -> FWorker:
+        command = f"{sys.executable} -m mlip_fw.testing.lmp {options}"
+        return FWorker(name="stand-in", env={"lmp_cmd": command, **env})
+
+    return make
+
+
+@pytest.fixture
+def native_lmp():
+    """Return the command of a LAMMPS with ML-PACE."""
+    command = os.environ.get("MLIP_FW_LMP", "")
+    require("native", command and shutil.which(command.split()[-1]))
+    return command

@@ -1,0 +1,76 @@
+"""A potential of two elements, learnt from EMT, for everything that runs for real."""
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.md.script import RunPlan
+from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.generations import Generations
+from mlip_fw.io.lammps import write_data
+from mlip_fw.io.structures import with_labels
+from mlip_fw.models.md import Stage
+
+
+@pytest.fixture(scope="session")
+def alloy(tmp_path_factory, request):
+    """Return the path of a Cu-Au potential with its active set."""
+    from mlip_fw.io.campaign_file import parse_campaign
+    from tests.conftest import SMALL, merged
+
+    root = tmp_path_factory.mktemp("alloy")
+    dataset = Dataset(root)
+    for seed in range(6):
+        atoms = alloy_cell(seed)
+        atoms.set_cell(atoms.cell.array * (0.95 + 0.02 * seed), scale_atoms=True)
+        atoms.calc = EMT()
+        dataset.add(f"{seed}", with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces(), None), {})
+    campaign = parse_campaign(
+        merged(SMALL, {"elements": ["Au", "Cu"], "potential": {"functions_per_element": 60}}), "test"
+    )
+    train_generation(Generations(root), dataset, campaign)
+    return Generations(root).potential(0)
+
+
+def alloy_cell(seed, repeat=(2, 2, 2), rattle=0.08):
+    """Return a random, rattled, triclinic Cu-Au cell."""
+    rng = np.random.default_rng(seed)
+    atoms = bulk("Cu", cubic=True, a=3.8) * repeat
+    atoms.symbols[rng.permutation(len(atoms))[: len(atoms) // 3]] = "Au"
+    shear = np.array([[0, 0, 0], [0.12, 0, 0], [-0.07, 0.09, 0]])
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + shear), scale_atoms=True)
+    atoms.positions += rng.normal(scale=rattle, size=atoms.positions.shape)
+    return atoms
+
+
+@pytest.fixture
+def plan(alloy, tmp_path):
+    """Return a function that makes a run plan from a structure or a restart file."""
+
+    def make(start, *, n_steps=200, stage=None, potential=alloy, **changes):
+        is_restart = not hasattr(start, "positions")
+        if not is_restart:
+            path = tmp_path / f"start-{len(list(tmp_path.iterdir()))}.data"
+            write_data(path, start, ("Au", "Cu"))
+        settings = {
+            "title": "test",
+            "elements": ("Au", "Cu"),
+            "cutoff_a": AcePotential.from_files(potential).cutoff_a,
+            "potential": potential,
+            "start": start if is_restart else path,
+            "is_restart": is_restart,
+            "velocity_seed": None if is_restart else 17,
+            "stage": stage or Stage(ensemble="nve", temperature_k=300, n_steps=n_steps),
+            "stage_first_step": 0,
+            "stage_last_step": n_steps,
+            "first_step": 0,
+            "timestep_fs": 2.0,
+            "gamma_halt": 1e9,
+            "check_interval": 10,
+        }
+        return RunPlan(**{**settings, **changes})
+
+    return make

@@ -1,0 +1,282 @@
+"""Real LAMMPS with real pyace: the same numbers, halts where it should, exact resumption."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from pyace import PyACECalculator
+
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.md.run import run_md
+from mlip_fw.errors import WorkerError
+from mlip_fw.io.lammps import read_dump, read_gamma_log
+from mlip_fw.models.md import MDOutcome, Stage
+from mlip_fw.models.worker import Worker
+from tests.real.conftest import alloy_cell
+
+pytestmark = pytest.mark.real
+NVT = Stage(ensemble="nvt", temperature_k=[300, 900], n_steps=200)
+NPT = Stage(ensemble="npt", temperature_k=300, pressure_bar=[0, 5000], n_steps=100, pressure_coupling="tri")
+
+
+@pytest.fixture(params=["embedded", pytest.param("lammps", marks=pytest.mark.native)])
+def engine(request):
+    """Return a function that runs a plan with each engine in turn."""
+    worker = Worker()
+    if request.param == "lammps":
+        worker = Worker(lmp_cmd=request.getfixturevalue("native_lmp"))
+
+    def run(plan, folder):
+        return run_md(plan, folder, request.param, worker)
+
+    run.name = request.param
+    return run
+
+
+def pyace_calculator(path):
+    calculator = PyACECalculator(str(path))
+    calculator.set_active_set(str(path.with_suffix(".asi")))
+    return calculator
+
+
+def test_evaluation_equals_pyace(alloy):
+    potential, calculator = AcePotential.from_files(alloy), pyace_calculator(alloy)
+    for seed, repeat in ((1, (2, 2, 2)), (2, (1, 2, 3)), (3, (1, 1, 1))):
+        atoms = alloy_cell(seed, repeat)
+        atoms.calc = calculator
+        for gamma in (True, False):
+            answer = potential.evaluate(atoms, gamma=gamma)
+            assert answer.energy_ev == pytest.approx(atoms.get_potential_energy(), abs=1e-8)
+            assert np.abs(answer.forces_ev_a - atoms.get_forces()).max() < 1e-8
+            assert np.abs(answer.stress_ev_a3(atoms.get_volume()) - atoms.get_stress()).max() < 1e-8
+        graded = potential.evaluate(atoms)
+        assert np.abs(graded.gamma / calculator.results["gamma"] - 1).max() < 1e-8
+
+
+def test_forces_and_stress_are_derivatives_of_the_energy(alloy):
+    potential, atoms, h = AcePotential.from_files(alloy), alloy_cell(4), 1e-4
+    answer = potential.evaluate(atoms, gamma=False)
+    for atom, axis in ((0, 0), (7, 1), (20, 2)):
+        energies = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[atom, axis] += sign * h
+            energies.append(potential.evaluate(moved, gamma=False).energy_ev)
+        assert answer.forces_ev_a[atom, axis] == pytest.approx(-(energies[0] - energies[1]) / (2 * h), abs=1e-4)
+    for k, (i, j) in enumerate(((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))):
+        energies = []
+        for sign in (1, -1):
+            strain = np.eye(3)
+            strain[i, j] += sign * h / 2
+            strain[j, i] += sign * h / 2
+            strained = atoms.copy()
+            strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+            energies.append(potential.evaluate(strained, gamma=False).energy_ev)
+        slope = (energies[0] - energies[1]) / (2 * h) / atoms.get_volume()
+        assert answer.stress_ev_a3(atoms.get_volume())[k] == pytest.approx(slope, abs=1e-6)
+
+
+def test_kept_neighbour_list_is_exact_in_a_moving_shearing_cell(alloy):
+    potential, atoms = AcePotential.from_files(alloy), alloy_cell(5)
+    neighbours, rng = potential.neighbours(atoms, skin_a=1.0), np.random.default_rng(6)
+    for step in range(40):
+        atoms.positions += rng.normal(scale=0.03, size=atoms.positions.shape)
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.002 * rng.normal(size=(3, 3))), scale_atoms=True)
+        if step % 7 == 0:
+            atoms.wrap()
+        kept = potential.evaluate_moving(neighbours, atoms.positions, atoms.cell.array, gamma=False)
+        fresh = potential.evaluate(atoms, gamma=False)
+        assert np.abs(kept.forces_ev_a - fresh.forces_ev_a).max() < 1e-9
+        assert kept.energy_ev == pytest.approx(fresh.energy_ev, abs=1e-9)
+    assert 2 <= neighbours.builds < 30
+
+
+@pytest.mark.parametrize("stage", [NVT, NPT, Stage(ensemble="nve", temperature_k=600, n_steps=100)])
+def test_last_frame_is_what_pyace_says(engine, plan, alloy, tmp_path, stage):
+    ending = engine(plan(alloy_cell(1), n_steps=stage.n_steps, stage=stage), tmp_path / "md")
+    assert (ending.outcome, ending.step) == (MDOutcome.FINISHED, stage.n_steps), ending.reason
+    frame, calculator = ending.frame, pyace_calculator(alloy)
+    forces = frame.arrays["md_forces"]
+    frame.calc = calculator
+    assert np.abs(forces - frame.get_forces()).max() < 1e-8
+    assert np.abs(frame.arrays["gamma"] / calculator.results["gamma"] - 1).max() < 1e-6
+    log = [line.split() for line in (tmp_path / "md" / "log.lammps").read_text().splitlines()]
+    header = next(k for k, fields in enumerate(log) if fields[:2] == ["Step", "Temp"])
+    last = [fields for fields in log[header:] if fields and fields[0] == str(stage.n_steps)][0]
+    assert float(last[2]) == pytest.approx(frame.get_potential_energy(), abs=1e-6)
+    # pressure = kinetic + virial part, bar
+    kinetic = 2 * frame.get_kinetic_energy() / (3 * frame.get_volume())
+    pressure = (kinetic - frame.get_stress()[:3].mean()) * 1.602176634e6
+    assert float(last[5]) == pytest.approx(pressure, rel=1e-4, abs=1.0)
+
+
+def test_dump_and_log_carry_gamma(engine, plan, alloy, tmp_path):
+    engine(plan(alloy_cell(1), n_steps=50), tmp_path / "md")
+    series = read_gamma_log(tmp_path / "md" / "gamma.dat")
+    frames = read_dump(tmp_path / "md" / "dump.lammpstrj")
+    assert series[:, 0].tolist() == [0, 10, 20, 30, 40, 50]
+    assert [step for step, _ in frames] == [0, 10, 20, 30, 40, 50]
+    potential = AcePotential.from_files(alloy)
+    for step, frame in frames[1:]:
+        expected = potential.evaluate(frame).gamma
+        assert np.allclose(frame.arrays["gamma"], expected, rtol=1e-4)
+        assert series[series[:, 0] == step, 1][0] == pytest.approx(expected.max(), rel=1e-4)
+
+
+def test_tiny_threshold_halts_at_the_first_check(engine, plan, tmp_path):
+    ending = engine(plan(alloy_cell(1), gamma_halt=1e-9, check_interval=7), tmp_path / "md")
+    assert (ending.outcome, ending.step) == (MDOutcome.HALTED, 7)
+    assert ending.gamma_max == ending.frame.arrays["gamma"].max()
+    assert ending.atom == ending.frame.arrays["gamma"].argmax()
+    stepped = engine(plan(alloy_cell(1), n_steps=7), tmp_path / "seven")
+    assert np.abs(ending.frame.positions - stepped.frame.positions).max() < 1e-10
+
+
+def test_halt_is_where_gamma_first_passes_the_threshold(engine, plan, tmp_path):
+    hot = Stage(ensemble="nve", temperature_k=3000, n_steps=300)
+    free = plan(alloy_cell(1), n_steps=300, stage=hot)
+    engine(free, tmp_path / "free")
+    series = read_gamma_log(tmp_path / "free" / "gamma.dat")
+    threshold = float(np.median(series[3:, 1]))
+    first = series[series[:, 1] > threshold][0]
+    ending = engine(plan(alloy_cell(1), n_steps=300, stage=hot, gamma_halt=threshold), tmp_path / "watched")
+    assert (ending.outcome, ending.step) == (MDOutcome.HALTED, int(first[0]))
+    assert ending.gamma_max == pytest.approx(first[1], rel=1e-4)
+
+
+def resumed(engine, plan, folder, stage, cut):
+    """Run to ``cut``, resume from the restart file, and run the whole without a break."""
+    from dataclasses import replace
+
+    atoms = alloy_cell(1)
+    whole = engine(plan(atoms, n_steps=200, stage=stage), folder / "whole")
+    # a threshold below every gamma halts at the first check: at the cut
+    first = plan(atoms, n_steps=200, stage=stage, gamma_halt=1e-9, check_interval=cut)
+    halted = engine(first, folder / "first")
+    assert (halted.outcome, halted.step) == (MDOutcome.HALTED, cut)
+    rest = plan(folder / "first" / "last.restart", n_steps=200, stage=stage, first_step=cut)
+    ending = engine(rest, folder / "rest")
+    assert ending.outcome is MDOutcome.FINISHED, ending.reason
+    free = engine(replace(rest, check_interval=50), folder / "free")
+    assert np.abs(free.frame.positions - ending.frame.positions).max() < 1e-7
+    return whole, ending
+
+
+def test_resuming_is_exact_nve(engine, plan, tmp_path):
+    whole, ending = resumed(engine, plan, tmp_path, Stage(ensemble="nve", temperature_k=600, n_steps=200), 100)
+    difference = whole.frame.positions - ending.frame.positions
+    difference -= np.round(difference @ np.linalg.inv(whole.frame.cell.array)) @ whole.frame.cell.array
+    assert np.abs(difference).max() < 1e-8
+    assert np.abs(whole.frame.get_velocities() - ending.frame.get_velocities()).max() < 1e-8
+
+
+def test_resuming_keeps_ramp_and_thermostat(engine, plan, tmp_path):
+    whole, ending = resumed(engine, plan, tmp_path, NVT, 100)
+    assert np.abs(whole.frame.get_velocities() - ending.frame.get_velocities()).max() < 1e-6
+    assert whole.frame.get_temperature() == pytest.approx(ending.frame.get_temperature(), rel=1e-5)
+
+
+def test_resuming_keeps_the_barostat(engine, plan, tmp_path):
+    stage = Stage(ensemble="npt", temperature_k=300, pressure_bar=[0, 5000], n_steps=200, pressure_coupling="aniso")
+    whole, ending = resumed(engine, plan, tmp_path, stage, 100)
+    assert np.abs(whole.frame.cell.array - ending.frame.cell.array).max() < 1e-6
+
+
+def test_run_that_starts_above_the_threshold_halts_there(engine, plan, tmp_path):
+    engine(plan(alloy_cell(1), gamma_halt=1e-9), tmp_path / "first")
+    again = plan(tmp_path / "first" / "last.restart", first_step=10, gamma_halt=1e-9)
+    ending = engine(again, tmp_path / "again")
+    assert (ending.outcome, ending.step) == (MDOutcome.HALTED, 10)
+
+
+def test_steps_need_not_be_multiples_of_the_interval(engine, plan, tmp_path):
+    ending = engine(plan(alloy_cell(1), n_steps=23), tmp_path / "first")
+    assert (ending.outcome, ending.step) == (MDOutcome.FINISHED, 23)
+    stage = Stage(ensemble="nve", n_steps=30)
+    following = plan(
+        tmp_path / "first" / "last.restart",
+        n_steps=30,
+        stage=stage,
+        first_step=23,
+        stage_first_step=23,
+        stage_last_step=53,
+    )
+    ending = engine(following, tmp_path / "second")
+    assert (ending.outcome, ending.step) == (MDOutcome.FINISHED, 53)
+
+
+def test_exploding_run_is_a_crash(engine, plan, tmp_path):
+    ending = engine(plan(alloy_cell(1), timestep_fs=500.0), tmp_path / "md")
+    assert ending.outcome is MDOutcome.CRASHED
+    assert ending.reason
+
+
+def test_stale_files_are_not_believed(engine, plan, tmp_path):
+    engine(plan(alloy_cell(1), n_steps=20), tmp_path / "md")
+    ending = engine(plan(tmp_path / "nothing.restart", n_steps=20), tmp_path / "md")
+    assert ending.outcome is MDOutcome.CRASHED
+
+
+def test_time_limit(engine, plan, tmp_path):
+    big = bulk("Cu", cubic=True, a=3.8) * (4, 4, 4)
+    ending = engine(plan(big, n_steps=100_000, walltime_s=3.0), tmp_path / "md")
+    assert ending.outcome is MDOutcome.WALLTIME
+    assert 0 < ending.step < 100_000
+    assert (tmp_path / "md" / "last.restart").is_file()
+
+
+def test_wrong_gamma_is_refused(engine, plan, tmp_path, monkeypatch):
+    plain = AcePotential.evaluate
+    monkeypatch.setattr(AcePotential, "evaluate", lambda self, atoms: _doubled(plain(self, atoms)))
+    with pytest.raises(WorkerError, match="does not watch the extrapolation rightly"):
+        engine(plan(alloy_cell(1), n_steps=20), tmp_path / "md")
+
+
+def _doubled(answer):
+    from dataclasses import replace
+
+    return replace(answer, gamma=2 * answer.gamma)
+
+
+def test_killed_child_is_started_again(plan, tmp_path):
+    """Kill the embedded engine's process in the middle of a run."""
+    folder = tmp_path / "md"
+
+    def kill():
+        while not (folder / "gamma.dat").exists():
+            time.sleep(0.02)
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink(f"/proc/{pid}/cwd") == str(folder):
+                    os.kill(int(pid), signal.SIGKILL)
+            except OSError:
+                continue
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    ending = run_md(plan(alloy_cell(1), n_steps=1000), folder, "embedded", Worker())
+    thread.join()
+    assert (ending.outcome, ending.step) == (MDOutcome.FINISHED, 1000)
+
+
+@pytest.mark.native
+def test_native_and_embedded_follow_the_same_trajectory(plan, native_lmp, tmp_path):
+    ends = [
+        run_md(plan(alloy_cell(1), stage=NVT), tmp_path / name, name, Worker(lmp_cmd=native_lmp))
+        for name in ("lammps", "embedded")
+    ]
+    assert np.abs(ends[0].frame.positions - ends[1].frame.positions).max() < 1e-6
+    assert np.allclose(ends[0].frame.arrays["gamma"], ends[1].frame.arrays["gamma"], rtol=1e-5)
+
+
+@pytest.mark.native
+def test_native_with_two_ranks(plan, native_lmp, tmp_path):
+    mpirun = os.environ.get("MLIP_FW_MPIRUN", "mpirun")
+    worker = Worker(lmp_cmd=f"{mpirun} -np 2 {native_lmp}")
+    ending = run_md(plan(alloy_cell(1, (3, 3, 3)), gamma_halt=1e-9), tmp_path / "md", "lammps", worker)
+    assert (ending.outcome, ending.step) == (MDOutcome.HALTED, 10)
+    assert "1 by 1 by 2 MPI processor grid" in (tmp_path / "md" / "log.lammps").read_text()

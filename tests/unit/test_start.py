@@ -1,0 +1,101 @@
+"""Bad start structures."""
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+from ase.io import write
+
+from mlip_fw.engines.start import check_given_files, start_structure
+from mlip_fw.errors import CampaignError
+
+
+def from_file(small, tmp_path, atoms, **changes):
+    write(tmp_path / "start.extxyz", atoms)
+    return small(structure={"file": str(tmp_path / "start.extxyz"), "bulk": None}, **changes)
+
+
+def test_crystal(small):
+    atoms = start_structure(small())
+    assert len(atoms) == 32
+    assert atoms.pbc.all()
+
+
+def test_substitution_is_reproducible(small):
+    changes = {
+        "structure": {
+            "bulk": {"symbol": "Cu", "cubic": True, "a": 3.7, "repeat": [2, 2, 2], "substitute": {"Au": 0.25}}
+        },
+        "elements": ["Cu", "Au"],
+    }
+    one, two = start_structure(small(**changes)), start_structure(small(**changes))
+    assert one.get_chemical_formula() == "Au8Cu24"
+    assert (one.numbers == two.numbers).all()
+    assert (start_structure(small(**changes, seed=6)).numbers != one.numbers).any()
+
+
+@pytest.mark.parametrize(
+    ("elements", "said"),
+    [(["Au"], "the structure has Cu"), (["Cu", "Au"], "elements names Au")],
+)
+def test_elements_must_fit(small, elements, said):
+    with pytest.raises(CampaignError, match=said):
+        start_structure(small(elements=elements))
+
+
+def test_too_small_cell(small):
+    changes = {"structure": {"bulk": {"symbol": "Cu", "cubic": True, "repeat": [1, 2, 2]}}}
+    with pytest.raises(CampaignError, match=r"3\.61 Å thick, less than potential.cutoff_a"):
+        start_structure(small(**changes))
+
+
+def test_missing_file(small, tmp_path):
+    with pytest.raises(CampaignError, match="there is no file"):
+        start_structure(small(structure={"file": str(tmp_path / "no.xyz"), "bulk": None}))
+
+
+@pytest.mark.parametrize("content", ["", "not a structure at all\n", "2\nLattice=\nCu 0 0 0\n"])
+def test_unreadable_file(small, tmp_path, content):
+    (tmp_path / "bad.extxyz").write_text(content)
+    with pytest.raises(CampaignError, match="structure.file"):
+        start_structure(small(structure={"file": str(tmp_path / "bad.extxyz"), "bulk": None}))
+
+
+def test_nan_positions(small, tmp_path):
+    atoms = bulk("Cu", cubic=True) * (2, 2, 2)
+    atoms.positions[3] = np.nan
+    with pytest.raises(CampaignError, match="not a finite number"):
+        start_structure(from_file(small, tmp_path, atoms))
+
+
+def test_molecule_without_cell(small, tmp_path):
+    with pytest.raises(CampaignError, match="periodic in all three directions"):
+        start_structure(from_file(small, tmp_path, molecule("H2O"), elements=["H", "O"]))
+
+
+def test_atoms_on_top_of_each_other(small, tmp_path):
+    atoms = bulk("Cu", cubic=True) * (2, 2, 2)
+    atoms.positions[1] = atoms.positions[0] + [0.3, 0, 0]
+    with pytest.raises(CampaignError, match=r"0\.30 Å apart"):
+        start_structure(from_file(small, tmp_path, atoms))
+
+
+def test_unknown_crystal(small):
+    with pytest.raises(CampaignError, match="ASE can't build it"):
+        start_structure(small(structure={"bulk": {"symbol": "Cu", "crystal": "nonsense"}}))
+
+
+def test_huge_crystal(small):
+    with pytest.raises(CampaignError, match="more than"):
+        start_structure(small(structure={"bulk": {"symbol": "Cu", "repeat": [10000, 10000, 10000]}}))
+
+
+def test_dataset_without_forces(small, tmp_path):
+    write(tmp_path / "d.extxyz", bulk("Cu", cubic=True))
+    with pytest.raises(CampaignError, match="has no finite energy and forces"):
+        check_given_files(small(bootstrap={"dataset": str(tmp_path / "d.extxyz")}))
+
+
+def test_initial_potential_without_active_set(small, tmp_path):
+    (tmp_path / "p.yaml").write_text("")
+    with pytest.raises(CampaignError, match=r"there is no file .*p\.asi"):
+        check_given_files(small(potential={"initial": str(tmp_path / "p.yaml")}))

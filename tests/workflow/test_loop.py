@@ -1,0 +1,267 @@
+"""Whole campaigns with a stand-in LAMMPS: Fireworks, their links, states and order."""
+
+import json
+
+import pytest
+
+from mlip_fw.errors import MlipError
+from mlip_fw.generations import Generations
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.summary import md_results, selections
+from mlip_fw.workflows import runner
+from mlip_fw.workflows.runner import run_campaign
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return a function that runs a campaign and gives its summary, directory and LaunchPad."""
+    pads = []
+    plain = runner.embedded_launchpad
+
+    def remember():
+        pads.append(plain())
+        return pads[-1]
+
+    monkeypatch.setattr(runner, "embedded_launchpad", remember)
+
+    def go(campaign, fworker):
+        directory = CampaignDirectory(tmp_path / "c")
+        return run_campaign(campaign, directory, fworker), directory, pads[-1]
+
+    return go
+
+
+def fireworks(pad):
+    """Return {short name: (fw_id, state)} and {parent: sorted children} by short name."""
+    found = [pad.get_fw_by_id(i) for i in pad.get_fw_ids({})]
+    names = {fw.fw_id: fw.name.split(": ")[1] for fw in found}
+    states = {names[fw.fw_id]: fw.state for fw in found}
+    [workflow] = [pad.get_wf_by_fw_id(i) for i in pad.get_wf_ids({})]
+    links = {names[p]: sorted(names[c] for c in children) for p, children in workflow.links.items()}
+    return states, links
+
+
+def test_three_halts(small, stand_in, run):
+    summary, directory, pad = run(small(candidates={"max_labels_per_halt": 2}), stand_in("--halt-at 20,50,80"))
+    assert (summary.outcome, summary.reason) == ("CONVERGED", None)
+    assert (summary.halts, summary.cycles, summary.generations) == (3, 3, 4)
+    assert summary.labels == 2 + sum(len(s.chosen) for s in selections(directory)[1:])
+    assert [(r.outcome.value, r.first_step, r.step) for r in md_results(directory)] == [
+        ("halted", 0, 20),
+        ("halted", 20, 50),
+        ("halted", 50, 80),
+        ("finished", 80, 100),
+    ]
+    assert [r.generation for r in md_results(directory)] == [0, 1, 2, 3]
+
+    states, links = fireworks(pad)
+    assert set(states.values()) == {"COMPLETED"}
+    chosen = [[f"label {choice.hash}" for choice in s.chosen] for s in selections(directory)]
+    assert links["bootstrap"] == sorted([*chosen[0], "md w00 s0 c0000"])
+    for label in chosen[0]:
+        assert links[label] == ["train bootstrap"]
+    assert links["train bootstrap"] == ["md w00 s0 c0000"]
+    for k in range(3):
+        candidates, train = f"candidates w00 c{k:04d}", f"train w00 c{k:04d}"
+        assert candidates in links[f"md w00 s0 c{k:04d}"]
+        assert links[candidates] == sorted([*chosen[k + 1], train])
+        for label in chosen[k + 1]:
+            assert links[label] == [train]
+        assert links[train] == [f"md w00 s0 c{k + 1:04d}"]
+    assert links["md w00 s0 c0003"] == ["summary"]
+    assert links["summary"] == []
+    kinds = [name.split()[0] for name in states]
+    assert kinds.count("candidates") == 3
+    assert kinds.count("train") == 4
+
+
+def test_order_of_events(small, stand_in, run):
+    _, directory, _ = run(small(), stand_in("--halt-at 50"))
+    kinds = [e["event"] for e in directory.events()]
+    assert kinds == [
+        "run_started",
+        "labelled",
+        "labelled",
+        "trained",
+        "md_started",
+        "halted",
+        "selected",
+        "labelled",
+        "trained",
+        "md_started",
+        "md_finished",
+        "finished",
+    ]
+
+
+def test_always_halting_stops_with_max_cycles(small, stand_in, run):
+    summary, directory, pad = run(small(budget={"max_cycles": 4}), stand_in("--halt-every 10"))
+    assert (summary.outcome, summary.reason) == ("STOPPED", "max_cycles")
+    assert (summary.cycles, summary.halts) == (4, 5)
+    assert set(fireworks(pad)[0].values()) == {"COMPLETED"}
+    assert (directory.root / "summary.json").is_file()
+
+
+def test_max_cycles_zero_stops_at_the_first_halt(small, stand_in, run):
+    summary, _, _ = run(small(budget={"max_cycles": 0}), stand_in("--halt-at 20"))
+    assert (summary.reason, summary.cycles, summary.halts, summary.generations) == ("max_cycles", 0, 1, 1)
+
+
+def test_stopped_campaign_goes_on_with_a_larger_budget(small, stand_in, run):
+    worker = stand_in("--halt-at 20,50,80")
+    first, directory, _ = run(small(budget={"max_cycles": 1}), worker)
+    assert first.reason == "max_cycles"
+    labels = {p: p.stat().st_mtime_ns for p in (directory.root / "labels").iterdir()}
+    second, _, _ = run(small(budget={"max_cycles": 9}), worker)
+    assert (second.outcome, second.halts, second.generations) == ("CONVERGED", 3, 4)
+    assert all(p.stat().st_mtime_ns == t for p, t in labels.items())
+
+
+def test_max_labels_stops(small, stand_in, run):
+    budget = {"max_labels": 4}
+    summary, _, _ = run(small(budget=budget, candidates={"max_labels_per_halt": 1}), stand_in("--halt-every 10"))
+    assert (summary.outcome, summary.reason, summary.labels) == ("STOPPED", "max_labels", 4)
+
+
+def test_max_labels_counts_the_bootstrap(small, stand_in, run):
+    summary, _, _ = run(small(budget={"max_labels": 1}), stand_in("--halt-at 50"))
+    assert (summary.reason, summary.labels) == ("max_labels", 1)
+
+
+def test_no_progress_rewinds_and_then_stops(small, stand_in, run):
+    summary, directory, _ = run(small(), stand_in("--halt-at 30 --stuck-at 60"))
+    assert (summary.outcome, summary.reason) == ("STOPPED", "no_progress")
+    steps = [(r.first_step, r.step) for r in md_results(directory)]
+    assert steps == [(0, 60), (60, 60), (60, 60), (0, 60), (60, 60), (60, 60)]
+    rewound = [e for e in directory.events() if e["event"] == "rewound"]
+    assert [(e["step"], e["to_step"]) for e in rewound] == [(60, 0)]
+
+
+def test_repeated_halt_tries_harder(small, stand_in, run):
+    changes = {"uncertainty": {"gamma_select": 1e-4, "gamma_halt": 1e6}}
+    _, directory, _ = run(small(**changes), stand_in("--stuck-at 60"))
+    strategies = [[c.strategy for c in s.chosen] for s in selections(directory)[1:]]
+    assert strategies[0] == ["halt_frame"]
+    assert strategies[1][0] == "rattle"
+    assert all(len(chosen) <= 4 for chosen in strategies)
+
+
+def test_two_stages_and_two_walkers(small, stand_in, run):
+    stages = [
+        {"ensemble": "nvt", "temperature_k": 300, "n_steps": 40},
+        {"ensemble": "nve", "n_steps": 60},
+    ]
+    summary, directory, pad = run(small(md={"stages": stages, "walkers": 2}), stand_in("--halt-at 20,70"))
+    assert (summary.outcome, summary.halts, summary.md_steps) == ("CONVERGED", 4, 200)
+    for walker in (0, 1):
+        mine = [(r.cycle, r.stage, r.first_step, r.step) for r in md_results(directory) if r.walker == walker]
+        assert mine == [(0, 0, 0, 20), (1, 0, 20, 40), (2, 1, 40, 70), (3, 1, 70, 100)]
+    seeds = [
+        next(line for line in (directory.cycle(w, 0) / "in.lammps").read_text().splitlines() if "velocity" in line)
+        for w in (0, 1)
+    ]
+    assert seeds[0] != seeds[1]
+    states, links = fireworks(pad)
+    assert sum(name == "summary" for name in states) == 1
+    assert {name for name, children in links.items() if "summary" in children} == {
+        f"md w{walker:02d} {rest}" for walker in (0, 1) for rest in ("s1", "s1 c0003")
+    }
+
+
+def test_failed_labels_are_set_aside_and_stop_the_campaign(small, stand_in, run):
+    oracle = {"kind": "ase", "calculator": "emt", "max_force_ev_a": 1e-9}
+    summary, directory, _ = run(small(oracle=oracle), stand_in())
+    assert (summary.outcome, summary.reason) == ("STOPPED", "label_failures")
+    assert (summary.labels, summary.labels_failed, summary.generations) == (0, 2, 0)
+    reasons = [json.loads(p.read_text())["reason"] for p in (directory.root / "quarantine").glob("*.json")]
+    assert all("more than max_force_ev_a" in reason for reason in reasons)
+    assert not directory.cycles()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [("lost-atoms", "Lost atoms"), ("silent", "no last frame"), ("nan", "not finite"), ("killed", "SIGKILL")],
+)
+def test_crashed_md_is_an_error_and_goes_on_afterwards(small, stand_in, run, how, said):
+    with pytest.raises(MlipError, match=said):
+        run(small(), stand_in(f"--misbehave {how}"))
+    summary, _, _ = run(small(), stand_in("--halt-at 50"))
+    assert (summary.outcome, summary.halts) == ("CONVERGED", 1)
+
+
+def test_killed_once_runs_again_by_itself(small, stand_in, run, tmp_path):
+    summary, _, _ = run(small(), stand_in(f"--misbehave killed --once {tmp_path / 'done'}"))
+    assert (tmp_path / "done").exists()
+    assert summary.outcome == "CONVERGED"
+
+
+def test_lammps_without_pace_is_refused(small, stand_in, run):
+    with pytest.raises(MlipError, match="no pair style pace/extrapolation"):
+        run(small(), stand_in("--no-pace"))
+
+
+def test_missing_lammps_is_named(small, stand_in, run):
+    from fireworks import FWorker
+
+    with pytest.raises(MlipError, match=r"can't run lmp_cmd '/no/such/lmp'"):
+        run(small(), FWorker(env={"lmp_cmd": "/no/such/lmp"}))
+
+
+def test_typo_in_worker_file(small, stand_in, run):
+    with pytest.raises(MlipError, match=r"lmp_command.*known keys are lmp_cmd"):
+        run(small(), stand_in("", lmp_command="x"))
+
+
+def test_same_campaign_again_gives_the_same_result(small, stand_in, tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        run_campaign(small(), CampaignDirectory(folder), stand_in("--halt-at 20,50"))
+    one, two = (sorted(p.name for p in (f / "labels").iterdir()) for f in folders)
+    assert one == two
+    texts = [Generations(f).potential(2).read_text() for f in folders]
+    assert texts[0] == texts[1]
+
+
+def test_finished_campaign_again_changes_nothing(small, stand_in, run):
+    first, directory, _ = run(small(), stand_in("--halt-at 50"))
+    files = {p: p.stat().st_mtime_ns for p in directory.root.rglob("*/*") if p.is_file() and p.name != "FW.json"}
+    second, _, _ = run(small(), stand_in("--misbehave lost-atoms"))
+    assert first.model_dump(exclude={"seconds"}) == second.model_dump(exclude={"seconds"})
+    assert all(p.stat().st_mtime_ns == t for p, t in files.items())
+
+
+def test_initial_potential_and_dataset_are_taken_up(small, stand_in, tmp_path):
+    first = CampaignDirectory(tmp_path / "first")
+    run_campaign(small(), first, stand_in("--halt-at 50"))
+    initial = str(Generations(first.root).potential(1))
+    second = CampaignDirectory(tmp_path / "second")
+    summary = run_campaign(small(potential={"initial": initial}), second, stand_in("--halt-at 50"))
+    assert (summary.outcome, summary.labels, summary.generations) == ("CONVERGED", 1, 2)
+    assert Generations(second.root).potential(0).read_text() == Generations(first.root).potential(1).read_text()
+
+    from ase.io import write
+
+    from mlip_fw.dataset import Dataset
+
+    old = Dataset(first.root)
+    write(tmp_path / "d.extxyz", [old.read(name) for name in old.hashes()])
+    third = CampaignDirectory(tmp_path / "third")
+    summary = run_campaign(small(bootstrap={"dataset": str(tmp_path / "d.extxyz")}), third, stand_in())
+    assert (summary.outcome, summary.labels, summary.generations) == ("CONVERGED", 3, 1)
+
+
+def test_time_limit_continues_in_a_new_firework(small, stand_in, run, monkeypatch):
+    from mlip_fw.engines.md import outcome
+    from mlip_fw.models.md import MDOutcome
+
+    plain = outcome.classify
+
+    def out_of_time(folder, exit_code, plan):
+        ending = plain(folder, exit_code, plan)
+        halted = ending.outcome is MDOutcome.HALTED
+        return outcome.Ending(MDOutcome.WALLTIME, ending.step, ending.frame) if halted else ending
+
+    monkeypatch.setattr("mlip_fw.engines.md.run.classify", out_of_time)
+    summary, directory, _ = run(small(), stand_in("--halt-at 40"))
+    assert (summary.outcome, summary.halts, summary.generations) == ("CONVERGED", 0, 1)
+    assert [(r.first_step, r.step) for r in md_results(directory)] == [(0, 40), (40, 100)]
