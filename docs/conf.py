@@ -21,9 +21,12 @@ nitpicky = True
 
 html_theme = "alabaster"
 html_title = f"mlip_fw {release}"
+html_static_path = ["_static"]
+html_show_copyright = False
 html_show_sourcelink = False
 html_theme_options = {
     "description": "On-the-fly active learning of ACE potentials as FireWorks workflows",
+    "body_max_width": "auto",
     "fixed_sidebar": True,
     "page_width": "1120px",
     "sidebar_width": "240px",

@@ -82,7 +82,7 @@ class CampaignDirectory:
                     f"{self.root} holds another campaign: {', '.join(differing[:5])} differ from its campaign.yaml "
                     "(only budget may change); give another --dir, or remove the directory to start anew"
                 )
-        elif self.root.is_dir() and any(p for p in self.root.iterdir() if not p.name.startswith(".")):
+        elif self._holds_something_else():
             raise CampaignError(f"{self.root} is not empty and holds no campaign; give another --dir")
         self._require_writable()
         write_campaign(self.campaign_file, campaign)
@@ -142,6 +142,11 @@ class CampaignDirectory:
             except ValueError:
                 continue
         return found
+
+    def _holds_something_else(self) -> bool:
+        # FireWorks makes the first Firework's folder before that Firework can claim the directory
+        own = {self.bootstrap.name, ".lock"}
+        return self.root.is_dir() and any(path.name not in own for path in self.root.iterdir())
 
     def _require_writable(self) -> None:
         try:

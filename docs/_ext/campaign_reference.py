@@ -32,7 +32,7 @@ def campaign_markdown() -> str:
     """Return every key of a campaign file, section by section."""
     from mlip_fw.models.campaign import Campaign
 
-    return model_markdown(Campaign, "top level")
+    return model_markdown(Campaign, "Top level")
 
 
 def worker_markdown() -> str:
@@ -58,11 +58,10 @@ def model_markdown(model: type[BaseModel], title: str | None) -> str:
     for path, kind, section in _sections(schema, schema, ""):
         heading = f"`{path}`" if path else title
         if heading is not None:
-            anchor = re.sub(r"\W+", "-", path or heading).strip("-")
-            blocks.append(f"(key-{anchor})=\n## {heading}{f', kind `{kind}`' if kind else ''}")
+            blocks.append(f"({_anchor(path, kind)})=\n## {heading}{f', kind `{kind}`' if kind else ''}")
         if path:
             blocks.append(_plain(section["description"]))
-        blocks.append(_table(("key", "type", "default", "meaning"), _rows(section, schema)))
+        blocks.append(_table(("key", "type", "default", "meaning"), _rows(section, schema, path)))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -145,20 +144,32 @@ def _references(entry: Any) -> list[str]:
     return [found for key in ("anyOf", "oneOf", "allOf", "items") for found in _references(entry.get(key, []))]
 
 
-def _rows(section: Schema, root: Schema) -> Iterator[tuple[str, str, str, str]]:
+def _anchor(path: str, kind: str | None = None) -> str:
+    return "-".join(["key", *re.findall(r"\w+", path or "top"), *([kind] if kind and path else [])])
+
+
+def _rows(section: Schema, root: Schema, path: str) -> Iterator[tuple[str, str, str, str]]:
     required = section.get("required", [])
     for name, entry in section["properties"].items():
-        references = _references(entry)
-        described = entry.get("description") or root["$defs"][references[0].rsplit("/", 1)[-1]]["description"]
-        yield f"`{name}`", _type(entry), _default(entry, references, is_required=name in required), _plain(described)
+        inner = [root["$defs"][reference.rsplit("/", 1)[-1]] for reference in _references(entry)]
+        described = entry.get("description") or inner[0]["description"]
+        default = _default(entry, is_required=name in required, is_section=bool(inner))
+        yield f"`{name}`", _type(entry) + _links(f"{path}.{name}".removeprefix("."), inner), default, _plain(described)
 
 
-def _default(entry: Schema, references: list[str], *, is_required: bool) -> str:
+def _links(path: str, inner: list[Schema]) -> str:
+    """Return links to the tables of the sections that may stand at ``path``."""
+    kinds = [section["properties"].get("kind", {}).get("const") for section in inner]
+    links = [f"[{kind or 'see there'}](#{_anchor(path, kind)})" for kind in kinds]
+    return f": {', '.join(links)}" if links else ""
+
+
+def _default(entry: Schema, *, is_required: bool, is_section: bool) -> str:
     if is_required:
         return "**required**"
     default = entry.get("default")
-    if references and default is not None:
-        return "see there"
+    if is_section and default is not None:
+        return "its defaults"
     if "default" not in entry:
         return "none" if entry.get("type") != "object" else "`{}`"
     return "none" if default is None else f"`{_yaml(default)}`"
@@ -195,7 +206,7 @@ def _type(entry: Schema) -> str:
 def _list(entry: Schema) -> str:
     least, most = entry.get("minItems"), entry.get("maxItems")
     number = f"{least} × " if least is not None and least == most else ""
-    items = _type(entry["items"])
+    items = "sections" if "$ref" in entry["items"] else _type(entry["items"])
     return f"list of {number}{f'({items})' if ' ' in items else items}"
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import typer
+from pymongo.errors import PyMongoError
 
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr
 from mlip_fw.cli.main import app
@@ -98,5 +99,14 @@ def add(campaign_file: Path = _CAMPAIGN, directory: Path | None = _DIR, launchpa
 
     log_to_stderr()
     campaign, where = _checked(campaign_file, directory)
-    ids = load_launchpad(launchpad).add_wf(campaign_workflow(campaign, where.root))
+    pad = load_launchpad(launchpad)
+    try:
+        ids = pad.add_wf(campaign_workflow(campaign, where.root))
+    except PyMongoError as error:
+        said = str(error).split(", Timeout")[0]
+        raise WorkerError(f"the LaunchPad database at {pad.host} does not answer: {said}; see `lpad -l`") from error
+    except ValueError as error:
+        if "FW id" not in str(error):
+            raise
+        raise WorkerError(f"the LaunchPad {pad.name} at {pad.host} is new: initialize it with `lpad reset`") from error
     typer.echo(f"added {campaign.campaign} as Fireworks {', '.join(str(i) for i in sorted(ids.values()))}")

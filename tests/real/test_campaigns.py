@@ -1,0 +1,239 @@
+"""Whole campaigns on real LAMMPS and real pyace, as a user starts them."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.calculators.emt import EMT
+from ruamel.yaml import YAML
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.generations import Generations
+from mlip_fw.io.structures import read_frames
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.md import MDOutcome
+from mlip_fw.summary import md_results
+from tests.conftest import ROOT, SMALL, merged, require
+
+pytestmark = pytest.mark.real
+TINY = merged(
+    SMALL,
+    {
+        "md": {"engine": "embedded", "stages": [{"ensemble": "nvt", "temperature_k": [300, 1000], "n_steps": 300}]},
+        "uncertainty": {"gamma_halt": 5.0},
+    },
+)
+
+
+def mlip_fw(*arguments, folder, code=0, **env):
+    done = subprocess.run(
+        [sys.executable, "-m", "mlip_fw", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def write(data, path):
+    YAML(typ="safe").dump(data, path)
+    return path
+
+
+def check_contract(folder, summary, tmp_path):
+    """Run the checker of campaign directories that ``MLIP_FW_CONTRACT`` names."""
+    checker = os.environ.get("MLIP_FW_CONTRACT", "")
+    require("contract", checker and Path(checker).is_file())
+    (tmp_path / "summary-of-run.json").write_text(summary)
+    done = subprocess.run(
+        [sys.executable, checker, str(folder), str(tmp_path / "summary-of-run.json")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Return (folder, standard output) of a small campaign that was run once."""
+    folder = tmp_path_factory.mktemp("tiny")
+    done = mlip_fw("run", write(TINY, folder / "c.yaml"), "--json", folder=folder)
+    return folder, done.stdout
+
+
+def test_campaign_learns_and_ends(tiny):
+    folder, out = tiny
+    summary = json.loads(out)
+    assert summary["outcome"] == "CONVERGED"
+    assert summary["halts"] >= 1
+    assert summary["generations"] == summary["halts"] + 1
+    assert summary["md_steps"] == 300
+    assert summary["seconds"]["total"] >= summary["seconds"]["md"] > 0
+    assert json.loads((folder / "small" / "summary.json").read_text())["labels"] == summary["labels"]
+
+
+def test_contract_holds(tiny, tmp_path):
+    folder, out = tiny
+    check_contract(folder / "small", out, tmp_path)
+
+
+def test_halts_continue_the_trajectory(tiny):
+    results = md_results(CampaignDirectory(tiny[0] / "small"))
+    for before, after in zip(results, results[1:], strict=False):
+        assert before.outcome is MDOutcome.HALTED
+        assert (after.first_step, after.start, after.cycle) == (before.step, before.restart, before.cycle + 1)
+        assert after.generation == before.generation + 1
+
+
+def test_halted_frame_is_labelled_and_then_interpolates(tiny):
+    root = tiny[0] / "small"
+    dataset, generations = Dataset(root), Generations(root)
+    for result in md_results(CampaignDirectory(root)):
+        if result.outcome is not MDOutcome.HALTED:
+            continue
+        frame = read_frames(Path(result.frame))[0]
+        assert frame.info["center"] == result.atom == frame.arrays["gamma"].argmax()
+        assert frame.arrays["gamma"].max() == pytest.approx(result.gamma_max) and result.gamma_max > 5.0
+        newest = AcePotential.from_files(generations.potential(result.generation + 1))
+        assert newest.evaluate(frame).gamma.max() < 1.01
+    assert len(dataset.hashes()) >= 3
+
+
+def test_labels_are_what_the_oracle_says(tiny):
+    dataset = Dataset(tiny[0] / "small")
+    for name in dataset.hashes():
+        atoms = dataset.read(name)
+        energy, forces, stress = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        atoms.calc = EMT()
+        assert energy == pytest.approx(atoms.get_potential_energy(), abs=1e-7)
+        assert np.allclose(forces, atoms.get_forces(), atol=1e-7)
+        assert np.allclose(stress, atoms.get_stress(), atol=1e-7)
+
+
+def test_error_in_the_summary_is_the_error_of_the_potential(tiny):
+    root, summary = tiny[0] / "small", json.loads(tiny[1])
+    potential, record = (
+        AcePotential.from_files(Path(summary["potential"])),
+        Generations(root).record(summary["generations"] - 1),
+    )
+    forces, energies = [], []
+    for name in Dataset(root).hashes():
+        atoms = Dataset(root).read(name)
+        answer = potential.evaluate(atoms)
+        free = sum(record.reference_energy_ev[s] for s in atoms.get_chemical_symbols())
+        forces.append(answer.forces_ev_a - atoms.get_forces())
+        energies.append((answer.energy_ev + free - atoms.get_potential_energy()) / len(atoms))
+        assert answer.gamma.max() < 1.01
+    rmse = np.sqrt(np.mean(np.concatenate(forces) ** 2))
+    assert summary["dataset_force_rmse_ev_a"] == pytest.approx(rmse, rel=1e-4)
+    assert summary["dataset_energy_rmse_ev_atom"] == pytest.approx(np.sqrt(np.mean(np.square(energies))), rel=1e-3)
+
+
+def test_potential_is_better_than_the_bootstrap_alone(tiny):
+    root = tiny[0] / "small"
+    generations = Generations(root)
+    frame = read_frames(CampaignDirectory(root).cycles(0)[-1] / "end.extxyz")[0]
+    frame.calc = EMT()
+    errors = [
+        np.sqrt(
+            np.mean(
+                (AcePotential.from_files(generations.potential(n)).evaluate(frame).forces_ev_a - frame.get_forces())
+                ** 2
+            )
+        )
+        for n in (0, generations.newest())
+    ]
+    assert errors[1] < errors[0]
+
+
+def test_status_and_report(tiny, tmp_path):
+    folder = tiny[0]
+    assert "CONVERGED" in mlip_fw("status", folder=folder).stdout
+    assert json.loads(mlip_fw("status", "small", "--json", folder=folder).stdout)["outcome"] == "CONVERGED"
+    mlip_fw("report", "small", "-o", tmp_path / "r.html", folder=folder)
+    page = (tmp_path / "r.html").read_text()
+    assert "CONVERGED" in page
+    assert page.count("data:image/png;base64") == 2
+    assert "http" not in page.replace("http-equiv", "")
+    assert {p.name for p in tmp_path.iterdir()} == {"r.html", "r-gamma.png", "r-errors.png"}
+
+
+def test_tiny_threshold_halts_at_the_first_check(tmp_path):
+    data = merged(TINY, {"uncertainty": {"gamma_select": 1e-7, "gamma_halt": 1e-6}, "budget": {"max_cycles": 0}})
+    out = mlip_fw("run", write(data, tmp_path / "c.yaml"), "--json", folder=tmp_path, code=3).stdout
+    assert json.loads(out)["reason"] == "max_cycles"
+    [result] = md_results(CampaignDirectory(tmp_path / "small"))
+    assert (result.outcome, result.step) == (MDOutcome.HALTED, 10)
+
+
+@pytest.mark.parametrize("example", ["argon", "cuau-alloy"])
+def test_examples_converge(example, tmp_path):
+    done = mlip_fw("run", ROOT / "examples" / f"{example}.yaml", "--json", folder=tmp_path)
+    summary = json.loads(done.stdout)
+    assert summary["outcome"] == "CONVERGED"
+    assert summary["halts"] >= 2
+    results = md_results(CampaignDirectory(tmp_path / example))
+    assert results[0].step == 10
+    check_contract(tmp_path / example, done.stdout, tmp_path)
+
+
+def test_fireworks_own_commands_run_the_workflow_file(tmp_path):
+    """`lpad add` and `rlaunch rapidfire`, as installed with FireWorks, on a LaunchPad in a file."""
+    bin_folder = Path(sys.executable).parent
+    pad = {"MONGOMOCK_SERVERSTORE_FILE": str(tmp_path / "pad.json"), "PYTHONUNBUFFERED": "1"}
+    (tmp_path / "pad.json").write_text("{}")
+    environment = {**os.environ, **pad}
+
+    def command(*arguments):
+        done = subprocess.run(
+            [bin_folder / arguments[0], *arguments[1:]], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    mlip_fw("workflow", write(TINY, tmp_path / "c.yaml"), "-o", "wf.yaml", folder=tmp_path)
+    assert not (tmp_path / "small").exists()
+    command("lpad", "reset", "--password", datetime.now().strftime("%Y-%m-%d"))
+    command("lpad", "add", "wf.yaml")
+    command("rlaunch", "rapidfire")
+    listed = command("lpad", "get_fws", "-d", "less")
+    states = json.loads(listed[listed.index("[") :])
+    assert {fw["state"] for fw in states} == {"COMPLETED"}
+    assert len(states) > 8
+    assert json.loads(mlip_fw("status", "small", "--json", folder=tmp_path).stdout)["outcome"] == "CONVERGED"
+
+
+def test_add_to_the_launchpad(tmp_path):
+    pad = {"MONGOMOCK_SERVERSTORE_FILE": str(tmp_path / "pad.json")}
+    (tmp_path / "pad.json").write_text("{}")
+    (tmp_path / "my_launchpad.yaml").write_text((ROOT / "my_launchpad.yaml").read_text())
+    write(TINY, tmp_path / "c.yaml")
+    assert "lpad reset" in mlip_fw("add", "c.yaml", folder=tmp_path, code=1, **pad).stderr
+    lpad = [Path(sys.executable).parent / "lpad", "reset", "--password", datetime.now().strftime("%Y-%m-%d")]
+    subprocess.run(lpad, cwd=tmp_path, env={**os.environ, **pad}, check=True, capture_output=True)
+    out = mlip_fw("add", "c.yaml", folder=tmp_path, **pad).stdout
+    assert "added small as Fireworks" in out
+    assert "{{mlip_fw.firetasks.md.RunMD}}" in (tmp_path / "pad.json").read_text()
+
+
+def test_doctor(tmp_path):
+    findings = json.loads(mlip_fw("doctor", "--json", folder=tmp_path).stdout)
+    assert {f["what"]: f["ok"] for f in findings} == dict.fromkeys(
+        ["worker file", "MD engine", "gamma canary", "oracle (EMT)", "queue"], True
+    )
+
+
+def test_database_that_is_not_there(tmp_path):
+    (tmp_path / "pad.yaml").write_text(
+        "host: 127.0.0.1\nport: 1\nname: x\nmongoclient_kwargs: {serverSelectionTimeoutMS: 300}\n"
+    )
+    write(TINY, tmp_path / "c.yaml")
+    said = mlip_fw("add", "c.yaml", "-l", "pad.yaml", folder=tmp_path, code=1).stderr
+    assert said.startswith("error: the LaunchPad database at 127.0.0.1")
+    assert len(said.strip().splitlines()) == 1
