@@ -147,7 +147,7 @@ def shortened(campaign: Campaign, steps: int | None) -> Campaign:
     data = campaign.model_dump(mode="json")
     data["md"]["engine"] = "embedded"
     for stage in data["md"]["stages"]:
-        stage["n_steps"] = min(stage["n_steps"], steps or stage["n_steps"])
+        stage["n_steps"] = stage["n_steps"] if steps is None else min(stage["n_steps"], steps)
     return Campaign.model_validate(data)
 
 

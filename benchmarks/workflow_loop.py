@@ -2,7 +2,8 @@
 
 Moments come from three places: ``events.jsonl`` (when a Firework said something), the modification
 time of ``halt.restart`` (when LAMMPS had left its run), and ``gamma.dat`` (when LAMMPS had computed
-forces again; a thread looks at that file every few milliseconds while the campaign runs).
+forces again; a thread looks at that file every few milliseconds while the campaign runs). With
+several walkers, what the others do between halt and resume counts as overhead: measure with one.
 """
 
 from __future__ import annotations

@@ -47,17 +47,17 @@ class Finding(Frozen):
 
 def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) -> list[Finding]:
     """Return what was found of LAMMPS, gamma, an oracle, the queue and, if given, the database."""
-    engine: list[Engine] = ["embedded"]
+    engine: list[Engine] = []
 
     def which_engine() -> str:
         chosen, why = choose_engine("auto", read_worker(fworker.env))
-        engine[0] = chosen
+        engine.append(chosen)
         return f"{chosen}: {why}"
 
     findings = [
         _look("worker file", lambda: f"{fworker.name}: {read_worker(fworker.env).model_dump(exclude_none=True)}"),
         _look("MD engine", which_engine),
-        _look("gamma canary", lambda: _canary(engine[0], read_worker(fworker.env))),
+        _look("gamma canary", lambda: _canary(engine, read_worker(fworker.env))),
         _look("oracle (EMT)", _oracle),
         _look("queue", lambda: shutil.which("sbatch") or "no sbatch: campaigns run here, not through Slurm"),
     ]
@@ -75,8 +75,10 @@ def _look(what: str, how: Callable[[], str]) -> Finding:
         return Finding(what=what, ok=False, found=f"{type(error).__name__}: {error}")
 
 
-def _canary(engine: Engine, worker: Worker) -> str:
+def _canary(engine: list[Engine], worker: Worker) -> str:
     """Run a structure that extrapolates; :func:`run_md` compares LAMMPS' gamma with pyace's."""
+    if not engine:
+        raise MlipError("not tried, for want of an MD engine")
     with tempfile.TemporaryDirectory(prefix="mlip-fw-doctor-") as name:
         root = Path(name)
         generations = _tiny_potential(root)
@@ -99,7 +101,7 @@ def _canary(engine: Engine, worker: Worker) -> str:
             gamma_halt=1.5,
             check_interval=10,
         )
-        ending = run_md(plan, root / "md", engine, worker)
+        ending = run_md(plan, root / "md", engine[0], worker)
     if ending.outcome is not MDOutcome.HALTED or ending.gamma_max is None:
         raise MlipError(f"a structure that extrapolates did not halt MD, it {ending.outcome.value}: {ending.reason}")
     return f"LAMMPS halted at gamma {ending.gamma_max:.3g}, as pyace says"

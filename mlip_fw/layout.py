@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
@@ -18,6 +18,7 @@ from mlip_fw.io.files import write_text
 from mlip_fw.models.campaign import Campaign
 
 _EVENTS = "events.jsonl"
+_LOCK_TRIES = 5
 
 
 class CampaignDirectory:
@@ -98,18 +99,28 @@ class CampaignDirectory:
         """
         self._require_writable()
         with (self.root / ".lock").open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            # a look at the lock holds it for a moment
+            if not any(_try_lock(handle) for _ in range(_LOCK_TRIES)):
                 handle.seek(0)
                 raise DirectoryError(
                     f"another mlip-fw run (process {handle.read().strip() or 'unknown'}) works in {self.root}; "
                     "wait for it, or end it first"
-                ) from None
+                )
             handle.truncate(0)
             handle.write(str(os.getpid()))
             handle.flush()
             yield
+
+    def is_locked(self) -> bool:
+        """Return whether an ``mlip-fw run`` works here now."""
+        try:
+            with (self.root / ".lock").open("r") as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def log_event(self, kind: str, **facts: Any) -> None:
         """Append one line to the journal; a line is written whole or not at all."""
@@ -158,6 +169,15 @@ class CampaignDirectory:
             raise DirectoryError(
                 f"can't write in the campaign directory {self.root}: {error.strerror}; give another --dir"
             ) from error
+
+
+def _try_lock(handle: TextIO) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.1)
+        return False
+    return True
 
 
 def _ends_torn(descriptor: int) -> bool:

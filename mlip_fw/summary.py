@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.generations import Generations
@@ -10,7 +10,7 @@ from mlip_fw.io.files import read_model
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
-from mlip_fw.models.summary import CampaignSummary, Seconds
+from mlip_fw.models.summary import CampaignSummary, Outcome, Seconds
 
 _SESSION = "run_started"
 
@@ -37,14 +37,14 @@ def summarize(directory: CampaignDirectory) -> CampaignSummary:
     newest = generations.newest()
     record = generations.record(newest) if newest is not None else None
     errors = record.dataset if record is not None else None
-    outcome, reason = _outcome(events)
+    outcome, reason = _outcome(events, is_run_here=directory.is_locked())
     halts = [r for r in results if r.outcome is MDOutcome.HALTED]
-    resumed = {(r.walker, r.start) for r in results if r.first_step > 0}
+    chosen = selections(directory)
     label_seconds = sum(label.seconds for label in labels) + sum(q.seconds for q in quarantined)
     trainings = (generations.record(number) for number in generations.numbers())
     parts = {
         "md": sum(r.seconds for r in results),
-        "candidates": sum(s.seconds for s in selections(directory)),
+        "candidates": sum(s.seconds for s in chosen),
         "label": label_seconds,
         "train": sum(t.seconds for t in trainings if t is not None),
     }
@@ -53,7 +53,7 @@ def summarize(directory: CampaignDirectory) -> CampaignSummary:
         campaign=directory.read_campaign().campaign,
         outcome=outcome,
         reason=reason,
-        cycles=sum((r.walker, r.restart) in resumed for r in halts),
+        cycles=sum(s.generation is not None for s in chosen),
         halts=len(halts),
         labels=len(labels),
         labels_failed=len(quarantined),
@@ -68,12 +68,12 @@ def summarize(directory: CampaignDirectory) -> CampaignSummary:
     )
 
 
-def _outcome(events: list[dict[str, Any]]) -> tuple[Literal["CONVERGED", "STOPPED", "RUNNING"], str | None]:
+def _outcome(events: list[dict[str, Any]], *, is_run_here: bool) -> tuple[Outcome, str | None]:
     for event in reversed(events):
         if event["event"] == "finished":
             return event["outcome"], event["reason"]
         if event["event"] == _SESSION:
-            break
+            return ("RUNNING" if is_run_here else "INTERRUPTED"), None
     return "RUNNING", None
 
 

@@ -48,5 +48,9 @@ def read_worker(env: dict[str, Any] | None) -> Worker:
     try:
         return Worker.model_validate(env or {})
     except ValidationError as error:
-        faults = "; ".join(f"env.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(f"env.{e['loc'][0]} {_complaint(e['type'], e['input'])}" for e in error.errors())
         raise WorkerError(f"my_fworker.yaml: {faults}; known keys are {', '.join(Worker.model_fields)}") from None
+
+
+def _complaint(kind: str, value: object) -> str:
+    return "is not a key of env" if kind == "extra_forbidden" else f"can't be {value!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,6 @@ def _halted_frame(handoff: CandidatesHandoff) -> HaltedFrame:
     result = read_model(folder / "result.json", MDResult)
     if result is None or result.atom is None or result.frame is None:
         raise MDError(f"{folder} has no whole result.json of a halted run; run that MD Firework again")
-    atoms = read_frames(folder / "halt.extxyz")[0]
+    atoms = read_frames(Path(result.frame))[0]
     temperature = result.temperature_k if result.temperature_k is not None else float(atoms.get_temperature())
     return HaltedFrame(atoms, result.atom, temperature, handoff.campaign.uncertainty.gamma_halt)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fireworks import FWAction, explicit_serialize
 
+from mlip_fw.engines.md.outcome import Ending, frame_before_crash
 from mlip_fw.engines.md.run import choose_engine, run_md
-from mlip_fw.engines.md.script import RunPlan
+from mlip_fw.engines.md.script import LAST_RESTART, RunPlan
 from mlip_fw.engines.start import start_structure
 from mlip_fw.errors import MDError
 from mlip_fw.firetasks.base import STOPPED, CampaignTask, logger, read_worker
@@ -35,7 +37,7 @@ class RunMD(CampaignTask):
         handoff = self.handed(MDHandoff).taking_baton(fw_spec)
         folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
         result = once(folder / "result.json", MDResult, lambda: _run(handoff, read_worker(fw_spec.get("_fw_env"))))
-        if result.outcome is MDOutcome.CRASHED:
+        if result.outcome is MDOutcome.CRASHED and result.frame is None:
             (folder / "result.json").unlink()
             raise MDError(f"MD crashed in {folder}: {result.reason}; see log.lammps and lmp.out there")
         action: FWAction = self.then()(handoff, result)
@@ -63,16 +65,10 @@ def _run(handoff: MDHandoff, worker: Worker) -> MDResult:
         why=why,
     )
     ending = run_md(plan, folder, engine, worker)
-    kept: dict[str, Any] = {"restart": None, "frame": None}
-    if ending.frame is not None:
-        name = "halt" if ending.outcome is MDOutcome.HALTED else "end"
-        frame = ending.frame
-        frame.info = {"step": ending.step, "generation": generation}
-        if ending.atom is not None:
-            frame.info["center"] = ending.atom
-        write_frames(folder / f"{name}.extxyz", [frame])
-        (folder / "last.restart").replace(folder / f"{name}.restart")
-        kept = {"restart": str(folder / f"{name}.restart"), "frame": str(folder / f"{name}.extxyz")}
+    if ending.outcome is MDOutcome.CRASHED and not ending.was_killed:
+        learnable = frame_before_crash(folder, campaign.uncertainty.gamma_select)
+        ending = ending if learnable is None else replace(learnable, reason=ending.reason)
+    kept = _keep(ending, folder, generation)
     seconds = time.perf_counter() - started
     logger.info(
         "walker %d cycle %d: %s at step %d, gamma_max %s, generation %d, %.1f s",
@@ -101,6 +97,22 @@ def _run(handoff: MDHandoff, worker: Worker) -> MDResult:
         seconds=seconds,
         **kept,
     )
+
+
+def _keep(ending: Ending, folder: Path, generation: int) -> dict[str, str | None]:
+    """Give the last frame and restart their names, and return where they are."""
+    if ending.frame is None:
+        return {"restart": None, "frame": None}
+    name = {MDOutcome.HALTED: "halt", MDOutcome.CRASHED: "crash"}.get(ending.outcome, "end")
+    frame, restart = ending.frame, None
+    frame.info = {"step": ending.step, "generation": generation}
+    if ending.atom is not None:
+        frame.info["center"] = ending.atom
+    write_frames(folder / f"{name}.extxyz", [frame])
+    if ending.outcome is not MDOutcome.CRASHED:
+        (folder / LAST_RESTART).replace(folder / f"{name}.restart")
+        restart = str(folder / f"{name}.restart")
+    return {"restart": restart, "frame": str(folder / f"{name}.extxyz")}
 
 
 def _plan(handoff: MDHandoff, folder: Path, potential: Path, worker: Worker) -> RunPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from ase.data import chemical_symbols
@@ -15,7 +16,7 @@ from mlip_fw.models.structure import StructureSettings
 class UncertaintySettings(Frozen):
     """When MD stops."""
 
-    gamma_select: Positive = Field(2.0, description="extrapolation grade from which a frame is worth a look")
+    gamma_select: Positive = Field(2.0, description="extrapolation grade below which no candidate is worth a label")
     gamma_halt: Positive = Field(10.0, description="extrapolation grade at which MD halts")
     check_interval: PositiveCount = Field(10, description="steps between two checks; also of dump and log")
 
@@ -51,7 +52,7 @@ class CandidateSettings(Frozen):
 class AseOracle(Frozen):
     """Labels from a calculator of the Atomic Simulation Environment."""
 
-    kind: Literal["ase"]
+    kind: Literal["ase"] = Field(description="labels from an ASE calculator")
     calculator: str = Field(
         min_length=1, description="name of the calculator (emt, lj, tblite, …) or module:Class", pattern=r"^[\w.:]+$"
     )
@@ -95,7 +96,7 @@ class Budget(Frozen):
 class Campaign(Frozen):
     """Everything that decides the result of a campaign."""
 
-    campaign: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64, description="name shown everywhere")
+    campaign: str = Field(max_length=64, description="name shown everywhere: lower-case letters, digits, hyphens")
     seed: Count = Field(1, lt=2**31, description="seed of every random choice")
     elements: list[str] = Field(min_length=1, description="the elements of the potential")
     structure: StructureSettings
@@ -106,6 +107,15 @@ class Campaign(Frozen):
     potential: PotentialSettings = PotentialSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
     budget: Budget = Budget()
+
+    @field_validator("campaign")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+            raise ValueError(
+                f"{name[:40]!r} must be lower-case letters and digits, with single hyphens between, as cu-melt"
+            )
+        return name
 
     @field_validator("elements")
     @classmethod

@@ -43,8 +43,10 @@ class Stage(Frozen):
     def _ensemble_has_what_it_needs(self) -> Stage:
         if self.temperature_k is None and self.ensemble != "nve":
             raise ValueError(f"ensemble {self.ensemble} needs temperature_k")
-        if (self.pressure_bar is None) == (self.ensemble == "npt"):
-            raise ValueError("pressure_bar goes with ensemble npt and with no other")
+        if self.pressure_bar is None and self.ensemble == "npt":
+            raise ValueError("ensemble npt needs pressure_bar")
+        if self.pressure_bar is not None and self.ensemble != "npt":
+            raise ValueError(f"pressure_bar goes with ensemble npt, not with {self.ensemble}")
         return self
 
 

@@ -19,6 +19,9 @@ class StopReason(StrEnum):
     LABEL_FAILURES = "label_failures"
 
 
+Outcome = Literal["CONVERGED", "STOPPED", "RUNNING", "INTERRUPTED"]
+
+
 class Seconds(Frozen):
     """Where the wall time went, s."""
 
@@ -34,7 +37,7 @@ class CampaignSummary(Frozen):
     """The result of a campaign in numbers."""
 
     campaign: str
-    outcome: Literal["CONVERGED", "STOPPED", "RUNNING"]
+    outcome: Outcome
     reason: str | None
     cycles: Count = Field(description="halt-to-resume turns")
     halts: Count

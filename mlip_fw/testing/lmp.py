@@ -134,6 +134,17 @@ def _lose_atoms(log: Path) -> None:
     sys.exit(1)
 
 
+def _explode(log: Path) -> None:
+    """Leave one sound frame that extrapolates, then lose atoms."""
+    plan = Script.parse(Path(script.SCRIPT).read_text())
+    step, atoms = _start(plan)
+    atoms.positions += np.random.default_rng(99).normal(scale=0.12, size=atoms.positions.shape)
+    gamma = AcePotential.from_files(plan.potential).evaluate(atoms).gamma
+    assert gamma is not None
+    Path(script.DUMP).write_text(_dump(atoms, gamma, step + 2 * plan.check_interval))
+    _lose_atoms(log)
+
+
 def _say_nothing(log: Path) -> None:
     sys.exit(0)
 
@@ -151,6 +162,7 @@ def _write_nan(log: Path) -> None:
 
 
 _MISBEHAVIOUR: dict[str, Callable[[Path], None]] = {
+    "explode": _explode,
     "lost-atoms": _lose_atoms,
     "silent": _say_nothing,
     "killed": _be_killed,

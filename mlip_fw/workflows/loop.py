@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fireworks import FWAction, Workflow
 
 from mlip_fw.dataset import Dataset
@@ -42,10 +44,13 @@ def after_bootstrap(handoff: Handoff, selection: Selection) -> FWAction:
 
 
 def after_md(handoff: MDHandoff, result: MDResult) -> FWAction:
-    """Hand a finished stage on, go on after a time limit, mend or stop after a halt."""
+    """Hand a finished stage on, go on after a time limit, mend or stop after a halt.
+
+    A crash that left a frame to learn from is mended like a halt, but the MD starts this run again.
+    """
     stored = {"outcome": result.outcome.value, "step": result.step, "gamma_max": result.gamma_max}
     directory = CampaignDirectory(handoff.directory)
-    facts = {"walker": handoff.walker, "cycle": handoff.cycle, "step": result.step}
+    facts: dict[str, Any] = {"walker": handoff.walker, "cycle": handoff.cycle, "step": result.step}
     if result.outcome is MDOutcome.FINISHED:
         directory.log_event("md_finished", **facts, seconds=round(result.seconds, 3))
         baton = Baton(start=_restart(result), cycle=handoff.cycle + 1, turns=handoff.turns)
@@ -54,7 +59,11 @@ def after_md(handoff: MDHandoff, result: MDResult) -> FWAction:
     if result.outcome is MDOutcome.WALLTIME:
         directory.log_event("md_out_of_time", **facts, seconds=round(result.seconds, 3))
         return FWAction(stored_data=stored, detours=md_firework(_continued(handoff, result, turns=handoff.turns)))
-    directory.log_event("halted", **facts, gamma_max=result.gamma_max, seconds=round(result.seconds, 3))
+    facts |= {"gamma_max": result.gamma_max, "seconds": round(result.seconds, 3)}
+    if result.outcome is MDOutcome.CRASHED:
+        directory.log_event("crashed", **facts, reason=result.reason)
+    else:
+        directory.log_event("halted", **facts)
     resumed = _after_halt(handoff, result)
     if isinstance(resumed, StopReason):
         directory.log_event("stopped", **facts, reason=resumed.value)
@@ -109,7 +118,9 @@ def _after_halt(handoff: MDHandoff, result: MDResult) -> MDHandoff | StopReason:
 
 
 def _continued(handoff: MDHandoff, result: MDResult, *, turns: int) -> MDHandoff:
-    update = {"start": _restart(result), "first_step": result.step, "cycle": handoff.cycle + 1, "turns": turns}
+    update: dict[str, object] = {"cycle": handoff.cycle + 1, "turns": turns}
+    if result.outcome is not MDOutcome.CRASHED:
+        update |= {"start": _restart(result), "first_step": result.step}
     return handoff.model_copy(update=update)
 
 

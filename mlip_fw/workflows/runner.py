@@ -31,6 +31,7 @@ from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.summary import summarize
 from mlip_fw.workflows.campaign import campaign_workflow
 
+logger = logging.getLogger("mlip_fw")
 _CHATTY = ("launchpad", "rocket.launcher", "custodian.custodian", "custodian")
 
 
@@ -76,7 +77,14 @@ def run_campaign(
     MlipError
         If a Firework failed; nothing is lost, and the same call goes on from there.
     """
-    start_structure(campaign)
+    n_atoms, max_atoms = len(start_structure(campaign)), campaign.candidates.cutout.max_atoms
+    if n_atoms > max_atoms:
+        logger.warning(
+            "the MD cell has %d atoms, more than candidates.cutout.max_atoms = %d: this version does not cut, "
+            "every label is a whole cell",
+            n_atoms,
+            max_atoms,
+        )
     check_given_files(campaign)
     require_calculator(campaign.oracle)
     directory.claim(campaign)

@@ -175,7 +175,7 @@ def test_failed_labels_are_set_aside_and_stop_the_campaign(small, stand_in, run)
     assert (summary.labels, summary.labels_failed, summary.generations) == (0, 2, 0)
     reasons = [json.loads(p.read_text())["reason"] for p in (directory.root / "quarantine").glob("*.json")]
     assert all("more than max_force_ev_a" in reason for reason in reasons)
-    assert not directory.cycles()
+    assert not md_results(directory)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,27 @@ def test_crashed_md_is_an_error_and_goes_on_afterwards(small, stand_in, run, how
         run(small(), stand_in(f"--misbehave {how}"))
     summary, _, _ = run(small(), stand_in("--halt-at 50"))
     assert (summary.outcome, summary.halts) == ("CONVERGED", 1)
+
+
+def test_exploded_md_is_mended_from_its_last_sound_frame(small, stand_in, run, tmp_path):
+    worker = stand_in(f"--misbehave explode --once {tmp_path / 'done'} --halt-at 50")
+    summary, directory, _ = run(small(), worker)
+    assert (summary.outcome, summary.halts, summary.cycles) == ("CONVERGED", 1, 2)
+    results = md_results(directory)
+    assert [(r.outcome.value, r.first_step, r.step, r.generation) for r in results] == [
+        ("crashed", 0, 20, 0),
+        ("halted", 0, 50, 1),
+        ("finished", 50, 100, 2),
+    ]
+    assert "Lost atoms" in results[0].reason
+    assert results[0].gamma_max > 2
+    assert selections(directory)[1].chosen[0].strategy == "halt_frame"
+
+
+def test_explosion_with_nothing_left_to_learn_is_an_error(small, stand_in, run):
+    """The second time the frame before the crash interpolates: the potential is not to blame."""
+    with pytest.raises(MlipError, match="Lost atoms"):
+        run(small(), stand_in("--misbehave explode"))
 
 
 def test_killed_once_runs_again_by_itself(small, stand_in, run, tmp_path):

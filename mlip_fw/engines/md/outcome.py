@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from mlip_fw.engines.geometry import too_close
 from mlip_fw.engines.md import script
+from mlip_fw.engines.warm import KILLED
 from mlip_fw.io.lammps import error_in_log, halt_in_log, read_dump
 from mlip_fw.models.md import MDOutcome
 
@@ -26,6 +28,8 @@ class Ending:
     gamma_max: float | None = None
     atom: int | None = None
     reason: str | None = None
+    was_killed: bool = False
+    """Whether a signal from outside ended it, so that physics is not to blame."""
 
 
 def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
@@ -58,6 +62,20 @@ def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
     )
 
 
+def frame_before_crash(folder: Path, gamma_select: float) -> Ending | None:
+    """Return the last sound frame of a crashed run that already extrapolated, to learn from; None if there is none."""
+    dump = folder / script.DUMP
+    if not dump.is_file():
+        return None
+    for step, frame in reversed(read_dump(dump)):
+        gamma = frame.arrays.get("gamma")
+        sound = gamma is not None and np.isfinite(frame.positions).all() and np.isfinite(gamma).all()
+        if gamma is not None and sound and gamma.max() >= gamma_select and not too_close(frame):
+            atom = int(np.argmax(gamma))
+            return Ending(MDOutcome.CRASHED, step, frame, gamma_max=float(gamma[atom]), atom=atom)
+    return None
+
+
 def _halted(step: int, frame: Atoms, gamma: np.ndarray) -> Ending:
     atom = int(np.argmax(gamma))
     return Ending(MDOutcome.HALTED, step, frame, gamma_max=float(gamma[atom]), atom=atom)
@@ -67,7 +85,8 @@ def _crash(folder: Path, exit_code: int, log: str, plan: script.RunPlan) -> Endi
     said = error_in_log(log) or _last_line(_text(folder / "lmp.out"))
     if exit_code < 0:
         said = f"killed by {signal.Signals(-exit_code).name}" + (f"; {said}" if said else "")
-    return Ending(MDOutcome.CRASHED, plan.first_step, reason=said or f"exit code {exit_code} and no last frame")
+    reason = said or f"exit code {exit_code} and no last frame"
+    return Ending(MDOutcome.CRASHED, plan.first_step, reason=reason, was_killed=exit_code in KILLED)
 
 
 def _last_frame(path: Path) -> tuple[int, Atoms] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import logging
 import math
 import tempfile
 from pathlib import Path
@@ -159,9 +160,14 @@ def _run_custodian(job: Job, validator: LabelIsSound, folder: Path) -> None:
     custodian = Custodian(
         handlers=[], jobs=[job], validators=[validator], max_errors=1, directory=str(folder), polling_time_step=1
     )
+    chatty = logging.getLogger("custodian")
+    level = chatty.level
+    chatty.setLevel(logging.WARNING)
     try:
         custodian.run()
     except ChildError as error:
         raise LabelError(str(error)) from error
     except CustodianError as error:
         raise LabelError(validator.complaint or f"custodian: {error}") from error
+    finally:
+        chatty.setLevel(level)
