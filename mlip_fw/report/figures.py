@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report.collect import training_records, trajectories
 
-_SIZE = (7.2, 3.8)
+_SIZE = (7.2, 4.2)
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#777777"
 
 
@@ -28,11 +29,11 @@ def gamma_figure(directory: CampaignDirectory) -> Figure:
     limits = campaign.uncertainty
     axes.axhline(limits.gamma_halt, color=_ORANGE, ls="--", lw=1, label=f"gamma_halt = {limits.gamma_halt:g}")
     axes.axhline(limits.gamma_select, color=_GREY, ls=":", lw=1, label=f"gamma_select = {limits.gamma_select:g}")
-    axes.set_yscale("log")
+    _plain_log_scale(axes)
     axes.set_xlabel("MD step")
     axes.set_ylabel("largest extrapolation grade γ")
     axes.set_title(f"{campaign.campaign}: when the MD halted")
-    axes.legend(fontsize="small", loc="best")
+    figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     return figure
 
 
@@ -47,10 +48,18 @@ def error_figure(directory: CampaignDirectory) -> Figure:
         axes.plot(*zip(*unseen, strict=True), "o-", color=_ORANGE, label="new labels, before they were trained on")
     if fitted:
         axes.plot(*zip(*fitted, strict=True), "s-", color=_BLUE, label="all labels, after training")
-        axes.set_yscale("log")
-        axes.legend(fontsize="small", loc="best")
+        _plain_log_scale(axes)
+        figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("number of labels")
     axes.set_ylabel("force RMSE (meV/Å)")
     axes.set_title(f"{directory.read_campaign().campaign}: error against labels")
     return figure
+
+
+def _plain_log_scale(axes: Axes) -> None:
+    """Scale y logarithmically, with numbers such as 0.5, 1, 2 rather than powers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
