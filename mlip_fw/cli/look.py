@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mlip_fw.cli.app import app
 from mlip_fw.cli.common import campaigns_here, find_campaign
-from mlip_fw.cli.main import app
 from mlip_fw.cli.tables import print_summary
 from mlip_fw.summary import summarize
 

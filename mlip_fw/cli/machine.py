@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mlip_fw.cli.app import EXIT_ERROR, app
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr
-from mlip_fw.cli.main import EXIT_ERROR, app
 from mlip_fw.io.campaign_file import read_campaign
 
 

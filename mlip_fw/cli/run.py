@@ -8,8 +8,8 @@ from pathlib import Path
 import typer
 from pymongo.errors import PyMongoError
 
+from mlip_fw.cli.app import app
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr
-from mlip_fw.cli.main import app
 from mlip_fw.cli.tables import print_summary
 from mlip_fw.errors import WorkerError
 from mlip_fw.io.campaign_file import read_campaign

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from mlip_fw.cli.main import app
+from mlip_fw.cli.app import app
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.files import write_text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +67,8 @@ class AcePotential:
 
     @classmethod
     def from_files(cls, yaml_path: Path) -> AcePotential:
-        """Read a potential and the ``.asi`` beside it."""
-        basis = read_basis(yaml_path)
-        return cls(basis, read_active_set(yaml_path.with_suffix(".asi"), list(basis.elements_name)))
+        """Read a potential and the ``.asi`` beside it; a file that has not changed is read once."""
+        return _loaded(yaml_path, yaml_path.stat().st_mtime_ns if yaml_path.is_file() else 0)
 
     def species(self, atoms: Atoms) -> np.ndarray:
         """Return the (n,) element indices of ``atoms``."""
@@ -123,6 +123,12 @@ class AcePotential:
             name: np.array([rows[k] for k in np.flatnonzero(species == s)], dtype=float).reshape(-1, widths[name])
             for s, name in enumerate(self.elements)
         }
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(yaml_path: Path, _: int) -> AcePotential:
+    basis = read_basis(yaml_path)
+    return AcePotential(basis, read_active_set(yaml_path.with_suffix(".asi"), list(basis.elements_name)))
 
 
 @dataclass(frozen=True)

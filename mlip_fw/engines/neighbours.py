@@ -63,15 +63,16 @@ class Neighbours:
             points=positions, box=cell, periodic=True, quantities="ijS"
         )
         n, inside = len(positions), ~np.any(shifts, axis=1)
-        keys = np.column_stack([j, shifts])[~inside].astype(np.int64)
-        ghosts, inverse = np.unique(keys, axis=0, return_inverse=True)
+        outside = ~inside
+        first, inverse = _distinct(j[outside], shifts[outside])
         index = j.astype(np.int64)
-        index[~inside] = n + inverse.reshape(-1)
+        index[outside] = n + inverse
         order = np.argsort(i, kind="stable")
         ends = np.cumsum(np.bincount(i, minlength=n))[:-1]
         lists = np.split(index[order], ends)
 
-        self._origins, self._shifts = ghosts[:, 0], ghosts[:, 1:].astype(float)
+        self._origins = j[outside][first].astype(int)
+        self._shifts = shifts[outside][first].astype(float)
         self._cell, self._scaled = cell.copy(), positions @ np.linalg.inv(cell)
         environment = ACEAtomicEnvironment()
         environment.x = self._extended(positions, cell)
@@ -80,3 +81,13 @@ class Neighbours:
         environment.origins = np.concatenate([np.arange(n), self._origins])
         self.environment = environment
         self.builds += 1
+
+
+def _distinct(atoms: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first index of each distinct (atom, shift) pair, and for every pair the number of its like."""
+    reach = int(np.abs(shifts).max(initial=0))
+    keys = atoms.astype(np.int64)
+    for axis in range(3):
+        keys = keys * (2 * reach + 1) + shifts[:, axis] + reach
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return first, inverse

@@ -46,10 +46,12 @@ class Nursery:
         self._preload = preload
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._received = b""
 
     def start(self) -> None:
         """Start the process if it is not running; returns at once while it imports."""
         if self._process is None or self._process.poll() is not None:
+            self._received = b""
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mlip_fw.engines.warm", *self._preload],
                 stdin=subprocess.PIPE,
@@ -131,13 +133,17 @@ class Nursery:
 
     def _answer(self, deadline: float | None) -> Any:
         assert self._process is not None and self._process.stdout is not None
-        wait = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready, _, _ = select.select([self._process.stdout], [], [], wait)
-        if not ready:
-            return None
-        line = self._process.stdout.readline()
-        if not line:
-            raise EOFError
+        descriptor = self._process.stdout.fileno()
+        while b"\n" not in self._received:
+            wait = None if deadline is None else max(0.0, deadline - time.monotonic())
+            # select must see what readline would have read ahead: the buffer is ours
+            if not select.select([descriptor], [], [], wait)[0]:
+                return None
+            chunk = os.read(descriptor, 1 << 16)
+            if not chunk:
+                raise EOFError
+            self._received += chunk
+        line, _, self._received = self._received.partition(b"\n")
         return json.loads(line)
 
     def _kill(self) -> None:
@@ -150,7 +156,7 @@ class Nursery:
                         pipe.close()
                     except OSError:
                         continue
-            self._process = None
+            self._process, self._received = None, b""
 
 
 def _kill_group(pid: int) -> None:
@@ -214,13 +220,13 @@ def _be_child(request: dict[str, Any], writer: int) -> NoReturn:
         os.chdir(request["folder"])
         module, name = request["function"].split(":")
         result = getattr(importlib.import_module(module), name)(request["argument"])
-        said, code = {"result": result}, 0
+        said, code = json.dumps({"result": result}), 0
     except BaseException as error:
         traceback.print_exc()
-        said = {"error": f"{type(error).__name__}: {error}"}
+        said = json.dumps({"error": f"{type(error).__name__}: {error}"})
     try:
         with os.fdopen(writer, "wb") as pipe:
-            pipe.write(json.dumps(said).encode() + b"\n")
+            pipe.write(said.encode() + b"\n")
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

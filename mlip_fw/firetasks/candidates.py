@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from fireworks import FWAction, explicit_serialize
+from threadpoolctl import threadpool_limits
 
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.engines.ace import AcePotential
@@ -38,6 +39,7 @@ class SelectCandidates(CampaignTask):
         return self.then()(handoff, selection)
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def _select(handoff: CandidatesHandoff) -> Selection:
     started = time.perf_counter()
     campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)

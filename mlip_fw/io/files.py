@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,15 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write named arrays (``.npz``) to ``path`` in one step, whatever its suffix."""
     with whole_file(path) as temporary, temporary.open("wb") as handle:
         np.savez(handle, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """Return the named arrays in ``path``, or None if there is no whole file of them."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError):
+        return None
 
 
 def read_model(path: Path, model: type[Model]) -> Model | None:

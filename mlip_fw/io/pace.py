@@ -8,7 +8,7 @@ import numpy as np
 from pyace import ACEBBasisSet
 
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.files import whole_file, write_arrays
+from mlip_fw.io.files import read_arrays, whole_file, write_arrays
 
 
 def read_basis(path: Path) -> ACEBBasisSet:
@@ -33,11 +33,9 @@ def write_ctilde(path: Path, basis: ACEBBasisSet) -> None:
 
 def read_active_set(path: Path, elements: list[str]) -> dict[str, np.ndarray]:
     """Read the inverses of the active sets, one (n_functions, n_functions) array for each element."""
-    try:
-        with np.load(path) as data:
-            found = {name: np.array(data[name], dtype=float) for name in data.files}
-    except (OSError, ValueError) as error:
-        raise CampaignError(f"can't read the active set {path}: {error}") from error
+    found = read_arrays(path)
+    if found is None:
+        raise CampaignError(f"can't read the active set {path}: it is missing or damaged")
     if missing := [e for e in elements if e not in found]:
         raise CampaignError(f"the active set {path} has no {', '.join(missing)}; it has {', '.join(sorted(found))}")
     return found

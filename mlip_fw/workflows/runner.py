@@ -11,13 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from unittest import mock
 
-import mongomock
 from fireworks import FWorker, LaunchPad
-from fireworks.core import launchpad as launchpad_module
 from fireworks.core.rocket_launcher import launch_rocket
-from mongomock.gridfs import enable_gridfs_integration
 
 from mlip_fw.engines.oracle.ase_oracle import require_calculator
 from mlip_fw.engines.start import check_given_files, start_structure
@@ -30,29 +26,10 @@ from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.summary import summarize
 from mlip_fw.workflows.campaign import campaign_workflow
+from mlip_fw.workflows.embedded import embedded_launchpad
 
 logger = logging.getLogger("mlip_fw")
 _CHATTY = ("launchpad", "rocket.launcher", "custodian.custodian", "custodian")
-
-
-class EmbeddedLaunchPad(LaunchPad):
-    """A LaunchPad in the memory of this process, which no other one sees.
-
-    Nobody asks whether its launches are alive, so they don't ping: mongomock's collections are not
-    made for a second thread.
-    """
-
-    def ping_launch(self, launch_id: int, ptime: object = None, checkpoint: object = None) -> None:
-        """Do nothing."""
-
-
-def embedded_launchpad() -> LaunchPad:
-    """Return a new and empty LaunchPad in the memory of this process."""
-    enable_gridfs_integration()
-    with mock.patch.object(launchpad_module, "MongoClient", mongomock.MongoClient):
-        launchpad = EmbeddedLaunchPad(strm_lvl="CRITICAL")
-    launchpad.reset("", require_password=False)
-    return launchpad
 
 
 def run_campaign(

@@ -74,7 +74,7 @@ def generate(
     base = potential.evaluate(frame.atoms)
     assert base.gamma is not None
     ceiling = _GAMMA_CEILING * max(float(base.gamma.max()), frame.gamma_halt)
-    for _ in range(n_candidates - len(kept)):
+    for _ in range(n_candidates - ("halt_frame" in strategies)):
         atoms, n_moved = rattled(frame, potential.cutoff_a, rng)
         allowed = base.energy_ev + _ENERGY_WINDOW * 1.5 * units.kB * frame.temperature_k * n_moved
         _keep(kept, rejected, canonical(atoms), "rattle", potential, (allowed, ceiling))

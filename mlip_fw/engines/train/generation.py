@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from pyace import ACEBBasisSet
+from threadpoolctl import threadpool_limits
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
@@ -18,7 +18,7 @@ from mlip_fw.engines.train.basis import copy_of, linear_basis, require_linear
 from mlip_fw.engines.train.linear import LinearFit, Triangle
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
-from mlip_fw.io.files import write_arrays, write_json
+from mlip_fw.io.files import read_arrays, write_arrays, write_json
 from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis, write_ctilde
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import TrainingRecord
@@ -53,15 +53,16 @@ def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
         )
     basis = read_basis(generations.potential(newest))
     inverses = read_active_set(generations.potential(newest).with_suffix(".asi"), list(basis.elements_name))
-    with np.load(generations.folder(newest) / _FIT) as kept:
-        fit = LinearFit(Triangle(kept["energy"], int(kept["n_energy"])), Triangle(kept["force"], int(kept["n_force"])))
-        prior = kept["prior"]
+    kept = read_arrays(generations.folder(newest) / _FIT)
+    if kept is None:
+        raise TrainingError(f"{generations.folder(newest)} has no whole {_FIT}; remove that folder and run again")
+    fit = LinearFit(Triangle(kept["energy"], int(kept["n_energy"])), Triangle(kept["force"], int(kept["n_force"])))
     return Knowledge(
         generation=newest,
         labels=tuple(record.labels),
         basis=basis,
         fit=fit,
-        prior=prior,
+        prior=kept["prior"],
         active={name: ActiveSet.from_inverse(inverse) for name, inverse in inverses.items()},
         reference_energy_ev=dict(record.reference_energy_ev) or None,
     )
@@ -101,15 +102,18 @@ def import_initial(generations: Generations, campaign: Campaign, source: Path) -
             gamma_max_dataset=0.0,
             seconds=time.perf_counter() - started,
         )
-        _write(folder, basis, inverses, empty, coefficients, record)
+        _write(folder, basis, inverses, empty, coefficients)
+        write_json(folder / "training.json", record)
     return record
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def train_generation(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
     """Make the next generation; None if the newest one has seen every label already.
 
     Only new labels are evaluated. The fit equals one from scratch, to rounding; the active set is
-    exchanged with all environments at hand, starting from the one before.
+    exchanged with all environments at hand, starting from the one before. The matrices are small:
+    more than one BLAS thread is slower, and much slower beside other work.
 
     Raises
     ------
@@ -137,8 +141,9 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         write_arrays(generations.rows / f"{name}.npz", design.projections)
     coefficients, ridge = fit.solve(_degrees(known.basis), known.prior)
     active, swaps, gamma_max, counts = _exchange_all(generations, dataset, known.active, shape)
-    basis = copy_of(known.basis, coefficients)
     with generations.new() as (number, folder):
+        inverses = {name: found.inverse for name, found in active.items()}
+        _write(folder, copy_of(known.basis, coefficients), inverses, fit, known.prior)
         record = TrainingRecord(
             generation=number,
             labels=hashes,
@@ -154,7 +159,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             gamma_max_dataset=gamma_max,
             seconds=time.perf_counter() - started,
         )
-        _write(folder, basis, {e: a.inverse for e, a in active.items()}, fit, known.prior, record)
+        write_json(folder / "training.json", record)
     return record
 
 
@@ -187,13 +192,12 @@ def _degrees(basis: ACEBBasisSet) -> np.ndarray:
 def _rows_of(name: str, generations: Generations, dataset: Dataset, shape: AcePotential) -> dict[str, np.ndarray]:
     """Return the basis functions of a label's atoms, from its file or, if that is damaged, anew."""
     path = generations.rows / f"{name}.npz"
-    try:
-        with np.load(path) as kept:
-            return {element: kept[element] for element in shape.elements}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        rows = shape.evaluate_with_projections(dataset.read(name))[1]
-        write_arrays(path, rows)
-        return rows
+    kept = read_arrays(path)
+    if kept is not None and set(shape.elements) <= set(kept):
+        return kept
+    rows = shape.evaluate_with_projections(dataset.read(name))[1]
+    write_arrays(path, rows)
+    return rows
 
 
 def _exchange_all(
@@ -221,7 +225,6 @@ def _write(
     inverses: dict[str, np.ndarray],
     fit: LinearFit,
     prior: np.ndarray,
-    record: TrainingRecord,
 ) -> None:
     write_basis(folder / "potential.yaml", basis)
     write_ctilde(folder / "potential.yace", basis)
@@ -234,4 +237,3 @@ def _write(
         "prior": prior,
     }
     write_arrays(folder / _FIT, fitted)
-    write_json(folder / "training.json", record)

@@ -1,0 +1,200 @@
+"""Training: incremental equals from scratch, nothing is learnt twice, bases and references are right."""
+
+import json
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.maxvol import ActiveSet
+from mlip_fw.engines.train.basis import copy_of, core_radius_a, linear_basis, require_linear
+from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.errors import TrainingError
+from mlip_fw.generations import Generations
+from mlip_fw.io.structures import with_labels
+
+
+def labelled(seed, element="Cu", substitute=None, offset=0.0):
+    atoms = bulk(element, cubic=True) * (2, 2, 2)
+    if substitute:
+        atoms.symbols[:: 3 + seed % 3] = substitute
+    atoms.rattle(0.05 + 0.01 * seed, seed=seed)
+    atoms.calc = EMT()
+    return with_labels(atoms, atoms.get_potential_energy() + offset * len(atoms), atoms.get_forces(), None)
+
+
+def teach(root, seeds, campaign, one_by_one=False, **options):
+    generations, dataset, record = Generations(root), Dataset(root), None
+    for seed in seeds:
+        dataset.add(f"label{seed}", labelled(seed, **options), {})
+        if one_by_one:
+            record = train_generation(generations, dataset, campaign)
+    return generations, dataset, record or train_generation(generations, dataset, campaign)
+
+
+def coefficients(generations):
+    return np.array(AcePotential.from_files(generations.potential(generations.newest())).basis.basis_coeffs)
+
+
+def test_step_by_step_equals_at_once(small, tmp_path):
+    gradual, _, last = teach(tmp_path / "a", range(5), small(), one_by_one=True)
+    direct, _, record = teach(tmp_path / "b", range(5), small())
+    assert (last.generation, record.generation) == (4, 0)
+    # the reference energies are those of the first labels: the same to what a shift can do
+    assert last.dataset.force_rmse_ev_a == pytest.approx(record.dataset.force_rmse_ev_a, rel=0.05)
+    frame = labelled(7)
+    forces = [AcePotential.from_files(g.potential(g.newest())).evaluate(frame).forces_ev_a for g in (gradual, direct)]
+    assert np.abs(forces[0] - forces[1]).max() < 0.01
+    volumes = []
+    for generations in (gradual, direct):
+        inverse = AcePotential.from_files(generations.potential(generations.newest())).inverses["Cu"]
+        volumes.append(-np.linalg.slogdet(inverse)[1])
+    assert volumes[0] == pytest.approx(volumes[1], abs=2.0)
+
+
+def test_bitwise_reproducible(small, tmp_path):
+    texts = [teach(tmp_path / n, range(3), small())[0].potential(0).read_bytes() for n in "ab"]
+    assert texts[0] == texts[1]
+
+
+def test_nothing_new_is_no_generation(small, tmp_path):
+    generations, dataset, _ = teach(tmp_path, range(2), small())
+    assert train_generation(generations, dataset, small()) is None
+    assert generations.numbers() == [0]
+
+
+def test_no_label_is_an_error(small, tmp_path):
+    with pytest.raises(TrainingError, match="no label"):
+        train_generation(Generations(tmp_path), Dataset(tmp_path), small())
+
+
+def test_only_new_labels_are_evaluated(small, tmp_path, monkeypatch):
+    generations, dataset, _ = teach(tmp_path, range(4), small())
+    dataset.add("label9", labelled(9), {})
+    calls, plain = [], AcePotential.design
+    monkeypatch.setattr(AcePotential, "design", lambda self, atoms: calls.append(1) or plain(self, atoms))
+    record = train_generation(generations, dataset, small())
+    assert len(calls) == 1
+    assert (record.new_labels, len(record.labels)) == (["label9"], 5)
+    assert record.new_before.force_rmse_ev_a > 0
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04broken", None])
+def test_damaged_rows_are_made_again(small, tmp_path, damage):
+    generations, dataset, _ = teach(tmp_path / "a", range(3), small())
+    clean, other, _ = teach(tmp_path / "b", range(3), small())
+    victim = generations.rows / "label1.npz"
+    victim.unlink() if damage is None else victim.write_bytes(damage)
+    for where, labels in ((generations, dataset), (clean, other)):
+        labels.add("label9", labelled(9), {})
+        train_generation(where, labels, small())
+    assert generations.potential(1).read_bytes() == clean.potential(1).read_bytes()
+    assert victim.stat().st_size > 1000
+
+
+def test_damaged_record_is_named(small, tmp_path):
+    generations, dataset, _ = teach(tmp_path, range(2), small())
+    (generations.folder(0) / "training.json").write_text("{")
+    with pytest.raises(TrainingError, match="no whole training.json"):
+        train_generation(generations, dataset, small())
+
+
+def test_large_energy_offset_is_no_matter(small, tmp_path):
+    """DFT energies are thousands of eV: forces and errors must not feel it."""
+    _, _, plain = teach(tmp_path / "a", range(3), small())
+    _, _, shifted = teach(tmp_path / "b", range(3), small(), offset=-12345.678)
+    assert shifted.dataset.force_rmse_ev_a == pytest.approx(plain.dataset.force_rmse_ev_a, rel=1e-3)
+    assert shifted.dataset.energy_rmse_ev_atom == pytest.approx(plain.dataset.energy_rmse_ev_atom, abs=1e-6)
+    change = shifted.reference_energy_ev["Cu"] - plain.reference_energy_ev["Cu"]
+    assert change == pytest.approx(-12345.678, abs=1e-6)
+
+
+def test_two_elements_have_an_active_set_each(small, tmp_path):
+    campaign = small(elements=["Au", "Cu"], potential={"functions_per_element": 30})
+    generations, _, record = teach(tmp_path, range(4), campaign, substitute="Au")
+    potential = AcePotential.from_files(generations.potential(0))
+    assert set(potential.inverses) == {"Au", "Cu"}
+    assert record.n_environments["Au"] + record.n_environments["Cu"] == 4 * 32
+    assert record.gamma_max_dataset < 1.01
+    assert record.dataset.force_rmse_ev_a < 0.05
+    for inverse in potential.inverses.values():
+        assert np.isfinite(inverse).all()
+        assert len(inverse) == len(ActiveSet.from_inverse(inverse).matrix)
+
+
+def test_element_with_one_atom(small, tmp_path):
+    campaign = small(elements=["Au", "Cu"], potential={"functions_per_element": 30})
+    atoms = bulk("Cu", cubic=True) * (2, 2, 2)
+    atoms.symbols[5] = "Au"
+    atoms.rattle(0.05, seed=1)
+    atoms.calc = EMT()
+    dataset = Dataset(tmp_path)
+    dataset.add("a", with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces(), None), {})
+    record = train_generation(Generations(tmp_path), dataset, campaign)
+    assert record.n_environments == {"Au": 1, "Cu": 31}
+    gamma = AcePotential.from_files(Generations(tmp_path).potential(0)).evaluate(dataset.read("a")).gamma
+    assert np.isfinite(gamma).all()
+    assert gamma.max() < 1.01
+
+
+def test_cores_repel_and_only_there():
+    basis = linear_basis(["Au", "Cu"], 5.0, 30)
+    potential = AcePotential(basis)
+    for pair in (("Cu", "Cu"), ("Au", "Au"), ("Au", "Cu")):
+        radius = core_radius_a(*pair)
+        distances = np.linspace(0.4, 1.0, 7) * radius
+        energies = []
+        for distance in distances:
+            dimer = Atoms(pair, [[0, 0, 0], [0, 0, distance]], cell=[15, 15, 15], pbc=True)
+            energies.append(potential.evaluate(dimer, gamma=False).energy_ev)
+        assert (np.diff(energies) < 0).all()
+        assert energies[0] > 10
+        assert energies[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_basis_is_linear_in_its_coefficients():
+    basis, atoms = linear_basis(["Cu"], 5.0, 40), labelled(3)
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, len(basis.basis_coeffs)))
+    energy = {
+        name: AcePotential(copy_of(basis, c)).evaluate(atoms, gamma=False).energy_ev
+        for name, c in (("zero", 0 * first), ("a", first), ("b", second), ("both", 2 * first - 3 * second))
+    }
+    expected = energy["zero"] + 2 * (energy["a"] - energy["zero"]) - 3 * (energy["b"] - energy["zero"])
+    assert energy["both"] == pytest.approx(expected, rel=1e-10)
+    require_linear(basis, "this basis")
+
+
+def test_non_linear_potential_is_refused():
+    from pyace import ACEBBasisSet, create_multispecies_basis_config
+
+    config = {
+        "deltaSplineBins": 0.001,
+        "elements": ["Cu"],
+        "embeddings": {"ALL": {"npot": "FinnisSinclairShiftedScaled", "fs_parameters": [1, 1, 1, 0.5], "ndensity": 2}},
+        "bonds": {"ALL": {"radbase": "SBessel", "radparameters": [5.25], "rcut": 5.0, "dcut": 0.01}},
+        "functions": {"number_of_functions_per_element": 10, "ALL": {"nradmax_by_orders": [4], "lmax_by_orders": [0]}},
+    }
+    config["bonds"]["ALL"]["NameOfCutoffFunction"] = "cos"
+    with pytest.raises(TrainingError, match="not linear"):
+        require_linear(ACEBBasisSet(create_multispecies_basis_config(config)), "yours.yaml")
+
+
+def test_record_says_what_was_done(small, tmp_path):
+    generations, _, record = teach(tmp_path, range(2), small())
+    kept = json.loads((generations.folder(0) / "training.json").read_text())
+    assert kept["labels"] == ["label0", "label1"]
+    assert kept["n_atoms"] == 64
+    assert kept["functions_per_element"] == {"Cu": 20}
+    assert {p.name for p in generations.folder(0).iterdir()} == {
+        "potential.yaml",
+        "potential.yace",
+        "potential.asi",
+        "training.json",
+        "fit.npz",
+    }
+    assert record.seconds > 0

@@ -1,0 +1,168 @@
+"""Children that crash, hang, print and die take nobody along."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlip_fw.engines.warm import Nursery
+from mlip_fw.errors import ChildError, WorkerError
+
+
+# what the children run; they find it as tests.unit.test_warm
+def echo(value):
+    return value
+
+
+def where_am_i(_):
+    return {"folder": os.getcwd(), "pid": os.getpid(), "group": os.getpgid(0)}
+
+
+def chatter(_):
+    print("said by the child")
+    os.system("echo said by the grandchild")  # noqa: S605, S607
+    return "done"
+
+
+def explode(_):
+    raise ValueError("boom\nwith a second line")
+
+
+def die(how):
+    os.kill(os.getpid(), how)
+
+
+def leave(code):
+    os._exit(code)
+
+
+def hang(path):
+    child = subprocess.Popen(["sleep", "1000"])
+    Path(path).write_text(str(child.pid))
+    time.sleep(1000)
+
+
+def huge(_):
+    return "x" * 3_000_000
+
+
+def unspeakable(_):
+    return object()
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    made = Nursery(preload=("tests.unit.test_warm",))
+    yield made
+    made.close()
+
+
+def call(nursery, name, argument=None, **options):
+    return nursery.call(f"tests.unit.test_warm:{name}", argument, **options)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def test_result_comes_back(nursery):
+    assert call(nursery, "echo", {"a": [1, 2.5, None, "ü\n"]}) == {"a": [1, 2.5, None, "ü\n"]}
+    assert len(call(nursery, "huge")) == 3_000_000
+
+
+def test_every_call_is_a_new_process_in_its_folder(nursery, tmp_path):
+    one, two = (call(nursery, "where_am_i", folder=tmp_path) for _ in range(2))
+    assert one["folder"] == str(tmp_path)
+    assert one["pid"] != two["pid"]
+    assert one["pid"] == one["group"]
+
+
+def test_what_is_printed_goes_to_the_log(nursery, tmp_path):
+    assert call(nursery, "chatter", log=tmp_path / "log") == "done"
+    assert sorted((tmp_path / "log").read_text().splitlines()) == ["said by the child", "said by the grandchild"]
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "said", "code"),
+    [
+        ("explode", None, "ValueError: boom", None),
+        ("die", signal.SIGSEGV, "was killed by SIGSEGV", -11),
+        ("die", signal.SIGKILL, "was killed by SIGKILL", -9),
+        ("leave", 3, "ended with exit code 3", 3),
+        ("leave", 0, "ended with exit code 0", 0),
+        ("unspeakable", None, "not JSON serializable", None),
+        ("no_such_function", None, "AttributeError", None),
+    ],
+)
+def test_failure_is_an_error_and_the_next_call_works(nursery, name, argument, said, code):
+    with pytest.raises(ChildError, match=said) as caught:
+        call(nursery, name, argument)
+    assert caught.value.exit_code == code
+    assert call(nursery, "echo", 1) == 1
+
+
+def test_time_limit_ends_the_whole_group(nursery, tmp_path):
+    with pytest.raises(ChildError, match="took longer than 1 s and was killed"):
+        call(nursery, "hang", str(tmp_path / "pid"), timeout_s=1.0)
+    grandchild = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 5
+    while alive(grandchild) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(grandchild)
+    assert call(nursery, "echo", 2) == 2
+
+
+def test_interrupted_call_leaves_nothing_and_the_next_one_works(nursery, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call(nursery, "hang", str(tmp_path / "pid"))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert call(nursery, "echo", 3) == 3
+
+
+def test_dead_nursery_is_named_and_replaced(nursery):
+    call(nursery, "echo", 0)
+    os.kill(nursery._process.pid, signal.SIGKILL)
+    nursery._process.wait()
+    assert call(nursery, "echo", 4) == 4
+
+
+def test_nursery_that_can_not_start():
+    broken = Nursery(preload=("no_such_module",))
+    with pytest.raises(WorkerError, match="died"):
+        broken.call("math:factorial", 3)
+    broken.close()
+
+
+def test_children_die_with_their_parent(tmp_path):
+    program = (
+        "from mlip_fw.engines.warm import Nursery\n"
+        f"Nursery(preload=()).call('tests.unit.test_warm:hang', {str(tmp_path / 'pid')!r})\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.1)
+    pid = int((tmp_path / "pid").read_text())
+    child = int(Path(f"/proc/{pid}/stat").read_text().split()[3])
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 5
+    while alive(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(child)
+    os.kill(pid, signal.SIGKILL)
