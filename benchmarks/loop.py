@@ -7,7 +7,8 @@
     python benchmarks/loop.py --fit --json         only the retraining, as JSON on standard output
 
 Parts: ``--loop`` runs a campaign as a plain in-process loop and then by `mlip-fw run`, both with the
-embedded engine; ``--fit`` times one retraining at 50 labels of 108 atoms; ``--embedded`` times MD steps.
+embedded engine; ``--fit`` times one retraining at 50 labels of 108 atoms; ``--embedded`` times MD steps; ``--labels``
+counts the labels of a campaign and tests its potential.
 The plain loop is timed without the start of its Python and its imports, `mlip-fw run` with them.
 On a machine that does other work, processor seconds say more than wall seconds.
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from embedded_speed import CHECKED, LARGE, SMALL, measure_embedded
+from label_count import TEMPERATURES_K, measure_labels
 from plain_loop import PlainLoop
 from training_speed import labelled_copper, measure_training, median_s, teach
 from workflow_loop import HaltTimes, run_workflow, spread
@@ -34,6 +36,7 @@ from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.campaign import Campaign
 
 _EXAMPLE = Path(__file__).parents[1] / "examples" / "cu-melt.yaml"
+_FORCE_TARGETS_MEV_A = (1.6, 3.7, 7.9)
 _PHASES = ("halt_to_event", "candidates", "lammps_start", "fireworks", "label", "train")
 
 
@@ -135,10 +138,27 @@ def embedded_part(_: Campaign, copper: Campaign) -> Part:
     return rows, {"us_per_atom_step": found, "size_ratio": size, "check_ratio": check}
 
 
+def labels_part(_: Campaign, copper: Campaign) -> Part:
+    """Count the labels at gamma_halt 5, and test the potential on MD of the oracle."""
+    with tempfile.TemporaryDirectory(prefix="label-count-") as folder:
+        found = measure_labels(Path(folder), copper)
+    targets = dict(zip(TEMPERATURES_K, _FORCE_TARGETS_MEV_A, strict=True))
+    rows = [
+        Row("gamma_halt 5, 300 to 1600 K in 2,000 steps: halts", found.halts),
+        Row("    labels", found.labels, "", at_most=16),
+        *(
+            Row(f"    force RMSE on MD of the oracle at {t} K", error, "meV/Å", at_most=targets[t])
+            for t, error in found.force_rmse_mev_a.items()
+        ),
+    ]
+    return rows, asdict(found)
+
+
 PARTS: dict[str, Callable[[Campaign, Campaign], Part]] = {
     "loop": loop_part,
     "fit": fit_part,
     "embedded": embedded_part,
+    "labels": labels_part,
 }
 
 

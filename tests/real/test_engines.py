@@ -193,6 +193,14 @@ def test_run_that_starts_above_the_threshold_halts_there(engine, plan, tmp_path)
     assert (ending.outcome, ending.step) == (MDOutcome.HALTED, 10)
 
 
+def test_run_that_is_resumed_at_its_last_step_finishes(engine, plan, tmp_path):
+    halted = engine(plan(alloy_cell(1), n_steps=20, gamma_halt=1e-9, check_interval=20), tmp_path / "first")
+    assert (halted.outcome, halted.step) == (MDOutcome.HALTED, 20)
+    again = plan(tmp_path / "first" / "last.restart", n_steps=20, first_step=20)
+    ending = engine(again, tmp_path / "again")
+    assert (ending.outcome, ending.step) == (MDOutcome.FINISHED, 20)
+
+
 def test_steps_need_not_be_multiples_of_the_interval(engine, plan, tmp_path):
     ending = engine(plan(alloy_cell(1), n_steps=23), tmp_path / "first")
     assert (ending.outcome, ending.step) == (MDOutcome.FINISHED, 23)

@@ -47,7 +47,9 @@ def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
         return Ending(MDOutcome.CRASHED, step, reason=f"positions or velocities are not finite at step {step}")
     halt = halt_in_log(log, "watchdog")
     gamma = frame.arrays.get("gamma")
-    if script.HALTED_AT_START in log.replace("print '", "") and step == plan.first_step and gamma is not None:
+    # the log also echoes the command that would print this: only a line of its own counts
+    halted_at_start = any(line.startswith(script.HALTED_AT_START) for line in log.splitlines())
+    if halted_at_start and step == plan.first_step and gamma is not None:
         return _halted(step, frame, gamma)
     if halt is not None and halt[0] == step:
         if gamma is None:
