@@ -7,7 +7,7 @@ from typing import Any
 
 from ase import Atoms
 
-from mlip_fw.io.files import read_model, write_json
+from mlip_fw.io.files import read_model, write_json, write_text
 from mlip_fw.io.structures import read_frames, structure_hash, write_frames
 from mlip_fw.models.label import Label, QuarantineRecord
 
@@ -21,6 +21,7 @@ class Dataset:
 
     def __init__(self, root: Path) -> None:
         self._labels, self._quarantine = root / "labels", root / "quarantine"
+        self._imported = root / "bootstrap" / "imported"
 
     def path(self, name: str) -> Path:
         """Return where the label ``name`` lies or would lie."""
@@ -34,6 +35,15 @@ class Dataset:
         """Return why structures could not be labelled."""
         found = (read_model(p, QuarantineRecord) for p in sorted(self._quarantine.glob("[!.]*.json")))
         return [record for record in found if record is not None]
+
+    def n_computed(self) -> int:
+        """Return how many reference calculations were made: labels that were not imported, and failures."""
+        imported = sum(1 for _ in self._imported.glob("[!.]*"))
+        return len(self.hashes()) - imported + len(self.quarantined())
+
+    def mark_imported(self, name: str) -> None:
+        """Remember that a label came with the campaign and cost nothing."""
+        write_text(self._imported / name, "")
 
     def is_quarantined(self, name: str) -> bool:
         """Return whether labelling ``name`` has failed."""

@@ -7,24 +7,21 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from fireworks import FWorker, LaunchPad
 
 from mlip_fw.dataset import Dataset
-from mlip_fw.engines.md.run import Engine, choose_engine, run_md
-from mlip_fw.engines.md.script import RunPlan
+from mlip_fw.engines.md.canary import sing
+from mlip_fw.engines.md.run import Engine, choose_engine
 from mlip_fw.engines.oracle.ase_oracle import label_with_ase
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.errors import MlipError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.generations import Generations
-from mlip_fw.io.lammps import write_data
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import AseOracle, Campaign
-from mlip_fw.models.md import MDOutcome, Stage
 from mlip_fw.models.worker import Worker
 
 _CANARY = {
@@ -76,35 +73,14 @@ def _look(what: str, how: Callable[[], str]) -> Finding:
 
 
 def _canary(engine: list[Engine], worker: Worker) -> str:
-    """Run a structure that extrapolates; :func:`run_md` compares LAMMPS' gamma with pyace's."""
     if not engine:
         raise MlipError("not tried, for want of an MD engine")
     with tempfile.TemporaryDirectory(prefix="mlip-fw-doctor-") as name:
         root = Path(name)
         generations = _tiny_potential(root)
-        strange = bulk("Cu", cubic=True) * (2, 2, 2)
-        strange.positions += np.random.default_rng(1).normal(scale=0.3, size=strange.positions.shape)
-        write_data(root / "start.data", strange, ("Cu",))
-        plan = RunPlan(
-            title="gamma canary",
-            elements=("Cu",),
-            cutoff_a=5.0,
-            potential=generations.potential(0),
-            start=root / "start.data",
-            is_restart=False,
-            velocity_seed=1,
-            stage=Stage(ensemble="nve", n_steps=10),
-            stage_first_step=0,
-            stage_last_step=10,
-            first_step=0,
-            timestep_fs=0.1,
-            gamma_halt=1.5,
-            check_interval=10,
-        )
-        ending = run_md(plan, root / "md", engine[0], worker)
-    if ending.outcome is not MDOutcome.HALTED or ending.gamma_max is None:
-        raise MlipError(f"a structure that extrapolates did not halt MD, it {ending.outcome.value}: {ending.reason}")
-    return f"LAMMPS halted at gamma {ending.gamma_max:.3g}, as pyace says"
+        start = bulk("Cu", cubic=True) * (2, 2, 2)
+        found = sing(engine[0], worker, generations.potential(0), start, ("Cu",), root / "md")
+    return f"LAMMPS halted at gamma {found.gamma_max:.3g}; energy, forces and gamma are pyace's"
 
 
 def _tiny_potential(root: Path) -> Generations:

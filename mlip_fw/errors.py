@@ -5,6 +5,7 @@
     MlipError                     one paragraph for the user: expected, found, where, what to do
     ├── CampaignError             the campaign file, or a file it names, can't be used
     ├── DirectoryError            the campaign directory can't be used
+    │   └── NumberTakenError      another training published the same generation first
     ├── WorkerError               this machine lacks a program or a setting
     ├── MDError                   the simulation could not be run, or crashed beyond mending
     ├── LabelError                a reference calculation gave no trustworthy label
@@ -31,6 +32,10 @@ class DirectoryError(MlipError):
     """The campaign directory can't be used: foreign, locked, not writable, full."""
 
 
+class NumberTakenError(DirectoryError):
+    """Another training published the same generation first: look again."""
+
+
 class WorkerError(MlipError):
     """This machine lacks a program or a setting that the campaign needs."""
 
@@ -50,7 +55,9 @@ class TrainingError(MlipError):
 class ChildError(MlipError):
     """A child process died, hung or raised."""
 
-    def __init__(self, message: str, exit_code: int | None = None) -> None:
+    def __init__(self, message: str, exit_code: int | None = None, kinds: tuple[str, ...] = ()) -> None:
         super().__init__(message)
+        self.kinds = kinds
+        """Names of the classes of the exception that the child raised, the most special first."""
         self.exit_code = exit_code
         """Exit code of a child that died; negative is a signal."""

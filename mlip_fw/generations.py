@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import uuid
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlip_fw.errors import DirectoryError
+from mlip_fw.errors import DirectoryError, NumberTakenError
 from mlip_fw.io.files import read_model
 from mlip_fw.models.training import TrainingRecord
 
@@ -26,10 +27,9 @@ class Generations:
     def __init__(self, root: Path) -> None:
         self._root = root / "potentials"
 
-    @property
-    def rows(self) -> Path:
-        """Folder of basis functions of labelled structures, kept between trainings."""
-        return self._root / "rows"
+    def rows(self, basis: str) -> Path:
+        """Return the folder of basis functions of labelled structures, kept between trainings for each basis."""
+        return self._root / "rows" / basis
 
     def folder(self, generation: int) -> Path:
         """Return the folder of a generation."""
@@ -59,8 +59,10 @@ class Generations:
 
         Raises
         ------
+        NumberTakenError
+            If another training took the number meanwhile.
         DirectoryError
-            If another training took the number meanwhile, or the disk can't be written.
+            If the disk can't be written.
         """
         newest = self.newest()
         number = 0 if newest is None else newest + 1
@@ -72,6 +74,8 @@ class Generations:
             yield number, draft
             draft.rename(self.folder(number))
         except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise NumberTakenError(f"another training has published generation {number} meanwhile") from error
             raise DirectoryError(f"can't write generation {number} in {self._root}: {error.strerror}") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +14,12 @@ from typing import Any, TextIO
 
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
-from mlip_fw.io.files import write_text
+from mlip_fw.io.files import write_json, write_text
 from mlip_fw.models.campaign import Campaign
 
 _EVENTS = "events.jsonl"
 _LOCK_TRIES = 5
+_INPUTS = "inputs.json"
 
 
 class CampaignDirectory:
@@ -72,9 +73,30 @@ class CampaignDirectory:
         Raises
         ------
         CampaignError
-            If another campaign lives here; a changed budget is no other campaign.
+            If another campaign lives here, or a file that this one names has changed meanwhile.
         DirectoryError
             If it can't be written.
+        """
+        self.require_free_for(campaign)
+        self._require_writable()
+        inputs = input_hashes(campaign)
+        kept = self.root / _INPUTS
+        if not kept.is_file():
+            write_json(kept, inputs)
+        elif changed := sorted(k for k, v in json.loads(kept.read_text()).items() if inputs.get(k) != v):
+            raise CampaignError(
+                f"{', '.join(changed)} changed since the campaign in {self.root} began; put back what it was, or give "
+                "another --dir"
+            )
+        write_campaign(self.campaign_file, campaign)
+
+    def require_free_for(self, campaign: Campaign) -> None:
+        """Refuse a directory that holds another campaign or anything else; writes nothing.
+
+        Raises
+        ------
+        CampaignError
+            If it does; a changed budget is no other campaign.
         """
         if self.exists():
             differing = _differences(self.read_campaign().identity(), campaign.identity())
@@ -85,8 +107,6 @@ class CampaignDirectory:
                 )
         elif self._holds_something_else():
             raise CampaignError(f"{self.root} is not empty and holds no campaign; give another --dir")
-        self._require_writable()
-        write_campaign(self.campaign_file, campaign)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -156,8 +176,9 @@ class CampaignDirectory:
 
     def _holds_something_else(self) -> bool:
         # FireWorks makes the first Firework's folder before that Firework can claim the directory
-        own = {self.bootstrap.name, ".lock"}
-        return self.root.is_dir() and any(path.name not in own for path in self.root.iterdir())
+        own = {self.bootstrap.name, ".lock", _INPUTS}
+        found = [path.name for path in self.root.iterdir()] if self.root.is_dir() else []
+        return any(name not in own and not name.startswith(".writing-") for name in found)
 
     def _require_writable(self) -> None:
         try:
@@ -169,6 +190,16 @@ class CampaignDirectory:
             raise DirectoryError(
                 f"can't write in the campaign directory {self.root}: {error.strerror}; give another --dir"
             ) from error
+
+
+def input_hashes(campaign: Campaign) -> dict[str, str]:
+    """Return the sha256 of every file that the campaign names."""
+    named = {
+        "structure.file": campaign.structure.file,
+        "potential.initial": campaign.potential.initial,
+        "bootstrap.dataset": campaign.bootstrap.dataset,
+    }
+    return {k: hashlib.sha256(Path(v).read_bytes()).hexdigest() for k, v in named.items() if v and Path(v).is_file()}
 
 
 def _try_lock(handle: TextIO) -> bool:
@@ -194,8 +225,3 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
         elif before != after:
             names.append(f"{prefix}{key}")
     return names
-
-
-def campaign_slug(text: str) -> str:
-    """Return ``text`` as a campaign name."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "campaign"

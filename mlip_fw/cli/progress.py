@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.script import GAMMA_LOG
+from mlip_fw.generations import Generations
+from mlip_fw.io.lammps import read_gamma_log
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 
@@ -37,10 +40,8 @@ def live_progress(campaign: Campaign, directory: CampaignDirectory) -> Iterator[
 
         def watch() -> None:
             while not done.wait(_INTERVAL_S):
-                steps, gamma = _where(campaign, directory)
-                labels = sum(1 for _ in (directory.root / "labels").glob("[!.]*.extxyz"))
-                facts = f"gamma {gamma:.2f}, {labels} labels" if gamma is not None else f"{labels} labels"
-                progress.update(task, completed=steps, facts=facts)
+                steps, cycle, gamma = _where(campaign, directory)
+                progress.update(task, completed=steps, facts=_facts(campaign, directory, cycle, gamma))
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -51,20 +52,23 @@ def live_progress(campaign: Campaign, directory: CampaignDirectory) -> Iterator[
             thread.join()
 
 
-def _where(campaign: Campaign, directory: CampaignDirectory) -> tuple[int, float | None]:
-    steps, gamma = 0, None
+def _facts(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: float | None) -> str:
+    labels, newest = len(Dataset(directory.root).hashes()), Generations(directory.root).newest()
+    seen = "-" if gamma is None else f"{gamma:.2f}"
+    generation = "-" if newest is None else f"{newest}"
+    halt = campaign.uncertainty.gamma_halt
+    return f"cycle {cycle}, γ {seen} of {halt:g}, {labels} labels, generation {generation}"
+
+
+def _where(campaign: Campaign, directory: CampaignDirectory) -> tuple[int, int, float | None]:
+    """Return the steps of all walkers, the newest cycle of any and the gamma that was seen last."""
+    steps, newest, gamma = 0, 0, None
     for walker in range(campaign.md.walkers):
         cycles = directory.cycles(walker)
-        last = _last_line(cycles[-1] / GAMMA_LOG) if cycles else None
-        if last is not None:
-            steps += int(last[0])
-            gamma = last[1]
-    return steps, gamma
-
-
-def _last_line(path: object) -> tuple[float, float] | None:
-    try:
-        fields = open(str(path)).read().splitlines()[-1].split()  # noqa: PTH123, SIM115
-        return float(fields[0]), float(fields[1])
-    except (OSError, IndexError, ValueError):
-        return None
+        newest = max(newest, len(cycles) - 1)
+        for folder in reversed(cycles):
+            series = read_gamma_log(folder / GAMMA_LOG)
+            if len(series):
+                steps, gamma = steps + int(series[-1, 0]), float(series[-1, 1])
+                break
+    return steps, newest, gamma

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from ase import Atoms
 from ase.build import bulk
 
 from mlip_fw.engines.geometry import heights_a, too_close
-from mlip_fw.errors import CampaignError
+from mlip_fw.engines.train.basis import require_linear
+from mlip_fw.errors import CampaignError, TrainingError
+from mlip_fw.io.pace import read_active_set, read_basis
 from mlip_fw.io.structures import read_any
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.structure import BulkSettings
@@ -51,9 +54,28 @@ def check_given_files(campaign: Campaign) -> None:
         for path in (source, source.with_suffix(".asi")):
             if not path.is_file():
                 raise CampaignError(f"potential.initial: there is no file {path}")
+        _check_initial(source, campaign)
     if campaign.bootstrap.dataset is not None:
         for index, frame in enumerate(read_any(Path(campaign.bootstrap.dataset), "bootstrap.dataset")):
             _check_labelled(frame, index, campaign)
+
+
+def _check_initial(source: Path, campaign: Campaign) -> None:
+    basis = read_basis(source)
+    elements = [str(name) for name in basis.elements_name]
+    if set(elements) != set(campaign.elements):
+        raise CampaignError(
+            f"potential.initial is for {_list(set(elements))}, the campaign for {_list(set(campaign.elements))}"
+        )
+    try:
+        require_linear(basis, str(source))
+    except TrainingError as error:
+        raise CampaignError(f"potential.initial: {error}") from error
+    inverses = read_active_set(source.with_suffix(".asi"), elements)
+    for name, first, rest in zip(elements, basis.basis_rank1, basis.basis, strict=True):
+        wanted = (len(first) + len(rest),) * 2
+        if inverses[name].shape != wanted:
+            raise CampaignError(f"potential.initial: the active set of {name} is {inverses[name].shape}, not {wanted}")
 
 
 def _check_labelled(frame: Atoms, index: int, campaign: Campaign) -> None:
@@ -69,7 +91,7 @@ def _check_labelled(frame: Atoms, index: int, campaign: Campaign) -> None:
 
 
 def _crystal(settings: BulkSettings, seed: int) -> Atoms:
-    if int(np.prod(settings.repeat)) > _MAX_ATOMS:
+    if math.prod(settings.repeat) > _MAX_ATOMS:
         raise CampaignError(f"structure.bulk.repeat {settings.repeat} makes more than {_MAX_ATOMS} cells")
     try:
         cell = bulk(

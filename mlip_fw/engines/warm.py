@@ -27,8 +27,9 @@ from mlip_fw.errors import ChildError, WorkerError
 
 _PRELOAD = ("mlip_fw.engines.md.embedded", "mlip_fw.engines.oracle.ase_child")
 _PR_SET_PDEATHSIG = 1
-KILLED = (-signal.SIGKILL, -signal.SIGTERM)
-"""Exit codes of a process that was killed from outside."""
+_READY = b"!"
+KILLED = (-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGKILL, 128 + signal.SIGTERM)
+"""Exit codes of a process that was killed from outside; the larger ones are what mpirun and shells make of it."""
 
 
 class Nursery:
@@ -98,9 +99,8 @@ class Nursery:
         }
         with self._lock:
             self.start()
-            deadline = None if timeout_s is None else time.monotonic() + timeout_s
             try:
-                return self._exchange(request, function, deadline, timeout_s)
+                return self._exchange(request, function, timeout_s)
             except (BrokenPipeError, EOFError):
                 self._kill()
                 raise WorkerError(
@@ -116,12 +116,14 @@ class Nursery:
         with self._lock:
             self._kill()
 
-    def _exchange(self, request: dict[str, Any], function: str, deadline: float | None, limit: float | None) -> Any:
+    def _exchange(self, request: dict[str, Any], function: str, limit: float | None) -> Any:
         process = self._process
         assert process is not None and process.stdin is not None
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
         child = self._answer(None)["pid"]
+        # the clock starts with the child, not with the imports before it
+        deadline = None if limit is None else time.monotonic() + limit
         answer = self._answer(deadline)
         if answer is None:
             _kill_group(child)
@@ -129,7 +131,7 @@ class Nursery:
             raise ChildError(f"{function} took longer than {limit:g} s and was killed")
         if "result" in answer:
             return answer["result"]
-        raise ChildError(answer["error"], answer.get("exit_code"))
+        raise ChildError(answer["error"], answer.get("exit_code"), tuple(answer.get("kinds", ())))
 
     def _answer(self, deadline: float | None) -> Any:
         assert self._process is not None and self._process.stdout is not None
@@ -181,7 +183,7 @@ def nursery() -> Nursery:
 
 def _serve(modules: list[str]) -> None:
     """Answer requests on standard input until it closes."""
-    _die_with_parent()
+    die_with_parent()
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     for module in modules:
@@ -195,8 +197,9 @@ def _serve(modules: list[str]) -> None:
             answers.close()
             _be_child(request, writer)
         os.close(writer)
-        answers.write(json.dumps({"pid": pid}).encode() + b"\n")
         with os.fdopen(reader, "rb") as pipe:
+            pipe.read(len(_READY))  # only a child that leads its own group can be killed as a group
+            answers.write(json.dumps({"pid": pid}).encode() + b"\n")
             said = pipe.read()
         _, status = os.waitpid(pid, 0)
         answers.write((said if said.endswith(b"\n") else _obituary(request, status)) or b"")
@@ -212,7 +215,8 @@ def _be_child(request: dict[str, Any], writer: int) -> NoReturn:
     code = 1
     try:
         os.setsid()
-        _die_with_parent()
+        die_with_parent()
+        os.write(writer, _READY)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log, 1)
@@ -223,7 +227,8 @@ def _be_child(request: dict[str, Any], writer: int) -> NoReturn:
         said, code = json.dumps({"result": result}), 0
     except BaseException as error:
         traceback.print_exc()
-        said = json.dumps({"error": f"{type(error).__name__}: {error}"})
+        kinds = [kind.__name__ for kind in type(error).__mro__]
+        said = json.dumps({"error": f"{type(error).__name__}: {error}", "kinds": kinds})
     try:
         with os.fdopen(writer, "wb") as pipe:
             pipe.write(said.encode() + b"\n")
@@ -233,9 +238,10 @@ def _be_child(request: dict[str, Any], writer: int) -> NoReturn:
         os._exit(code)
 
 
-def _die_with_parent() -> None:
+def die_with_parent(how: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when its parent dies."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.engines.bootstrap import bootstrap_structures
-from mlip_fw.engines.start import start_structure
+from mlip_fw.engines.start import check_given_files, start_structure
 from mlip_fw.engines.train.generation import import_initial
 from mlip_fw.firetasks.base import CampaignTask, logger
 from mlip_fw.generations import Generations
@@ -37,10 +37,11 @@ class Bootstrap(CampaignTask):
         generations = Generations(directory.root)
         if campaign.potential.initial is not None:
             if generations.newest() is None:
-                import_initial(generations, campaign, Path(campaign.potential.initial))
-            return FWAction()
+                check_given_files(campaign)
+                import_initial(generations, Path(campaign.potential.initial))
+            if campaign.bootstrap.dataset is None:
+                return FWAction()
         selection = once(directory.bootstrap / "selection.json", Selection, lambda: _first_structures(handoff))
-        logger.info("bootstrap: %d structures to label", len(selection.chosen))
         return self.then()(handoff, selection)
 
 
@@ -49,7 +50,7 @@ def _first_structures(handoff: Handoff) -> Selection:
     campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
     rng = np.random.default_rng(derived_seed(campaign.seed, "bootstrap"))
     frames = []
-    if campaign.bootstrap.dataset is None:
+    if campaign.bootstrap.dataset is None and campaign.potential.initial is None:
         frames = bootstrap_structures(start_structure(campaign), campaign.bootstrap, rng)[: campaign.budget.max_labels]
         write_frames(directory.bootstrap / "selected.extxyz", frames)
     level = campaign.oracle.level_of_theory()
@@ -58,6 +59,7 @@ def _first_structures(handoff: Handoff) -> Selection:
         for atoms in frames
     ]
     seconds = time.perf_counter() - started
+    logger.info("bootstrap: %d structures to label", len(chosen))
     return Selection(
         walker=0,
         cycle=0,
@@ -76,4 +78,5 @@ def _import_dataset(path: Path, dataset: Dataset) -> None:
         if not dataset.has(name):
             labelled = canonical(atoms)
             labelled.calc = atoms.calc
+            dataset.mark_imported(name)
             dataset.add(name, labelled, {"code": f"imported from {path.name}", "label_seconds": 0.0})

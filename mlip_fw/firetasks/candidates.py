@@ -60,12 +60,11 @@ def _select(handoff: CandidatesHandoff) -> Selection:
     if any(known):
         rejected["labelled before"] = sum(known)
     fresh = [k for k, old in enumerate(known) if not old]
-    spent = len(dataset.hashes()) + len(dataset.quarantined())
     picked = choose(
         [candidates[k] for k in fresh],
         [names[k] for k in fresh],
         {name: ActiveSet.from_inverse(inverse) for name, inverse in potential.inverses.items()},
-        limit=max(0, min(settings.max_labels_per_halt, campaign.budget.max_labels - spent)),
+        limit=max(0, min(settings.max_labels_per_halt, campaign.budget.max_labels - dataset.n_computed())),
         gamma_worth=thresholds.gamma_select if handoff.repeats else thresholds.gamma_halt,
     )
     if picked:
@@ -78,6 +77,9 @@ def _select(handoff: CandidatesHandoff) -> Selection:
         len(candidates),
         len(picked),
         seconds,
+    )
+    directory.log_event(
+        "selected", walker=handoff.walker, cycle=handoff.cycle, labels=len(picked), seconds=round(seconds, 3)
     )
     return Selection(
         walker=handoff.walker,

@@ -9,14 +9,15 @@ from typing import Any
 
 from fireworks import FWAction, explicit_serialize
 
+from mlip_fw.engines.md.canary import CanaryRecord, sing
 from mlip_fw.engines.md.outcome import Ending, frame_before_crash
-from mlip_fw.engines.md.run import choose_engine, run_md
+from mlip_fw.engines.md.run import Engine, choose_engine, run_md
 from mlip_fw.engines.md.script import LAST_RESTART, RunPlan
 from mlip_fw.engines.start import start_structure
 from mlip_fw.errors import MDError
 from mlip_fw.firetasks.base import STOPPED, CampaignTask, logger, read_worker
 from mlip_fw.generations import Generations
-from mlip_fw.io.files import once
+from mlip_fw.io.files import once, read_model, write_json
 from mlip_fw.io.lammps import write_data
 from mlip_fw.io.structures import write_frames
 from mlip_fw.layout import CampaignDirectory
@@ -52,6 +53,7 @@ def _run(handoff: MDHandoff, worker: Worker) -> MDResult:
     if generation is None:
         raise MDError(f"there is no potential in {directory.root / 'potentials'}; run the campaign's Bootstrap first")
     engine, why = choose_engine(campaign.md.engine, worker)
+    _hear_canary(handoff, engine, worker, generations.potential(generation))
     started = time.perf_counter()
     plan = _plan(handoff, folder, generations.potential(generation), worker)
     directory.log_event(
@@ -65,22 +67,11 @@ def _run(handoff: MDHandoff, worker: Worker) -> MDResult:
         why=why,
     )
     ending = run_md(plan, folder, engine, worker)
-    if ending.outcome is MDOutcome.CRASHED and not ending.was_killed:
+    if ending.outcome is MDOutcome.CRASHED and ending.is_physics:
         learnable = frame_before_crash(folder, campaign.uncertainty.gamma_select)
         ending = ending if learnable is None else replace(learnable, reason=ending.reason)
     kept = _keep(ending, folder, generation)
-    seconds = time.perf_counter() - started
-    logger.info(
-        "walker %d cycle %d: %s at step %d, gamma_max %s, generation %d, %.1f s",
-        handoff.walker,
-        handoff.cycle,
-        ending.outcome.value,
-        ending.step,
-        "-" if ending.gamma_max is None else f"{ending.gamma_max:.3g}",
-        generation,
-        seconds,
-    )
-    return MDResult(
+    result = MDResult(
         outcome=ending.outcome,
         engine=engine,
         walker=handoff.walker,
@@ -94,8 +85,45 @@ def _run(handoff: MDHandoff, worker: Worker) -> MDResult:
         atom=ending.atom,
         temperature_k=_target_temperature(plan, ending.step),
         reason=ending.reason,
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
         **kept,
+    )
+    _tell(directory, result)
+    return result
+
+
+def _hear_canary(handoff: MDHandoff, engine: Engine, worker: Worker, potential: Path) -> None:
+    """See once for each engine of a campaign that it says what pyace says, before core-hours are spent."""
+    directory, campaign = CampaignDirectory(handoff.directory), handoff.campaign
+    folder = directory.root / "canary" / engine
+    known = read_model(folder / "canary.json", CanaryRecord)
+    if known is None or known.lmp_cmd != worker.lmp_cmd:
+        atoms = start_structure(campaign)
+        write_json(folder / "canary.json", sing(engine, worker, potential, atoms, tuple(campaign.elements), folder))
+
+
+def _tell(directory: CampaignDirectory, result: MDResult) -> None:
+    """Write the one line of the journal, and of the log, that this run is worth."""
+    facts: dict[str, Any] = {"walker": result.walker, "cycle": result.cycle, "step": result.step}
+    facts["seconds"] = round(result.seconds, 3)
+    if result.outcome is MDOutcome.FINISHED:
+        directory.log_event("md_finished", **facts)
+    elif result.outcome is MDOutcome.WALLTIME:
+        directory.log_event("md_out_of_time", **facts)
+    elif result.outcome is MDOutcome.HALTED:
+        directory.log_event("halted", **facts, gamma_max=result.gamma_max)
+    elif result.frame is not None:
+        directory.log_event("crashed", **facts, gamma_max=result.gamma_max, reason=result.reason)
+    gamma = "" if result.gamma_max is None else f", gamma_max {result.gamma_max:.3g} at atom {result.atom}"
+    logger.info(
+        "walker %d cycle %d: %s at step %d%s, generation %d, %.1f s",
+        result.walker,
+        result.cycle,
+        result.outcome.value,
+        result.step,
+        gamma,
+        result.generation,
+        result.seconds,
     )
 
 
@@ -117,14 +145,18 @@ def _keep(ending: Ending, folder: Path, generation: int) -> dict[str, str | None
 
 def _plan(handoff: MDHandoff, folder: Path, potential: Path, worker: Worker) -> RunPlan:
     campaign, md = handoff.campaign, handoff.campaign.md
+    stage = md.stages[handoff.stage]
+    temperature = None
     start, is_restart, seed = handoff.start, True, None
     if start is None:
         atoms = start_structure(campaign)
         start, is_restart = str(folder / "start.data"), False
         write_data(Path(start), atoms, tuple(campaign.elements))
-        if not atoms.get_momenta().any():
+        moves = bool(atoms.get_momenta().any())
+        if moves and stage.temperature_k is None:
+            temperature = float(atoms.get_temperature())
+        if not moves or handoff.walker > 0:
             seed = derived_seed(campaign.seed, "velocities", handoff.walker)
-    stage = md.stages[handoff.stage]
     return RunPlan(
         title=f"{campaign.campaign}, walker {handoff.walker}, cycle {handoff.cycle}, stage {handoff.stage}",
         elements=tuple(campaign.elements),
@@ -133,6 +165,7 @@ def _plan(handoff: MDHandoff, folder: Path, potential: Path, worker: Worker) -> 
         start=Path(start),
         is_restart=is_restart,
         velocity_seed=seed,
+        velocity_temperature_k=temperature,
         stage=stage,
         stage_first_step=md.first_step(handoff.stage),
         stage_last_step=md.last_step(handoff.stage),

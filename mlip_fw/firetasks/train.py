@@ -9,9 +9,11 @@ from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.errors import NumberTakenError
 from mlip_fw.firetasks.base import CampaignTask, logger
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import TrainHandoff
 from mlip_fw.models.training import TrainingRecord
 
@@ -25,16 +27,33 @@ class TrainPotential(CampaignTask):
         handoff = self.handed(TrainHandoff)
         root = Path(handoff.directory)
         generations, dataset = Generations(root), Dataset(root)
-        record = None
-        if dataset.hashes():
-            record = train_generation(generations, dataset, handoff.campaign)
+        record = _train(generations, dataset, handoff.campaign) if dataset.hashes() else None
         if record is not None:
             _tell(record, CampaignDirectory(root))
         return self.then()(handoff, generations.newest())
 
 
+def _train(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
+    """Train; if another training was faster, look at what it has learnt and go on from there."""
+    while True:
+        try:
+            record: TrainingRecord | None = train_generation(generations, dataset, campaign)
+            return record
+        except NumberTakenError:
+            logger.info("another training was faster; looking again")
+
+
 def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
     assert record.dataset is not None
+    for element, wanted in record.functions_per_element.items():
+        if (found := record.n_environments.get(element, 0)) < wanted:
+            logger.warning(
+                "%s has %d environments for %d functions: gamma stays cautious until there are more labels; "
+                "a smaller potential.functions_per_element needs fewer",
+                element,
+                found,
+                wanted,
+            )
     directory.log_event(
         "trained",
         generation=record.generation,

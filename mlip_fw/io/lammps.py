@@ -105,3 +105,18 @@ def error_in_log(log: str) -> str | None:
     """Return the last error that LAMMPS reported."""
     found = _ERROR.findall(log)
     return str(found[-1]).strip() if found else None
+
+
+def energy_in_log(log: str, step: int) -> float | None:
+    """Return the potential energy (eV) that LAMMPS reported for a step, if it did."""
+    column, found = None, None
+    for line in log.splitlines():
+        fields = line.split()
+        if fields[:1] == ["Step"] and "PotEng" in fields:
+            column = fields.index("PotEng")
+        elif column is not None and fields[:1] == [str(step)] and len(fields) > column:
+            try:
+                found = float(fields[column])
+            except ValueError:
+                continue
+    return found

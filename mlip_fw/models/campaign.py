@@ -108,6 +108,17 @@ class Campaign(Frozen):
     bootstrap: BootstrapSettings = BootstrapSettings()
     budget: Budget = Budget()
 
+    @model_validator(mode="after")
+    def _every_stage_is_watched(self) -> Campaign:
+        interval = self.uncertainty.check_interval
+        for index, stage in enumerate(self.md.stages):
+            if stage.n_steps < interval:
+                raise ValueError(
+                    f"md.stages.{index}.n_steps ({stage.n_steps}) is less than uncertainty.check_interval "
+                    f"({interval}): gamma would never be looked at"
+                )
+        return self
+
     @field_validator("campaign")
     @classmethod
     def _plain_name(cls, name: str) -> str:

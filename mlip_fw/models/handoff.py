@@ -68,7 +68,7 @@ class LabelHandoff(Handoff):
 
 
 class TrainHandoff(Handoff):
-    """To a Train Firework."""
+    """To a Train Firework; without walker and cycle it is the bootstrap's."""
 
     walker: Count | None = None
     cycle: Count | None = None

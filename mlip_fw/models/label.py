@@ -27,6 +27,19 @@ class Label(Frozen):
     seconds: NotNegative = 0.0
 
 
+class LabelBalance(Frozen):
+    """What a Train Firework found of labels and failures, written once so that a rerun decides the same."""
+
+    done: Count
+    failed: Count
+    max_failed_fraction: NotNegative
+
+    @property
+    def too_many_failed(self) -> bool:
+        """Whether the campaign should stop."""
+        return self.failed > self.max_failed_fraction * (self.done + self.failed)
+
+
 class QuarantineRecord(Frozen):
     """Why a structure could not be labelled, as written beside it."""
 

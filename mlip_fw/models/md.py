@@ -60,6 +60,15 @@ class MDSettings(Frozen):
     timestep_fs: Positive = Field(1.0, description="time step, fs")
     stages: list[Stage] = Field(min_length=1, description="thermodynamic conditions, one after the other")
 
+    @model_validator(mode="after")
+    def _later_nve_keeps_its_velocities(self) -> MDSettings:
+        for index, stage in enumerate(self.stages):
+            if index and stage.ensemble == "nve" and stage.temperature_k is not None:
+                raise ValueError(
+                    f"stages.{index} is nve and goes on with the velocities that it finds: leave out its temperature_k"
+                )
+        return self
+
     def first_step(self, stage: int) -> int:
         """Return the step number at which ``stage`` starts."""
         return sum(s.n_steps for s in self.stages[:stage])

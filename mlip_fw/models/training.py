@@ -18,6 +18,7 @@ class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 
     generation: Count
+    parent: Count | None = Field(None, description="generation that this one grew from")
     labels: list[str] = Field(description="hashes of all labels that it was trained on")
     new_labels: list[str] = Field(description="hashes that the generation before had not seen")
     n_atoms: Count
@@ -25,7 +26,9 @@ class TrainingRecord(Frozen):
     functions_per_element: dict[str, Count]
     dataset: Errors | None = Field(None, description="errors on the training set")
     new_before: Errors | None = Field(None, description="errors of the generation before on the new labels")
-    reference_energy_ev: dict[str, Real] = Field(description="energy of a free atom by element, eV")
+    reference_energy_ev: dict[str, Real] = Field(
+        description="energies by element, fixed once, that the potential leaves out, eV"
+    )
     ridge: NotNegative
     active_set_swaps: Count
     gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")

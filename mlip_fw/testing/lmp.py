@@ -23,6 +23,7 @@ from ase.io import read
 
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.md import script
+from mlip_fw.engines.md.canary import TITLE
 
 _HELP = "* Pair styles:\n\npace            pace/extrapolation\n"
 _WANTED = ("fix gamma all pair", "compute max_gamma all reduce max f_gamma", "fix watchdog all halt", "write_restart")
@@ -81,6 +82,8 @@ def main() -> None:
     at_start = step >= options.stuck_at >= 0 and plan.is_restart
     if options.stuck_at >= 0 and step <= options.stuck_at:
         end, halted = options.stuck_at, True
+    if TITLE in options.script.read_text():
+        end, halted, at_start, options.misbehave = 1, True, False, None
     if options.misbehave and not (options.once and options.once.exists()):
         if options.once:
             options.once.touch()
@@ -100,13 +103,19 @@ def _start(plan: Script) -> tuple[int, Atoms]:
 def _write(plan: Script, log: Path, atoms: Atoms, step: int, halted: bool, at_start: bool) -> None:
     moved = atoms.copy()
     if not at_start:
-        moved.positions += np.random.default_rng(step).normal(scale=0.03, size=moved.positions.shape)
-    gamma = AcePotential.from_files(plan.potential).evaluate(moved).gamma
+        # walkers differ, as they do in earnest
+        moved.positions += np.random.default_rng([step, *str(Path.cwd().parent.name).encode()]).normal(
+            scale=0.03, size=moved.positions.shape
+        )
+    answer = AcePotential.from_files(plan.potential).evaluate(moved)
+    gamma = answer.gamma
     assert gamma is not None
     said = f"Fix halt condition for fix-id watchdog met on step {step} with value {gamma.max()}\n" if halted else ""
     if at_start:
         said = f"{script.HALTED_AT_START}: step {step} gamma {gamma.max()}\n"
-    log.write_text(f"LAMMPS (stand-in)\n{said}Loop time of 0 on 1 procs\nTotal wall time: 0:00:00\n")
+    thermo = f"   Step   PotEng\n {step} {answer.energy_ev:.10g}\n"
+    echo = Path(script.SCRIPT).read_text()
+    log.write_text(f"LAMMPS (stand-in)\n{echo}{thermo}{said}Loop time of 0 on 1 procs\nTotal wall time: 0:00:00\n")
     Path(script.GAMMA_LOG).write_text(f"# step max_gamma\n{step} {gamma.max()}\n")
     kept = {
         "step": step,
@@ -115,17 +124,17 @@ def _write(plan: Script, log: Path, atoms: Atoms, step: int, halted: bool, at_st
         "cell": moved.cell.tolist(),
     }
     Path(script.LAST_RESTART).write_text(json.dumps(kept))
-    Path(script.LAST_DUMP).write_text(_dump(moved, gamma, step))
+    Path(script.LAST_DUMP).write_text(_dump(moved, gamma, step, answer.forces_ev_a))
 
 
-def _dump(atoms: Atoms, gamma: np.ndarray, step: int) -> str:
+def _dump(atoms: Atoms, gamma: np.ndarray, step: int, forces: np.ndarray) -> str:
     cell = atoms.cell.array
     lines = ["ITEM: TIMESTEP", str(step), "ITEM: NUMBER OF ATOMS", str(len(atoms)), "ITEM: BOX BOUNDS pp pp pp"]
     lines += [f"0.0 {cell[k, k]:.17g}" for k in range(3)]
     lines.append("ITEM: ATOMS id element x y z vx vy vz fx fy fz f_gamma")
     for k, (symbol, position) in enumerate(zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)):
-        x, y, z = position
-        lines.append(f"{k + 1} {symbol} {x:.17g} {y:.17g} {z:.17g} 0 0 0 0 0 0 {gamma[k]:.17g}")
+        numbers = [*position, 0.0, 0.0, 0.0, *forces[k], gamma[k]]
+        lines.append(f"{k + 1} {symbol} " + " ".join(f"{number:.17g}" for number in numbers))
     return "\n".join(lines) + "\n"
 
 
@@ -139,9 +148,9 @@ def _explode(log: Path) -> None:
     plan = Script.parse(Path(script.SCRIPT).read_text())
     step, atoms = _start(plan)
     atoms.positions += np.random.default_rng(99).normal(scale=0.12, size=atoms.positions.shape)
-    gamma = AcePotential.from_files(plan.potential).evaluate(atoms).gamma
-    assert gamma is not None
-    Path(script.DUMP).write_text(_dump(atoms, gamma, step + 2 * plan.check_interval))
+    answer = AcePotential.from_files(plan.potential).evaluate(atoms)
+    assert answer.gamma is not None
+    Path(script.DUMP).write_text(_dump(atoms, answer.gamma, step + 2 * plan.check_interval, answer.forces_ev_a))
     _lose_atoms(log)
 
 
@@ -157,7 +166,7 @@ def _write_nan(log: Path) -> None:
     log.write_text("Loop time of 0\nTotal wall time: 0:00:00\n")
     Path(script.LAST_RESTART).write_text("{}")
     atoms = Atoms("Cu", [[np.nan, 0, 0]], cell=[5, 5, 5], pbc=True)
-    Path(script.LAST_DUMP).write_text(_dump(atoms, np.array([1.0]), 100))
+    Path(script.LAST_DUMP).write_text(_dump(atoms, np.array([1.0]), 100, np.zeros((1, 3))))
     sys.exit(0)
 
 

@@ -8,15 +8,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, Workflow
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.errors import MDError
 from mlip_fw.firetasks.base import STOPPED, logger
 from mlip_fw.fireworks.build import candidates_firework, label_firework, md_firework, train_firework
-from mlip_fw.io.files import read_model
+from mlip_fw.io.files import once, read_model, write_json
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import (
     Baton,
@@ -27,6 +25,7 @@ from mlip_fw.models.handoff import (
     TrainHandoff,
     baton_key,
 )
+from mlip_fw.models.label import LabelBalance
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
 from mlip_fw.models.summary import StopReason
@@ -50,20 +49,13 @@ def after_md(handoff: MDHandoff, result: MDResult) -> FWAction:
     """
     stored = {"outcome": result.outcome.value, "step": result.step, "gamma_max": result.gamma_max}
     directory = CampaignDirectory(handoff.directory)
-    facts: dict[str, Any] = {"walker": handoff.walker, "cycle": handoff.cycle, "step": result.step}
+    facts = {"walker": handoff.walker, "cycle": handoff.cycle, "step": result.step}
     if result.outcome is MDOutcome.FINISHED:
-        directory.log_event("md_finished", **facts, seconds=round(result.seconds, 3))
         baton = Baton(start=_restart(result), cycle=handoff.cycle + 1, turns=handoff.turns)
         key = baton_key(handoff.walker, handoff.stage + 1)
         return FWAction(stored_data=stored, update_spec={key: baton.plain()})
     if result.outcome is MDOutcome.WALLTIME:
-        directory.log_event("md_out_of_time", **facts, seconds=round(result.seconds, 3))
         return FWAction(stored_data=stored, detours=md_firework(_continued(handoff, result, turns=handoff.turns)))
-    facts |= {"gamma_max": result.gamma_max, "seconds": round(result.seconds, 3)}
-    if result.outcome is MDOutcome.CRASHED:
-        directory.log_event("crashed", **facts, reason=result.reason)
-    else:
-        directory.log_event("halted", **facts)
     resumed = _after_halt(handoff, result)
     if isinstance(resumed, StopReason):
         directory.log_event("stopped", **facts, reason=resumed.value)
@@ -76,27 +68,35 @@ def after_selection(handoff: CandidatesHandoff, selection: Selection) -> FWActio
     directory = CampaignDirectory(handoff.directory)
     structures = str(directory.cycle(handoff.walker, handoff.cycle) / "selected.extxyz")
     labels = [label_firework(h) for h in _label_handoffs(handoff, selection, structures)]
-    directory.log_event(
-        "selected",
-        walker=handoff.walker,
-        cycle=handoff.cycle,
-        labels=len(labels),
-        seconds=round(selection.seconds, 3),
-    )
     stored = {"selected": len(labels), "candidates": selection.n_candidates}
     return FWAction(stored_data=stored, detours=labels) if labels else FWAction(stored_data=stored)
 
 
 def after_training(handoff: TrainHandoff, generation: int | None) -> FWAction:
     """Stop if there is no potential, or too many labels failed; else the MD goes on by itself."""
-    dataset = Dataset(CampaignDirectory(handoff.directory).root)
-    failed, done = len(dataset.quarantined()), len(dataset.hashes())
-    fraction = failed / max(1, failed + done)
-    too_many = fraction > handoff.campaign.budget.max_failed_label_fraction
-    if generation is None or (too_many and not _went_on(handoff)):
-        logger.warning("%d of %d labels failed; see quarantine/", failed, failed + done)
+    balance = _label_balance(handoff)
+    if generation is None or balance.too_many_failed:
+        logger.warning("%d of %d labels failed; see quarantine/", balance.failed, balance.failed + balance.done)
         return FWAction(update_spec={STOPPED: StopReason.LABEL_FAILURES.value})
     return FWAction(stored_data={"generation": generation})
+
+
+def _label_balance(handoff: TrainHandoff) -> LabelBalance:
+    """Return the balance at the first run of this Firework; a changed limit is taken over, later failures are not."""
+    directory = CampaignDirectory(handoff.directory)
+    dataset, limit = Dataset(directory.root), handoff.campaign.budget.max_failed_label_fraction
+    folder = directory.bootstrap
+    if handoff.walker is not None and handoff.cycle is not None:
+        folder = directory.cycle(handoff.walker, handoff.cycle)
+
+    def count() -> LabelBalance:
+        return LabelBalance(done=len(dataset.hashes()), failed=len(dataset.quarantined()), max_failed_fraction=limit)
+
+    found = once(folder / "labels.json", LabelBalance, count)
+    if found.too_many_failed:
+        found = count()
+        write_json(folder / "labels.json", found)
+    return found.model_copy(update={"max_failed_fraction": limit})
 
 
 def _after_halt(handoff: MDHandoff, result: MDResult) -> MDHandoff | StopReason:
@@ -104,9 +104,8 @@ def _after_halt(handoff: MDHandoff, result: MDResult) -> MDHandoff | StopReason:
     if handoff.turns >= budget.max_cycles:
         return StopReason.MAX_CYCLES
     directory = CampaignDirectory(handoff.directory)
-    dataset = Dataset(directory.root)
     decided = (directory.cycle(handoff.walker, handoff.cycle) / "selection.json").is_file()
-    if not decided and len(dataset.hashes()) + len(dataset.quarantined()) >= budget.max_labels:
+    if not decided and Dataset(directory.root).n_computed() >= budget.max_labels:
         return StopReason.MAX_LABELS
     repeats = handoff.repeats + 1 if result.step == handoff.last_halt_step else 1
     if repeats < _MOST_REPEATS:
@@ -172,14 +171,6 @@ def _label_handoffs(handoff: Handoff, selection: Selection, structures: str) -> 
         )
         for index, choice in enumerate(selection.chosen)
     ]
-
-
-def _went_on(handoff: TrainHandoff) -> bool:
-    """Return whether the run after this training was made already, so that a rerun does not stop it."""
-    if handoff.walker is None or handoff.cycle is None:
-        return False
-    directory = CampaignDirectory(handoff.directory)
-    return (directory.cycle(handoff.walker, handoff.cycle + 1) / "result.json").is_file()
 
 
 def _restart(result: MDResult) -> str:

@@ -15,10 +15,12 @@ from typing import Any
 from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket
 
+from mlip_fw.engines.md.run import choose_engine
 from mlip_fw.engines.oracle.ase_oracle import require_calculator
 from mlip_fw.engines.start import check_given_files, start_structure
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import MlipError
+from mlip_fw.firetasks.base import read_worker
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import remove_half_written
 from mlip_fw.layout import CampaignDirectory
@@ -64,13 +66,17 @@ def run_campaign(
         )
     check_given_files(campaign)
     require_calculator(campaign.oracle)
-    directory.claim(campaign)
+    choose_engine(campaign.md.engine, read_worker(fworker.env))
+    directory.require_free_for(campaign)
     with directory.locked(), _quiet(), _interruptible(directory.root), _working_directory(directory.root):
+        directory.claim(campaign)
         remove_half_written(directory.root)
         Generations(directory.root).remove_drafts()
         directory.mend_journal()
         directory.log_event("run_started", campaign=campaign.campaign, process=os.getpid())
         nursery()
+        # a worker file's category or query is for queues: here one worker does everything
+        fworker = FWorker(name=fworker.name, env=fworker.env)
         launchpad = embedded_launchpad()
         launchpad.add_wf(campaign_workflow(campaign, directory.root))
         _rapidfire(launchpad, fworker, tick)
@@ -100,14 +106,14 @@ def _raise_if_fizzled(launchpad: LaunchPad) -> None:
 
 @contextmanager
 def _interruptible(where: Path) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into a clean end: children gone, state on disk, one paragraph."""
+    """Turn SIGINT, SIGTERM and SIGHUP into a clean end: children gone, state on disk, one paragraph."""
     received: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
         received.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     except (KeyboardInterrupt, MlipError) as error:

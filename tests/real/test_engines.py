@@ -237,17 +237,18 @@ def test_time_limit(engine, plan, tmp_path):
     assert (tmp_path / "md" / "last.restart").is_file()
 
 
-def test_wrong_gamma_is_refused(engine, plan, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("what", "n_steps"), [("gamma", 20), ("gamma", 23), ("forces_ev_a", 20), ("energy_ev", 20)])
+def test_engine_that_differs_from_pyace_is_refused(engine, plan, tmp_path, monkeypatch, what, n_steps):
     plain = AcePotential.evaluate
-    monkeypatch.setattr(AcePotential, "evaluate", lambda self, atoms: _doubled(plain(self, atoms)))
-    with pytest.raises(WorkerError, match="does not watch the extrapolation rightly"):
-        engine(plan(alloy_cell(1), n_steps=20), tmp_path / "md")
+    monkeypatch.setattr(AcePotential, "evaluate", lambda self, atoms: _changed(plain(self, atoms), what))
+    with pytest.raises(WorkerError, match="does not evaluate the potential rightly"):
+        engine(plan(alloy_cell(1), n_steps=n_steps), tmp_path / "md")
 
 
-def _doubled(answer):
+def _changed(answer, what):
     from dataclasses import replace
 
-    return replace(answer, gamma=2 * answer.gamma)
+    return replace(answer, **{what: getattr(answer, what) * 1.01})
 
 
 def test_killed_child_is_started_again(plan, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from ase.build import bulk
 
 from mlip_fw.dataset import Dataset, label_name
-from mlip_fw.errors import CampaignError, DirectoryError
+from mlip_fw.errors import CampaignError, DirectoryError, NumberTakenError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import once, read_model, remove_half_written, whole_file, write_json
 from mlip_fw.io.structures import canonical, structure_hash, with_labels
@@ -181,7 +181,7 @@ def test_generation_appears_whole_or_not_at_all(tmp_path):
 
 def test_two_trainings_never_share_a_number(tmp_path):
     generations = Generations(tmp_path)
-    with pytest.raises(DirectoryError), generations.new() as (_, first):
+    with pytest.raises(NumberTakenError), generations.new() as (_, first):
         (first / "a").write_text("1")
         with Generations(tmp_path).new() as (_, second):
             (second / "a").write_text("2")

@@ -87,7 +87,7 @@ def test_only_new_labels_are_evaluated(small, tmp_path, monkeypatch):
 def test_damaged_rows_are_made_again(small, tmp_path, damage):
     generations, dataset, _ = teach(tmp_path / "a", range(3), small())
     clean, other, _ = teach(tmp_path / "b", range(3), small())
-    victim = generations.rows / "label1.npz"
+    [victim] = generations.rows("*").parent.glob("*/label1.npz")
     victim.unlink() if damage is None else victim.write_bytes(damage)
     for where, labels in ((generations, dataset), (clean, other)):
         labels.add("label9", labelled(9), {})

@@ -1,6 +1,7 @@
 """Whole campaigns with a stand-in LAMMPS: Fireworks, their links, states and order."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -39,6 +40,10 @@ def fireworks(pad):
     [workflow] = [pad.get_wf_by_fw_id(i) for i in pad.get_wf_ids({})]
     links = {names[p]: sorted(names[c] for c in children) for p, children in workflow.links.items()}
     return states, links
+
+
+def counted_events(directory):
+    return Counter(e["event"] for e in directory.events())
 
 
 def test_three_halts(small, stand_in, run):
@@ -246,7 +251,9 @@ def test_same_campaign_again_gives_the_same_result(small, stand_in, tmp_path):
 def test_finished_campaign_again_changes_nothing(small, stand_in, run):
     first, directory, _ = run(small(), stand_in("--halt-at 50"))
     files = {p: p.stat().st_mtime_ns for p in directory.root.rglob("*/*") if p.is_file() and p.name != "FW.json"}
+    journal = counted_events(directory)
     second, _, _ = run(small(), stand_in("--misbehave lost-atoms"))
+    assert counted_events(directory) - journal == {"run_started": 1, "finished": 1}
     assert first.model_dump(exclude={"seconds"}) == second.model_dump(exclude={"seconds"})
     assert all(p.stat().st_mtime_ns == t for p, t in files.items())
 
@@ -273,16 +280,168 @@ def test_initial_potential_and_dataset_are_taken_up(small, stand_in, tmp_path):
 
 def test_time_limit_continues_in_a_new_firework(small, stand_in, run, monkeypatch):
     from mlip_fw.engines.md import outcome
+    from mlip_fw.engines.md.canary import TITLE
     from mlip_fw.models.md import MDOutcome
 
     plain = outcome.classify
 
     def out_of_time(folder, exit_code, plan):
         ending = plain(folder, exit_code, plan)
-        halted = ending.outcome is MDOutcome.HALTED
+        halted = ending.outcome is MDOutcome.HALTED and plan.title != TITLE
         return outcome.Ending(MDOutcome.WALLTIME, ending.step, ending.frame) if halted else ending
 
     monkeypatch.setattr("mlip_fw.engines.md.run.classify", out_of_time)
     summary, directory, _ = run(small(), stand_in("--halt-at 40"))
     assert (summary.outcome, summary.halts, summary.generations) == ("CONVERGED", 0, 1)
     assert [(r.first_step, r.step) for r in md_results(directory)] == [(0, 40), (40, 100)]
+
+
+def test_canary_is_heard_once_before_the_first_md(small, stand_in, run, tmp_path):
+    _, directory, _ = run(small(), stand_in("--halt-at 50"))
+    record = json.loads((directory.root / "canary" / "lammps" / "canary.json").read_text())
+    assert (record["engine"], record["gamma_max"] > 1.5) == ("lammps", True)
+    before = (directory.root / "canary" / "lammps" / "in.lammps").stat().st_mtime_ns
+    run(small(), stand_in("--halt-at 50"))
+    assert (directory.root / "canary" / "lammps" / "in.lammps").stat().st_mtime_ns == before
+
+
+def test_engine_that_lies_about_gamma_never_starts(small, stand_in, run, monkeypatch):
+    from dataclasses import replace
+
+    from mlip_fw.engines.ace import AcePotential
+
+    plain = AcePotential.evaluate
+
+    def doubled(self, atoms, *, gamma=True):
+        answer = plain(self, atoms, gamma=gamma)
+        return answer if answer.gamma is None else replace(answer, gamma=2 * answer.gamma)
+
+    monkeypatch.setattr(AcePotential, "evaluate", doubled)
+    with pytest.raises(MlipError, match="does not evaluate the potential rightly"):
+        run(small(), stand_in())
+
+
+BROKEN_LABELS = """
+from ase.calculators.emt import EMT
+
+class Picky(EMT):
+    def calculate(self, atoms=None, *args, **kwargs):
+        if {condition}:
+            raise {error}
+        super().calculate(atoms, *args, **kwargs)
+"""
+
+
+@pytest.fixture
+def picky(tmp_path, monkeypatch):
+    """Return a function that writes a calculator that fails under some condition, and gives the oracle."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from mlip_fw.engines.warm import nursery
+
+    nursery().close()
+
+    def make(condition, error, name="picky"):
+        (tmp_path / f"{name}.py").write_text(BROKEN_LABELS.format(condition=condition, error=error))
+        return {"kind": "ase", "calculator": f"{name}:Picky"}
+
+    yield make
+    nursery().close()
+
+
+def test_one_failed_label_is_set_aside_and_the_campaign_goes_on(small, stand_in, run, picky, tmp_path):
+    flag = tmp_path / "failed-once"
+    condition = f"__import__('os').path.exists({str(flag)!r}) is False and (open({str(flag)!r}, 'w') or True)"
+    budget = {"max_failed_label_fraction": 0.5}
+    campaign = small(oracle=picky(condition, "RuntimeError('no SCF')"), md={"walkers": 2}, budget=budget)
+    worker = stand_in("--halt-at 30,60")
+    first, directory, _ = run(campaign, worker)
+    assert (first.outcome, first.labels_failed) == ("CONVERGED", 1)
+    # a replay decides as the first run did, whatever was labelled since
+    second, _, _ = run(campaign, worker)
+    assert second.model_dump(exclude={"seconds"}) == first.model_dump(exclude={"seconds"})
+    [record] = [json.loads(p.read_text()) for p in (directory.root / "quarantine").glob("*.json")]
+    assert record["reason"] == "RuntimeError: no SCF"
+
+
+def test_fault_of_the_machine_is_no_failed_label(small, stand_in, run, picky, tmp_path):
+    oracle = picky(f"not __import__('os').path.exists({str(tmp_path / 'room')!r})", "OSError(28, 'No space left')")
+    with pytest.raises(MlipError, match="this machine can't label: OSError"):
+        run(small(oracle=oracle), stand_in())
+    (tmp_path / "room").touch()
+    summary, _, _ = run(small(oracle=oracle), stand_in())
+    assert (summary.outcome, summary.labels_failed) == ("CONVERGED", 0)
+
+
+def test_imported_labels_cost_nothing(small, stand_in, run, tmp_path):
+    from ase.io import write
+
+    from tests.unit.test_generation import labelled
+
+    write(tmp_path / "d.extxyz", [labelled(seed) for seed in range(4)])
+    dataset = str(tmp_path / "d.extxyz")
+    summary, _, _ = run(small(bootstrap={"dataset": dataset}, budget={"max_labels": 1}), stand_in("--halt-at 50"))
+    assert (summary.outcome, summary.labels) == ("CONVERGED", 5)
+
+
+def test_initial_potential_with_a_dataset_learns_from_it(small, stand_in, tmp_path):
+    from ase.io import write
+
+    from tests.unit.test_generation import labelled, teach
+
+    generations, _, _ = teach(tmp_path / "made", range(2), small())
+    write(tmp_path / "d.extxyz", [labelled(seed) for seed in (3, 4)])
+    changes = {
+        "potential": {"initial": str(generations.potential(0))},
+        "bootstrap": {"dataset": str(tmp_path / "d.extxyz")},
+    }
+    directory = CampaignDirectory(tmp_path / "c")
+    summary = run_campaign(small(**changes), directory, stand_in())
+    assert (summary.outcome, summary.generations, summary.labels) == ("CONVERGED", 2, 2)
+
+
+def test_changed_input_file_is_refused(small, stand_in, tmp_path):
+    from ase.build import bulk
+    from ase.io import write
+
+    atoms = bulk("Cu", cubic=True) * (2, 2, 2)
+    write(tmp_path / "s.extxyz", atoms)
+    campaign = small(structure={"file": str(tmp_path / "s.extxyz"), "bulk": None})
+    directory = CampaignDirectory(tmp_path / "c")
+    run_campaign(campaign, directory, stand_in())
+    atoms.rattle(0.1)
+    write(tmp_path / "s.extxyz", atoms)
+    with pytest.raises(MlipError, match=r"structure\.file changed since the campaign"):
+        run_campaign(campaign, directory, stand_in())
+
+
+def test_walkers_differ_even_if_the_structure_moves(small, stand_in, tmp_path):
+    from ase.build import bulk
+    from ase.io import write
+
+    atoms = bulk("Cu", cubic=True) * (2, 2, 2)
+    atoms.set_velocities([[0.01, 0, 0], [-0.01, 0, 0]] * 16)
+    write(tmp_path / "s.extxyz", atoms)
+    campaign = small(structure={"file": str(tmp_path / "s.extxyz"), "bulk": None}, md={"walkers": 3})
+    directory = CampaignDirectory(tmp_path / "c")
+    run_campaign(campaign, directory, stand_in())
+    scripts = [(directory.cycle(w, 0) / "in.lammps").read_text() for w in range(3)]
+    lines = [[line for line in text.splitlines() if line.startswith("velocity")] for text in scripts]
+    assert lines[0] == []
+    assert lines[1] and lines[2] and lines[1] != lines[2]
+
+
+def test_queue_of_the_worker_file_is_no_matter(small, stand_in, run):
+    worker = stand_in()
+    worker.category = "md"
+    assert run(small(), worker)[0].outcome == "CONVERGED"
+
+
+@pytest.mark.parametrize("name", ["with blank", "it's", "ünï", 'say "hi"'])
+def test_awkward_directory_names(small, stand_in, tmp_path, name):
+    directory = CampaignDirectory(tmp_path / name)
+    from fireworks import FWorker
+
+    stages = [{"ensemble": "nvt", "temperature_k": 300, "n_steps": 20}]
+    summary = run_campaign(small(md={"engine": "embedded", "stages": stages}), directory, FWorker())
+    assert summary.outcome == "CONVERGED"

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from mlip_fw.engines.md.script import LOG, SCRIPT
+from mlip_fw.engines.warm import die_with_parent
 from mlip_fw.errors import WorkerError
 
 _PAIR_STYLE = "pace/extrapolation"
@@ -58,6 +59,7 @@ def run_native(lmp_cmd: str, folder: Path) -> int:
                 stdout=screen,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509  one system call
             )
         except OSError as error:
             raise WorkerError(f"can't run lmp_cmd {lmp_cmd!r}: {error}; mend env.lmp_cmd in my_fworker.yaml") from error

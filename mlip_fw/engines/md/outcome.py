@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from mlip_fw.engines.warm import KILLED
 from mlip_fw.io.lammps import error_in_log, halt_in_log, read_dump
 from mlip_fw.models.md import MDOutcome
 
+_PHYSICS = re.compile(
+    r"lost atoms|non-numeric|not finite|out of range|too far|neighbor list overflow|box size|too many neighbor",
+    re.IGNORECASE,
+)
 _WALLTIME = "Wall time limit reached"
 
 
@@ -28,8 +33,8 @@ class Ending:
     gamma_max: float | None = None
     atom: int | None = None
     reason: str | None = None
-    was_killed: bool = False
-    """Whether a signal from outside ended it, so that physics is not to blame."""
+    is_physics: bool = False
+    """Of a crash: whether the atoms are to blame, and not the machine."""
 
 
 def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
@@ -44,7 +49,9 @@ def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
         return _crash(folder, exit_code, log, plan)
     step, frame = last
     if not np.isfinite(frame.positions).all() or not np.isfinite(frame.get_velocities()).all():
-        return Ending(MDOutcome.CRASHED, step, reason=f"positions or velocities are not finite at step {step}")
+        return Ending(
+            MDOutcome.CRASHED, step, reason=f"positions or velocities are not finite at step {step}", is_physics=True
+        )
     halt = halt_in_log(log, "watchdog")
     gamma = frame.arrays.get("gamma")
     # the log also echoes the command that would print this: only a line of its own counts
@@ -88,7 +95,8 @@ def _crash(folder: Path, exit_code: int, log: str, plan: script.RunPlan) -> Endi
     if exit_code < 0:
         said = f"killed by {signal.Signals(-exit_code).name}" + (f"; {said}" if said else "")
     reason = said or f"exit code {exit_code} and no last frame"
-    return Ending(MDOutcome.CRASHED, plan.first_step, reason=reason, was_killed=exit_code in KILLED)
+    is_physics = exit_code not in KILLED and _PHYSICS.search(reason) is not None
+    return Ending(MDOutcome.CRASHED, plan.first_step, reason=reason, is_physics=is_physics)
 
 
 def _last_frame(path: Path) -> tuple[int, Atoms] | None:

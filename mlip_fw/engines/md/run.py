@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +18,12 @@ from mlip_fw.engines.md.outcome import Ending, classify
 from mlip_fw.engines.warm import KILLED, nursery
 from mlip_fw.errors import ChildError, WorkerError
 from mlip_fw.io.files import write_text
+from mlip_fw.io.lammps import energy_in_log, read_dump
 from mlip_fw.models.worker import Worker
 
 logger = logging.getLogger("mlip_fw")
 _MOST_KILLS = 3
-_GAMMA_RTOL = 1e-4
+_RTOL = 1e-4
 Engine = Literal["lammps", "embedded"]
 
 
@@ -61,31 +64,51 @@ def run_md(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker) -
             break
         logger.warning("LAMMPS was killed in %s; running it again", folder)
     ending = classify(folder, exit_code, plan)
-    _require_same_gamma(ending, plan)
+    _require_same_as_pyace(ending, plan, folder)
     return ending
 
 
 def _run_once(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker) -> int:
     for name in (script.LOG, script.DUMP, script.GAMMA_LOG, script.LAST_RESTART, script.LAST_DUMP, SCREEN):
         (folder / name).unlink(missing_ok=True)
+    near = _seen_from(folder, plan)
     if engine == "lammps":
-        write_text(folder / script.SCRIPT, script.write_script(plan, script.native_force_field(plan)))
+        write_text(folder / script.SCRIPT, script.write_script(near, script.native_force_field(near)))
         return run_native(worker.lmp_cmd or "lmp", folder)
-    write_text(folder / script.SCRIPT, script.write_script(plan, script.embedded_force_field(plan)))
+    write_text(folder / script.SCRIPT, script.write_script(near, script.embedded_force_field(near)))
     return _run_embedded(plan, folder)
 
 
-def _require_same_gamma(ending: Ending, plan: script.RunPlan) -> None:
-    """Compare the last frame's gamma with pyace's: some builds of LAMMPS have returned zero."""
-    if ending.frame is None or "gamma" not in ending.frame.arrays:
-        return
-    found = ending.frame.arrays["gamma"]
-    expected = AcePotential.from_files(plan.potential).evaluate(ending.frame).gamma
-    assert expected is not None
-    if not np.allclose(found, expected, rtol=_GAMMA_RTOL, atol=_GAMMA_RTOL):
+def _seen_from(folder: Path, plan: script.RunPlan) -> script.RunPlan:
+    """Return the plan with paths relative to ``folder``: LAMMPS reads no letters beyond ASCII."""
+    potential, start = (Path(os.path.relpath(path, folder)) for path in (plan.potential, plan.start))
+    return replace(plan, potential=potential, start=start)
+
+
+def _require_same_as_pyace(ending: Ending, plan: script.RunPlan, folder: Path) -> None:
+    """Compare a frame's energy, forces and gamma with pyace's: some builds of LAMMPS have returned a gamma of zero."""
+    frame, step = ending.frame, ending.step
+    if frame is None or "gamma" not in frame.arrays:
+        # away from the check interval, and after a crash, the newest frame with gamma is in the trajectory
+        frames = read_dump(folder / script.DUMP) if (folder / script.DUMP).is_file() else []
+        if not frames or not np.isfinite(frames[-1][1].positions).all():
+            return
+        step, frame = frames[-1]
+    answer = AcePotential.from_files(plan.potential).evaluate(frame)
+    assert answer.gamma is not None
+    found, complaint = frame.arrays["gamma"], None
+    forces = frame.arrays.get("md_forces")
+    if not np.allclose(found, answer.gamma, rtol=_RTOL, atol=_RTOL):
+        complaint = f"a largest gamma of {found.max():.6g}, pyace of {answer.gamma.max():.6g}"
+    elif forces is not None and not np.allclose(forces, answer.forces_ev_a, rtol=_RTOL, atol=_RTOL):
+        complaint = f"forces that differ from pyace's by up to {np.abs(forces - answer.forces_ev_a).max():.3g} eV/Å"
+    energy = energy_in_log((folder / script.LOG).read_text(errors="replace"), step) if forces is not None else None
+    if complaint is None and energy is not None and not np.isclose(energy, answer.energy_ev, rtol=_RTOL, atol=_RTOL):
+        complaint = f"an energy of {energy:.8g} eV, pyace of {answer.energy_ev:.8g} eV"
+    if complaint is not None:
         raise WorkerError(
-            f"at step {ending.step} LAMMPS gives a largest gamma of {found.max():.6g}, pyace of {expected.max():.6g}: "
-            "this LAMMPS does not watch the extrapolation rightly; use another build, or set md.engine: embedded"
+            f"at step {step} LAMMPS gives {complaint}: this LAMMPS does not evaluate the potential rightly; use "
+            "another build, or set md.engine: embedded"
         )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlip_fw.errors import CampaignError
 from mlip_fw.models.md import Stage
 
 SCRIPT, LOG = "in.lammps", "log.lammps"
@@ -13,6 +13,7 @@ DUMP, GAMMA_LOG = "dump.lammpstrj", "gamma.dat"
 LAST_RESTART, LAST_DUMP = "last.restart", "last.dump"
 HALTED_AT_START = "mlip_fw: gamma is above gamma_halt where the run starts"
 EXTERNAL_FIX = "ace"
+_NO_TEMPERATURE_K = 300.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class RunPlan:
     gamma_halt: float
     check_interval: int
     walltime_s: float | None = None
+    velocity_temperature_k: float | None = None
+    """Temperature of new velocities, K; None takes the stage's, or 300 K."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ def write_script(plan: RunPlan, force_field: ForceField) -> str:
 def _velocities(plan: RunPlan) -> list[str]:
     if plan.velocity_seed is None:
         return []
-    target = plan.stage.temperature_k[0] if plan.stage.temperature_k else 300.0
+    staged = plan.stage.temperature_k[0] if plan.stage.temperature_k else _NO_TEMPERATURE_K
+    target = plan.velocity_temperature_k if plan.velocity_temperature_k is not None else staged
     return [f"velocity all create {target:.10g} {plan.velocity_seed} mom yes rot no dist gaussian"]
 
 
@@ -160,14 +164,21 @@ def _last_frame(plan: RunPlan, force_field: ForceField) -> list[str]:
     columns = "id element x y z vx vy vz fx fy fz"
     style = f"modify sort id element {' '.join(plan.elements)} format float %.17g"
     dump = f"write_dump all custom {LAST_DUMP} {columns}"
-    # away from the check interval LAMMPS has no gamma of this very step to write
+    # away from the check interval LAMMPS has no gamma of this very step to write; the dump comes first, since
+    # write_restart moves atoms between the ranks, and their forces stay behind
     return [
-        f"write_restart {LAST_RESTART}",
         f'if "$(step%{plan.check_interval}) == 0" then "{dump} {force_field.gamma_of_atom} {style}" '
         f'else "{dump} {style}"',
+        f"write_restart {LAST_RESTART}",
     ]
 
 
 def _quoted(path: Path) -> str:
+    """Return a path as LAMMPS reads it: within one kind of quotes nothing is special but those."""
     text = str(path)
-    return shlex.quote(text) if not text.isascii() or any(c in text for c in " \t'\"$&#") else text
+    if text.isascii() and not any(c in text for c in " \t'\"$&#"):
+        return text
+    quote = "'" if "'" not in text else '"'
+    if quote in text:
+        raise CampaignError(f"LAMMPS can't read a path that has both kinds of quotes: {text}; give another --dir")
+    return f"{quote}{text}{quote}"

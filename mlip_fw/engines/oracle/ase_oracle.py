@@ -26,6 +26,8 @@ from mlip_fw.models.campaign import AseOracle
 
 _LOG = "oracle.out"
 _MOST_KILLS = 3
+_MACHINE_FAULTS = {"OSError", "ImportError", "MemoryError", "DirectoryError"}
+"""Exceptions that say nothing of the structure."""
 
 
 def require_calculator(oracle: AseOracle) -> None:
@@ -166,6 +168,8 @@ def _run_custodian(job: Job, validator: LabelIsSound, folder: Path) -> None:
     try:
         custodian.run()
     except ChildError as error:
+        if _MACHINE_FAULTS & set(error.kinds):
+            raise WorkerError(f"this machine can't label: {error}; mend it and run again") from error
         raise LabelError(str(error)) from error
     except CustodianError as error:
         raise LabelError(validator.complaint or f"custodian: {error}") from error

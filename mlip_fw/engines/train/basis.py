@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
+from pathlib import Path
+
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from pyace import ACEBBasisSet, BBasisConfiguration, create_multispecies_basis_config
@@ -77,10 +81,10 @@ def require_linear(basis: ACEBBasisSet, source: str) -> None:
     """Refuse a potential whose energy is not linear in its coefficients."""
     for embedding in basis.map_embedding_specifications.values():
         exponents = list(embedding.FS_parameters)
-        if embedding.ndensity != 1 or exponents[1] != 1:
+        if embedding.ndensity != 1 or exponents[:2] != [1, 1]:
             raise TrainingError(
                 f"{source} is not linear (ndensity {embedding.ndensity}, fs_parameters {exponents}); "
-                "the linear trainer can go on only from a potential with ndensity 1 and exponent 1"
+                "the linear trainer can go on only from a potential with ndensity 1 and fs_parameters [1, 1]"
             )
 
 
@@ -90,6 +94,14 @@ def copy_of(basis: ACEBBasisSet, coefficients: np.ndarray) -> ACEBBasisSet:
     copy = ACEBBasisSet(config)
     copy.basis_coeffs = np.asarray(coefficients, dtype=float)
     return copy
+
+
+def fingerprint(basis: ACEBBasisSet) -> str:
+    """Return a name for the functions of a basis, whatever their coefficients: 12 hexadecimal digits."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "basis.yaml"
+        copy_of(basis, np.zeros(len(basis.basis_coeffs))).save(str(path))
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def _bond(cutoff_a: float, core_a: float) -> dict[str, object]:

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.maxvol import ActiveSet, exchange
-from mlip_fw.engines.train.basis import copy_of, linear_basis, require_linear
-from mlip_fw.engines.train.linear import LinearFit, Triangle
+from mlip_fw.engines.train.basis import copy_of, fingerprint, linear_basis
+from mlip_fw.engines.train.linear import Fold, LinearFit, Triangle
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_arrays, write_arrays, write_json
@@ -56,7 +56,11 @@ def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
     kept = read_arrays(generations.folder(newest) / _FIT)
     if kept is None:
         raise TrainingError(f"{generations.folder(newest)} has no whole {_FIT}; remove that folder and run again")
-    fit = LinearFit(Triangle(kept["energy"], int(kept["n_energy"])), Triangle(kept["force"], int(kept["n_force"])))
+    folds = tuple(
+        Fold(Triangle(e, int(m)), Triangle(f, int(n)))
+        for e, f, m, n in zip(kept["energy"], kept["force"], kept["n_energy"], kept["n_force"], strict=True)
+    )
+    fit = LinearFit(folds, len(record.labels))
     return Knowledge(
         generation=newest,
         labels=tuple(record.labels),
@@ -75,16 +79,11 @@ def _blank(campaign: Campaign) -> Knowledge:
     return Knowledge(None, (), basis, LinearFit.empty(n), np.zeros(n), None, None)
 
 
-def import_initial(generations: Generations, campaign: Campaign, source: Path) -> TrainingRecord:
+def import_initial(generations: Generations, source: Path) -> TrainingRecord:
     """Publish a user's potential and its active set as generation 0."""
     started = time.perf_counter()
     basis = read_basis(source)
-    require_linear(basis, str(source))
     elements = [str(name) for name in basis.elements_name]
-    if set(elements) != set(campaign.elements):
-        raise TrainingError(
-            f"{source} is for {', '.join(sorted(elements))}, the campaign for {', '.join(campaign.elements)}"
-        )
     inverses = read_active_set(source.with_suffix(".asi"), elements)
     coefficients = np.array(basis.basis_coeffs)
     empty = LinearFit.empty(len(coefficients))
@@ -132,20 +131,22 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     frames = [dataset.read(name) for name in new]
     energies = known.reference_energy_ev or _reference_energies(frames, before)
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
+    folder_of_rows = generations.rows(fingerprint(known.basis))
     fit, fresh = known.fit, LinearFit.empty(len(known.prior))
     for name, atoms in zip(new, frames, strict=True):
         design = shape.design(atoms)
         energy, forces = _targets(atoms, energies, shape)
         fit = fit.with_label(design, energy, forces)
         fresh = fresh.with_label(design, energy, forces)
-        write_arrays(generations.rows / f"{name}.npz", design.projections)
+        write_arrays(folder_of_rows / f"{name}.npz", design.projections)
     coefficients, ridge = fit.solve(_degrees(known.basis), known.prior)
-    active, swaps, gamma_max, counts = _exchange_all(generations, dataset, known.active, shape)
+    active, swaps, gamma_max, counts = _exchange_all(folder_of_rows, dataset, hashes, known.active, shape)
     with generations.new() as (number, folder):
         inverses = {name: found.inverse for name, found in active.items()}
         _write(folder, copy_of(known.basis, coefficients), inverses, fit, known.prior)
         record = TrainingRecord(
             generation=number,
+            parent=known.generation,
             labels=hashes,
             new_labels=new,
             n_atoms=sum(counts.values()),
@@ -189,9 +190,9 @@ def _degrees(basis: ACEBBasisSet) -> np.ndarray:
     )
 
 
-def _rows_of(name: str, generations: Generations, dataset: Dataset, shape: AcePotential) -> dict[str, np.ndarray]:
+def _rows_of(name: str, folder: Path, dataset: Dataset, shape: AcePotential) -> dict[str, np.ndarray]:
     """Return the basis functions of a label's atoms, from its file or, if that is damaged, anew."""
-    path = generations.rows / f"{name}.npz"
+    path = folder / f"{name}.npz"
     kept = read_arrays(path)
     if kept is not None and set(shape.elements) <= set(kept):
         return kept
@@ -201,11 +202,15 @@ def _rows_of(name: str, generations: Generations, dataset: Dataset, shape: AcePo
 
 
 def _exchange_all(
-    generations: Generations, dataset: Dataset, active: dict[str, ActiveSet] | None, shape: AcePotential
+    folder: Path,
+    dataset: Dataset,
+    hashes: list[str],
+    active: dict[str, ActiveSet] | None,
+    shape: AcePotential,
 ) -> tuple[dict[str, ActiveSet], int, float, dict[str, int]]:
     parts: dict[str, list[np.ndarray]] = {name: [] for name in shape.elements}
-    for name in dataset.hashes():
-        for element, rows in _rows_of(name, generations, dataset, shape).items():
+    for name in hashes:
+        for element, rows in _rows_of(name, folder, dataset, shape).items():
             parts[element].append(rows)
     result, swaps, gamma_max, counts = {}, 0, 0.0, {}
     for element, width in shape.n_functions().items():
@@ -230,10 +235,10 @@ def _write(
     write_ctilde(folder / "potential.yace", basis)
     write_active_set(folder / "potential.asi", inverses)
     fitted = {
-        "energy": fit.energy.r,
-        "n_energy": fit.energy.n_rows,
-        "force": fit.force.r,
-        "n_force": fit.force.n_rows,
+        "energy": np.array([fold.energy.r for fold in fit.folds]),
+        "n_energy": np.array([fold.energy.n_rows for fold in fit.folds]),
+        "force": np.array([fold.force.r for fold in fit.folds]),
+        "n_force": np.array([fold.force.n_rows for fold in fit.folds]),
         "prior": prior,
     }
     write_arrays(folder / _FIT, fitted)

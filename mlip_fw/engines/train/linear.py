@@ -18,7 +18,11 @@ from mlip_fw.models.training import Errors
 ENERGY_WEIGHT = 10.0
 """Weight of an energy per atom (eV) against a force component (eV/Å)."""
 _UNSEEN = 1e-12
-_RIDGES = np.logspace(-6, -1, 11)
+N_FOLDS = 5
+"""Shares of the labels for cross-validation."""
+_RIDGES = np.logspace(-8, -1, 15)
+_DEFAULT_RIDGE = 1e-4
+"""For a single label, which nothing can be validated against."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,29 @@ class Triangle:
 
 
 @dataclass(frozen=True)
-class LinearFit:
-    """All that is kept of the labels for the next fit."""
+class Fold:
+    """A share of the labels: energies per atom and force components apart."""
 
     energy: Triangle
-    """Rows are energies per atom."""
     force: Triangle
+
+    def weighted(self) -> np.ndarray:
+        """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit."""
+        return np.asarray(np.linalg.qr(np.vstack([self.force.r, ENERGY_WEIGHT * self.energy.r]), mode="r"))
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """All that is kept of the labels for the next fit, dealt out to folds one structure after the other."""
+
+    folds: tuple[Fold, ...]
+    n_labels: int = 0
 
     @classmethod
     def empty(cls, n_functions: int) -> LinearFit:
         """Return the fit of no labels."""
-        return cls(Triangle.empty(n_functions), Triangle.empty(n_functions))
+        blank = Triangle.empty(n_functions)
+        return cls(tuple(Fold(blank, blank) for _ in range(N_FOLDS)))
 
     def with_label(self, design: Design, energy_ev: float, forces_ev_a: np.ndarray) -> LinearFit:
         """Fold in one structure.
@@ -74,15 +90,20 @@ class LinearFit:
         forces_ev_a
             (n_atoms, 3), less those of core repulsion.
         """
-        n_atoms = len(forces_ev_a)
-        return LinearFit(
-            self.energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms])),
-            self.force.with_rows(design.forces.reshape(3 * n_atoms, -1), forces_ev_a.reshape(-1)),
+        n_atoms, k = len(forces_ev_a), self.n_labels % N_FOLDS
+        old = self.folds[k]
+        grown = Fold(
+            old.energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms])),
+            old.force.with_rows(design.forces.reshape(3 * n_atoms, -1), forces_ev_a.reshape(-1)),
         )
+        return LinearFit((*self.folds[:k], grown, *self.folds[k + 1 :]), self.n_labels + 1)
 
     def errors(self, coefficients: np.ndarray) -> Errors:
         """Return the errors over all labels that were folded in."""
-        return Errors(force_rmse_ev_a=self.force.rmse(coefficients), energy_rmse_ev_atom=self.energy.rmse(coefficients))
+        return Errors(
+            force_rmse_ev_a=_joint_rmse([fold.force for fold in self.folds], coefficients),
+            energy_rmse_ev_atom=_joint_rmse([fold.energy for fold in self.folds], coefficients),
+        )
 
     def solve(self, degrees: np.ndarray, prior: np.ndarray | None = None) -> tuple[np.ndarray, float]:
         """Return the coefficients (n_functions,) and the ridge that was chosen.
@@ -96,30 +117,57 @@ class LinearFit:
 
         Notes
         -----
-        Columns are scaled to unit root mean square; the ridge is the one of least generalised
-        cross-validation error (Golub, Heath, Wahba, Technometrics 21, 215 (1979)).
+        Columns are scaled to unit root mean square. The ridge is the one whose fits to all folds but
+        one predict the left-out fold best, over all folds. Whole structures are left out: force
+        components of one structure are not independent, and criteria that take them for it, such as
+        generalised cross-validation, fit noise while labels are few.
         """
-        n = len(self.force.r) - 1
+        triangles = [fold.weighted() for fold in self.folds[: self.n_labels]]
+        n = len(degrees)
         start = np.zeros(n) if prior is None else prior
-        stacked = np.vstack([self.force.r, ENERGY_WEIGHT * self.energy.r])
-        rows, targets = stacked[:, :n], stacked[:, n] - stacked[:, :n] @ start
-        n_rows = self.force.n_rows + self.energy.n_rows
-        rms = np.sqrt((rows**2).sum(axis=0) / max(n_rows, 1))
+        stacked = np.vstack(triangles) if triangles else np.zeros((1, n + 1))
+        rms = np.sqrt((stacked[:, :n] ** 2).sum(axis=0))
         seen = rms > _UNSEEN * rms.max(initial=0.0)
         scale = np.where(seen, rms, 1.0) * degrees / degrees.mean()
-        u, s, vt = np.linalg.svd(rows / scale, full_matrices=False)
-        along = u.T @ targets
-        outside = float(targets @ targets - along @ along)
 
-        def damping(ridge: float) -> np.ndarray:
-            return np.asarray(s**2 / (s**2 + ridge**2 * n_rows))
+        def spectrum(parts: list[np.ndarray]) -> _Spectrum:
+            rows = np.vstack(parts)
+            return _Spectrum.of(rows[:, :n] / scale, rows[:, n] - rows[:, :n] @ start)
 
         def score(ridge: float) -> float:
-            kept = damping(ridge)
-            residual = outside + float((((1 - kept) * along) ** 2).sum())
-            return residual / max(n_rows - float(kept.sum()), 1.0) ** 2
+            losses = []
+            for k, rest in enumerate(others):
+                change = rest.solve(ridge) / scale
+                losses.append(float(np.sum((triangles[k] @ np.append(start + change, -1.0)) ** 2)))
+            return sum(losses)
 
-        ridge = float(min(_RIDGES, key=score))
-        safe = np.where(s > 0, s, 1.0)
-        change = (vt.T @ (damping(ridge) * along / safe)) / scale
+        ridge = _DEFAULT_RIDGE
+        if len(triangles) > 1:
+            others = [spectrum(triangles[:k] + triangles[k + 1 :]) for k in range(len(triangles))]
+            ridge = float(min(_RIDGES, key=score))
+        change = spectrum([stacked]).solve(ridge) / scale
         return start + np.where(seen, change, 0.0), ridge
+
+
+@dataclass(frozen=True)
+class _Spectrum:
+    """A least-squares problem taken apart, to be solved for many ridges."""
+
+    values: np.ndarray
+    along: np.ndarray
+    vectors: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray, targets: np.ndarray) -> _Spectrum:
+        u, values, vt = np.linalg.svd(rows, full_matrices=False)
+        return cls(values, u.T @ targets, vt.T)
+
+    def solve(self, ridge: float) -> np.ndarray:
+        kept = self.values / (self.values**2 + ridge**2)
+        return np.asarray(self.vectors @ (kept * self.along))
+
+
+def _joint_rmse(triangles: list[Triangle], coefficients: np.ndarray) -> float:
+    n_rows = sum(t.n_rows for t in triangles)
+    squares = sum(t.n_rows * t.rmse(coefficients) ** 2 for t in triangles)
+    return float(np.sqrt(squares / n_rows)) if n_rows else 0.0

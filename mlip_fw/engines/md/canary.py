@@ -1,0 +1,68 @@
+"""A structure that must extrapolate, to see that the MD engine says what pyace says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.md.run import Engine, run_md
+from mlip_fw.engines.md.script import RunPlan
+from mlip_fw.errors import WorkerError
+from mlip_fw.io.lammps import write_data
+from mlip_fw.models.base import Frozen
+from mlip_fw.models.md import MDOutcome, Stage
+from mlip_fw.models.worker import Worker
+
+TITLE = "gamma canary"
+_RATTLE_A = 0.25
+_GAMMA_HALT = 1.5
+
+
+class CanaryRecord(Frozen):
+    """That an engine was found sound."""
+
+    engine: str
+    lmp_cmd: str | None
+    gamma_max: float
+
+
+def sing(
+    engine: Engine, worker: Worker, potential: Path, atoms: Atoms, elements: tuple[str, ...], folder: Path
+) -> CanaryRecord:
+    """Run two tiny steps of a strongly displaced copy of ``atoms`` and compare energy, forces and gamma with pyace.
+
+    Raises
+    ------
+    WorkerError
+        If the engine can't run it, does not halt, or gives other numbers than pyace.
+    """
+    strange = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+    strange.positions += np.random.default_rng(1).normal(scale=_RATTLE_A, size=strange.positions.shape)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_data(folder / "start.data", strange, elements)
+    plan = RunPlan(
+        title=TITLE,
+        elements=elements,
+        cutoff_a=AcePotential.from_files(potential).cutoff_a,
+        potential=potential,
+        start=folder / "start.data",
+        is_restart=False,
+        velocity_seed=1,
+        stage=Stage(ensemble="nve", n_steps=2),
+        stage_first_step=0,
+        stage_last_step=2,
+        first_step=0,
+        timestep_fs=1e-3,
+        gamma_halt=_GAMMA_HALT,
+        check_interval=1,
+    )
+    ending = run_md(plan, folder, engine, worker)
+    if ending.outcome is not MDOutcome.HALTED or ending.gamma_max is None:
+        raise WorkerError(
+            f"the {engine} engine did not halt on a structure that extrapolates ({ending.outcome.value}"
+            f"{': ' + ending.reason if ending.reason else ''}); see {folder}, and `mlip-fw doctor`"
+        )
+    return CanaryRecord(engine=engine, lmp_cmd=worker.lmp_cmd, gamma_max=ending.gamma_max)
