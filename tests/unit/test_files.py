@@ -29,6 +29,15 @@ def test_failed_write_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_readers_see_the_old_file_or_the_new_one(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"x": 1})
+    with path.open() as reader:
+        write_json(path, {"x": 2})
+        assert json.loads(reader.read()) == {"x": 1}
+    assert json.loads(path.read_text()) == {"x": 2}
+
+
 def test_full_disk_is_one_paragraph(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
@@ -126,6 +135,12 @@ def test_torn_last_line_is_dropped(tmp_path):
         "one",
         "two",
     ]
+
+
+def test_event_after_a_torn_line_starts_a_line_of_its_own(tmp_path):
+    (tmp_path / "events.jsonl").write_text('{"time": 1, "ev')
+    CampaignDirectory(tmp_path).log_event("two")
+    assert [e["event"] for e in CampaignDirectory(tmp_path).events()] == ["two"]
 
 
 def test_label_name_depends_on_structure_and_level():

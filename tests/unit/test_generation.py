@@ -56,6 +56,31 @@ def test_step_by_step_equals_at_once(small, tmp_path):
     assert volumes[0] == pytest.approx(volumes[1], abs=2.0)
 
 
+def test_reference_energies_are_fixed_once(small, tmp_path):
+    generations, dataset, first = teach(tmp_path, range(2), small())
+    dataset.add("label9", labelled(9, offset=3.0), {})
+    second = train_generation(generations, dataset, small())
+    assert second.reference_energy_ev == first.reference_energy_ev
+    assert (first.parent, second.parent) == (None, 0)
+
+
+def test_core_repulsion_is_not_learnt_twice(small, tmp_path):
+    """A pair within the core radius: core and fit together give the label."""
+    dataset = Dataset(tmp_path)
+    for seed in range(4):
+        atoms = labelled(seed).copy()
+        atoms.positions[1] = atoms.positions[0] + [0.9 + 0.1 * seed, 0.9, 0.9]
+        dataset.add(f"{seed}", with_labels(atoms, 5.0 + 0.1 * seed, 0 * atoms.positions, None), {})
+    record = train_generation(Generations(tmp_path), dataset, small())
+    potential = AcePotential.from_files(Generations(tmp_path).potential(0))
+    errors = []
+    for name in dataset.hashes():
+        atoms = dataset.read(name)
+        free = sum(record.reference_energy_ev[s] for s in atoms.get_chemical_symbols())
+        errors.append((potential.evaluate(atoms).energy_ev + free - atoms.get_potential_energy()) / len(atoms))
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(record.dataset.energy_rmse_ev_atom, rel=1e-6)
+
+
 def test_bitwise_reproducible(small, tmp_path):
     texts = [teach(tmp_path / n, range(3), small())[0].potential(0).read_bytes() for n in "ab"]
     assert texts[0] == texts[1]

@@ -128,6 +128,11 @@ def test_max_labels_stops(small, stand_in, run):
     assert (summary.outcome, summary.reason, summary.labels) == ("STOPPED", "max_labels", 4)
 
 
+def test_campaign_that_used_its_last_label_converges_again(small, stand_in, run):
+    campaign, worker = small(budget={"max_labels": 3}), stand_in("--halt-at 50")
+    assert [run(campaign, worker)[0].outcome for _ in range(2)] == ["CONVERGED", "CONVERGED"]
+
+
 def test_max_labels_counts_the_bootstrap(small, stand_in, run):
     summary, _, _ = run(small(budget={"max_labels": 1}), stand_in("--halt-at 50"))
     assert (summary.reason, summary.labels) == ("max_labels", 1)

@@ -145,8 +145,7 @@ class LinearFit:
         if len(triangles) > 1:
             others = [spectrum(triangles[:k] + triangles[k + 1 :]) for k in range(len(triangles))]
             ridge = float(min(_RIDGES, key=score))
-        change = spectrum([stacked]).solve(ridge) / scale
-        return start + np.where(seen, change, 0.0), ridge
+        return start + spectrum([stacked]).solve(ridge) / scale, ridge
 
 
 @dataclass(frozen=True)
