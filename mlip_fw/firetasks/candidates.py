@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from fireworks import FWAction, explicit_serialize
-from threadpoolctl import threadpool_limits
 
-from mlip_fw.dataset import Dataset, label_name
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.candidates.generate import HaltedFrame, generate
-from mlip_fw.engines.maxvol import ActiveSet
-from mlip_fw.engines.select import choose
-from mlip_fw.errors import MDError
-from mlip_fw.firetasks.base import CampaignTask, logger
-from mlip_fw.generations import Generations
-from mlip_fw.io.files import once, read_model
-from mlip_fw.io.structures import read_frames, write_frames
+from mlip_fw.engines.candidates.cycle import select_in_cycle
+from mlip_fw.firetasks.base import CampaignTask
+from mlip_fw.io.files import once
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import CandidatesHandoff
-from mlip_fw.models.md import MDResult
 from mlip_fw.models.selection import Selection
-from mlip_fw.seeds import derived_seed
 
 
 @explicit_serialize
@@ -35,69 +22,5 @@ class SelectCandidates(CampaignTask):
         """Return one Label Firework for each chosen structure as detours."""
         handoff = self.handed(CandidatesHandoff)
         folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
-        selection = once(folder / "selection.json", Selection, lambda: _select(handoff))
+        selection = once(folder / "selection.json", Selection, lambda: select_in_cycle(handoff))
         return self.then()(handoff, selection)
-
-
-@threadpool_limits.wrap(limits=1, user_api="blas")
-def _select(handoff: CandidatesHandoff) -> Selection:
-    started = time.perf_counter()
-    campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
-    folder = directory.cycle(handoff.walker, handoff.cycle)
-    generations, dataset = Generations(directory.root), Dataset(directory.root)
-    frame = _halted_frame(handoff)
-    generation = generations.newest()
-    assert generation is not None
-    potential = AcePotential.from_files(generations.potential(generation))
-    assert potential.inverses is not None
-    rng = np.random.default_rng(derived_seed(campaign.seed, "candidates", handoff.walker, handoff.cycle))
-    settings, thresholds = campaign.candidates, campaign.uncertainty
-    candidates, rejected = generate(frame, potential, list(settings.strategies), settings.n_candidates, rng)
-    write_frames(folder / "candidates.extxyz", [c.atoms for c in candidates] or [frame.atoms])
-    level = campaign.oracle.level_of_theory()
-    names = [label_name(c.atoms, level) for c in candidates]
-    known = [dataset.has(name) or dataset.is_quarantined(name) for name in names]
-    if any(known):
-        rejected["labelled before"] = sum(known)
-    fresh = [k for k, old in enumerate(known) if not old]
-    picked = choose(
-        [candidates[k] for k in fresh],
-        [names[k] for k in fresh],
-        {name: ActiveSet.from_inverse(inverse) for name, inverse in potential.inverses.items()},
-        limit=max(0, min(settings.max_labels_per_halt, campaign.budget.max_labels - dataset.n_computed())),
-        gamma_worth=thresholds.gamma_select if handoff.repeats else thresholds.gamma_halt,
-    )
-    if picked:
-        write_frames(folder / "selected.extxyz", [candidates[fresh[k]].atoms for k, _ in picked])
-    seconds = time.perf_counter() - started
-    logger.info(
-        "walker %d cycle %d: %d candidates, %d selected, %.1f s",
-        handoff.walker,
-        handoff.cycle,
-        len(candidates),
-        len(picked),
-        seconds,
-    )
-    directory.log_event(
-        "selected", walker=handoff.walker, cycle=handoff.cycle, labels=len(picked), seconds=round(seconds, 3)
-    )
-    return Selection(
-        walker=handoff.walker,
-        cycle=handoff.cycle,
-        generation=generation,
-        center=frame.center,
-        n_candidates=len(candidates),
-        rejected=rejected,
-        chosen=[choice for _, choice in picked],
-        seconds=seconds,
-    )
-
-
-def _halted_frame(handoff: CandidatesHandoff) -> HaltedFrame:
-    folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
-    result = read_model(folder / "result.json", MDResult)
-    if result is None or result.atom is None or result.frame is None:
-        raise MDError(f"{folder} has no whole result.json of a halted run; run that MD Firework again")
-    atoms = read_frames(Path(result.frame))[0]
-    temperature = result.temperature_k if result.temperature_k is not None else float(atoms.get_temperature())
-    return HaltedFrame(atoms, result.atom, temperature, handoff.campaign.uncertainty.gamma_halt)

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from fireworks import FWAction, explicit_serialize
 
-from mlip_fw.engines.md.canary import CanaryRecord, sing
-from mlip_fw.engines.md.outcome import Ending, frame_before_crash
-from mlip_fw.engines.md.run import Engine, choose_engine, run_md
-from mlip_fw.engines.md.script import LAST_RESTART, RunPlan
-from mlip_fw.engines.start import start_structure
+from mlip_fw.engines.md.cycle import run_cycle
 from mlip_fw.errors import MDError
-from mlip_fw.firetasks.base import STOPPED, CampaignTask, logger, read_worker
-from mlip_fw.generations import Generations
-from mlip_fw.io.files import once, read_model, write_json
-from mlip_fw.io.lammps import write_data
-from mlip_fw.io.structures import write_frames
+from mlip_fw.firetasks.base import STOPPED, CampaignTask, read_worker
+from mlip_fw.io.files import once
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import MDHandoff
 from mlip_fw.models.md import MDOutcome, MDResult
-from mlip_fw.models.worker import Worker
-from mlip_fw.seeds import derived_seed
 
 
 @explicit_serialize
@@ -37,149 +25,9 @@ class RunMD(CampaignTask):
             return FWAction(update_spec={STOPPED: fw_spec[STOPPED]})
         handoff = self.handed(MDHandoff).taking_baton(fw_spec)
         folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
-        result = once(folder / "result.json", MDResult, lambda: _run(handoff, read_worker(fw_spec.get("_fw_env"))))
+        result = once(folder / "result.json", MDResult, lambda: run_cycle(handoff, read_worker(fw_spec.get("_fw_env"))))
         if result.outcome is MDOutcome.CRASHED and result.frame is None:
             (folder / "result.json").unlink()
             raise MDError(f"MD crashed in {folder}: {result.reason}; see log.lammps and lmp.out there")
         action: FWAction = self.then()(handoff, result)
         return action
-
-
-def _run(handoff: MDHandoff, worker: Worker) -> MDResult:
-    directory, campaign = CampaignDirectory(handoff.directory), handoff.campaign
-    folder = directory.cycle(handoff.walker, handoff.cycle)
-    generations = Generations(directory.root)
-    generation = generations.newest()
-    if generation is None:
-        raise MDError(f"there is no potential in {directory.root / 'potentials'}; run the campaign's Bootstrap first")
-    engine, why = choose_engine(campaign.md.engine, worker)
-    _hear_canary(handoff, engine, worker, generations.potential(generation))
-    started = time.perf_counter()
-    plan = _plan(handoff, folder, generations.potential(generation), worker)
-    directory.log_event(
-        "md_started",
-        walker=handoff.walker,
-        cycle=handoff.cycle,
-        stage=handoff.stage,
-        step=handoff.first_step,
-        generation=generation,
-        engine=engine,
-        why=why,
-    )
-    ending = run_md(plan, folder, engine, worker)
-    if ending.outcome is MDOutcome.CRASHED and ending.is_physics:
-        learnable = frame_before_crash(folder, campaign.uncertainty.gamma_select)
-        ending = ending if learnable is None else replace(learnable, reason=ending.reason)
-    kept = _keep(ending, folder, generation)
-    result = MDResult(
-        outcome=ending.outcome,
-        engine=engine,
-        walker=handoff.walker,
-        cycle=handoff.cycle,
-        stage=handoff.stage,
-        generation=generation,
-        first_step=handoff.first_step,
-        step=ending.step,
-        start=str(plan.start),
-        gamma_max=ending.gamma_max,
-        atom=ending.atom,
-        temperature_k=_target_temperature(plan, ending.step),
-        reason=ending.reason,
-        seconds=time.perf_counter() - started,
-        **kept,
-    )
-    _tell(directory, result)
-    return result
-
-
-def _hear_canary(handoff: MDHandoff, engine: Engine, worker: Worker, potential: Path) -> None:
-    """See once for each engine of a campaign that it says what pyace says, before core-hours are spent."""
-    directory, campaign = CampaignDirectory(handoff.directory), handoff.campaign
-    folder = directory.root / "canary" / engine
-    known = read_model(folder / "canary.json", CanaryRecord)
-    if known is None or known.lmp_cmd != worker.lmp_cmd:
-        atoms = start_structure(campaign)
-        write_json(folder / "canary.json", sing(engine, worker, potential, atoms, tuple(campaign.elements), folder))
-
-
-def _tell(directory: CampaignDirectory, result: MDResult) -> None:
-    """Write the one line of the journal, and of the log, that this run is worth."""
-    facts: dict[str, Any] = {"walker": result.walker, "cycle": result.cycle, "step": result.step}
-    facts["seconds"] = round(result.seconds, 3)
-    if result.outcome is MDOutcome.FINISHED:
-        directory.log_event("md_finished", **facts)
-    elif result.outcome is MDOutcome.WALLTIME:
-        directory.log_event("md_out_of_time", **facts)
-    elif result.outcome is MDOutcome.HALTED:
-        directory.log_event("halted", **facts, gamma_max=result.gamma_max)
-    elif result.frame is not None:
-        directory.log_event("crashed", **facts, gamma_max=result.gamma_max, reason=result.reason)
-    gamma = "" if result.gamma_max is None else f", gamma_max {result.gamma_max:.3g} at atom {result.atom}"
-    logger.info(
-        "walker %d cycle %d: %s at step %d%s, generation %d, %.1f s",
-        result.walker,
-        result.cycle,
-        result.outcome.value,
-        result.step,
-        gamma,
-        result.generation,
-        result.seconds,
-    )
-
-
-def _keep(ending: Ending, folder: Path, generation: int) -> dict[str, str | None]:
-    """Give the last frame and restart their names, and return where they are."""
-    if ending.frame is None:
-        return {"restart": None, "frame": None}
-    name = {MDOutcome.HALTED: "halt", MDOutcome.CRASHED: "crash"}.get(ending.outcome, "end")
-    frame, restart = ending.frame, None
-    frame.info = {"step": ending.step, "generation": generation}
-    if ending.atom is not None:
-        frame.info["center"] = ending.atom
-    write_frames(folder / f"{name}.extxyz", [frame])
-    if ending.outcome is not MDOutcome.CRASHED:
-        (folder / LAST_RESTART).replace(folder / f"{name}.restart")
-        restart = str(folder / f"{name}.restart")
-    return {"restart": restart, "frame": str(folder / f"{name}.extxyz")}
-
-
-def _plan(handoff: MDHandoff, folder: Path, potential: Path, worker: Worker) -> RunPlan:
-    campaign, md = handoff.campaign, handoff.campaign.md
-    stage = md.stages[handoff.stage]
-    temperature = None
-    start, is_restart, seed = handoff.start, True, None
-    if start is None:
-        atoms = start_structure(campaign)
-        start, is_restart = str(folder / "start.data"), False
-        write_data(Path(start), atoms, tuple(campaign.elements))
-        moves = bool(atoms.get_momenta().any())
-        if moves and stage.temperature_k is None:
-            temperature = float(atoms.get_temperature())
-        if not moves or handoff.walker > 0:
-            seed = derived_seed(campaign.seed, "velocities", handoff.walker)
-    return RunPlan(
-        title=f"{campaign.campaign}, walker {handoff.walker}, cycle {handoff.cycle}, stage {handoff.stage}",
-        elements=tuple(campaign.elements),
-        cutoff_a=campaign.potential.cutoff_a,
-        potential=potential,
-        start=Path(start),
-        is_restart=is_restart,
-        velocity_seed=seed,
-        velocity_temperature_k=temperature,
-        stage=stage,
-        stage_first_step=md.first_step(handoff.stage),
-        stage_last_step=md.last_step(handoff.stage),
-        first_step=handoff.first_step,
-        timestep_fs=md.timestep_fs,
-        gamma_halt=campaign.uncertainty.gamma_halt,
-        check_interval=campaign.uncertainty.check_interval,
-        walltime_s=worker.md_walltime_s,
-    )
-
-
-def _target_temperature(plan: RunPlan, step: int) -> float | None:
-    if plan.stage.temperature_k is None:
-        return None
-    first, last = plan.stage.temperature_k
-    done = (step - plan.stage_first_step) / (plan.stage_last_step - plan.stage_first_step)
-    return first + (last - first) * min(max(done, 0.0), 1.0)
