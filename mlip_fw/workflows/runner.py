@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -31,12 +31,12 @@ from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
 
 logger = logging.getLogger("mlip_fw")
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INSIST_S = 3.0
 _CHATTY = ("launchpad", "rocket.launcher", "custodian.custodian", "custodian")
 
 
-def run_campaign(
-    campaign: Campaign, directory: CampaignDirectory, fworker: FWorker, tick: Callable[[], None] = lambda: None
-) -> CampaignSummary:
+def run_campaign(campaign: Campaign, directory: CampaignDirectory, fworker: FWorker) -> CampaignSummary:
     """Run a campaign to its end, or take up one that was interrupted.
 
     Every Firework finds its own result on disk, so taking up means running the same Workflow: what
@@ -48,8 +48,6 @@ def run_campaign(
         What to run and where.
     fworker
         This machine.
-    tick
-        Called after every Firework.
 
     Raises
     ------
@@ -68,7 +66,7 @@ def run_campaign(
     require_calculator(campaign.oracle)
     choose_engine(campaign.md.engine, read_worker(fworker.env))
     directory.require_free_for(campaign)
-    with directory.locked(), _quiet(), _interruptible(directory.root), _working_directory(directory.root):
+    with directory.locked(), _quiet(), _interruptible(directory.root) as signals, _working_directory(directory.root):
         directory.claim(campaign)
         remove_half_written(directory.root)
         Generations(directory.root).remove_drafts()
@@ -79,15 +77,16 @@ def run_campaign(
         fworker = FWorker(name=fworker.name, env=fworker.env)
         launchpad = embedded_launchpad()
         launchpad.add_wf(campaign_workflow(campaign, directory.root))
-        _rapidfire(launchpad, fworker, tick)
+        _rapidfire(launchpad, fworker, signals)
         return summarize(directory)
 
 
-def _rapidfire(launchpad: LaunchPad, fworker: FWorker, tick: Callable[[], None]) -> None:
+def _rapidfire(launchpad: LaunchPad, fworker: FWorker, signals: list[int]) -> None:
     # FireWorks prints the traceback of a failed task; what went wrong is said once, by us
     while launch_rocket(launchpad, fworker, strm_lvl="CRITICAL", err_file=io.StringIO()):
+        if signals:
+            raise KeyboardInterrupt
         _raise_if_fizzled(launchpad)
-        tick()
 
 
 def _raise_if_fizzled(launchpad: LaunchPad) -> None:
@@ -105,22 +104,28 @@ def _raise_if_fizzled(launchpad: LaunchPad) -> None:
 
 
 @contextmanager
-def _interruptible(where: Path) -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into a clean end: children gone, state on disk, one paragraph."""
+def _interruptible(where: Path) -> Iterator[list[int]]:
+    """Turn SIGINT, SIGTERM and SIGHUP into a clean end: children gone, state on disk, one paragraph.
+
+    Gives the list of signals so far. An exception that is raised inside a finalizer is lost, so the
+    interrupt comes again until it is heard.
+    """
     received: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
         received.append(number)
+        signal.setitimer(signal.ITIMER_REAL, _INSIST_S)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, stop) for number in (*_ENDING, signal.SIGALRM)}
     try:
-        yield
+        yield received
     except (KeyboardInterrupt, MlipError) as error:
         if received:
             raise MlipError(f"interrupted; the same command goes on from there ({where})") from error
         raise
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
 

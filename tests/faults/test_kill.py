@@ -229,3 +229,19 @@ def test_full_disk(campaign, tmp_path):
         assert (summary["outcome"], summary["halts"]) == ("CONVERGED", 3)
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def test_interrupt_that_a_finalizer_swallows_is_heard_again(tmp_path):
+    """Python ignores what is raised inside a finalizer, and with it an interrupt that falls there."""
+    from mlip_fw.errors import MlipError
+    from mlip_fw.workflows.runner import _interruptible
+
+    started = time.monotonic()
+    with pytest.raises(MlipError, match="interrupted"), _interruptible(tmp_path) as signals:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            pass
+        assert signals == [signal.SIGTERM]
+        time.sleep(60)
+    assert time.monotonic() - started < 10
