@@ -18,7 +18,7 @@ demo: $(VENV)/.installed
 	$(BIN)/mlip-fw report demo/cu-melt --output demo/cu-melt.html
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" --durations=10
+	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 2 --dist loadfile --durations=10
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -189,7 +189,7 @@ def test_killed_label_is_tried_again(campaign):
     while not (folder / "labels.log").read_text() and time.monotonic() < deadline:
         time.sleep(0.01)
     killed = False
-    for pid, command in _label_children():
+    for pid, command in _label_children(folder):
         if "mlip_fw.engines.warm" in command:
             os.kill(pid, signal.SIGKILL)
             killed = True
@@ -199,10 +199,12 @@ def test_killed_label_is_tried_again(campaign):
     assert json.loads(out)["labels_failed"] == 0
 
 
-def _label_children():
+def _label_children(folder):
+    """Find the children that label for this campaign, and no other that is tested at the same time."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if "mlip-fw-label-" in os.readlink(f"/proc/{pid}/cwd"):
+            ours = str(folder).encode() in open(f"/proc/{pid}/environ", "rb").read()
+            if ours and "mlip-fw-label-" in os.readlink(f"/proc/{pid}/cwd"):
                 yield int(pid), open(f"/proc/{pid}/cmdline").read()  # noqa: SIM115
         except OSError:
             continue
