@@ -70,7 +70,7 @@ def measure_training(root: Path, campaign: Campaign, frames: list[Atoms]) -> Tra
     for attempt in range(_REPEATS):
         if attempt:
             shutil.rmtree(generations.folder(1))
-            (generations.rows / f"{newest}.npz").unlink()
+            next(generations.rows("*").parent.glob(f"*/{newest}.npz")).unlink()
         one_more.append(_timed(lambda: train_generation(generations, dataset, campaign))[0])
     record = generations.record(1)
     assert record is not None and record.dataset is not None
