@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,8 @@ from ase import Atoms
 from mlip_fw.io.files import read_model, write_json, write_text
 from mlip_fw.io.structures import read_frames, structure_hash, write_frames
 from mlip_fw.models.label import Label, QuarantineRecord
+
+_MEGABYTE = 1_000_000
 
 
 class Dataset:
@@ -57,6 +63,10 @@ class Dataset:
         """Return a labelled structure with its energy, forces and stress."""
         return read_frames(self.path(name))[0]
 
+    def some(self, most: int) -> Iterator[Atoms]:
+        """Give up to ``most`` labelled structures, one after the other."""
+        return (self.read(name) for name in self.hashes()[:most])
+
     def info(self, name: str) -> Label:
         """Return what is known of a label without its arrays."""
         atoms = self.read(name)
@@ -70,10 +80,49 @@ class Dataset:
         copy.info = {"label_hash": name, **facts}
         write_frames(self.path(name), [copy])
 
-    def add_to_quarantine(self, atoms: Atoms, record: QuarantineRecord) -> None:
-        """Store a structure that could not be labelled, and why."""
+    def quarantined_structure(self, name: str) -> Atoms:
+        """Return a structure that could not be labelled."""
+        return read_frames(self.quarantined_path(name))[0]
+
+    def quarantined_path(self, name: str) -> Path:
+        """Return the file of a structure that could not be labelled."""
+        return self._quarantine / f"{name}.extxyz"
+
+    def add_to_quarantine(self, atoms: Atoms, record: QuarantineRecord, files: Sequence[Path] = ()) -> None:
+        """Store a structure that could not be labelled, why, and copies of the ``files`` that tell the story."""
+        folder = self._quarantine / record.hash
+        shutil.rmtree(folder, ignore_errors=True)
+        present = [path for path in files if path.is_file()]
+        for path in present:
+            folder.mkdir(parents=True, exist_ok=True)
+            _copy_ends(path, folder / path.name)
+        record = record.model_copy(update={"files": sorted(f"{record.hash}/{path.name}" for path in present)})
         write_frames(self._quarantine / f"{record.hash}.extxyz", [atoms])
         write_json(self._quarantine / f"{record.hash}.json", record)
+
+    def release(self, name: str) -> None:
+        """Take a structure that has a label by now out of the quarantine."""
+        for path in (self._quarantine / f"{name}.json", self._quarantine / f"{name}.extxyz"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self._quarantine / name, ignore_errors=True)
+
+
+def _copy_ends(source: Path, target: Path) -> None:
+    """Copy a file; of a huge one the first and the last megabyte."""
+    size = source.stat().st_size
+    with source.open("rb") as old, target.open("wb") as new:
+        if size <= 2 * _MEGABYTE:
+            new.write(old.read())
+            return
+        new.write(old.read(_MEGABYTE))
+        new.write(b"\n[...]\n")
+        old.seek(size - _MEGABYTE)
+        new.write(old.read())
+
+
+def level_id(level_of_theory: dict[str, Any]) -> str:
+    """Return the short name of a level of theory that every label carries."""
+    return hashlib.sha256(json.dumps(level_of_theory, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def label_name(atoms: Atoms, level_of_theory: dict[str, Any]) -> str:

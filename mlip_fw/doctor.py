@@ -21,7 +21,8 @@ from mlip_fw.firetasks.base import read_worker
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.base import Frozen
-from mlip_fw.models.campaign import AseOracle, Campaign
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
 
 _CANARY = {
@@ -96,7 +97,7 @@ def _tiny_potential(root: Path) -> Generations:
 
 def _oracle() -> str:
     atoms = bulk("Cu", cubic=True)
-    _, facts = label_with_ase(atoms, AseOracle(kind="ase", calculator="emt"))
+    facts = label_with_ase(atoms, AseOracle(kind="ase", calculator="emt")).facts
     return f"{facts['code']}: {facts['label_seconds']:.3f} s for {len(atoms)} atoms"
 
 

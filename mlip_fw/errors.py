@@ -15,6 +15,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 
 class MlipError(Exception):
     """Base of every error that mlip_fw raises on purpose; its text is one paragraph."""
@@ -46,6 +50,13 @@ class MDError(MlipError):
 
 class LabelError(MlipError):
     """A reference calculation gave no trustworthy label."""
+
+    def __init__(self, message: str, *, corrections: Sequence[dict[str, Any]] = (), files: Sequence[Path] = ()) -> None:
+        super().__init__(message)
+        self.corrections = list(corrections)
+        """What was tried: ``errors`` and ``actions`` of each correction, in order."""
+        self.files = list(files)
+        """Inputs and outputs that tell the story."""
 
 
 class TrainingError(MlipError):

@@ -44,6 +44,23 @@ class CampaignDirectory:
         """Folder of the first structures."""
         return self.root / "bootstrap"
 
+    def labelling(self, name: str) -> Path:
+        """Return the folder in which the label ``name`` is computed; gone when it is there."""
+        return self.root / "labelling" / name
+
+    @property
+    def level_file(self) -> Path:
+        """The level of theory of all labels."""
+        return self.root / "level_of_theory.json"
+
+    @contextmanager
+    def labelling_locked(self, name: str) -> Iterator[None]:
+        """Let one process at a time compute the label ``name``; the others wait for it."""
+        path = self.root / "labelling" / f".{name}.lock"
+        with _own_lock(path):
+            yield
+            path.unlink(missing_ok=True)
+
     def walker(self, walker: int) -> Path:
         """Return the folder of a walker."""
         return self.root / "walkers" / f"{walker:02d}"
@@ -200,6 +217,22 @@ def input_hashes(campaign: Campaign) -> dict[str, str]:
         "bootstrap.dataset": campaign.bootstrap.dataset,
     }
     return {k: hashlib.sha256(Path(v).read_bytes()).hexdigest() for k, v in named.items() if v and Path(v).is_file()}
+
+
+@contextmanager
+def _own_lock(path: Path) -> Iterator[None]:
+    """Wait for the lock on a file that its holder removes at the end."""
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = path.open("a")
+        except OSError as error:
+            raise DirectoryError(f"can't write in {path.parent}: {error.strerror}") from error
+        with handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if path.is_file() and os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+                yield
+                return
 
 
 def _try_lock(handle: TextIO) -> bool:

@@ -7,6 +7,7 @@ import typer
 from mlip_fw import __version__
 
 EXIT_ERROR = 1
+EXIT_STOPPED = 3
 TRACEBACK = "--traceback"
 
 app = typer.Typer(

@@ -7,7 +7,8 @@ import sys
 import warnings
 from pathlib import Path
 
-from fireworks import FWorker, LaunchPad
+from fireworks import FWorker, LaunchPad, Workflow
+from pymongo.errors import PyMongoError
 
 from mlip_fw.errors import DirectoryError, WorkerError
 from mlip_fw.layout import CampaignDirectory
@@ -76,3 +77,23 @@ def load_launchpad(path: Path | None) -> LaunchPad:
         return LaunchPad.from_file(str(path)) if path is not None else LaunchPad.auto_load()
     except Exception as error:
         raise WorkerError(f"can't open the LaunchPad of {path or 'my_launchpad.yaml'}: {error}") from error
+
+
+def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
+    """Add a Workflow to the LaunchPad and return the numbers of its Fireworks.
+
+    Raises
+    ------
+    WorkerError
+        If its database does not answer or is new.
+    """
+    pad = load_launchpad(path)
+    try:
+        return sorted(pad.add_wf(workflow).values())
+    except PyMongoError as error:
+        said = str(error).split(", Timeout")[0]
+        raise WorkerError(f"the LaunchPad database at {pad.host} does not answer: {said}; see `lpad -l`") from error
+    except ValueError as error:
+        if "FW id" not in str(error):
+            raise
+        raise WorkerError(f"the LaunchPad {pad.name} at {pad.host} is new: initialize it with `lpad reset`") from error

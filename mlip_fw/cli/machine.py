@@ -25,14 +25,15 @@ def check(
     log_to_stderr()
     campaign = read_campaign(campaign_file)
     from mlip_fw.engines.md.run import choose_engine
-    from mlip_fw.engines.oracle.ase_oracle import require_calculator
+    from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.start import check_given_files, start_structure
     from mlip_fw.firetasks.base import read_worker
 
     atoms = start_structure(campaign)
     check_given_files(campaign)
-    require_calculator(campaign.oracle)
-    engine, why = choose_engine(campaign.md.engine, read_worker(load_fworker(fworker).env))
+    worker = read_worker(load_fworker(fworker).env)
+    require_oracle(campaign.oracle, worker, campaign.elements)
+    engine, why = choose_engine(campaign.md.engine, worker)
     facts: dict[str, Any] = {
         "campaign": campaign.campaign,
         "formula": atoms.get_chemical_formula(),
@@ -40,7 +41,7 @@ def check(
         "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
         "engine": engine,
         "engine_because": why,
-        "oracle": campaign.oracle.calculator,
+        "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
         "max_labels": campaign.budget.max_labels,
     }
     if as_json:

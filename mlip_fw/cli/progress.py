@@ -56,7 +56,7 @@ def _facts(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: 
     labels, newest = len(Dataset(directory.root).hashes()), Generations(directory.root).newest()
     seen = "-" if gamma is None else f"{gamma:.2f}"
     generation = "-" if newest is None else f"{newest}"
-    halt = campaign.uncertainty.gamma_halt
+    halt = campaign.uncertainty.lowest_gamma_halt
     return f"cycle {cycle}, γ {seen} of {halt:g}, {labels} labels, generation {generation}"
 
 

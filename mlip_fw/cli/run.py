@@ -6,19 +6,18 @@ import sys
 from pathlib import Path
 
 import typer
-from pymongo.errors import PyMongoError
 
-from mlip_fw.cli.app import app
-from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.cli.app import EXIT_STOPPED, app
+from mlip_fw.cli.common import add_to_launchpad, load_fworker, log_to_stderr
 from mlip_fw.cli.tables import print_summary
 from mlip_fw.errors import WorkerError
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 
-EXIT_STOPPED = 3
 _CAMPAIGN = typer.Argument(..., help="the campaign file", metavar="CAMPAIGN.yaml")
 _DIR = typer.Option(None, "--dir", help="campaign directory; default: the campaign's name in this folder")
+_FWORKER = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml")
 _LAUNCHPAD = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml")
 
 
@@ -32,7 +31,7 @@ def run(
     campaign_file: Path = _CAMPAIGN,
     directory: Path | None = _DIR,
     workers: int = typer.Option(1, "--workers", min=1, help="worker processes"),
-    fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
+    fworker: Path | None = _FWORKER,
     as_json: bool = typer.Option(False, "--json", help="print the summary as JSON on standard output"),
 ) -> None:
     """Run a campaign on this machine, with no server; the same command again resumes it."""
@@ -63,14 +62,19 @@ def _version() -> str:
     return __version__
 
 
-def _checked(campaign_file: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
-    from mlip_fw.engines.oracle.ase_oracle import require_calculator
+def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) -> tuple[Campaign, CampaignDirectory]:
+    from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.start import check_given_files, start_structure
+    from mlip_fw.firetasks.base import read_worker
 
     campaign, where = _load(campaign_file, directory)
     start_structure(campaign)
     check_given_files(campaign)
-    require_calculator(campaign.oracle)
+    try:
+        require_oracle(campaign.oracle, read_worker(load_fworker(fworker).env), campaign.elements)
+    except WorkerError as error:
+        # where a campaign is added need not be where its labels are made
+        typer.echo(f"this machine could not make labels, its workers must: {error}", err=True)
     return campaign, where
 
 
@@ -79,12 +83,13 @@ def workflow(
     campaign_file: Path = _CAMPAIGN,
     directory: Path | None = _DIR,
     output: Path = typer.Option(..., "--output", "-o", help="file to write (.yaml or .json)"),
+    fworker: Path | None = _FWORKER,
 ) -> None:
     """Write the campaign as a Workflow file for `lpad add`."""
     from mlip_fw.io.files import whole_file
     from mlip_fw.workflows.campaign import campaign_workflow
 
-    campaign, where = _checked(campaign_file, directory)
+    campaign, where = _checked(campaign_file, directory, fworker)
     made = campaign_workflow(campaign, where.root)
     with whole_file(output) as temporary:
         kind = "json" if output.suffix == ".json" else "yaml"
@@ -93,20 +98,16 @@ def workflow(
 
 
 @app.command()
-def add(campaign_file: Path = _CAMPAIGN, directory: Path | None = _DIR, launchpad: Path | None = _LAUNCHPAD) -> None:
+def add(
+    campaign_file: Path = _CAMPAIGN,
+    directory: Path | None = _DIR,
+    launchpad: Path | None = _LAUNCHPAD,
+    fworker: Path | None = _FWORKER,
+) -> None:
     """Add the campaign to the LaunchPad."""
     from mlip_fw.workflows.campaign import campaign_workflow
 
     log_to_stderr()
-    campaign, where = _checked(campaign_file, directory)
-    pad = load_launchpad(launchpad)
-    try:
-        ids = pad.add_wf(campaign_workflow(campaign, where.root))
-    except PyMongoError as error:
-        said = str(error).split(", Timeout")[0]
-        raise WorkerError(f"the LaunchPad database at {pad.host} does not answer: {said}; see `lpad -l`") from error
-    except ValueError as error:
-        if "FW id" not in str(error):
-            raise
-        raise WorkerError(f"the LaunchPad {pad.name} at {pad.host} is new: initialize it with `lpad reset`") from error
-    typer.echo(f"added {campaign.campaign} as Fireworks {', '.join(str(i) for i in sorted(ids.values()))}")
+    campaign, where = _checked(campaign_file, directory, fworker)
+    ids = add_to_launchpad(campaign_workflow(campaign, where.root), launchpad)
+    typer.echo(f"added {campaign.campaign} as Fireworks {', '.join(str(i) for i in ids)}")

@@ -125,6 +125,12 @@ class AcePotential:
         }
 
 
+def rows_within(mask: np.ndarray, projections: dict[str, np.ndarray], atoms: Atoms) -> dict[str, np.ndarray]:
+    """Return of the basis functions by element only the rows of the atoms that are in ``mask`` (n_atoms,)."""
+    symbols = np.array(atoms.get_chemical_symbols())
+    return {name: rows[mask[symbols == name]] for name, rows in projections.items()}
+
+
 @functools.lru_cache(maxsize=4)
 def _loaded(yaml_path: Path, _: int) -> AcePotential:
     basis = read_basis(yaml_path)

@@ -9,9 +9,9 @@ from mlip_fw.models.selection import Choice
 ActiveSets = dict[str, ActiveSet]
 
 
-def gamma_max(active: ActiveSets, candidate: Candidate) -> float:
-    """Return the largest extrapolation grade of a candidate's atoms."""
-    return max(float(active[e].gamma(rows).max(initial=0.0)) for e, rows in candidate.projections.items())
+def grades(active: ActiveSets, candidate: Candidate) -> dict[str, float]:
+    """Return the largest extrapolation grade of a candidate's atoms, by element."""
+    return {e: float(active[e].gamma(rows).max(initial=0.0)) for e, rows in candidate.projections.items()}
 
 
 def absorb(active: ActiveSets, candidate: Candidate) -> tuple[ActiveSets, float]:
@@ -25,7 +25,13 @@ def absorb(active: ActiveSets, candidate: Candidate) -> tuple[ActiveSets, float]
 
 
 def choose(
-    candidates: list[Candidate], names: list[str], active: ActiveSets, *, limit: int, gamma_worth: float
+    candidates: list[Candidate],
+    names: list[str],
+    active: ActiveSets,
+    *,
+    limit: int,
+    worth: dict[str, float],
+    costs: list[float] | None = None,
 ) -> list[tuple[int, Choice]]:
     """Return the indices of the chosen candidates, with the reasons.
 
@@ -37,40 +43,49 @@ def choose(
         The active sets of the current potential.
     limit
         The most candidates to choose.
-    gamma_worth
-        A further candidate is worth a label only if its gamma, with all that is chosen so far taken
-        into the active set, still exceeds this.
+    worth
+        By element. A further candidate is worth a label only if the gamma of any atom, with all that is
+        chosen so far taken into the active set, still exceeds the value of its element.
+    costs
+        Estimated cost of each label, to choose by what a candidate adds per cost; None: all cost the same.
 
     Notes
     -----
-    The halted frame comes first if it is among the candidates: it is the only one that is known to
-    be on the trajectory. Then, greedily, whatever adds most volume: that is D-optimal design, one
-    structure at a time (Podryabinkin and Shapeev, Comput. Mater. Sci. 140, 171 (2017)).
+    A halted frame comes first if there is one among the candidates, whatever it costs: it alone is known
+    to be on the trajectory, and without it the MD would halt there again. Then, greedily, whatever adds
+    most to ln(volume), or most per cost: that is D-optimal design, one structure at a time (Podryabinkin
+    and Shapeev, Comput. Mater. Sci. 140, 171 (2017)). Equal costs give the choice without costs.
     """
+    prices = costs or [1.0] * len(candidates)
+    aim = "most volume" if costs is None else "most volume per cost"
     chosen: list[tuple[int, Choice]] = []
     remaining = list(range(len(candidates)))
     while remaining and len(chosen) < limit:
-        grades = {k: gamma_max(active, candidates[k]) for k in remaining}
-        frame = next((k for k in remaining if candidates[k].strategy == "halt_frame"), None)
-        if frame is not None:
-            best, reason = frame, "the halted frame itself"
-            grown, gain = absorb(active, candidates[frame])
-        else:
-            worthy = [k for k in remaining if grades[k] > gamma_worth]
-            if not worthy:
-                break
-            outcomes = {k: absorb(active, candidates[k]) for k in worthy}
-            best = max(worthy, key=lambda k: outcomes[k][1])
-            grown, gain = outcomes[best]
-            reason = f"adds most volume of {len(worthy)} candidates with gamma above {gamma_worth:g}"
-        active = grown
+        found = {k: grades(active, candidates[k]) for k in remaining}
+        worthy = [k for k in remaining if any(gamma > worth[element] for element, gamma in found[k].items())]
+        reason = f"adds {aim} of {len(worthy)} candidates with gamma above {_text(worth)}"
+        frames = [k for k in remaining if candidates[k].strategy == "halt_frame"]
+        if frames and not chosen:
+            worthy, reason = frames, "the halted frame itself"
+        if not worthy:
+            break
+        outcomes = {k: absorb(active, candidates[k]) for k in worthy}
+        best = max(worthy, key=lambda k: outcomes[k][1] / prices[k])
+        active, gain = outcomes[best]
         remaining.remove(best)
         choice = Choice(
             hash=names[best],
             strategy=candidates[best].strategy,
-            gamma_max=grades[best],
+            gamma_max=max(found[best].values(), default=0.0),
             log_volume_gain=gain,
             reason=reason,
         )
         chosen.append((best, choice))
     return chosen
+
+
+def _text(worth: dict[str, float]) -> str:
+    values = sorted(set(worth.values()))
+    if len(values) == 1:
+        return f"{values[0]:g}"
+    return ", ".join(f"{value:g} ({element})" for element, value in sorted(worth.items()))

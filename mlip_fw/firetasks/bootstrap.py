@@ -11,15 +11,17 @@ from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.engines.bootstrap import bootstrap_structures
+from mlip_fw.engines.oracle.level import campaign_level
 from mlip_fw.engines.start import check_given_files, start_structure
 from mlip_fw.engines.train.generation import import_initial
-from mlip_fw.firetasks.base import CampaignTask, logger
+from mlip_fw.firetasks.base import CampaignTask, logger, read_worker
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import once
-from mlip_fw.io.structures import canonical, read_any, write_frames
+from mlip_fw.io.structures import MASK, canonical, mask_of, read_any, write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.selection import Choice, Selection
+from mlip_fw.models.worker import Worker
 from mlip_fw.seeds import derived_seed
 
 
@@ -31,6 +33,7 @@ class Bootstrap(CampaignTask):
         """Return the Label and Train Fireworks of generation 0 as a detour."""
         handoff = self.handed(Handoff)
         campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
+        worker = read_worker(fw_spec.get("_fw_env"))
         directory.claim(campaign)
         if campaign.bootstrap.dataset is not None:
             _import_dataset(Path(campaign.bootstrap.dataset), Dataset(directory.root))
@@ -41,11 +44,11 @@ class Bootstrap(CampaignTask):
                 import_initial(generations, Path(campaign.potential.initial))
             if campaign.bootstrap.dataset is None:
                 return FWAction()
-        selection = once(directory.bootstrap / "selection.json", Selection, lambda: _first_structures(handoff))
+        selection = once(directory.bootstrap / "selection.json", Selection, lambda: _first_structures(handoff, worker))
         return self.then()(handoff, selection)
 
 
-def _first_structures(handoff: Handoff) -> Selection:
+def _first_structures(handoff: Handoff, worker: Worker) -> Selection:
     started = time.perf_counter()
     campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
     rng = np.random.default_rng(derived_seed(campaign.seed, "bootstrap"))
@@ -53,7 +56,7 @@ def _first_structures(handoff: Handoff) -> Selection:
     if campaign.bootstrap.dataset is None and campaign.potential.initial is None:
         frames = bootstrap_structures(start_structure(campaign), campaign.bootstrap, rng)[: campaign.budget.max_labels]
         write_frames(directory.bootstrap / "selected.extxyz", frames)
-    level = campaign.oracle.level_of_theory()
+    level = campaign_level(directory, campaign, worker)
     chosen = [
         Choice(hash=label_name(atoms, level), strategy="bootstrap", reason="a rattled and strained copy of the start")
         for atoms in frames
@@ -78,5 +81,7 @@ def _import_dataset(path: Path, dataset: Dataset) -> None:
         if not dataset.has(name):
             labelled = canonical(atoms)
             labelled.calc = atoms.calc
+            if MASK in atoms.arrays:
+                labelled.arrays[MASK] = mask_of(atoms)
             dataset.mark_imported(name)
             dataset.add(name, labelled, {"code": f"imported from {path.name}", "label_seconds": 0.0})

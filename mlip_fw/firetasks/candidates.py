@@ -7,7 +7,7 @@ from typing import Any
 from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.engines.candidates.cycle import select_in_cycle
-from mlip_fw.firetasks.base import CampaignTask
+from mlip_fw.firetasks.base import CampaignTask, read_worker
 from mlip_fw.io.files import once
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import CandidatesHandoff
@@ -21,6 +21,7 @@ class SelectCandidates(CampaignTask):
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Return one Label Firework for each chosen structure as detours."""
         handoff = self.handed(CandidatesHandoff)
+        worker = read_worker(fw_spec.get("_fw_env"))
         folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
-        selection = once(folder / "selection.json", Selection, lambda: select_in_cycle(handoff))
+        selection = once(folder / "selection.json", Selection, lambda: select_in_cycle(handoff, worker))
         return self.then()(handoff, selection)

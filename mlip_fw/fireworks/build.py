@@ -59,7 +59,8 @@ def candidates_firework(handoff: CandidatesHandoff) -> Firework:
 def label_firework(handoff: LabelHandoff) -> Firework:
     """Return the Firework of one reference calculation."""
     folder = Path(handoff.structures).parent
-    return _firework(LabelStructure, handoff, f"label {handoff.hash}", "label", "dft", folder)
+    name = f"label {handoff.hash}" + (f" t{handoff.turns}" if handoff.turns else "")
+    return _firework(LabelStructure, handoff, name, "label", "dft", folder, then="after_label")
 
 
 def train_firework(handoff: TrainHandoff, parents: list[Firework] | None = None) -> Firework:

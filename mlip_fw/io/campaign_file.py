@@ -15,9 +15,13 @@ from ruamel.yaml.error import YAMLError
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.files import whole_file
 from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.oracle import ORACLES
 
 _MAX_BYTES = 1_000_000
-_PATHS = (("structure", "file"), ("potential", "initial"), ("bootstrap", "dataset"))
+_PATHS = (("structure", "file"), ("potential", "initial"), ("bootstrap", "dataset"), ("oracle", "pseudo_dir"))
+_KINDS = list(ORACLES)
+_TAGS = {*(("oracle", kind) for kind in _KINDS), ("gamma_halt", "number"), ("gamma_halt", "by_element")}
+"""Where pydantic names the branch of a union that it took, which users don't write."""
 _SAYS = {
     "missing": "is missing",
     "float_type": "must be a number without a unit, not {value}",
@@ -84,13 +88,15 @@ def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
 
 
 def _explain(error: Any) -> str:
-    location, kind = error["loc"], error["type"]
+    location, kind = _as_written(error["loc"]), error["type"]
     name = ".".join(str(part) for part in location) or "the campaign"
     if kind == "extra_forbidden":
-        known = _keys_beside(location)
-        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
-        hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
-        return f"{name} is not a key of a campaign; {hint}"
+        known = _keys_beside(error["loc"])
+        return f"{name} is not a key of a campaign; {_hint(str(location[-1]), known, 'known keys')}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        found = error["input"].get("kind") if isinstance(error["input"], dict) else None
+        fault = "is missing" if found is None else f"can't be {_show(found)}"
+        return f"{name}.kind {fault}; {_hint(str(found), _KINDS, 'one of')}"
     if kind == "value_error":
         return f"{name}: {error['ctx']['error']}"
     if kind in _SAYS:
@@ -99,11 +105,22 @@ def _explain(error: Any) -> str:
     return f"{name} {message}, not {_show(error['input'])}"
 
 
+def _hint(wrong: str, known: list[str], otherwise: str) -> str:
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"{otherwise}: {', '.join(known)}"
+
+
+def _as_written(location: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(part for k, part in enumerate(location) if not k or (location[k - 1], part) not in _TAGS)
+
+
 def _keys_beside(location: tuple[Any, ...]) -> list[str]:
     """Return the keys that are allowed where the unknown key ``location`` stands."""
     model: type[BaseModel] = Campaign
     for part in location[:-1]:
-        if isinstance(part, str) and part in model.model_fields:
+        if part in ORACLES:
+            model = ORACLES[part]
+        elif isinstance(part, str) and part in model.model_fields:
             model = _model_in(model.model_fields[part].annotation) or model
     return list(model.model_fields)
 

@@ -15,6 +15,8 @@ from ase.io import read, write
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.files import whole_file
 
+MASK = "mask"
+"""Name of the per-atom array of a label: True where the force is trained on and may enter the active set."""
 DECIMALS = 8
 """Positions and cells are kept to this many decimals, in Å, which is what extended XYZ holds."""
 
@@ -26,6 +28,12 @@ def canonical(atoms: Atoms) -> Atoms:
     copy.wrap()
     copy.positions = np.round(copy.positions, DECIMALS) + 0.0
     return copy
+
+
+def mask_of(atoms: Atoms) -> np.ndarray:
+    """Return the (n_atoms,) mask of a labelled structure; without one, all atoms are in."""
+    mask = atoms.arrays.get(MASK)
+    return np.ones(len(atoms), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
 
 
 def structure_hash(atoms: Atoms, level_of_theory: dict[str, Any]) -> str:

@@ -6,63 +6,82 @@ import re
 from typing import Annotated, Any, Literal
 
 from ase.data import chemical_symbols
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
 from mlip_fw.models.md import MDSettings
+from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
+
+
+Thresholds = Annotated[
+    Annotated[Positive, Tag("number")] | Annotated[dict[str, Positive], Tag("by_element")],
+    Discriminator(lambda value: "by_element" if isinstance(value, dict) else "number"),
+]
 
 
 class UncertaintySettings(Frozen):
     """When MD stops."""
 
     gamma_select: Positive = Field(2.0, description="extrapolation grade below which no candidate is worth a label")
-    gamma_halt: Positive = Field(10.0, description="extrapolation grade at which MD halts")
+    gamma_halt: Thresholds = Field(
+        10.0, description="extrapolation grade at which MD halts: one for all, or one for each element"
+    )
     check_interval: PositiveCount = Field(10, description="steps between two checks; also of dump and log")
 
     @model_validator(mode="after")
     def _select_below_halt(self) -> UncertaintySettings:
-        if "gamma_select" not in self.model_fields_set and self.gamma_select >= self.gamma_halt:
-            object.__setattr__(self, "gamma_select", self.gamma_halt / 2)
-        if self.gamma_select >= self.gamma_halt:
+        if not self.lowest_gamma_halt:
+            raise ValueError("gamma_halt names no element")
+        if "gamma_select" not in self.model_fields_set and self.gamma_select >= self.lowest_gamma_halt:
+            object.__setattr__(self, "gamma_select", self.lowest_gamma_halt / 2)
+        if self.gamma_select >= self.lowest_gamma_halt:
             raise ValueError(
-                f"gamma_select ({self.gamma_select:g}) must be smaller than gamma_halt ({self.gamma_halt:g})"
+                f"gamma_select ({self.gamma_select:g}) must be smaller than gamma_halt ({self.lowest_gamma_halt:g})"
             )
         return self
 
+    @property
+    def lowest_gamma_halt(self) -> float:
+        """The smallest threshold of any element."""
+        return min(self.gamma_halt.values(), default=0.0) if isinstance(self.gamma_halt, dict) else self.gamma_halt
+
+    def thresholds(self, elements: list[str]) -> dict[str, float]:
+        """Return gamma_halt of each element."""
+        return self.gamma_halt if isinstance(self.gamma_halt, dict) else dict.fromkeys(elements, self.gamma_halt)
+
+    def named_thresholds(self) -> dict[str, float]:
+        """Return gamma_halt under the names that a figure gives it."""
+        if isinstance(self.gamma_halt, dict):
+            return {f"gamma_halt of {name}": halt for name, halt in self.gamma_halt.items()}
+        return {"gamma_halt": self.gamma_halt}
+
 
 class CutoutSettings(Frozen):
-    """Whether to label a part of a large cell."""
+    """Whether and how to label a part of a large cell."""
 
     mode: Literal["auto", "never"] = Field("auto", description="auto: cut only when the MD cell is larger")
-    max_atoms: PositiveCount = Field(200, description="largest cell that is labelled whole")
+    max_atoms: PositiveCount = Field(200, description="largest cell that is labelled whole, and largest cut-out")
+    core_a: Positive = Field(4.0, description="atoms within this distance of the centre are always trained on, Å")
+    neutral: bool = Field(False, description="keep the stoichiometry of the MD cell, for ionic materials")
+    relax_shell: bool = Field(True, description="relax the atoms at the new boundary with the current potential")
 
 
 class CandidateSettings(Frozen):
     """What may be labelled after a halt."""
 
-    strategies: list[Literal["halt_frame", "rattle"]] = Field(
+    strategies: list[Literal["halt_frame", "rattle", "normal_modes", "md_burst"]] = Field(
         ["halt_frame", "rattle"], min_length=1, description="where candidates come from"
     )
     n_candidates: PositiveCount = Field(16, le=10_000, description="candidates made after a halt")
     max_labels_per_halt: PositiveCount = Field(4, description="most labels that one halt may cost")
-    cutout: CutoutSettings = CutoutSettings()
-
-
-class AseOracle(Frozen):
-    """Labels from a calculator of the Atomic Simulation Environment."""
-
-    kind: Literal["ase"] = Field(description="labels from an ASE calculator")
-    calculator: str = Field(
-        min_length=1, description="name of the calculator (emt, lj, tblite, …) or module:Class", pattern=r"^[\w.:]+$"
+    selection: Literal["volume", "volume_per_cost"] = Field(
+        "volume", description="what a choice maximises: the active set's volume, or its gain per estimated DFT cost"
     )
-    parameters: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the calculator")
-    timeout_s: Positive = Field(3600.0, description="longest time for one label, s")
-    max_force_ev_a: Positive = Field(100.0, description="a label with a larger force is refused, eV/Å")
-
-    def level_of_theory(self) -> dict[str, Any]:
-        """Return what, besides the structure, decides the value of a label."""
-        return {"kind": self.kind, "calculator": self.calculator, "parameters": self.parameters}
+    too_far: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=1)] = Field(
+        10.0, description="a halt with gamma above this multiple of gamma_halt goes back to an earlier frame"
+    )
+    cutout: CutoutSettings = CutoutSettings()
 
 
 class PotentialSettings(Frozen):
@@ -103,7 +122,7 @@ class Campaign(Frozen):
     md: MDSettings
     uncertainty: UncertaintySettings = UncertaintySettings()
     candidates: CandidateSettings = CandidateSettings()
-    oracle: AseOracle
+    oracle: Oracle
     potential: PotentialSettings = PotentialSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
     budget: Budget = Budget()
@@ -118,6 +137,20 @@ class Campaign(Frozen):
                     f"({interval}): gamma would never be looked at"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _every_element_has_its_threshold(self) -> Campaign:
+        if isinstance(self.uncertainty.gamma_halt, dict):
+            self._require_same_elements("uncertainty.gamma_halt", set(self.uncertainty.gamma_halt), whole=True)
+        if not isinstance(self.oracle, AseOracle):
+            self._require_same_elements("oracle.starting_moments_mub", set(self.oracle.starting_moments_mub))
+        return self
+
+    def _require_same_elements(self, key: str, named: set[str], *, whole: bool = False) -> None:
+        if foreign := sorted(named - set(self.elements)):
+            raise ValueError(f"{key} names {', '.join(foreign)}, which elements does not")
+        if whole and (missing := sorted(set(self.elements) - named)):
+            raise ValueError(f"{key} names no threshold for {', '.join(missing)}")
 
     @field_validator("campaign")
     @classmethod
@@ -139,5 +172,8 @@ class Campaign(Frozen):
         return sorted(elements)
 
     def identity(self) -> dict[str, Any]:
-        """Return what must not change while a campaign directory is in use: all but the budget."""
-        return self.model_dump(mode="json", exclude={"budget"})
+        """Return what must not change while a campaign directory is in use.
+
+        The budget may, and so may the oracle's limits and the way to a label that leave its value alone.
+        """
+        return self.model_dump(mode="json", exclude={"budget": True, "oracle": MAY_CHANGE})

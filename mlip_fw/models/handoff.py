@@ -65,6 +65,8 @@ class LabelHandoff(Handoff):
     hash: str
     structures: str = Field(description="extxyz file that holds the structure")
     index: Count
+    turns: Count = Field(0, description="how often the calculation was cut by the walltime and continued")
+    retry: bool = Field(False, description="label it although it is in the quarantine")
 
 
 class TrainHandoff(Handoff):

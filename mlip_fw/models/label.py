@@ -16,6 +16,7 @@ class LabelState(StrEnum):
     DONE = "done"
     EXISTED = "existed"
     QUARANTINED = "quarantined"
+    UNFINISHED = "unfinished"
 
 
 class Label(Frozen):
@@ -46,5 +47,9 @@ class QuarantineRecord(Frozen):
     hash: str
     reason: str
     level_of_theory: dict[str, Any]
-    corrections: list[dict[str, Any]] = Field(default_factory=list)
+    corrections: list[dict[str, Any]] = Field(
+        default_factory=list, description="what was tried: errors and actions, in order"
+    )
+    files: list[str] = Field(default_factory=list, description="inputs and outputs, in the folder beside")
+    n_atoms: Count = 0
     seconds: NotNegative = 0.0

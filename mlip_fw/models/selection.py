@@ -6,7 +6,7 @@ from typing import Literal
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, Real
 
-Strategy = Literal["halt_frame", "rattle", "bootstrap"]
+Strategy = Literal["halt_frame", "rattle", "normal_modes", "md_burst", "bootstrap"]
 
 
 class Choice(Frozen):

@@ -29,6 +29,7 @@ class TrainingRecord(Frozen):
     reference_energy_ev: dict[str, Real] = Field(
         description="energies by element, fixed once, that the potential leaves out, eV"
     )
+    level_of_theory: str | None = Field(None, description="short name of the level of theory of all labels")
     ridge: NotNegative
     active_set_swaps: Count
     gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")

@@ -27,7 +27,8 @@ def gamma_figure(directory: CampaignDirectory) -> Figure:
         named = "halt" if trajectory.walker == 0 else None
         axes.plot(halts[:, 0], halts[:, 1], "v", ms=7, color=_ORANGE, label=named, zorder=3)
     limits = campaign.uncertainty
-    axes.axhline(limits.gamma_halt, color=_ORANGE, ls="--", lw=1, label=f"gamma_halt = {limits.gamma_halt:g}")
+    for name, halt in limits.named_thresholds().items():
+        axes.axhline(halt, color=_ORANGE, ls="--", lw=1, label=f"{name} = {halt:g}")
     axes.axhline(limits.gamma_select, color=_GREY, ls=":", lw=1, label=f"gamma_select = {limits.gamma_select:g}")
     _plain_log_scale(axes)
     axes.set_xlabel("MD step")

@@ -26,7 +26,8 @@ from mlip_fw.engines.md import script
 from mlip_fw.engines.md.canary import TITLE
 
 _HELP = "* Pair styles:\n\npace            pace/extrapolation\n"
-_WANTED = ("fix gamma all pair", "compute max_gamma all reduce max f_gamma", "fix watchdog all halt", "write_restart")
+_WANTED = ("fix gamma all pair", "compute max_gamma all reduce max f_gamma", "fix watchdog all halt", "write_restart", "restart ")
+_NEAR_A, _FAR_A = 0.03, 0.6
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("--halt-at", default="", help="steps at which to halt, separated by commas")
     parser.add_argument("--halt-every", type=int, default=0, help="halt at every multiple of this step")
     parser.add_argument("--stuck-at", type=int, default=-1, help="halt at this step, whatever was learnt")
+    parser.add_argument("--wild", action="store_true", help="go too far unless gamma is checked at every step")
     parser.add_argument("--misbehave", choices=sorted(_MISBEHAVIOUR), help="end as a broken run does")
     parser.add_argument("--once", type=Path, help="misbehave only while this file does not exist, then make it")
     options = parser.parse_args()
@@ -88,7 +90,8 @@ def main() -> None:
         if options.once:
             options.once.touch()
         _MISBEHAVIOUR[options.misbehave](options.log)
-    _write(plan, options.log, atoms, end, halted, at_start and end == step)
+    scale = _FAR_A if options.wild and halted and plan.check_interval > 1 else _NEAR_A
+    _write(plan, options.log, atoms, end, halted, at_start and end == step, scale)
 
 
 def _start(plan: Script) -> tuple[int, Atoms]:
@@ -100,12 +103,12 @@ def _start(plan: Script) -> tuple[int, Atoms]:
     return 0, Atoms([types[t] for t in atoms.arrays["type"]], atoms.positions, cell=atoms.cell, pbc=True)
 
 
-def _write(plan: Script, log: Path, atoms: Atoms, step: int, halted: bool, at_start: bool) -> None:
+def _write(plan: Script, log: Path, atoms: Atoms, step: int, halted: bool, at_start: bool, scale: float) -> None:
     moved = atoms.copy()
     if not at_start:
         # walkers differ, as they do in earnest
         moved.positions += np.random.default_rng([step, *str(Path.cwd().parent.name).encode()]).normal(
-            scale=0.03, size=moved.positions.shape
+            scale=scale, size=moved.positions.shape
         )
     answer = AcePotential.from_files(plan.potential).evaluate(moved)
     gamma = answer.gamma

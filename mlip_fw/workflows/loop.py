@@ -25,7 +25,7 @@ from mlip_fw.models.handoff import (
     TrainHandoff,
     baton_key,
 )
-from mlip_fw.models.label import LabelBalance
+from mlip_fw.models.label import LabelBalance, LabelState
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
 from mlip_fw.models.summary import StopReason
@@ -70,6 +70,15 @@ def after_selection(handoff: CandidatesHandoff, selection: Selection) -> FWActio
     labels = [label_firework(h) for h in _label_handoffs(handoff, selection, structures)]
     stored = {"selected": len(labels), "candidates": selection.n_candidates}
     return FWAction(stored_data=stored, detours=labels) if labels else FWAction(stored_data=stored)
+
+
+def after_label(handoff: LabelHandoff, state: LabelState) -> FWAction:
+    """Go on with a calculation that the walltime cut; else Train sees the label, or that there is none."""
+    stored = {"label": handoff.hash, "state": state.value}
+    if state is LabelState.UNFINISHED:
+        again = handoff.model_copy(update={"turns": handoff.turns + 1})
+        return FWAction(stored_data=stored, detours=label_firework(again))
+    return FWAction(stored_data=stored)
 
 
 def after_training(handoff: TrainHandoff, generation: int | None) -> FWAction:

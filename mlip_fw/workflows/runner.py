@@ -16,7 +16,7 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket
 
 from mlip_fw.engines.md.run import choose_engine
-from mlip_fw.engines.oracle.ase_oracle import require_calculator
+from mlip_fw.engines.oracle.label import require_oracle
 from mlip_fw.engines.start import check_given_files, start_structure
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import MlipError
@@ -63,8 +63,9 @@ def run_campaign(campaign: Campaign, directory: CampaignDirectory, fworker: FWor
             max_atoms,
         )
     check_given_files(campaign)
-    require_calculator(campaign.oracle)
-    choose_engine(campaign.md.engine, read_worker(fworker.env))
+    worker = read_worker(fworker.env)
+    require_oracle(campaign.oracle, worker, campaign.elements)
+    choose_engine(campaign.md.engine, worker)
     directory.require_free_for(campaign)
     with directory.locked(), _quiet(), _interruptible(directory.root) as signals, _working_directory(directory.root):
         directory.claim(campaign)

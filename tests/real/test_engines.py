@@ -8,9 +8,11 @@ import time
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.geometry import find_mic
 from pyace import PyACECalculator
 
 from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.md.closer import trace_back, went_too_far
 from mlip_fw.engines.md.run import run_md
 from mlip_fw.errors import WorkerError
 from mlip_fw.io.lammps import read_dump, read_gamma_log
@@ -33,7 +35,7 @@ def engine(request):
     def run(plan, folder):
         return run_md(plan, folder, request.param, worker)
 
-    run.name = request.param
+    run.name, run.worker = request.param, worker
     return run
 
 
@@ -133,7 +135,8 @@ def test_tiny_threshold_halts_at_the_first_check(engine, plan, tmp_path):
     assert ending.gamma_max == ending.frame.arrays["gamma"].max()
     assert ending.atom == ending.frame.arrays["gamma"].argmax()
     stepped = engine(plan(alloy_cell(1), n_steps=7), tmp_path / "seven")
-    assert np.abs(ending.frame.positions - stepped.frame.positions).max() < 1e-10
+    moved = find_mic(ending.frame.positions - stepped.frame.positions, ending.frame.cell)[1]
+    assert moved.max() < 1e-10
 
 
 def test_halt_is_where_gamma_first_passes_the_threshold(engine, plan, tmp_path):
@@ -289,3 +292,41 @@ def test_native_with_two_ranks(plan, native_lmp, tmp_path):
     ending = run_md(plan(alloy_cell(1, (3, 3, 3)), gamma_halt=1e-9), tmp_path / "md", "lammps", worker)
     assert (ending.outcome, ending.step) == (MDOutcome.HALTED, 10)
     assert "1 by 1 by 2 MPI processor grid" in (tmp_path / "md" / "log.lammps").read_text()
+
+
+def test_thresholds_by_element(engine, plan, alloy, tmp_path):
+    """The run halts where an atom first passes the threshold of its own element."""
+    hot = Stage(ensemble="nve", temperature_k=3000, n_steps=300)
+    engine(plan(alloy_cell(1), n_steps=300, stage=hot), tmp_path / "free")
+    frames = read_dump(tmp_path / "free" / "dump.lammpstrj")[1:]
+    of_gold = {step: frame.arrays["gamma"][frame.symbols == "Au"].max() for step, frame in frames}
+    threshold = float(np.median(list(of_gold.values())))
+    first = next(step for step, gamma in of_gold.items() if gamma > threshold)
+    watched = plan(alloy_cell(1), n_steps=300, stage=hot, gamma_halt={"Au": threshold, "Cu": 1e6})
+    ending = engine(watched, tmp_path / "watched")
+    assert (ending.outcome, ending.step) == (MDOutcome.HALTED, first)
+    assert ending.frame.symbols[ending.atom] == "Au"
+    assert ending.gamma_max == pytest.approx(of_gold[first], rel=1e-4)
+
+
+def test_halt_that_went_too_far_is_traced_back(engine, plan, alloy, tmp_path):
+    """The frame is one of the same trajectory, just above the geometric mean of the thresholds."""
+    hot = Stage(ensemble="nvt", temperature_k=[3000, 3000], n_steps=300)
+    wanted = {"n_steps": 300, "stage": hot, "check_interval": 30}
+    engine(plan(alloy_cell(1), **{**wanted, "check_interval": 1}), tmp_path / "fine")
+    fine = read_gamma_log(tmp_path / "fine" / "gamma.dat")
+    threshold = float(fine[120, 1]) * 1.2
+    watched = plan(alloy_cell(1), **wanted, gamma_halt=threshold)
+    ending = engine(watched, tmp_path / "md")
+    assert ending.outcome is MDOutcome.HALTED
+    assert ending.step > 30
+    assert went_too_far(ending, watched, ending.gamma_max / threshold * 0.99)
+    assert not went_too_far(ending, watched, ending.gamma_max / threshold * 1.01)
+    select = threshold * 0.9
+    between = np.sqrt(select * threshold)
+    found = trace_back(ending, watched, tmp_path / "md", select, engine.name, engine.worker)
+    before = ending.step - 30
+    expected = next(int(step) for step, gamma in fine if step >= before and gamma > between)
+    assert found.step == expected <= ending.step
+    assert found.gamma_max == pytest.approx(float(fine[fine[:, 0] == expected, 1][0]), rel=1e-3)
+    assert (tmp_path / "md" / "closer" / "last.restart").is_file()

@@ -38,7 +38,7 @@ BAD = [
     ({"structure": {"file": "a", "bulk": {"symbol": "Cu"}}}, "exactly one of bulk and file"),
     ({"structure": {"bulk": {"symbol": "Cu", "repeat": [3, 3]}}}, "repeat"),
     ({"structure": {"bulk": {"symbol": "Cu", "substitute": {"Au": 0.7, "Ag": 0.6}}}}, "more than 1"),
-    ({"oracle": {"kind": "espresso"}}, "oracle.kind"),
+    ({"oracle": {"kind": "espreso"}}, "oracle.kind can't be 'espreso'; did you mean espresso?"),
     ({"oracle": {"kind": "ase", "calculator": "os.system('x')"}}, "oracle.calculator"),
     ({"potential": {"cutoff_a": -1.0}}, "cutoff_a"),
     ({"potential": {"functions_per_element": 5_000_000}}, "functions_per_element"),

@@ -223,3 +223,54 @@ def test_record_says_what_was_done(small, tmp_path):
         "fit.npz",
     }
     assert record.seconds > 0
+
+
+def cut_out(seed, spoilt=True):
+    """Return a labelled structure whose last atoms are masked out and have absurd forces."""
+    atoms = labelled(seed)
+    mask = np.arange(len(atoms)) < 20
+    forces = atoms.get_forces() + 50.0 * spoilt * ~mask[:, None]
+    made = with_labels(atoms, atoms.get_potential_energy() + 30.0 * spoilt, forces, None)
+    made.arrays["mask"] = mask
+    return made
+
+
+def test_what_is_masked_out_teaches_nothing(small, tmp_path):
+    answers = []
+    for spoilt in (False, True):
+        generations, dataset, _ = teach(tmp_path / str(spoilt), range(3), small())
+        dataset.add("cut", cut_out(9, spoilt), {})
+        record = train_generation(generations, dataset, small())
+        answers.append((coefficients(generations), record.n_environments["Cu"], record.gamma_max_dataset))
+    assert np.allclose(answers[0][0], answers[1][0], rtol=1e-10)
+    assert answers[0][1:] == answers[1][1:]
+    assert answers[0][1] == 3 * 32 + 20
+
+
+def test_mask_survives_the_file_and_a_lost_row_file(small, tmp_path):
+    generations, dataset, _ = teach(tmp_path, range(3), small())
+    dataset.add("cut", cut_out(9), {})
+    assert dataset.read("cut").arrays["mask"].tolist() == [True] * 20 + [False] * 12
+    train_generation(generations, dataset, small())
+    for path in tmp_path.rglob("cut.npz"):
+        path.unlink()
+    dataset.add("more", labelled(8), {})
+    assert train_generation(generations, dataset, small()).n_environments["Cu"] == 4 * 32 + 20
+
+
+def test_cut_outs_alone_still_fix_the_reference_energy(small, tmp_path):
+    dataset = Dataset(tmp_path)
+    dataset.add("cut", cut_out(9, spoilt=False), {})
+    record = train_generation(Generations(tmp_path), dataset, small())
+    assert record.dataset.energy_rmse_ev_atom == 0.0
+    assert record.reference_energy_ev["Cu"] == pytest.approx(dataset.read("cut").get_potential_energy() / 32, rel=1e-6)
+
+
+def test_two_levels_of_theory_never_mix(small, tmp_path):
+    generations, dataset = Generations(tmp_path), Dataset(tmp_path)
+    dataset.add("a", labelled(0), {"level_of_theory": "aaaa00000000"})
+    dataset.add("b", labelled(1), {})
+    assert train_generation(generations, dataset, small()).level_of_theory == "aaaa00000000"
+    dataset.add("c", labelled(2), {"level_of_theory": "bbbb00000000"})
+    with pytest.raises(TrainingError, match="label c is of level of theory bbbb00000000, the others are of aaaa"):
+        train_generation(generations, dataset, small())

@@ -90,3 +90,27 @@ def test_unseen_function_keeps_coefficient_zero(truth):
 
 def test_empty_triangle_has_no_error():
     assert Triangle.empty(3).rmse(np.ones(3)) == 0.0
+
+
+def test_masked_label_gives_only_the_forces_of_its_mask(truth):
+    whole, (design, energy, forces) = list(labels(truth, 3, noise=0.1)), next(labels(truth, 1, seed=5))
+    mask = np.array([True, False, True, False, True, True, False, True])
+    wrong = forces + 100.0 * ~mask[:, None]
+    fit = fitted(whole).with_label(design, energy + 1e3, wrong, mask)
+    part = Design(np.zeros(N), design.forces[mask], {})
+    rows = [fold.force.n_rows for fold in fit.folds]
+    assert rows == [24, 24, 24, 15, 0]
+    assert [fold.energy.n_rows for fold in fit.folds] == [1, 1, 1, 0, 0]
+    alone = LinearFit.empty(N).with_label(part, 0.0, forces[mask])
+    coefficients = truth + 0.01
+    expected = fitted(whole).errors(coefficients).force_rmse_ev_a ** 2 * 72
+    expected += alone.errors(coefficients).force_rmse_ev_a ** 2 * 15
+    assert fit.errors(coefficients).force_rmse_ev_a == pytest.approx(np.sqrt(expected / 87))
+
+
+def test_full_mask_changes_nothing(truth):
+    made = list(labels(truth, 3, noise=0.1))
+    masked = LinearFit.empty(N)
+    for design, energy, forces in made:
+        masked = masked.with_label(design, energy, forces, np.ones(8, dtype=bool))
+    assert np.allclose(masked.solve(np.ones(N))[0], fitted(made).solve(np.ones(N))[0], rtol=1e-12)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from mlip_fw.engines.oracle.ase_oracle import LabelIsSound, label_with_ase, require_calculator
+from mlip_fw.engines.oracle.label import make_label
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import CampaignError, LabelError, WorkerError
 from mlip_fw.io.structures import canonical
-from mlip_fw.models.campaign import AseOracle
+from mlip_fw.models.oracle import AseOracle
+from mlip_fw.models.worker import Worker
 
 CALCULATORS = """
 import os, signal, time
@@ -74,7 +77,8 @@ def test_label_is_what_the_calculator_says():
     atoms = bulk("Cu", cubic=True)
     atoms.rattle(0.1, seed=1)
     atoms = canonical(atoms)
-    labelled, facts = label_with_ase(atoms, oracle("emt"))
+    answer = label_with_ase(atoms, oracle("emt"))
+    labelled, facts = answer.atoms, answer.facts
     atoms.calc = EMT()
     assert labelled.get_potential_energy() == atoms.get_potential_energy()
     assert np.array_equal(labelled.get_forces(), atoms.get_forces())
@@ -85,14 +89,14 @@ def test_label_is_what_the_calculator_says():
 def test_parameters_reach_the_calculator():
     atoms = bulk("Ar", a=5.3, cubic=True)
     deep, shallow = (
-        label_with_ase(atoms, oracle("lj", sigma=3.4, epsilon=e, rc=9.0))[0].get_potential_energy()
+        label_with_ase(atoms, oracle("lj", sigma=3.4, epsilon=e, rc=9.0)).atoms.get_potential_energy()
         for e in (0.02, 0.01)
     )
     assert deep == pytest.approx(2 * shallow)
 
 
 def test_calculator_without_stress(strange):
-    labelled, _ = label_with_ase(bulk("Cu"), strange("NoStress"))
+    labelled = label_with_ase(bulk("Cu"), strange("NoStress")).atoms
     assert "stress" not in labelled.calc.results
 
 
@@ -111,7 +115,7 @@ def test_calculator_without_stress(strange):
 )
 def test_no_trustworthy_label(strange, name, said):
     with pytest.raises(LabelError, match=said):
-        label_with_ase(bulk("Cu", cubic=True), strange(name))
+        make_label(bulk("Cu", cubic=True), strange(name), Worker(), Path("unused"))
 
 
 def test_hanging_calculation_is_ended(strange):
@@ -125,7 +129,7 @@ def test_fault_of_the_machine_is_no_label_error(strange):
 
 
 def test_missing_or_torn_result_is_not_believed(tmp_path):
-    validator = LabelIsSound(tmp_path, 4, 100.0)
+    validator = LabelIsSound(tmp_path, 4)
     assert validator.check()
     (tmp_path / "label.json").write_text('{"energy_ev": 1.0')
     assert validator.check()

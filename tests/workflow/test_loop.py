@@ -5,11 +5,15 @@ from collections import Counter
 
 import pytest
 
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.geometry import too_close
 from mlip_fw.errors import MlipError
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.worker import Worker
 from mlip_fw.summary import md_results, selections
 from mlip_fw.workflows import runner
+from mlip_fw.workflows.retry import retry_handoffs, retry_here
 from mlip_fw.workflows.runner import run_campaign
 
 
@@ -184,7 +188,7 @@ def test_failed_labels_are_set_aside_and_stop_the_campaign(small, stand_in, run)
     assert (summary.outcome, summary.reason) == ("STOPPED", "label_failures")
     assert (summary.labels, summary.labels_failed, summary.generations) == (0, 2, 0)
     reasons = [json.loads(p.read_text())["reason"] for p in (directory.root / "quarantine").glob("*.json")]
-    assert all("more than max_force_ev_a" in reason for reason in reasons)
+    assert all("more than oracle.max_force_ev_a" in reason for reason in reasons)
     assert not md_results(directory)
 
 
@@ -450,3 +454,50 @@ def test_awkward_directory_names(small, stand_in, tmp_path, name):
     stages = [{"ensemble": "nvt", "temperature_k": 300, "n_steps": 20}]
     summary = run_campaign(small(md={"engine": "embedded", "stages": stages}), directory, FWorker())
     assert summary.outcome == "CONVERGED"
+
+
+def test_halt_that_went_too_far_is_labelled_earlier(small, stand_in, run):
+    summary, directory, _ = run(small(), stand_in("--halt-at 40,80 --wild"))
+    assert (summary.outcome, summary.halts) == ("CONVERGED", 2)
+    told = [e for e in directory.events() if e["event"] == "went_too_far"]
+    assert [(e["cycle"], e["step"]) for e in told] == [(0, 40), (1, 80)]
+    halted = [e for e in directory.events() if e["event"] == "halted"]
+    assert all(far["gamma_max"] > 5 * near["gamma_max"] for far, near in zip(told, halted, strict=True))
+    labels = [Dataset(directory.root).read(c.hash) for s in selections(directory) for c in s.chosen]
+    assert not any(too_close(atoms) for atoms in labels)
+    assert (directory.cycle(0, 0) / "closer" / "in.lammps").is_file()
+    assert (directory.cycle(0, 0) / "halt.restart").is_file()
+
+
+def test_label_cut_by_the_walltime_is_continued(small, stand_in, run, monkeypatch):
+    from mlip_fw.engines.oracle import labelling
+    from mlip_fw.engines.oracle.answer import OutOfTime
+
+    real, turns = labelling.make_label, []
+
+    def make_label(*arguments):
+        turns.append(arguments[3].name)
+        return OutOfTime(1.0) if turns.count(turns[-1]) < 3 else real(*arguments)
+
+    monkeypatch.setattr(labelling, "make_label", make_label)
+    summary, directory, pad = run(small(), stand_in("--halt-at 50"))
+    assert (summary.outcome, summary.labels_failed) == ("CONVERGED", 0)
+    states, links = fireworks(pad)
+    first = selections(directory)[0].chosen[0].hash
+    assert links[f"label {first}"] == [f"label {first} t1", "train bootstrap"]
+    assert links[f"label {first} t1"] == [f"label {first} t2", "train bootstrap"]
+    assert links[f"label {first} t2"] == ["train bootstrap"]
+    assert set(states.values()) == {"COMPLETED"}
+    assert counted_events(directory)["label_out_of_time"] == 2 * summary.labels
+
+
+def test_failed_labels_are_made_again_after_a_fix(small, stand_in, run):
+    tight = {"kind": "ase", "calculator": "emt", "max_force_ev_a": 1e-9}
+    summary, directory, _ = run(small(oracle=tight), stand_in())
+    assert (summary.outcome, summary.reason) == ("STOPPED", "label_failures")
+    mended = small()
+    directory.claim(mended)
+    states = dict(retry_here(retry_handoffs(directory, []), Worker()))
+    assert set(states.values()) == {"done"}
+    summary, _, _ = run(mended, stand_in("--halt-at 50"))
+    assert (summary.outcome, summary.labels_failed, summary.halts) == ("CONVERGED", 0, 1)

@@ -7,28 +7,33 @@ import time
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from threadpoolctl import threadpool_limits
 
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.candidates.generate import HaltedFrame, generate
+from mlip_fw.engines.cost import label_cost
 from mlip_fw.engines.maxvol import ActiveSet
+from mlip_fw.engines.oracle.level import campaign_level
 from mlip_fw.engines.select import choose
 from mlip_fw.errors import MDError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model
 from mlip_fw.io.structures import read_frames, write_frames
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import CandidatesHandoff
 from mlip_fw.models.md import MDResult
 from mlip_fw.models.selection import Selection
+from mlip_fw.models.worker import Worker
 from mlip_fw.seeds import derived_seed
 
 logger = logging.getLogger("mlip_fw")
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
-def select_in_cycle(handoff: CandidatesHandoff) -> Selection:
+def select_in_cycle(handoff: CandidatesHandoff, worker: Worker) -> Selection:
     """Make candidates around the worst atom of the halted frame and choose what to label.
 
     Raises
@@ -40,16 +45,16 @@ def select_in_cycle(handoff: CandidatesHandoff) -> Selection:
     campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
     folder = directory.cycle(handoff.walker, handoff.cycle)
     generations, dataset = Generations(directory.root), Dataset(directory.root)
-    frame = _halted_frame(handoff)
     generation = generations.newest()
     assert generation is not None
     potential = AcePotential.from_files(generations.potential(generation))
     assert potential.inverses is not None
     rng = np.random.default_rng(derived_seed(campaign.seed, "candidates", handoff.walker, handoff.cycle))
-    settings, thresholds = campaign.candidates, campaign.uncertainty
+    settings = campaign.candidates
+    frame = _halted_frame(handoff)
     candidates, rejected = generate(frame, potential, list(settings.strategies), settings.n_candidates, rng)
-    write_frames(folder / "candidates.extxyz", [c.atoms for c in candidates] or [frame.atoms])
-    level = campaign.oracle.level_of_theory()
+    write_frames(folder / "candidates.extxyz", [c.structure() for c in candidates] or [frame.atoms])
+    level = campaign_level(directory, campaign, worker)
     names = [label_name(c.atoms, level) for c in candidates]
     known = [dataset.has(name) or dataset.is_quarantined(name) for name in names]
     if any(known):
@@ -60,10 +65,11 @@ def select_in_cycle(handoff: CandidatesHandoff) -> Selection:
         [names[k] for k in fresh],
         {name: ActiveSet.from_inverse(inverse) for name, inverse in potential.inverses.items()},
         limit=max(0, min(settings.max_labels_per_halt, campaign.budget.max_labels - dataset.n_computed())),
-        gamma_worth=thresholds.gamma_select if handoff.repeats else thresholds.gamma_halt,
+        worth=_worth(handoff),
+        costs=_costs(campaign, [candidates[k].atoms for k in fresh]),
     )
     if picked:
-        write_frames(folder / "selected.extxyz", [candidates[fresh[k]].atoms for k, _ in picked])
+        write_frames(folder / "selected.extxyz", [candidates[fresh[k]].structure() for k, _ in picked])
     seconds = time.perf_counter() - started
     logger.info(
         "walker %d cycle %d: %d candidates, %d selected, %.1f s",
@@ -88,6 +94,20 @@ def select_in_cycle(handoff: CandidatesHandoff) -> Selection:
     )
 
 
+def _worth(handoff: CandidatesHandoff) -> dict[str, float]:
+    """Return the gamma by element above which a candidate beside the halted frame is worth a label."""
+    campaign = handoff.campaign
+    if handoff.repeats:
+        return dict.fromkeys(campaign.elements, campaign.uncertainty.gamma_select)
+    return campaign.uncertainty.thresholds(campaign.elements)
+
+
+def _costs(campaign: Campaign, structures: list[Atoms]) -> list[float] | None:
+    if campaign.candidates.selection == "volume":
+        return None
+    return [label_cost(atoms, campaign.oracle) for atoms in structures]
+
+
 def _halted_frame(handoff: CandidatesHandoff) -> HaltedFrame:
     folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
     result = read_model(folder / "result.json", MDResult)
@@ -95,4 +115,7 @@ def _halted_frame(handoff: CandidatesHandoff) -> HaltedFrame:
         raise MDError(f"{folder} has no whole result.json of a halted run; run that MD Firework again")
     atoms = read_frames(Path(result.frame))[0]
     temperature = result.temperature_k if result.temperature_k is not None else float(atoms.get_temperature())
-    return HaltedFrame(atoms, result.atom, temperature, handoff.campaign.uncertainty.gamma_halt)
+    uncertainty = handoff.campaign.uncertainty
+    return HaltedFrame(
+        atoms, result.atom, temperature, uncertainty.thresholds(handoff.campaign.elements), uncertainty.gamma_select
+    )

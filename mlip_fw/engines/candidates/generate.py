@@ -1,21 +1,27 @@
-"""Candidates around the atom with the largest gamma."""
+"""Candidates around the atom with the largest gamma: how they are made, and which are plausible."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from ase import Atoms, units
 
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace import AcePotential, rows_within
+from mlip_fw.engines.candidates.md_burst import HOTTER, burst
+from mlip_fw.engines.candidates.normal_modes import LocalModes
 from mlip_fw.engines.geometry import distances_from, too_close
-from mlip_fw.io.structures import canonical
+from mlip_fw.io.structures import MASK, canonical
 from mlip_fw.models.selection import Strategy
 
 _THERMAL_TIME_FS = 12.0
 _CAP_FRACTION = 0.05
 _ENERGY_WINDOW = 5.0
 _GAMMA_CEILING = 3.0
+_BURSTS = 3
+MaskRule = Callable[[Atoms, np.ndarray], np.ndarray]
+"""From a structure and the gamma of its atoms (n,) to the (n,) mask of those that are trained on."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +31,89 @@ class Candidate:
     atoms: Atoms
     strategy: Strategy
     projections: dict[str, np.ndarray] = field(repr=False)
+    """Basis functions by element, of the atoms that would be trained on."""
     gamma_max: float
+    """The largest of the atoms that would be trained on."""
+    mask: np.ndarray | None = None
+    """(n_atoms,) True for the atoms that would be trained on; None: all."""
+
+    def structure(self) -> Atoms:
+        """Return the structure to be labelled, with its mask."""
+        copy = self.atoms.copy()
+        if self.mask is not None:
+            copy.arrays[MASK] = self.mask
+        return copy
 
 
 @dataclass(frozen=True)
 class HaltedFrame:
-    """Where MD stopped."""
+    """Where MD stopped, or a cell that was cut out of it."""
 
     atoms: Atoms
     center: int
     """The atom with the largest gamma."""
     temperature_k: float
-    gamma_halt: float
+    gamma_halt: dict[str, float]
+    """By element."""
+    gamma_select: float = 0.0
+    """What none of the atoms exceeds is not worth a look."""
+    mask: np.ndarray | None = None
+    """(n_atoms,) the atoms that would be trained on; None: all."""
+    mask_of: MaskRule | None = None
+    """How the mask of a moved copy is found; None: it is that of the frame."""
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """(n_atoms,) gamma_halt of each atom's element."""
+        return np.array([self.gamma_halt[symbol] for symbol in self.atoms.get_chemical_symbols()])
+
+    def watched(self) -> np.ndarray:
+        """Return the (n_atoms,) atoms whose gamma counts."""
+        return np.ones(len(self.atoms), dtype=bool) if self.mask is None else self.mask
+
+    def mask_for(self, strategy: Strategy, atoms: Atoms, gamma: np.ndarray) -> np.ndarray | None:
+        """Return the mask of the frame itself or of a moved copy ``atoms`` with the grades ``gamma`` (n_atoms,)."""
+        given = strategy == "halt_frame" and self.mask is not None
+        return self.mask if given or self.mask_of is None else self.mask_of(atoms, gamma)
+
+    def ceilings(self, gamma: np.ndarray) -> np.ndarray:
+        """Return the (n_atoms,) grades that no plausible copy exceeds, if the frame's own are ``gamma`` (n_atoms,)."""
+        relative = (gamma / self.thresholds)[self.watched()]
+        return np.asarray(_GAMMA_CEILING * max(1.0, float(relative.max(initial=0.0))) * self.thresholds)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A structure that may become a candidate."""
+
+    atoms: Atoms
+    n_moved: float
+    """How many atoms' worth of thermal energy the move may cost."""
+
+
+def generate(
+    frame: HaltedFrame, potential: AcePotential, strategies: list[str], n_candidates: int, rng: np.random.Generator
+) -> tuple[list[Candidate], dict[str, int]]:
+    """Return plausible candidates, the halted frame first, and how many were refused by reason.
+
+    The strategies share ``n_candidates``; what one leaves goes to those after it. A moved copy is
+    plausible if no atoms are too close, its energy under the current potential is within what the
+    temperature allows, and its gamma is below a ceiling: far-off structures enlarge the active set
+    without making the potential better where the MD goes.
+    """
+    sieve, left = _Sieve(frame, potential), n_candidates
+    window_ev = _ENERGY_WINDOW * 1.5 * units.kB * frame.temperature_k
+    if "halt_frame" in strategies:
+        sieve.take(frame.atoms, "halt_frame", np.inf)
+        left -= 1
+    moved = [name for name in _MAKERS if name in strategies]
+    for k, name in enumerate(moved):
+        share = -(-left // (len(moved) - k))
+        trials = _MAKERS[name](frame, potential, share, rng) if share > 0 else []
+        for trial in trials:
+            sieve.take(trial.atoms, name, window_ev * trial.n_moved)
+        left -= len(trials)
+    return sieve.kept, sieve.rejected
 
 
 def rattled(frame: HaltedFrame, cutoff_a: float, rng: np.random.Generator) -> tuple[Atoms, float]:
@@ -56,52 +133,73 @@ def rattled(frame: HaltedFrame, cutoff_a: float, rng: np.random.Generator) -> tu
     return atoms, float((envelope**2).sum())
 
 
-def generate(
-    frame: HaltedFrame, potential: AcePotential, strategies: list[str], n_candidates: int, rng: np.random.Generator
-) -> tuple[list[Candidate], dict[str, int]]:
-    """Return plausible candidates, the halted frame first, and how many were refused by reason.
-
-    A rattled copy is plausible if no atoms are too close, its energy under the current potential is
-    within what the temperature allows, and its gamma is below a ceiling: far-off structures enlarge
-    the active set without making the potential better where the MD goes.
-    """
-    rejected: dict[str, int] = {}
-    kept: list[Candidate] = []
-    if "halt_frame" in strategies:
-        _keep(kept, rejected, canonical(frame.atoms), "halt_frame", potential, None)
-    if "rattle" not in strategies:
-        return kept, rejected
-    base = potential.evaluate(frame.atoms)
-    assert base.gamma is not None
-    ceiling = _GAMMA_CEILING * max(float(base.gamma.max()), frame.gamma_halt)
-    for _ in range(n_candidates - ("halt_frame" in strategies)):
-        atoms, n_moved = rattled(frame, potential.cutoff_a, rng)
-        allowed = base.energy_ev + _ENERGY_WINDOW * 1.5 * units.kB * frame.temperature_k * n_moved
-        _keep(kept, rejected, canonical(atoms), "rattle", potential, (allowed, ceiling))
-    return kept, rejected
+def _rattled(frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator) -> list[_Trial]:
+    return [_Trial(*rattled(frame, potential.cutoff_a, rng)) for _ in range(n)]
 
 
-def _keep(
-    kept: list[Candidate],
-    rejected: dict[str, int],
-    atoms: Atoms,
-    strategy: Strategy,
-    potential: AcePotential,
-    window: tuple[float, float] | None,
-) -> None:
-    def refuse(reason: str) -> None:
-        rejected[reason] = rejected.get(reason, 0) + 1
+def _along_modes(frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator) -> list[_Trial]:
+    modes = LocalModes.around(frame.atoms, frame.center, potential)
+    return [_Trial(modes.displaced(frame.atoms, frame.temperature_k, rng), modes.n_soft / 3) for _ in range(n)]
 
-    if too_close(atoms):
-        return refuse("atoms too close")
-    answer, projections = potential.evaluate_with_projections(atoms)
-    assert answer.gamma is not None
-    gamma_max = float(answer.gamma.max())
-    if window is not None and not answer.energy_ev <= window[0]:
-        return refuse("energy beyond the temperature")
-    if window is not None and gamma_max > window[1]:
-        return refuse("gamma above the ceiling")
-    if any(np.allclose(atoms.positions, other.atoms.positions, atol=1e-3) for other in kept):
-        return refuse("duplicate")
-    kept.append(Candidate(atoms, strategy, projections, gamma_max))
-    return None
+
+def _bursts(frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator) -> list[_Trial]:
+    """Return frames of a few bursts, of each spread evenly in time."""
+    upper = np.where(frame.watched(), frame.ceilings(_grades(potential, frame.atoms)), np.inf)
+    lower = np.where(frame.watched(), frame.gamma_select, np.inf)
+    trials: list[_Trial] = []
+    n_bursts = min(_BURSTS, n)
+    for k in range(n_bursts):
+        frames = burst(frame.atoms, potential, temperature_k=frame.temperature_k, lower=lower, upper=upper, rng=rng)
+        share = min(len(frames), -(-(n - len(trials)) // (n_bursts - k)))
+        spread = np.linspace(len(frames) - 1, 0, share).round().astype(int)
+        trials += [_Trial(frames[i], HOTTER * len(frame.atoms)) for i in spread]
+    return trials
+
+
+def _grades(potential: AcePotential, atoms: Atoms) -> np.ndarray:
+    gamma = potential.evaluate(atoms).gamma
+    assert gamma is not None
+    return gamma
+
+
+_MAKERS: dict[Strategy, Callable[[HaltedFrame, AcePotential, int, np.random.Generator], list[_Trial]]] = {
+    "md_burst": _bursts,
+    "normal_modes": _along_modes,
+    "rattle": _rattled,
+}
+"""In the order in which they are asked: a burst may give less than its share."""
+
+
+class _Sieve:
+    """Keeps what is plausible, and counts by reason what is not."""
+
+    def __init__(self, frame: HaltedFrame, potential: AcePotential) -> None:
+        self.kept: list[Candidate] = []
+        self.rejected: dict[str, int] = {}
+        self._frame, self._potential = frame, potential
+        base = potential.evaluate(frame.atoms)
+        assert base.gamma is not None
+        self._energy_ev, self._ceilings = base.energy_ev, frame.ceilings(base.gamma)
+
+    def take(self, atoms: Atoms, strategy: Strategy, allowed_ev: float) -> None:
+        """Keep a structure if it is plausible and at most ``allowed_ev`` above the halted frame."""
+        atoms = canonical(atoms)
+        fault = "atoms too close" if too_close(atoms) else self._weigh(atoms, strategy, allowed_ev)
+        if fault is not None:
+            self.rejected[fault] = self.rejected.get(fault, 0) + 1
+
+    def _weigh(self, atoms: Atoms, strategy: Strategy, allowed_ev: float) -> str | None:
+        """Evaluate a structure and keep it, or return what is wrong with it."""
+        answer, projections = self._potential.evaluate_with_projections(atoms)
+        assert answer.gamma is not None
+        mask = self._frame.mask_for(strategy, atoms, answer.gamma)
+        gamma = answer.gamma if mask is None else np.where(mask, answer.gamma, 0.0)
+        if not answer.energy_ev - self._energy_ev <= allowed_ev:
+            return "energy beyond the temperature"
+        if (gamma > self._ceilings).any():
+            return "gamma above the ceiling"
+        if any(np.allclose(atoms.positions, other.atoms.positions, atol=1e-3) for other in self.kept):
+            return "duplicate"
+        rows = projections if mask is None else rows_within(mask, projections, atoms)
+        self.kept.append(Candidate(atoms, strategy, rows, float(gamma.max()), mask))
+        return None

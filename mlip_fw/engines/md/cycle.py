@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mlip_fw.engines.md.canary import CanaryRecord, sing
+from mlip_fw.engines.md.closer import FOLDER, trace_back, went_too_far
 from mlip_fw.engines.md.outcome import Ending, frame_before_crash
 from mlip_fw.engines.md.run import Engine, choose_engine, run_md
-from mlip_fw.engines.md.script import LAST_RESTART, RunPlan
+from mlip_fw.engines.md.script import LAST_RESTART, NEAR_RESTARTS, RunPlan
 from mlip_fw.engines.start import start_structure
 from mlip_fw.errors import MDError
 from mlip_fw.generations import Generations
@@ -59,9 +60,10 @@ def run_cycle(handoff: MDHandoff, worker: Worker) -> MDResult:
     )
     ending = run_md(plan, folder, engine, worker)
     if ending.outcome is MDOutcome.CRASHED and ending.is_physics:
-        learnable = frame_before_crash(folder, campaign.uncertainty.gamma_select)
+        learnable = frame_before_crash(folder, campaign.uncertainty.gamma_select, plan)
         ending = ending if learnable is None else replace(learnable, reason=ending.reason)
-    kept = _keep(ending, folder, generation)
+    ending, source = _not_too_far(ending, plan, handoff, engine, worker)
+    kept = _keep(ending, source, folder, generation)
     result = MDResult(
         outcome=ending.outcome,
         engine=engine,
@@ -81,6 +83,30 @@ def run_cycle(handoff: MDHandoff, worker: Worker) -> MDResult:
     )
     _tell(directory, result)
     return result
+
+
+def _not_too_far(
+    ending: Ending, plan: RunPlan, handoff: MDHandoff, engine: Engine, worker: Worker
+) -> tuple[Ending, Path]:
+    """Return a halt that is worth labels, and the folder of its files."""
+    campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
+    folder = directory.cycle(handoff.walker, handoff.cycle)
+    if not went_too_far(ending, plan, campaign.candidates.too_far):
+        return ending, folder
+    earlier = trace_back(ending, plan, folder, campaign.uncertainty.gamma_select, engine, worker)
+    if earlier is None:
+        return ending, folder
+    facts = {"walker": handoff.walker, "cycle": handoff.cycle, "step": ending.step, "gamma_max": ending.gamma_max}
+    directory.log_event("went_too_far", **facts, to_step=earlier.step)
+    logger.info(
+        "walker %d cycle %d: gamma %.3g at step %d is too far: back to step %d",
+        handoff.walker,
+        handoff.cycle,
+        ending.gamma_max or 0.0,
+        ending.step,
+        earlier.step,
+    )
+    return earlier, folder / FOLDER
 
 
 def _hear_canary(handoff: MDHandoff, engine: Engine, worker: Worker, potential: Path) -> None:
@@ -118,8 +144,10 @@ def _tell(directory: CampaignDirectory, result: MDResult) -> None:
     )
 
 
-def _keep(ending: Ending, folder: Path, generation: int) -> dict[str, str | None]:
-    """Give the last frame and restart their names, and return where they are."""
+def _keep(ending: Ending, source: Path, folder: Path, generation: int) -> dict[str, str | None]:
+    """Give the last frame and restart of the run in ``source`` their names in ``folder``, and return where they are."""
+    for name in NEAR_RESTARTS:
+        (folder / name).unlink(missing_ok=True)
     if ending.frame is None:
         return {"restart": None, "frame": None}
     name = {MDOutcome.HALTED: "halt", MDOutcome.CRASHED: "crash"}.get(ending.outcome, "end")
@@ -129,7 +157,7 @@ def _keep(ending: Ending, folder: Path, generation: int) -> dict[str, str | None
         frame.info["center"] = ending.atom
     write_frames(folder / f"{name}.extxyz", [frame])
     if ending.outcome is not MDOutcome.CRASHED:
-        (folder / LAST_RESTART).replace(folder / f"{name}.restart")
+        (source / LAST_RESTART).replace(folder / f"{name}.restart")
         restart = str(folder / f"{name}.restart")
     return {"restart": restart, "frame": str(folder / f"{name}.extxyz")}
 

@@ -32,7 +32,7 @@ def run_script(argument: dict[str, Any]) -> dict[str, Any]:
     ----------
     argument
         ``potential``: path of the ``.yaml``; ``check_interval``: steps between evaluations of gamma;
-        ``elements``: chemical symbols in the order of LAMMPS' types.
+        ``elements``: chemical symbols in the order of LAMMPS' types; ``gamma_halt``: threshold of each.
     """
     lammps = open_lammps(["-log", LOG, "-screen", "none", "-nocite"])
     potential = AcePotential.from_files(Path(argument["potential"]))
@@ -40,7 +40,7 @@ def run_script(argument: dict[str, Any]) -> dict[str, Any]:
         for line in _commands(Path(SCRIPT).read_text()):
             lammps.command(line)
             if line.startswith(f"fix {EXTERNAL_FIX} "):
-                ForceField(lammps, potential, argument["elements"], argument["check_interval"]).attach()
+                ForceField(lammps, potential, argument).attach()
     except Exception as error:
         # LAMMPS has written the error to its log, where the outcome is read from
         print(f"ERROR: {error}", file=sys.stderr)
@@ -68,15 +68,18 @@ def _commands(script: str) -> list[str]:
 class ForceField:
     """The callback of ``fix external``: positions in, forces, energy, virial and gamma out."""
 
-    def __init__(self, lammps: Any, potential: AcePotential, elements: list[str], check_interval: int) -> None:
+    def __init__(self, lammps: Any, potential: AcePotential, argument: dict[str, Any]) -> None:
         self._lammps, self._potential = lammps, potential
-        self._elements, self._check_interval = elements, check_interval
+        self._elements: list[str] = argument["elements"]
+        self._check_interval: int = argument["check_interval"]
+        self._gamma_halt = np.array([argument["gamma_halt"][name] for name in self._elements])
+        self._thresholds = np.zeros(0)
         self._neighbours: Any = None
         self._tags = np.zeros(0, dtype=int)
 
     def attach(self) -> None:
         """Let LAMMPS call this object at every step."""
-        self._lammps.fix_external_set_vector_length(EXTERNAL_FIX, 1)
+        self._lammps.fix_external_set_vector_length(EXTERNAL_FIX, 2)
         self._lammps.set_fix_external_callback(EXTERNAL_FIX, self._callback, self._lammps)
 
     def _callback(self, _: Any, step: int, n: int, tags: np.ndarray, x: np.ndarray, f: np.ndarray) -> None:
@@ -102,11 +105,13 @@ class ForceField:
         lammps.fix_external_set_virial_global(EXTERNAL_FIX, answer.virial_ev.tolist())
         if answer.gamma is not None:
             lammps.fix_external_set_vector(EXTERNAL_FIX, 1, float(answer.gamma.max()))
+            lammps.fix_external_set_vector(EXTERNAL_FIX, 2, float((answer.gamma / self._thresholds).max()))
             lammps.numpy.extract_atom("d_gamma")[:n] = answer.gamma
 
     def _take_up(self, n: int, tags: np.ndarray) -> None:
-        types = self._lammps.numpy.extract_atom("type")[:n]
-        symbols = [self._elements[t - 1] for t in np.asarray(types).reshape(-1)]
+        types = np.asarray(self._lammps.numpy.extract_atom("type")[:n]).reshape(-1)
+        symbols = [self._elements[t - 1] for t in types]
+        self._thresholds = self._gamma_halt[types - 1]
         self._neighbours = self._potential.neighbours(Atoms(symbols), skin_a=_SKIN_A)
         self._tags = tags[:n].copy()
 

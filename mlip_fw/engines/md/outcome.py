@@ -57,11 +57,11 @@ def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
     # the log also echoes the command that would print this: only a line of its own counts
     halted_at_start = any(line.startswith(script.HALTED_AT_START) for line in log.splitlines())
     if halted_at_start and step == plan.first_step and gamma is not None:
-        return _halted(step, frame, gamma)
+        return _halted(step, frame, gamma, plan)
     if halt is not None and halt[0] == step:
         if gamma is None:
             return Ending(MDOutcome.CRASHED, step, reason=f"halted at step {step}, but {script.LAST_DUMP} has no gamma")
-        return _halted(step, frame, gamma)
+        return _halted(step, frame, gamma, plan)
     if step == plan.stage_last_step:
         return Ending(MDOutcome.FINISHED, step, frame)
     if _WALLTIME in log:
@@ -71,7 +71,7 @@ def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
     )
 
 
-def frame_before_crash(folder: Path, gamma_select: float) -> Ending | None:
+def frame_before_crash(folder: Path, gamma_select: float, plan: script.RunPlan) -> Ending | None:
     """Return the last sound frame of a crashed run that already extrapolated, to learn from; None if there is none."""
     dump = folder / script.DUMP
     if not dump.is_file():
@@ -80,13 +80,13 @@ def frame_before_crash(folder: Path, gamma_select: float) -> Ending | None:
         gamma = frame.arrays.get("gamma")
         sound = gamma is not None and np.isfinite(frame.positions).all() and np.isfinite(gamma).all()
         if gamma is not None and sound and gamma.max() >= gamma_select and not too_close(frame):
-            atom = int(np.argmax(gamma))
+            atom = int(np.argmax(plan.relative(frame, gamma)))
             return Ending(MDOutcome.CRASHED, step, frame, gamma_max=float(gamma[atom]), atom=atom)
     return None
 
 
-def _halted(step: int, frame: Atoms, gamma: np.ndarray) -> Ending:
-    atom = int(np.argmax(gamma))
+def _halted(step: int, frame: Atoms, gamma: np.ndarray, plan: script.RunPlan) -> Ending:
+    atom = int(np.argmax(plan.relative(frame, gamma)))
     return Ending(MDOutcome.HALTED, step, frame, gamma_max=float(gamma[atom]), atom=atom)
 
 

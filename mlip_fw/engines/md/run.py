@@ -69,7 +69,15 @@ def run_md(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker) -
 
 
 def _run_once(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker) -> int:
-    for name in (script.LOG, script.DUMP, script.GAMMA_LOG, script.LAST_RESTART, script.LAST_DUMP, SCREEN):
+    for name in (
+        script.LOG,
+        script.DUMP,
+        script.GAMMA_LOG,
+        script.LAST_RESTART,
+        script.LAST_DUMP,
+        SCREEN,
+        *script.NEAR_RESTARTS,
+    ):
         (folder / name).unlink(missing_ok=True)
     near = _seen_from(folder, plan)
     if engine == "lammps":
@@ -117,6 +125,7 @@ def _run_embedded(plan: script.RunPlan, folder: Path) -> int:
         "potential": str(plan.potential),
         "check_interval": plan.check_interval,
         "elements": list(plan.elements),
+        "gamma_halt": plan.thresholds,
     }
     try:
         nursery().call("mlip_fw.engines.md.embedded:run_script", argument, folder=folder, log=folder / SCREEN)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from ase import Atoms
+
 from mlip_fw.errors import CampaignError
 from mlip_fw.models.md import Stage
 
 SCRIPT, LOG = "in.lammps", "log.lammps"
 DUMP, GAMMA_LOG = "dump.lammpstrj", "gamma.dat"
 LAST_RESTART, LAST_DUMP = "last.restart", "last.dump"
+NEAR_RESTARTS = ("near.restart.a", "near.restart.b")
+"""Of the two newest checks, in turns."""
 HALTED_AT_START = "mlip_fw: gamma is above gamma_halt where the run starts"
 EXTERNAL_FIX = "ace"
 _NO_TEMPERATURE_K = 300.0
@@ -35,11 +40,28 @@ class RunPlan:
     stage_last_step: int
     first_step: int
     timestep_fs: float
-    gamma_halt: float
+    gamma_halt: float | dict[str, float]
+    """One threshold for all atoms, or one for each element."""
     check_interval: int
     walltime_s: float | None = None
     velocity_temperature_k: float | None = None
     """Temperature of new velocities, K; None takes the stage's, or 300 K."""
+
+    @property
+    def watched(self) -> tuple[str, float]:
+        """The variable that the watchdog looks at, and its limit."""
+        if isinstance(self.gamma_halt, dict):
+            return "max_relative", 1.0
+        return "max_gamma", self.gamma_halt
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of each element."""
+        return self.gamma_halt if isinstance(self.gamma_halt, dict) else dict.fromkeys(self.elements, self.gamma_halt)
+
+    def relative(self, atoms: Atoms, gamma: np.ndarray) -> np.ndarray:
+        """Return ``gamma`` (n,) in units of each atom's threshold."""
+        return np.asarray(gamma / np.array([self.thresholds[symbol] for symbol in atoms.get_chemical_symbols()]))
 
 
 @dataclass(frozen=True)
@@ -54,6 +76,14 @@ class ForceField:
 def native_force_field(plan: RunPlan) -> ForceField:
     """Return ML-PACE's own commands (LAMMPS manual, ``pair_style pace/extrapolation``)."""
     active_set = plan.potential.with_suffix(".asi")
+    relative: tuple[str, ...] = ()
+    if isinstance(plan.gamma_halt, dict):
+        shares = [f"(type=={k + 1})/{plan.gamma_halt[name]:.10g}" for k, name in enumerate(plan.elements)]
+        relative = (
+            f'variable relative atom "f_gamma*({" + ".join(shares)})"',
+            "compute max_relative all reduce max v_relative",
+            "variable max_relative equal c_max_relative",
+        )
     return ForceField(
         commands=(
             "pair_style pace/extrapolation",
@@ -61,6 +91,7 @@ def native_force_field(plan: RunPlan) -> ForceField:
             f"fix gamma all pair {plan.check_interval} pace/extrapolation gamma 1",
             "compute max_gamma all reduce max f_gamma",
             "variable max_gamma equal c_max_gamma",
+            *relative,
         ),
         gamma_of_atom="f_gamma",
     )
@@ -77,6 +108,7 @@ def embedded_force_field(plan: RunPlan) -> ForceField:
             f"fix {EXTERNAL_FIX} all external pf/callback 1 1",
             f"fix_modify {EXTERNAL_FIX} energy yes virial yes",
             f"variable max_gamma equal f_{EXTERNAL_FIX}[1]",
+            f"variable max_relative equal f_{EXTERNAL_FIX}[2]",
         ),
         gamma_of_atom="d_gamma",
     )
@@ -128,6 +160,7 @@ def _output(plan: RunPlan, force_field: ForceField) -> list[str]:
         f"thermo {every}",
         f"dump trajectory all custom {every} {DUMP} id element x y z {gamma}",
         f"dump_modify trajectory sort id element {' '.join(plan.elements)} format float %.10g first no flush yes",
+        f"restart {every} {' '.join(NEAR_RESTARTS)}",
         f'fix gamma_log all print {every} "$(step) ${{max_gamma}}" file {GAMMA_LOG} screen no title "# step max_gamma"',
     ]
 
@@ -142,20 +175,19 @@ def _thermo(extra: str = "") -> list[str]:
 def _run(plan: RunPlan) -> list[str]:
     whole = f"run {plan.stage_last_step} upto start {plan.stage_first_step} stop {plan.stage_last_step}"
     timer = [] if plan.walltime_s is None else [f"timer timeout {int(plan.walltime_s)} every {plan.check_interval}"]
-    watchdog = (
-        f"fix watchdog all halt {plan.check_interval} v_max_gamma > {plan.gamma_halt:.10g} error soft message yes"
-    )
+    variable, limit = plan.watched
+    watchdog = f"fix watchdog all halt {plan.check_interval} v_{variable} > {limit:.10g} error soft message yes"
     start_is_checked = plan.is_restart and plan.first_step % plan.check_interval == 0
     if not start_is_checked or plan.first_step == plan.stage_first_step:
         return [*_thermo(), watchdog, *timer, whole]
     return [
-        *_thermo(" v_max_gamma"),
+        *_thermo(f" v_{variable}"),
         "run 0 post no",
-        "variable gamma_at_start equal $(v_max_gamma)",
+        f"variable gamma_at_start equal $(v_{variable})",
         *_thermo(),
         watchdog,
         *timer,
-        f'if "${{gamma_at_start}} > {plan.gamma_halt:.10g}" then '
+        f'if "${{gamma_at_start}} > {limit:.10g}" then '
         f'"print \'{HALTED_AT_START}: step {plan.first_step} gamma ${{gamma_at_start}}\'" else "{whole}"',
     ]
 

@@ -18,11 +18,12 @@ from ase.io import write
 from custodian import Custodian
 from custodian.custodian import CustodianError, Job, Validator
 
+from mlip_fw.engines.oracle.answer import Labelled, facts_of
 from mlip_fw.engines.oracle.ase_child import INPUT, OUTPUT, calculator_class, label_structure
 from mlip_fw.engines.warm import KILLED, nursery
 from mlip_fw.errors import CampaignError, ChildError, LabelError, WorkerError
 from mlip_fw.io.structures import with_labels
-from mlip_fw.models.campaign import AseOracle
+from mlip_fw.models.oracle import AseOracle
 
 _LOG = "oracle.out"
 _MOST_KILLS = 3
@@ -104,11 +105,11 @@ class AseJob(Job):
 
 
 class LabelIsSound(Validator):
-    """Energy and forces are there, finite, converged and not absurd."""
+    """Energy and forces are there, finite and converged."""
 
-    def __init__(self, folder: Path, n_atoms: int, max_force_ev_a: float) -> None:
+    def __init__(self, folder: Path, n_atoms: int) -> None:
         # custodian's log wants every argument back under its own name
-        self._folder, self._n_atoms, self._max_force_ev_a = folder, n_atoms, max_force_ev_a
+        self._folder, self._n_atoms = folder, n_atoms
         self.complaint: str | None = None
 
     def check(self, directory: str = "./") -> bool:
@@ -130,14 +131,11 @@ class LabelIsSound(Validator):
         forces = np.array(label["forces_ev_a"])
         if forces.shape != (self._n_atoms, 3):
             return f"forces have shape {forces.shape}, expected {(self._n_atoms, 3)}"
-        largest = float(np.linalg.norm(forces, axis=1).max(initial=0.0))
-        if largest > self._max_force_ev_a:
-            return f"the largest force is {largest:.4g} eV/Å, more than max_force_ev_a = {self._max_force_ev_a:g}"
         return None
 
 
-def label_with_ase(atoms: Atoms, oracle: AseOracle) -> tuple[Atoms, dict[str, Any]]:
-    """Return ``atoms`` with energy, forces and stress, and what is to be recorded of the calculation.
+def label_with_ase(atoms: Atoms, oracle: AseOracle) -> Labelled:
+    """Return ``atoms`` with energy, forces and stress.
 
     Raises
     ------
@@ -147,15 +145,18 @@ def label_with_ase(atoms: Atoms, oracle: AseOracle) -> tuple[Atoms, dict[str, An
     with tempfile.TemporaryDirectory(prefix="mlip-fw-label-") as name:
         folder = Path(name)
         write(folder / INPUT, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc), format="extxyz")
-        validator = LabelIsSound(folder, len(atoms), oracle.max_force_ev_a)
+        validator = LabelIsSound(folder, len(atoms))
         _run_custodian(AseJob(oracle, folder), validator, folder)
         label = json.loads((folder / OUTPUT).read_text())
     labelled = with_labels(atoms, label["energy_ev"], np.array(label["forces_ev_a"]), label["stress_ev_a3"])
-    return labelled, {
-        "code": f"ase {ase.__version__} {oracle.calculator}",
-        "label_seconds": round(float(label["seconds"]), 6),
-        "corrections": 0,
-    }
+    facts = facts_of(
+        code=f"ase {oracle.calculator}",
+        version=ase.__version__,
+        seconds=float(label["seconds"]),
+        corrections=[],
+        convergence={},
+    )
+    return Labelled(labelled, facts)
 
 
 def _run_custodian(job: Job, validator: LabelIsSound, folder: Path) -> None:

@@ -12,7 +12,7 @@ from pyace import ACEBBasisSet
 from threadpoolctl import threadpool_limits
 
 from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.basis import copy_of, fingerprint, linear_basis
 from mlip_fw.engines.train.linear import Fold, LinearFit, Triangle
@@ -20,6 +20,7 @@ from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_arrays, write_arrays, write_json
 from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis, write_ctilde
+from mlip_fw.io.structures import mask_of
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import TrainingRecord
 
@@ -39,6 +40,7 @@ class Knowledge:
     """(n_functions,) what the penalty pulls to: zero, or an initial potential."""
     active: dict[str, ActiveSet] | None
     reference_energy_ev: dict[str, float] | None
+    level_of_theory: str | None = None
 
 
 def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
@@ -69,6 +71,7 @@ def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
         prior=kept["prior"],
         active={name: ActiveSet.from_inverse(inverse) for name, inverse in inverses.items()},
         reference_energy_ev=dict(record.reference_energy_ev) or None,
+        level_of_theory=record.level_of_theory,
     )
 
 
@@ -129,6 +132,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         return None
     before = AcePotential(known.basis)
     frames = [dataset.read(name) for name in new]
+    level = _common_level(new, frames, known.level_of_theory)
     energies = known.reference_energy_ev or _reference_energies(frames, before)
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))
@@ -136,9 +140,10 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     for name, atoms in zip(new, frames, strict=True):
         design = shape.design(atoms)
         energy, forces = _targets(atoms, energies, shape)
-        fit = fit.with_label(design, energy, forces)
-        fresh = fresh.with_label(design, energy, forces)
-        write_arrays(folder_of_rows / f"{name}.npz", design.projections)
+        mask = mask_of(atoms)
+        fit = fit.with_label(design, energy, forces, mask)
+        fresh = fresh.with_label(design, energy, forces, mask)
+        write_arrays(folder_of_rows / f"{name}.npz", rows_within(mask, design.projections, atoms))
     coefficients, ridge = fit.solve(_degrees(known.basis), known.prior)
     active, swaps, gamma_max, counts = _exchange_all(folder_of_rows, dataset, hashes, known.active, shape)
     with generations.new() as (number, folder):
@@ -155,6 +160,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             dataset=fit.errors(coefficients),
             new_before=fresh.errors(np.array(known.basis.basis_coeffs)) if known.generation is not None else None,
             reference_energy_ev=energies,
+            level_of_theory=level,
             ridge=ridge,
             active_set_swaps=swaps,
             gamma_max_dataset=gamma_max,
@@ -164,8 +170,25 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     return record
 
 
+def _common_level(names: list[str], frames: list[Atoms], known: str | None) -> str | None:
+    """Return the level of theory of all labels so far; those of a given dataset name none."""
+    for name, atoms in zip(names, frames, strict=True):
+        level = atoms.info.get("level_of_theory")
+        if level is not None and known is not None and level != known:
+            raise TrainingError(
+                f"label {name} is of level of theory {level}, the others are of {known}; two levels don't mix in one "
+                "training set: take it out of labels/"
+            )
+        known = level or known
+    return known
+
+
 def _reference_energies(frames: list[Atoms], before: AcePotential) -> dict[str, float]:
-    """Fit by composition what the potential so far (at first: nothing) leaves of the energies, once and for all."""
+    """Fit by composition what the potential so far (at first: nothing) leaves of the energies, once and for all.
+
+    A cut-out's energy includes its boundary: it counts only where there is nothing else.
+    """
+    frames = [a for a in frames if mask_of(a).all()] or frames
     counts = np.array([[float(np.sum(a.symbols == e)) for e in before.elements] for a in frames])
     left = np.array([a.get_potential_energy() - before.evaluate(a, gamma=False).energy_ev for a in frames])
     solution = np.linalg.lstsq(counts, left, rcond=None)[0]
@@ -196,7 +219,8 @@ def _rows_of(name: str, folder: Path, dataset: Dataset, shape: AcePotential) -> 
     kept = read_arrays(path)
     if kept is not None and set(shape.elements) <= set(kept):
         return kept
-    rows = shape.evaluate_with_projections(dataset.read(name))[1]
+    atoms = dataset.read(name)
+    rows = rows_within(mask_of(atoms), shape.evaluate_with_projections(atoms)[1], atoms)
     write_arrays(path, rows)
     return rows
 

@@ -78,7 +78,9 @@ class LinearFit:
         blank = Triangle.empty(n_functions)
         return cls(tuple(Fold(blank, blank) for _ in range(N_FOLDS)))
 
-    def with_label(self, design: Design, energy_ev: float, forces_ev_a: np.ndarray) -> LinearFit:
+    def with_label(
+        self, design: Design, energy_ev: float, forces_ev_a: np.ndarray, mask: np.ndarray | None = None
+    ) -> LinearFit:
         """Fold in one structure.
 
         Parameters
@@ -89,13 +91,16 @@ class LinearFit:
             Its energy less the energies of free atoms and of core repulsion.
         forces_ev_a
             (n_atoms, 3), less those of core repulsion.
+        mask
+            (n_atoms,) of bool: the atoms whose forces count; the energy counts only if all do. None: all.
         """
         n_atoms, k = len(forces_ev_a), self.n_labels % N_FOLDS
-        old = self.folds[k]
-        grown = Fold(
-            old.energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms])),
-            old.force.with_rows(design.forces.reshape(3 * n_atoms, -1), forces_ev_a.reshape(-1)),
-        )
+        kept = np.ones(n_atoms, dtype=bool) if mask is None else mask
+        old, energy = self.folds[k], self.folds[k].energy
+        if kept.all():
+            energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]))
+        rows = design.forces[kept].reshape(3 * int(kept.sum()), -1)
+        grown = Fold(energy, old.force.with_rows(rows, forces_ev_a[kept].reshape(-1)))
         return LinearFit((*self.folds[:k], grown, *self.folds[k + 1 :]), self.n_labels + 1)
 
     def errors(self, coefficients: np.ndarray) -> Errors:

@@ -1,0 +1,52 @@
+"""``retry-labels``: the quarantine again, after a fix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from mlip_fw.cli.app import EXIT_STOPPED, app
+from mlip_fw.cli.common import add_to_launchpad, find_campaign, load_fworker, log_to_stderr
+from mlip_fw.io.campaign_file import read_campaign
+
+_WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
+
+
+@app.command()
+def retry_labels(
+    campaign: str | None = _WHICH,
+    label: list[str] | None = typer.Option(None, "--label", help="only this label; may be given several times"),
+    changed: Path | None = typer.Option(None, "--with", help="campaign file with changed limits, to be taken over"),
+    fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
+    to_launchpad: bool = typer.Option(False, "--add", help="add them to the LaunchPad instead of labelling here"),
+    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
+    as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
+) -> None:
+    """Label again what is in the quarantine; `mlip-fw run` then goes on with what came of it."""
+    from mlip_fw.firetasks.base import read_worker
+    from mlip_fw.workflows.retry import retry_handoffs, retry_here, retry_workflow
+
+    log_to_stderr()
+    directory = find_campaign(campaign)
+    if changed is not None:
+        directory.claim(read_campaign(changed))
+    handoffs = retry_handoffs(directory, label or [])
+    if to_launchpad:
+        if handoffs:
+            add_to_launchpad(retry_workflow(handoffs), launchpad)
+        typer.echo(f"added {len(handoffs)} labels to the LaunchPad")
+        return
+    states = dict(retry_here(handoffs, read_worker(load_fworker(fworker).env)))
+    failed = [name for name, state in states.items() if state == "quarantined"]
+    if as_json:
+        typer.echo(json.dumps(states))
+    elif not states:
+        typer.echo("the quarantine is empty")
+    else:
+        typer.echo(f"{len(states) - len(failed)} of {len(states)} labels are there now")
+        for name in failed:
+            typer.echo(f"{name} failed again; see {directory.root / 'quarantine' / name}.json")
+    if failed:
+        raise typer.Exit(EXIT_STOPPED)

@@ -1,0 +1,100 @@
+"""Short, hot MD of the halted cell with the current potential, watched at every step."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator, all_changes
+from ase.md.langevin import Langevin
+
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.geometry import too_close
+
+HOTTER = 1.2
+"""A burst's temperature in units of the MD's."""
+_STEPS, _SPACING = 100, 10
+_SKIN_A = 1.0
+_FRICTION_1_FS = 0.01
+_LONGEST_STEP_FS = 2.0
+_EXPLODED = 3.0
+
+
+def timestep_fs(atoms: Atoms) -> float:
+    """Return a time step that suits the lightest atom: 0.3 fs times the root of its mass in u, at most 2 fs."""
+    return min(_LONGEST_STEP_FS, 0.3 * float(np.sqrt(atoms.get_masses().min())))
+
+
+def burst(
+    atoms: Atoms,
+    potential: AcePotential,
+    *,
+    temperature_k: float,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    rng: np.random.Generator,
+) -> list[Atoms]:
+    """Return frames of 100 steps of Langevin dynamics from ``atoms`` with new velocities.
+
+    Parameters
+    ----------
+    temperature_k
+        Temperature of the MD that halted; the burst is 1.2 times as hot.
+    lower, upper
+        (n_atoms,) extrapolation grades. A frame is returned if any atom has at least ``lower``; the burst
+        ends where any atom exceeds ``upper``.
+
+    Notes
+    -----
+    A burst that explodes (numbers that are not finite, atoms too close, more than three times the
+    wanted temperature) has been unphysical for an unknown time and gives no frames at all.
+    """
+    copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+    copy.calc = _Watched(potential, copy)
+    hot = HOTTER * temperature_k
+    speeds = np.sqrt(units.kB * hot / copy.get_masses())
+    copy.set_velocities(rng.normal(size=(len(copy), 3)) * speeds[:, None])
+    step, friction = timestep_fs(copy) * units.fs, _FRICTION_1_FS / units.fs
+    dynamics = Langevin(copy, step, temperature_K=hot, friction=friction, fixcm=False, rng=rng)
+    frames = []
+    try:
+        for done in range(1, _STEPS + 1):
+            dynamics.run(1)
+            gamma = copy.calc.gamma
+            if copy.get_temperature() > _EXPLODED * hot:
+                return []
+            if (gamma > upper).any():
+                break
+            if done % _SPACING == 0:
+                if too_close(copy):
+                    return []
+                if (gamma >= lower).any():
+                    frames.append(Atoms(copy.numbers, copy.positions, cell=copy.cell, pbc=True))
+    except FloatingPointError:
+        return []
+    return frames
+
+
+class _Watched(Calculator):
+    """ASE's view of a potential that remembers the extrapolation grades of its last evaluation."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
+
+    def __init__(self, potential: AcePotential, atoms: Atoms) -> None:
+        super().__init__()
+        self._potential, self._neighbours = potential, potential.neighbours(atoms, skin_a=_SKIN_A)
+        self.gamma = np.zeros(len(atoms))
+
+    def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        if not np.isfinite(self.atoms.positions).all():
+            raise FloatingPointError("positions are not finite")
+        answer = self._potential.evaluate_moving(
+            self._neighbours, self.atoms.positions, self.atoms.cell.array, gamma=True
+        )
+        assert answer.gamma is not None
+        if not (np.isfinite(answer.forces_ev_a).all() and np.isfinite(answer.gamma).all()):
+            raise FloatingPointError("forces are not finite")
+        self.gamma = answer.gamma
+        self.results = {"energy": answer.energy_ev, "forces": answer.forces_ev_a}

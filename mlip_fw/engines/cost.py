@@ -1,0 +1,34 @@
+"""What a label costs, roughly: enough to compare candidates of one campaign."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from ase import Atoms
+
+from mlip_fw.models.oracle import AseOracle, Oracle
+
+
+def label_cost(atoms: Atoms, oracle: Oracle) -> float:
+    """Return the cost of labelling ``atoms``, in units that are the same for all structures of one oracle.
+
+    Notes
+    -----
+    A plane-wave code orthogonalises bands in a basis: bands² × plane waves × k-points. Bands grow with
+    the atoms and plane waves with the volume, so vacuum is paid for too. A calculator of ASE is taken
+    to cost the same for every atom.
+    """
+    if isinstance(oracle, AseOracle):
+        return float(len(atoms))
+    return float(n_kpoints(atoms, oracle.kpoint_spacing_1_a) * len(atoms) ** 2 * atoms.get_volume())
+
+
+def n_kpoints(atoms: Atoms, spacing_1_a: float | None) -> int:
+    """Return the number of k-points of a Γ-centred mesh, k and −k counted once; other symmetry is not used."""
+    if spacing_1_a is None:
+        return 1
+    lengths = 2 * np.pi * np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
+    mesh = [max(1, math.ceil(float(length) / spacing_1_a)) for length in lengths]
+    their_own_negative = math.prod(2 - n % 2 for n in mesh)
+    return (math.prod(mesh) + their_own_negative) // 2

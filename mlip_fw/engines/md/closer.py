@@ -1,0 +1,76 @@
+"""A halt that went too far is traced back to a frame between the thresholds."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from mlip_fw.engines.geometry import too_close
+from mlip_fw.engines.md.outcome import Ending
+from mlip_fw.engines.md.run import Engine, run_md
+from mlip_fw.engines.md.script import NEAR_RESTARTS, RunPlan
+from mlip_fw.models.md import MDOutcome
+from mlip_fw.models.worker import Worker
+
+logger = logging.getLogger("mlip_fw")
+FOLDER = "closer"
+
+
+def went_too_far(ending: Ending, plan: RunPlan, too_far: float) -> bool:
+    """Return whether a halted frame is not worth a label: gamma far above its threshold, or atoms too close."""
+    if ending.outcome is not MDOutcome.HALTED or ending.frame is None:
+        return False
+    relative = float(plan.relative(ending.frame, ending.frame.arrays["gamma"]).max())
+    return relative > too_far or too_close(ending.frame) is not None
+
+
+def trace_back(
+    ending: Ending, plan: RunPlan, folder: Path, gamma_select: float, engine: Engine, worker: Worker
+) -> Ending | None:
+    """Run the last interval again, gamma checked at every step, up to a frame between the thresholds.
+
+    The frame is the first whose gamma exceeds the geometric mean of ``gamma_select`` and the threshold,
+    with its velocities and a restart file, in the folder ``closer`` of the run's.
+
+    Returns
+    -------
+    Ending | None
+        The earlier halt, or None if there is no earlier one: the run began beyond the threshold.
+    """
+    start = _before_the_halt(ending, plan, folder)
+    if start is None:
+        return None
+    between = {name: math.sqrt(gamma_select * halt) for name, halt in plan.thresholds.items()}
+    near = replace(
+        start,
+        title=f"{plan.title}, traced back",
+        gamma_halt=between,
+        check_interval=1,
+        walltime_s=None,
+    )
+    found = run_md(near, folder / FOLDER, engine, worker)
+    if found.outcome is not MDOutcome.HALTED or not near.first_step <= found.step <= ending.step:
+        logger.warning("could not trace the halt at step %d back: %s", ending.step, found.reason or found.outcome.value)
+        return None
+    return found
+
+
+def _before_the_halt(ending: Ending, plan: RunPlan, folder: Path) -> RunPlan | None:
+    """Return the plan of a run from the check before the halted one."""
+    every = plan.check_interval
+    checks = ending.step // every - plan.first_step // every
+    if checks <= 0:
+        return None
+    # LAMMPS writes the two files in turns, so that the older one holds the check before
+    restart = folder / NEAR_RESTARTS[checks % 2]
+    if checks == 1 or not restart.is_file():
+        return plan
+    return replace(
+        plan,
+        start=restart,
+        is_restart=True,
+        velocity_seed=None,
+        first_step=(ending.step // every - 1) * every,
+    )

@@ -1,0 +1,52 @@
+"""What an oracle answers: a label with the facts about it, or that its time was over."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A label that can be trusted."""
+
+    atoms: Atoms
+    """The structure with energy, forces and, if the oracle has one, stress."""
+    facts: dict[str, Any]
+    """What is recorded with it; see :func:`facts_of`."""
+
+
+@dataclass(frozen=True)
+class OutOfTime:
+    """The calculation stopped itself below the worker's walltime and can be continued in its folder."""
+
+    seconds: float
+    """Wall time so far, over all attempts, s."""
+
+
+Answer = Labelled | OutOfTime
+
+
+def facts_of(
+    *, code: str, version: str, seconds: float, corrections: list[dict[str, Any]], convergence: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what every label records of its calculation, as plain values that extended XYZ holds.
+
+    Parameters
+    ----------
+    corrections
+        What custodian's handlers found and did, in order: ``errors`` and ``actions`` of each.
+    convergence
+        What the code said of its convergence, such as the number of SCF steps.
+    """
+    return {
+        "code": code,
+        "version": version,
+        "label_seconds": round(seconds, 4),
+        "corrections": len(corrections),
+        "corrections_made": json.dumps(corrections),
+        "convergence": json.dumps({"converged": True, **convergence}),
+    }

@@ -1,0 +1,59 @@
+"""The level of theory of a campaign: recorded once, the same for every label."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mlip_fw.engines.oracle.label import level_of_theory
+from mlip_fw.errors import DirectoryError, WorkerError
+from mlip_fw.io.files import write_json
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.worker import Worker
+
+
+def campaign_level(directory: CampaignDirectory, campaign: Campaign, worker: Worker) -> dict[str, Any]:
+    """Return the level of theory that the campaign began with; the first to ask records this worker's.
+
+    Raises
+    ------
+    DirectoryError
+        If the record is damaged.
+    """
+    path = directory.level_file
+    known = read_level(path)
+    if known is None:
+        write_json(path, level_of_theory(campaign.oracle, worker, campaign.elements))
+        known = read_level(path)
+    assert known is not None
+    return known
+
+
+def read_level(path: Path) -> dict[str, Any] | None:
+    """Return a recorded level of theory, or None if there is none yet."""
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DirectoryError(f"{path} is damaged ({error}); put back what it was") from error
+    return dict(found)
+
+
+def require_campaign_level(level: dict[str, Any], campaign: Campaign, worker: Worker) -> None:
+    """Refuse a worker whose files make labels of another level of theory.
+
+    Raises
+    ------
+    WorkerError
+        If it does; names what differs.
+    """
+    here = level_of_theory(campaign.oracle, worker, campaign.elements)
+    differing = [key for key in sorted({*level, *here}) if level.get(key) != here.get(key)]
+    if differing:
+        raise WorkerError(
+            f"this worker would label at another level of theory than the campaign began with: {', '.join(differing)} "
+            "differ from level_of_theory.json (a pseudopotential with other contents, perhaps); give it the same files"
+        )

@@ -1,0 +1,96 @@
+"""A worker's command in a process group of its own, with a time limit."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shlex
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlip_fw.engines.warm import die_with_parent
+from mlip_fw.errors import WorkerError
+
+_NOT_FOUND = 127
+_NOT_EXECUTABLE = 126
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    exit_code: int
+    """Negative is a signal."""
+    timed_out: bool
+    seconds: float
+
+
+def run_command(
+    key: str,
+    command: str,
+    folder: Path,
+    *,
+    arguments: tuple[str, ...] = (),
+    stdout: Path,
+    stderr: Path | None = None,
+    timeout_s: float | None = None,
+    environment: dict[str, str] | None = None,
+) -> Ended:
+    """Run a worker's command in ``folder`` and wait for it.
+
+    The command leads a process group, which ends as a whole when the time is over, when this process
+    is interrupted, or when it dies.
+
+    Parameters
+    ----------
+    key
+        Key of the worker's ``env`` that holds the command, to be named in errors.
+    stdout, stderr
+        Where its output goes; without ``stderr`` both go to ``stdout``.
+    timeout_s
+        Longest time; None waits for ever.
+
+    Raises
+    ------
+    WorkerError
+        If the command can't be started here: missing, not executable, built for another machine.
+    """
+    started = time.perf_counter()
+    with stdout.open("wb") as out, (stderr or Path(os.devnull)).open("wb") as err:
+        try:
+            process = subprocess.Popen(
+                [*shlex.split(command), *arguments],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err if stderr is not None else subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **(environment or {})},
+                preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509  one system call
+            )
+        except (OSError, ValueError) as error:
+            raise WorkerError(f"can't run {key} {command!r}: {error}; mend env.{key} in my_fworker.yaml") from error
+        timed_out = False
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        finally:
+            _end_group(process)
+    if process.returncode in (_NOT_FOUND, _NOT_EXECUTABLE):
+        raise WorkerError(
+            f"{key} {command!r} could not be started (exit code {process.returncode}); "
+            f"mend env.{key} in my_fworker.yaml"
+        )
+    return Ended(process.returncode, timed_out, time.perf_counter() - started)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the process group, also after a normal end: ranks may outlive their launcher."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

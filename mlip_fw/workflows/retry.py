@@ -1,0 +1,66 @@
+"""Label the quarantine again, after what was wrong has been mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fireworks import Workflow
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.oracle.label import require_oracle
+from mlip_fw.engines.oracle.labelling import label_structure
+from mlip_fw.errors import DirectoryError
+from mlip_fw.fireworks.build import label_firework
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.handoff import LabelHandoff
+from mlip_fw.models.label import LabelState
+from mlip_fw.models.worker import Worker
+
+
+def retry_handoffs(directory: CampaignDirectory, names: list[str]) -> list[LabelHandoff]:
+    """Return the hand-offs of the quarantined labels called ``names``, or of all.
+
+    Raises
+    ------
+    DirectoryError
+        If a name is not in the quarantine.
+    """
+    campaign, dataset = directory.read_campaign(), Dataset(directory.root)
+    known = [record.hash for record in dataset.quarantined()]
+    if unknown := [name for name in names if name not in known]:
+        raise DirectoryError(
+            f"{', '.join(unknown)} not in the quarantine of {directory.root}, which holds {', '.join(known) or 'nothing'}"
+        )
+    return [
+        LabelHandoff(
+            campaign=campaign,
+            directory=str(directory.root),
+            hash=name,
+            structures=str(dataset.quarantined_path(name)),
+            index=0,
+            retry=True,
+        )
+        for name in names or known
+    ]
+
+
+def retry_here(handoffs: list[LabelHandoff], worker: Worker) -> Iterator[tuple[str, LabelState]]:
+    """Label on this machine, one after the other, and give what became of each.
+
+    Raises
+    ------
+    WorkerError
+        If this machine can't make labels.
+    """
+    if handoffs:
+        require_oracle(handoffs[0].campaign.oracle, worker, handoffs[0].campaign.elements)
+    for handoff in handoffs:
+        while (state := label_structure(handoff, worker)) is LabelState.UNFINISHED:
+            pass
+        yield handoff.hash, state
+
+
+def retry_workflow(handoffs: list[LabelHandoff]) -> Workflow:
+    """Return the labels as a Workflow of their own, side by side, for a LaunchPad."""
+    name = f"{handoffs[0].campaign.campaign} labels again"
+    return Workflow([label_firework(handoff) for handoff in handoffs], name=name)

@@ -1,0 +1,95 @@
+"""A worker's command: its end, its time limit, its whole process group."""
+
+import os
+import sys
+import time
+
+import pytest
+
+from mlip_fw.engines.process import run_command
+from mlip_fw.errors import WorkerError
+
+
+def run(tmp_path, code, **options):
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    return run_command("pw_cmd", f"{sys.executable} {script}", tmp_path, stdout=tmp_path / "out", **options)
+
+
+def gone(pid):
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_output_arguments_and_environment(tmp_path):
+    code = "import os, sys; print(sys.argv[1:], os.environ['X']); print('oops', file=sys.stderr); sys.exit(3)"
+    ended = run(tmp_path, code, arguments=("-in", "a b"), environment={"X": "7"}, stderr=tmp_path / "err")
+    assert (ended.exit_code, ended.timed_out) == (3, False)
+    assert (tmp_path / "out").read_text() == "['-in', 'a b'] 7\n"
+    assert (tmp_path / "err").read_text() == "oops\n"
+
+
+def test_both_outputs_in_one_file(tmp_path):
+    run(tmp_path, "import sys; print('oops', file=sys.stderr)")
+    assert (tmp_path / "out").read_text() == "oops\n"
+
+
+def test_time_limit_ends_the_whole_group(tmp_path):
+    code = (
+        "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+        "print(p.pid, flush=True); time.sleep(60)"
+    )
+    started = time.perf_counter()
+    ended = run(tmp_path, code, timeout_s=1.0)
+    assert ended.timed_out
+    assert ended.exit_code == -9
+    assert time.perf_counter() - started < 10
+    assert gone(int((tmp_path / "out").read_text()))
+
+
+def test_what_outlives_the_command_is_ended(tmp_path):
+    code = (
+        "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+        "print(p.pid, flush=True)"
+    )
+    assert run(tmp_path, code).exit_code == 0
+    assert gone(int((tmp_path / "out").read_text()))
+
+
+def test_killed_is_a_negative_exit_code(tmp_path):
+    assert run(tmp_path, "import os; os.kill(os.getpid(), 11)").exit_code == -11
+
+
+def test_missing_program(tmp_path):
+    with pytest.raises(WorkerError, match=r"can't run pw_cmd 'no-such-program -x': .*mend env.pw_cmd"):
+        run_command("pw_cmd", "no-such-program -x", tmp_path, stdout=tmp_path / "out")
+
+
+def test_wrong_architecture(tmp_path):
+    program = tmp_path / "pw.x"
+    program.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(100))
+    program.chmod(0o755)
+    with pytest.raises(WorkerError, match="Exec format error"):
+        run_command("pw_cmd", str(program), tmp_path, stdout=tmp_path / "out")
+
+
+def test_not_executable(tmp_path):
+    program = tmp_path / "pw.x"
+    program.write_text("text")
+    with pytest.raises(WorkerError, match="Permission denied"):
+        run_command("pw_cmd", str(program), tmp_path, stdout=tmp_path / "out")
+
+
+def test_shell_that_finds_nothing(tmp_path):
+    with pytest.raises(WorkerError, match="exit code 127"):
+        run_command("pw_cmd", "sh -c no-such-program", tmp_path, stdout=tmp_path / "out")
+
+
+def test_unbalanced_quotes(tmp_path):
+    with pytest.raises(WorkerError, match="No closing quotation"):
+        run_command("pw_cmd", "pw.x 'oops", tmp_path, stdout=tmp_path / "out")
