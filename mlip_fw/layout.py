@@ -120,7 +120,8 @@ class CampaignDirectory:
             if differing:
                 raise CampaignError(
                     f"{self.root} holds another campaign: {', '.join(differing[:5])} differ from its campaign.yaml "
-                    "(only budget may change); give another --dir, or remove the directory to start anew"
+                    "(only budget, candidates.cutout and the oracle's limits may change); give another --dir, or "
+                    "remove the directory to start anew"
                 )
         elif self._holds_something_else():
             raise CampaignError(f"{self.root} is not empty and holds no campaign; give another --dir")

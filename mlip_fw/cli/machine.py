@@ -24,6 +24,7 @@ def check(
     """Check a campaign file, and say what it would run; writes nothing."""
     log_to_stderr()
     campaign = read_campaign(campaign_file)
+    from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.start import check_given_files, start_structure
@@ -38,6 +39,7 @@ def check(
         "campaign": campaign.campaign,
         "formula": atoms.get_chemical_formula(),
         "atoms": len(atoms),
+        "atoms_of_a_first_label": len(labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a)),
         "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
         "engine": engine,
         "engine_because": why,

@@ -5,11 +5,32 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
+from mlip_fw.engines.candidates.small_cell import small_cell
 from mlip_fw.engines.geometry import too_close
+from mlip_fw.errors import CampaignError
 from mlip_fw.io.structures import canonical
-from mlip_fw.models.campaign import BootstrapSettings
+from mlip_fw.models.campaign import BootstrapSettings, CutoutSettings
 
 _TRIES = 20
+
+
+def labelled_cell(start: Atoms, settings: CutoutSettings, cutoff_a: float) -> Atoms:
+    """Return the cell whose copies are labelled first: the start, or a small cell like it if that is too large.
+
+    Raises
+    ------
+    CampaignError
+        If no small cell is like it.
+    """
+    if settings.mode == "never" or len(start) <= settings.max_atoms:
+        return start
+    small = small_cell(start, settings.max_atoms, cutoff_a)
+    if len(small) > settings.max_atoms:
+        raise CampaignError(
+            f"the start structure has {len(start)} atoms, and no small cell of at most {settings.max_atoms} has all "
+            "its elements and surroundings; raise candidates.cutout.max_atoms"
+        )
+    return small
 
 
 def bootstrap_structures(start: Atoms, settings: BootstrapSettings, rng: np.random.Generator) -> list[Atoms]:

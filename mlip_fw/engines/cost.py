@@ -15,13 +15,15 @@ def label_cost(atoms: Atoms, oracle: Oracle) -> float:
 
     Notes
     -----
-    A plane-wave code orthogonalises bands in a basis: bands² × plane waves × k-points. Bands grow with
-    the atoms and plane waves with the volume, so vacuum is paid for too. A calculator of ASE is taken
-    to cost the same for every atom.
+    For each k-point a plane-wave code applies the Hamiltonian (bands × plane waves) and orthogonalises
+    (bands² × plane waves). Bands grow with the atoms and plane waves with the volume, so vacuum is paid
+    for too. The power 1.5 of the atoms lies between: pw.x 6.7 on aluminium took 4.6 times the processor
+    time when 16 atoms became 32, and 6.1 times when those became 64. A calculator of ASE is taken to cost
+    the same for every atom.
     """
     if isinstance(oracle, AseOracle):
         return float(len(atoms))
-    return float(n_kpoints(atoms, oracle.kpoint_spacing_1_a) * len(atoms) ** 2 * atoms.get_volume())
+    return float(n_kpoints(atoms, oracle.kpoint_spacing_1_a) * len(atoms) ** 1.5 * atoms.get_volume())
 
 
 def n_kpoints(atoms: Atoms, spacing_1_a: float | None) -> int:

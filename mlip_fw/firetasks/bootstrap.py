@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from fireworks import FWAction, explicit_serialize
 
-from mlip_fw.dataset import Dataset, label_name
-from mlip_fw.engines.bootstrap import bootstrap_structures
+from mlip_fw.dataset import Dataset, label_name, level_id
+from mlip_fw.engines.bootstrap import bootstrap_structures, labelled_cell
 from mlip_fw.engines.oracle.level import campaign_level
 from mlip_fw.engines.start import check_given_files, start_structure
 from mlip_fw.engines.train.generation import import_initial
+from mlip_fw.errors import CampaignError
 from mlip_fw.firetasks.base import CampaignTask, logger, read_worker
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import once
@@ -36,7 +37,8 @@ class Bootstrap(CampaignTask):
         worker = read_worker(fw_spec.get("_fw_env"))
         directory.claim(campaign)
         if campaign.bootstrap.dataset is not None:
-            _import_dataset(Path(campaign.bootstrap.dataset), Dataset(directory.root))
+            level = level_id(campaign_level(directory, campaign, worker))
+            _import_dataset(Path(campaign.bootstrap.dataset), Dataset(directory.root), level)
         generations = Generations(directory.root)
         if campaign.potential.initial is not None:
             if generations.newest() is None:
@@ -54,7 +56,8 @@ def _first_structures(handoff: Handoff, worker: Worker) -> Selection:
     rng = np.random.default_rng(derived_seed(campaign.seed, "bootstrap"))
     frames = []
     if campaign.bootstrap.dataset is None and campaign.potential.initial is None:
-        frames = bootstrap_structures(start_structure(campaign), campaign.bootstrap, rng)[: campaign.budget.max_labels]
+        cell = labelled_cell(start_structure(campaign), campaign.candidates.cutout, campaign.potential.cutoff_a)
+        frames = bootstrap_structures(cell, campaign.bootstrap, rng)[: campaign.budget.max_labels]
         write_frames(directory.bootstrap / "selected.extxyz", frames)
     level = campaign_level(directory, campaign, worker)
     chosen = [
@@ -75,8 +78,13 @@ def _first_structures(handoff: Handoff, worker: Worker) -> Selection:
     )
 
 
-def _import_dataset(path: Path, dataset: Dataset) -> None:
-    for atoms in read_any(path, "bootstrap.dataset"):
+def _import_dataset(path: Path, dataset: Dataset, level: str) -> None:
+    for index, atoms in enumerate(read_any(path, "bootstrap.dataset")):
+        if atoms.info.get("level_of_theory", level) != level:
+            raise CampaignError(
+                f"bootstrap.dataset: structure {index} of {path} is of level of theory "
+                f"{atoms.info['level_of_theory']}, the campaign's is {level}; two levels don't mix in one training set"
+            )
         name = label_name(atoms, {"kind": "dataset"})
         if not dataset.has(name):
             labelled = canonical(atoms)

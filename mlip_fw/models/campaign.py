@@ -13,7 +13,6 @@ from mlip_fw.models.md import MDSettings
 from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
 
-
 Thresholds = Annotated[
     Annotated[Positive, Tag("number")] | Annotated[dict[str, Positive], Tag("by_element")],
     Discriminator(lambda value: "by_element" if isinstance(value, dict) else "number"),
@@ -174,6 +173,7 @@ class Campaign(Frozen):
     def identity(self) -> dict[str, Any]:
         """Return what must not change while a campaign directory is in use.
 
-        The budget may, and so may the oracle's limits and the way to a label that leave its value alone.
+        The budget may, and so may the size of cut-outs, the oracle's limits, and the way to a label that leaves its
+        value alone.
         """
-        return self.model_dump(mode="json", exclude={"budget": True, "oracle": MAY_CHANGE})
+        return self.model_dump(mode="json", exclude={"budget": True, "oracle": MAY_CHANGE, "candidates": {"cutout"}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, Real
 
@@ -30,5 +30,7 @@ class Selection(Frozen):
     n_candidates: Count
     rejected: dict[str, Count]
     """How many candidates were refused, by reason."""
+    cutout: dict[str, Any] | None = None
+    """Of a frame too large to be labelled: the small cell that was cut out of it, and how it fits."""
     chosen: list[Choice]
     seconds: NotNegative = 0.0

@@ -26,7 +26,13 @@ from mlip_fw.engines.md import script
 from mlip_fw.engines.md.canary import TITLE
 
 _HELP = "* Pair styles:\n\npace            pace/extrapolation\n"
-_WANTED = ("fix gamma all pair", "compute max_gamma all reduce max f_gamma", "fix watchdog all halt", "write_restart", "restart ")
+_WANTED = (
+    "fix gamma all pair",
+    "compute max_gamma all reduce max f_gamma",
+    "fix watchdog all halt",
+    "write_restart",
+    "restart ",
+)
 _NEAR_A, _FAR_A = 0.03, 0.6
 
 

@@ -28,9 +28,8 @@ def retry_handoffs(directory: CampaignDirectory, names: list[str]) -> list[Label
     campaign, dataset = directory.read_campaign(), Dataset(directory.root)
     known = [record.hash for record in dataset.quarantined()]
     if unknown := [name for name in names if name not in known]:
-        raise DirectoryError(
-            f"{', '.join(unknown)} not in the quarantine of {directory.root}, which holds {', '.join(known) or 'nothing'}"
-        )
+        held = ", ".join(known) or "nothing"
+        raise DirectoryError(f"{', '.join(unknown)} not in the quarantine of {directory.root}, which holds {held}")
     return [
         LabelHandoff(
             campaign=campaign,

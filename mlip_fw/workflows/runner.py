@@ -54,14 +54,7 @@ def run_campaign(campaign: Campaign, directory: CampaignDirectory, fworker: FWor
     MlipError
         If a Firework failed; nothing is lost, and the same call goes on from there.
     """
-    n_atoms, max_atoms = len(start_structure(campaign)), campaign.candidates.cutout.max_atoms
-    if n_atoms > max_atoms:
-        logger.warning(
-            "the MD cell has %d atoms, more than candidates.cutout.max_atoms = %d: this version does not cut, "
-            "every label is a whole cell",
-            n_atoms,
-            max_atoms,
-        )
+    start_structure(campaign)
     check_given_files(campaign)
     worker = read_worker(fworker.env)
     require_oracle(campaign.oracle, worker, campaign.elements)

@@ -98,7 +98,9 @@ def test_what_a_burst_leaves_goes_to_the_others(frame, potential, monkeypatch):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_few_candidates_are_not_exceeded(frame, potential, n):
+def test_few_candidates_are_not_exceeded(frame, potential, n, monkeypatch):
+    if n < 3:  # no displacement is wanted, so no Hessian either
+        monkeypatch.delattr(generate_module.LocalModes, "around")
     every = ["halt_frame", "rattle", "normal_modes", "md_burst"]
     candidates, rejected = generate(frame, potential, every, n, np.random.default_rng(1))
     assert len(candidates) + sum(rejected.values()) == n
@@ -146,7 +148,7 @@ def test_ceiling_is_relative_to_the_threshold_of_the_element():
     assert frame.ceilings(np.array([10.0, 1, 1, 1])) == pytest.approx([60, 15, 15, 15])
     assert frame.ceilings(np.array([40.0, 1, 1, 1])) == pytest.approx([120, 30, 30, 30])
     masked = replace(frame, mask=np.array([False, True, True, True]))
-    assert masked.ceilings(np.array([40.0, 1, 1, 10])) == pytest.approx([120, 30, 30, 30])
+    assert masked.ceilings(np.array([80.0, 1, 1, 10])) == pytest.approx([120, 30, 30, 30])
 
 
 def test_only_atoms_in_the_mask_count(frame, potential):

@@ -23,6 +23,7 @@ from mlip_fw.errors import DirectoryError, LabelError, WorkerError
 from mlip_fw.models.oracle import VaspOracle
 from mlip_fw.models.worker import Worker
 from mlip_fw.testing.vasp_files import write_fake_potcars
+from tests.conftest import ROOT
 
 
 def worker(options="", **env):
@@ -188,6 +189,11 @@ def test_outputs_of_an_earlier_run_are_not_believed(label, tmp_path):
     assert not (tmp_path / "run" / "vasprun.xml").exists()
 
 
+def test_custodian_does_not_judge_by_what_it_read_before(label):
+    label()
+    assert label("--fail unconverged").facts["corrections"] == 1
+
+
 def test_outputs_of_a_failed_attempt_are_not_believed(tmp_path):
     """The second attempt, after a correction, writes nothing: the first's outputs must be gone."""
     script = tmp_path / "vasp_std"
@@ -231,7 +237,7 @@ def test_vasp_dies_with_a_killed_worker(tmp_path):
         "label_with_vasp(alloy(), oracle(), worker('--fail hang'), folder / 'run')\n"
     )
     environment = {**os.environ, "PMG_VASP_PSP_DIR": str(tmp_path / "psp")}
-    process = subprocess.Popen([sys.executable, "-c", code, tmp_path], env=environment)
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path], env=environment, cwd=ROOT)
     path = tmp_path / "run" / "rank.pid"
     assert within(60, lambda: path.is_file() and path.read_text())
     rank = int(path.read_text())

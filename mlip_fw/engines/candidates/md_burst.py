@@ -88,8 +88,6 @@ class _Watched(Calculator):
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
-        if not np.isfinite(self.atoms.positions).all():
-            raise FloatingPointError("positions are not finite")
         answer = self._potential.evaluate_moving(
             self._neighbours, self.atoms.positions, self.atoms.cell.array, gamma=True
         )

@@ -1,0 +1,67 @@
+"""A small cell like a large one, for the first labels: no potential is there yet to judge by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from ase import Atoms
+
+from mlip_fw.engines.candidates.cutout_box import FilledBox, filled_boxes
+from mlip_fw.engines.candidates.cutout_cloud import frame_to_cut
+from mlip_fw.io.structures import canonical
+
+_SHRINK = 0.9
+_LEAST_A = 5.0
+"""Images of an atom are never closer than this, Å."""
+
+
+def small_cell(start: Atoms, max_atoms: int, cutoff_a: float) -> Atoms:
+    """Return a small fully periodic cell like ``start``: a supercell of its crystal, a slab of its surface.
+
+    A start of at most ``max_atoms`` is returned whole; so is one of which no small cell with all its
+    elements can be cut. The atoms of a liquid are those around one of its atoms, without overlaps.
+
+    Parameters
+    ----------
+    start
+        The structure that MD starts from.
+    max_atoms
+        Largest number of atoms.
+    cutoff_a
+        Cutoff of the potential, Å: images of an atom are twice as far apart if ``max_atoms`` allows it.
+    """
+    whole = canonical(start)
+    if len(start) <= max_atoms:
+        return whole
+    share = {symbol: count / len(start) for symbol, count in Counter(start.get_chemical_symbols()).items()}
+    for made in _attempts(whole, max_atoms, cutoff_a):
+        best = min(made, key=lambda box: (_strays(box.atoms, share), box.n_removed, len(box.atoms)), default=None)
+        if best is not None and set(best.atoms.get_chemical_symbols()) == set(share):
+            return best.atoms
+    return whole
+
+
+def _attempts(start: Atoms, max_atoms: int, cutoff_a: float) -> Iterator[list[FilledBox]]:
+    """Yield filled boxes around an atom of each element, with images as far apart as ``max_atoms`` allows."""
+    middles = _middle_atoms(start)
+    for keep_vacuum in (True, False):
+        reach_a = cutoff_a
+        while 2 * reach_a >= _LEAST_A:
+            frame = frame_to_cut(start, reach_a, keep_vacuum=keep_vacuum)
+            yield [box for atom in middles for box in filled_boxes(frame, atom, 2 * reach_a, max_atoms)]
+            reach_a *= _SHRINK
+
+
+def _middle_atoms(start: Atoms) -> list[int]:
+    """Return the atom of each element that is nearest to the middle of all atoms."""
+    distances = np.linalg.norm(start.positions - start.positions.mean(axis=0), axis=1)
+    symbols = np.array(start.get_chemical_symbols())
+    return [int(min(np.flatnonzero(symbols == name), key=lambda k: distances[k])) for name in sorted(set(symbols))]
+
+
+def _strays(atoms: Atoms, share: dict[str, float]) -> int:
+    """Return by how many atoms the composition is off."""
+    counts = Counter(atoms.get_chemical_symbols())
+    return round(sum(abs(counts[symbol] - fraction * len(atoms)) for symbol, fraction in share.items()))

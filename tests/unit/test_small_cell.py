@@ -1,0 +1,67 @@
+"""Small cells for the first labels are crystals and slabs like the large ones."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from ase.build import bulk, fcc111
+
+from mlip_fw.engines.candidates.small_cell import small_cell
+from mlip_fw.engines.geometry import closest_pair
+
+
+
+
+def test_a_small_start_stays_whole():
+    start = bulk("Cu", cubic=True) * (3, 3, 3)
+    start.rattle(0.1, seed=1)
+    assert small_cell(start, 108, 6.0).positions == pytest.approx(start.positions % start.cell.lengths(), abs=1e-7)
+
+
+@pytest.mark.parametrize("max_atoms", [200, 60, 20])
+def test_a_crystal_gives_a_supercell(max_atoms):
+    start = bulk("Cu", cubic=True, a=3.61) * (8, 8, 8)
+    small = small_cell(start, max_atoms, 6.0)
+    assert max_atoms / 4 < len(small) <= max_atoms
+    assert small.get_volume() / len(small) == pytest.approx(3.61**3 / 4)
+    units = small.cell.array @ np.linalg.inv(bulk("Cu", a=3.61).cell.array)
+    assert units == pytest.approx(units.round(), abs=1e-6)
+    tripled = small * (3, 3, 3)
+    assert closest_pair(tripled)[0] == pytest.approx(closest_pair(start)[0])
+
+
+def test_images_are_two_cutoffs_apart_if_there_is_room():
+    small = small_cell(bulk("Cu", cubic=True, a=3.61) * (8, 8, 8), 200, 6.0)
+    steps = np.array(list(np.ndindex(5, 5, 5))) - 2
+    assert np.sort(np.linalg.norm(steps @ small.cell.array, axis=1))[1] >= 12.0
+
+
+def test_a_slab_stays_a_slab():
+    start = fcc111("Cu", (10, 10, 6), a=3.61, vacuum=9.0)
+    start.pbc = True
+    small = small_cell(start, 200, 6.0)
+    assert len(small) < 200
+    assert len(set(small.positions[:, 2].round(3))) == 6
+    assert small.cell[2, 2] - np.ptp(small.positions[:, 2]) == pytest.approx(10.0)
+
+
+def test_a_compound_keeps_its_formula():
+    small = small_cell(bulk("NaCl", "rocksalt", a=5.64, cubic=True) * (5, 5, 5), 150, 6.0)
+    counts = Counter(small.get_chemical_symbols())
+    assert counts["Na"] == counts["Cl"]
+    d = small.get_all_distances(mic=True)
+    assert d[d > 0].min() == pytest.approx(2.82)
+
+
+def test_a_random_alloy_keeps_its_composition():
+    start = bulk("Cu", cubic=True, a=3.85) * (6, 6, 6)
+    start.symbols[np.random.default_rng(1).permutation(len(start))[: len(start) // 4]] = "Au"
+    small = small_cell(start, 150, 6.0)
+    assert Counter(small.get_chemical_symbols())["Au"] / len(small) == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_start_that_no_small_cell_can_stand_for_stays_whole():
+    start = bulk("Cu", cubic=True, a=3.61) * (10, 5, 5)
+    start.symbols[start.positions[:, 0] < 0.5] = "Au"
+    left = start[[k for k in range(len(start)) if start.symbols[k] == "Cu"] + [0]]
+    assert len(small_cell(left, 20, 6.0)) in {len(left), *range(1, 21)}
