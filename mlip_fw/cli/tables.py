@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from mlip_fw.dataset import Dataset
+from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.report.rows import summary_rows
 
@@ -19,3 +21,15 @@ def print_summary(summary: CampaignSummary) -> None:
     Console().print(table)
     for what, path in (("potential", summary.potential), ("active set", summary.active_set)):
         print(f"{what}: {path or 'none yet'}")
+
+
+def print_quarantine(directory: CampaignDirectory) -> None:
+    """Print why labels failed, if any did."""
+    records = Dataset(directory.root).quarantined()
+    if not records:
+        return
+    table = Table("label", "atoms", "why", "corrections", title="labels that failed", title_justify="left")
+    for record in records:
+        table.add_row(record.hash, str(record.n_atoms), record.reason, str(len(record.corrections)))
+    Console().print(table)
+    print("mend what is wrong, then: mlip-fw retry-labels")

@@ -104,7 +104,7 @@ class VaspOracle(DftOracle):
         default_factory=dict, description="POTCAR symbol by element, such as Cu_pv; default: the input set's"
     )
     encut_ev: Positive | None = Field(None, description="plane-wave cutoff ENCUT, eV; null: the input set's")
-    smearing_width_ev: NotNegative | None = Field(None, description="SIGMA, eV; null: the input set's")
+    smearing_width_ev: NotNegative | None = Field(None, description="SIGMA of the Gaussian smearing, eV; null: 0.05")
     hubbard_u_ev: dict[str, NotNegative] = Field(
         default_factory=dict, description="Dudarev's U − J by element, eV; replaces the input set's, which vary by cell"
     )

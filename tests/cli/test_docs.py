@@ -1,6 +1,5 @@
 """What the documentation tells users to type is typed here; and the site builds without a warning."""
 
-import ast
 import importlib.util
 import os
 import re
@@ -11,20 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from mlip_fw import errors
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.md import MDResult
-from mlip_fw.models.selection import Choice, Selection
-from mlip_fw.models.structure import StructureSettings
-from mlip_fw.models.summary import CampaignSummary, Seconds, StopReason
-from mlip_fw.models.training import TrainingRecord
-from mlip_fw.models.worker import Worker
+from tests.cli.pages import DOCS, blocks_in, pages
 from tests.conftest import ROOT, require
 
-DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial.md"
 RUNNABLE = "runnable"
-_FENCE = re.compile(r"^(?P<fence>`{3,})(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
 _TIMEOUT_S = 120
 
 
@@ -47,11 +38,9 @@ class Block:
 def blocks_of(page: Path, text: str, *, marked_only: bool) -> list[Block]:
     """Return the blocks of bash, console and python; only those marked ``runnable`` if ``marked_only``."""
     found = []
-    for match in _FENCE.finditer(text):
-        words = match["info"].split()
-        if words and words[0] in ("bash", "console", "python") and (RUNNABLE in words[1:] or not marked_only):
-            line = text.count("\n", 0, match.start()) + 1
-            found.append(Block(page, line, words[0], _typed(words[0], match["code"])))
+    for line, words, code in blocks_in(text):
+        if words[0] in ("bash", "console", "python") and (RUNNABLE in words[1:] or not marked_only):
+            found.append(Block(page, line, words[0], _typed(words[0], code)))
     return found
 
 
@@ -84,22 +73,8 @@ def run_all(blocks: list[Block], folder: Path) -> None:
 
 def pages_with_marked_blocks() -> list[Path]:
     """Return the pages, besides the tutorial, that have blocks to run."""
-    pages = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if "_build" not in p.parts)]
-    return [p for p in pages if p != TUTORIAL and blocks_of(p, p.read_text(), marked_only=True)]
-
-
-def generator():
-    """Return the module that writes the reference pages."""
-    spec = importlib.util.spec_from_file_location("campaign_reference", DOCS / "_ext" / "campaign_reference.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def keys_in_tables(page: Path) -> set[str]:
-    """Return all names in code spans of a page, and the parts of dotted ones."""
-    spans = re.findall(r"`([^`\n]+)`", page.read_text())
-    return {part for span in spans for part in (span, *span.split("."))}
+    found = [ROOT / "README.md", *pages()]
+    return [p for p in found if p != TUTORIAL and blocks_of(p, p.read_text(), marked_only=True)]
 
 
 @pytest.fixture(scope="module")
@@ -173,60 +148,5 @@ class TestSite:
         assert all(name in page for name in Campaign.model_fields)
 
     def test_nothing_of_this_machine_is_in_the_pages(self):
-        pages = [p for p in DOCS.rglob("*.md") if "_build" not in p.parts]
-        for page in pages:
+        for page in pages():
             assert not re.search(r"/(tmp|root|home|work)/", page.read_text()), page
-
-
-class TestReferenceIsComplete:
-    @pytest.mark.parametrize("model", [Campaign, Worker])
-    def test_every_key_is_described(self, model):
-        assert generator().undescribed(model) == []
-
-    def test_key_without_description_stops_the_build(self):
-        class Undescribed(StructureSettings):
-            secret: int = 1
-
-        module = generator()
-        with pytest.raises(module.MissingDescriptionError, match="secret"):
-            module.model_markdown(Undescribed, "x")
-
-    def test_every_campaign_key_has_a_row(self):
-        text = generator().campaign_markdown()
-        for key in ("campaign", "timestep_fs", "temperature_k", "gamma_halt", "calculator", "max_labels", "substitute"):
-            assert f"| `{key}` |" in text
-
-    def test_every_command_has_a_section(self):
-        text = generator().cli_markdown()
-        commands = ("add", "check", "doctor", "init", "report", "run", "status", "workflow")
-        assert [c for c in commands if f"## `mlip-fw {c}`" not in text] == []
-
-    def test_every_error_is_explained(self):
-        classes = {n for n, c in vars(errors).items() if isinstance(c, type) and issubclass(c, errors.MlipError)}
-        assert classes - keys_in_tables(DOCS / "reference" / "errors.md") == set()
-
-    @pytest.mark.parametrize(
-        "page", ["reference/errors.md", "reference/summary-json.md", "how-to/resume-and-recover.md"]
-    )
-    def test_every_reason_to_stop_is_explained(self, page):
-        assert {reason.value for reason in StopReason} - keys_in_tables(DOCS / page) == set()
-
-    def test_every_key_of_the_summary_is_explained(self):
-        expected = {*CampaignSummary.model_fields, *Seconds.model_fields}
-        assert expected - keys_in_tables(DOCS / "reference" / "summary-json.md") == set()
-
-    @pytest.mark.parametrize("model", [MDResult, Selection, Choice, TrainingRecord])
-    def test_every_key_of_the_written_files_is_explained(self, model):
-        assert set(model.model_fields) - keys_in_tables(DOCS / "reference" / "files.md") == set()
-
-    def test_every_event_is_explained(self):
-        kinds = {kind for path in (ROOT / "mlip_fw").rglob("*.py") for kind in _events(path)}
-        assert {"run_started", "halted", "finished"} <= kinds
-        assert kinds - keys_in_tables(DOCS / "reference" / "files.md") == set()
-
-
-def _events(path: Path) -> list[str]:
-    """Return the kinds of events that a module writes to the journal."""
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and node.args]
-    logged = [c.args[0] for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == "log_event"]
-    return [argument.value for argument in logged if isinstance(argument, ast.Constant)]

@@ -117,8 +117,8 @@ def test_mixing_is_repaired(tmp_path):
 
 
 def test_more_steps(tmp_path):
-    _, _, corrections = label(silicon(), tmp_path, max_scf_steps=5)
-    assert actions(corrections) == [{"electrons": {"electron_maxstep": 15}}]
+    _, _, corrections = label(silicon(), tmp_path, max_scf_steps=4)
+    assert actions(corrections) == [{"electrons": {"electron_maxstep": 12}}]
 
 
 def test_diagonalisation_is_repaired(tmp_path):

@@ -141,20 +141,20 @@ def test_no_overlaps_and_nothing_foreign(name, potentials):
     assert found.atoms.get_chemical_symbols() == [atoms.symbols[k] for k in found.origin]
     assert found.origin[found.center] == center
     density = len(atoms) / atoms.get_volume()
-    if name != "slab":
+    if name not in {"slab", "turned"}:
         assert len(found.atoms) / found.atoms.get_volume() == pytest.approx(density, rel=0.08)
 
 
 def test_force_of_the_centre_is_that_in_the_full_cell():
     """EMT sees no farther than this: then the oracle can't tell the difference either."""
-    atoms, center = copper(9), 1234
+    atoms, center = copper(8), 1234
     atoms.calc = EMT()
     frame = frame_to_cut(atoms, EMT_REACH_A, keep_vacuum=True)
-    small = filled_boxes(frame, center, 2 * EMT_REACH_A, len(atoms) - 1)[0].atoms
+    small = filled_boxes(frame, center, EMT_REACH_A, 2 * EMT_REACH_A, len(atoms) - 1)[0].atoms
     assert len(small) < 0.4 * len(atoms)
     small.calc = EMT()
     assert small.get_forces()[0] == pytest.approx(atoms.get_forces()[center], abs=1e-5)
-    nearer = filled_boxes(frame_to_cut(atoms, 5.0, keep_vacuum=True), center, 10.0, 500)[0].atoms
+    nearer = filled_boxes(frame_to_cut(atoms, 5.0, keep_vacuum=True), center, 5.0, 10.0, 500)[0].atoms
     nearer.calc = EMT()
     assert nearer.get_forces()[0] != pytest.approx(atoms.get_forces()[center], abs=1e-5)
 
@@ -201,9 +201,9 @@ def test_thresholds_are_those_of_the_elements():
 def test_a_boundary_that_changes_gamma_is_rejected_and_a_wider_box_tried(potential, monkeypatch):
     atoms, honest, widths = copper(), cutout_module.filled_boxes, []
 
-    def careless(frame, center, shortest_a, most, formula):
+    def careless(frame, center, sphere_a, shortest_a, most, formula):
         widths.append(shortest_a)
-        made = honest(frame, center, shortest_a, most, formula)
+        made = honest(frame, center, sphere_a, shortest_a, most, formula)
         if len(widths) == 1:
             for box in made:
                 box.atoms.positions[1] += 0.01
@@ -211,12 +211,14 @@ def test_a_boundary_that_changes_gamma_is_rejected_and_a_wider_box_tried(potenti
 
     monkeypatch.setattr(cutout_module, "filled_boxes", careless)
     found = cut(atoms, 7, potential)
-    assert widths == [2 * CUTOFF_A, 2 * CUTOFF_A * 1.2]
+    assert widths == [2 * CUTOFF_A, 2 * CUTOFF_A * 1.1]
     assert found.gamma[0] == pytest.approx(found.gamma_before, rel=1e-6)
 
 
 def test_too_small_a_limit_says_what_would_do(potential):
-    with pytest.raises(CampaignError, match=r"max_atoms is 40, .* within 5 Å of atom 7 has about (\d+) atoms") as caught:
+    with pytest.raises(
+        CampaignError, match=r"max_atoms is 40, .* within 5 Å of atom 7 has about (\d+) atoms"
+    ) as caught:
         cut(copper(), 7, potential, max_atoms=40)
     wanted = int(str(caught.value).split("about ")[1].split()[0])
     assert len(cut(copper(), 7, potential, max_atoms=wanted).atoms) <= wanted
@@ -251,7 +253,7 @@ def test_stoichiometry_is_kept_if_asked(potentials):
     atoms = hot(atoms, 0.3)
     found = cut(atoms, 21, potentials["AuCu"], neutral=True)
     counts = Counter(found.atoms.get_chemical_symbols())
-    assert counts["Cu"] == counts["Au"] > 20
+    assert counts["Cu"] == counts["Au"] > 15
     assert found.facts()["md_composition"] == "Au256Cu256"
 
 
@@ -265,7 +267,7 @@ def test_removed_atoms_are_never_those_of_the_sphere(potentials):
 
 
 def test_relaxation_moves_only_the_shell_and_not_far(potential):
-    atoms = hot(bulk("Cu", cubic=True, a=3.61) * (5, 5, 5), 0.25)
+    atoms = copper()
     before, after = (cut(atoms, 17, potential, relax_shell=relax) for relax in (False, True))
     assert not before.relaxed
     assert after.relaxed

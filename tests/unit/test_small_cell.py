@@ -10,8 +10,6 @@ from mlip_fw.engines.candidates.small_cell import small_cell
 from mlip_fw.engines.geometry import closest_pair
 
 
-
-
 def test_a_small_start_stays_whole():
     start = bulk("Cu", cubic=True) * (3, 3, 3)
     start.rattle(0.1, seed=1)

@@ -16,7 +16,7 @@ from ase.calculators.emt import EMT
 from pymatgen.core import SETTINGS
 
 from mlip_fw.engines.oracle.answer import Labelled, OutOfTime
-from mlip_fw.engines.oracle.vasp import handlers, run
+from mlip_fw.engines.oracle.vasp import handlers, job, run
 from mlip_fw.engines.oracle.vasp.faults import blame
 from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 from mlip_fw.errors import DirectoryError, LabelError, WorkerError
@@ -189,7 +189,8 @@ def test_outputs_of_an_earlier_run_are_not_believed(label, tmp_path):
     assert not (tmp_path / "run" / "vasprun.xml").exists()
 
 
-def test_custodian_does_not_judge_by_what_it_read_before(label):
+def test_custodian_does_not_judge_by_what_it_read_before(label, monkeypatch):
+    monkeypatch.setattr(run, "_POLLS_PER_LOOK", 1000)
     label()
     assert label("--fail unconverged").facts["corrections"] == 1
 
@@ -207,6 +208,16 @@ def test_outputs_of_a_failed_attempt_are_not_believed(tmp_path):
 def test_hanging_vasp_is_ended_with_its_ranks(label, tmp_path):
     with pytest.raises(LabelError, match=r"took longer than oracle\.timeout_s = 3 s"):
         label("--fail hang", timeout_s=3.0)
+    assert not alive(int((tmp_path / "run" / "rank.pid").read_text()))
+
+
+def test_vasp_that_ignores_polite_signals_is_ended(label, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "_PATIENCE_S", 0.2)
+    script = tmp_path / "vasp_std"
+    script.write_text("#!/bin/sh\ntrap '' TERM\necho $$ > rank.pid\nwhile :; do sleep 1; done\n")
+    script.chmod(0o755)
+    with pytest.raises(LabelError, match="took longer"):
+        label_with_vasp(alloy(), oracle(timeout_s=1.0), Worker(vasp_cmd=str(script)), tmp_path / "run")
     assert not alive(int((tmp_path / "run" / "rank.pid").read_text()))
 
 

@@ -13,12 +13,13 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.oracle.vasp import run
 from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 from mlip_fw.errors import LabelError
+from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.oracle import VaspOracle
 from mlip_fw.models.worker import Worker
 from mlip_fw.testing.vasp_files import write_fake_potcars
 from mlip_fw.workflows.runner import run_campaign
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SMALL
 
 RECORDED = ROOT / "tests" / "data" / "vasp"
 CASES = ("converged", "unconverged", "brmix", "too-few-bands", "zpotrf", "memory", "killed")
@@ -106,8 +107,8 @@ def test_no_file_is_a_potcar():
 
 
 @pytest.mark.parametrize(("fail", "corrections"), [("", 0), ("--fail unconverged", 1)])
-def test_campaign(small, stand_in, tmp_path, fail, corrections):
-    campaign = small(oracle={"kind": "vasp", "kpoint_spacing_1_a": None, "calculator": None})
+def test_campaign(stand_in, tmp_path, fail, corrections):
+    campaign = parse_campaign({**SMALL, "oracle": {"kind": "vasp"}}, "test")
     worker = stand_in("--halt-at 50", vasp_cmd=f"{sys.executable} -m mlip_fw.testing.vasp {fail}")
     directory = CampaignDirectory(tmp_path / "c")
     summary = run_campaign(campaign, directory, worker)
@@ -121,8 +122,8 @@ def test_campaign(small, stand_in, tmp_path, fail, corrections):
         assert np.allclose(atoms.get_forces(), known.get_forces(), atol=1e-6)
 
 
-def test_campaign_sets_failed_labels_aside(small, stand_in, tmp_path):
-    campaign = small(oracle={"kind": "vasp"})
+def test_campaign_sets_failed_labels_aside(stand_in, tmp_path):
+    campaign = parse_campaign({**SMALL, "oracle": {"kind": "vasp"}}, "test")
     worker = stand_in("--halt-at 50", vasp_cmd=f"{sys.executable} -m mlip_fw.testing.vasp --fail zpotrf")
     directory = CampaignDirectory(tmp_path / "c")
     summary = run_campaign(campaign, directory, worker)

@@ -25,7 +25,7 @@ from mlip_fw.errors import CampaignError
 from mlip_fw.models.campaign import CutoutSettings
 
 _UNCHANGED = 1e-6
-_WIDER = (1.0, 1.2)
+_WIDER = (1.0, 1.1, 1.2)
 """Least distances between images of the centre that are tried, in units of twice the cutoff."""
 
 
@@ -103,7 +103,7 @@ def cut_out(
     before = _gamma_in(atoms, center, potential)
     formula = formula_unit(atoms.numbers) if settings.neutral else None
     for frame, shortest_a in _ways(atoms, potential.cutoff_a):
-        made = filled_boxes(frame, center, shortest_a, settings.max_atoms, formula)
+        made = filled_boxes(frame, center, potential.cutoff_a, shortest_a, settings.max_atoms, formula)
         gammas = [_gamma(box.atoms, potential) for box in made]
         sound = [k for k, gamma in enumerate(gammas) if abs(gamma[0] - before) <= _UNCHANGED * max(1.0, before)]
         if sound:
@@ -123,7 +123,7 @@ def _ways(atoms: Atoms, cutoff_a: float) -> Iterator[tuple[Frame, float]]:
 def _too_large(atoms: Atoms, center: int, cutoff_a: float, settings: CutoutSettings) -> CampaignError:
     frame = frame_to_cut(atoms, cutoff_a, keep_vacuum=False)
     formula = formula_unit(atoms.numbers) if settings.neutral else None
-    made = filled_boxes(frame, center, 2 * cutoff_a, len(atoms), formula)
+    made = filled_boxes(frame, center, cutoff_a, 2 * cutoff_a * _WIDER[-1], len(atoms), formula)
     fewest = min((len(box.atoms) for box in made), default=len(atoms))
     return CampaignError(
         f"candidates.cutout.max_atoms is {settings.max_atoms}, but a small cell with all that is within {cutoff_a:g} "

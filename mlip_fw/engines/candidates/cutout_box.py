@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from math import gcd
 
 import numpy as np
@@ -14,6 +15,7 @@ from mlip_fw.engines.candidates.cutout_lattice import Box, boxes, translations
 from mlip_fw.io.structures import canonical
 
 _N_BOXES = 12
+_N_LOOKED_AT = 100
 _MARGIN = 1.3
 """Atoms beyond the boundary may fill holes behind it, up to this multiple of its distance."""
 _CONTACT_A = 4.0
@@ -48,7 +50,7 @@ class FilledBox:
 
 
 def filled_boxes(
-    frame: Frame, center: int, shortest_a: float, most: int, formula: dict[int, int] | None = None
+    frame: Frame, center: int, sphere_a: float, shortest_a: float, most: int, formula: dict[int, int] | None = None
 ) -> list[FilledBox]:
     """Return small cells of at most ``most`` atoms: those whose boundary fits the structure, or else any.
 
@@ -56,34 +58,41 @@ def filled_boxes(
     ----------
     frame, center
         The large cell, and the atom around which it is cut.
+    sphere_a
+        Nothing nearer to the centre than this changes, Å.
     shortest_a
-        Least distance between images of the centre: nothing within half of it changes.
+        Least distance between images of the centre, Å: twice the sphere or more.
     most
         Largest number of atoms.
     formula
         Formula unit of which the box shall hold a whole number; None takes what there is.
     """
-    sphere_a = 0.5 * shortest_a
     if not frame.n_cut or len(cloud_around(frame, center, sphere_a).origin) > most:
         return []
     found = translations(frame, center, shortest_a)
     cloud = cloud_around(frame, center, _GATHERED * shortest_a)
     contacts, made = contacts_a(cloud), []
     for fitting in (True, False):
-        for box in boxes(frame, found, shortest_a, fitting=fitting, limit=_N_BOXES):
+        for box in islice(boxes(frame, found, shortest_a, fitting=fitting), _N_LOOKED_AT):
             filling = fill(cloud, box, frame, sphere_a, contacts)
-            whole = filling if formula is None else made_neutral(filling, cloud, formula)
-            if whole is not None and len(whole.chosen) <= most:
-                made.append(_filled_box(cloud, box, whole))
-        if made:
-            break
+            if filling is not None and formula is not None:
+                filling = made_neutral(filling, cloud, formula)
+            if filling is not None and len(filling.chosen) <= most:
+                made.append(_filled_box(cloud, box, frame, filling))
+            if len(made) == _N_BOXES:
+                return made
     return made
 
 
-def _filled_box(cloud: Cloud, box: Box, filling: Filling) -> FilledBox:
+def _filled_box(cloud: Cloud, box: Box, frame: Frame, filling: Filling) -> FilledBox:
     kept = filling.chosen
+    atoms = Atoms(cloud.numbers[kept], cloud.vectors[kept], cell=box.cell, pbc=True)
+    scaled = atoms.get_scaled_positions(wrap=False)
+    for axis in frame.vacuum_axes:
+        row = frame.n_cut + frame.kept_axes.index(axis)
+        atoms.positions += (0.5 - 0.5 * (scaled[:, row].min() + scaled[:, row].max())) * box.cell[row]
     return FilledBox(
-        atoms=canonical(Atoms(cloud.numbers[kept], cloud.vectors[kept], cell=box.cell, pbc=True)),
+        atoms=canonical(atoms),
         origin=cloud.origin[kept],
         distances=np.linalg.norm(cloud.vectors[kept], axis=1),
         mismatch=box.mismatch,
@@ -111,12 +120,15 @@ def contacts_a(cloud: Cloud) -> dict[tuple[int, int], float]:
     return found
 
 
-def fill(cloud: Cloud, box: Box, frame: Frame, sphere_a: float, contacts: dict[tuple[int, int], float]) -> Filling:
+def fill(
+    cloud: Cloud, box: Box, frame: Frame, sphere_a: float, contacts: dict[tuple[int, int], float]
+) -> Filling | None:
     """Fill ``box`` from the centre outwards, passing over what would overlap an atom already there.
 
     The atoms within ``sphere_a`` of the centre come first and all of them stay. An atom's place in the
     order is its distance from the nearest boundary between the centre and its images, as a fraction;
-    those a little beyond it fill the holes that atoms leave which have moved out on both sides.
+    those a little beyond it fill the holes that atoms leave which have moved out on both sides. None if
+    atoms of the sphere would overlap each other's images.
     """
     images = _images(box, frame)
     depth = (frame.across(cloud.vectors) @ (2 * images / (images**2).sum(axis=1)[:, None]).T).max(axis=1)
@@ -126,6 +138,8 @@ def fill(cloud: Cloud, box: Box, frame: Frame, sphere_a: float, contacts: dict[t
     order = np.concatenate([np.flatnonzero(sphere), outside[np.argsort(depth[outside], kind="stable")]])
     clash = _overlaps(cloud.vectors[order], cloud.numbers[order], box.cell, contacts)
     n_sphere, taken, n_removed = int(sphere.sum()), np.zeros(len(order), dtype=bool), 0
+    if clash[:n_sphere, :n_sphere].any():
+        return None
     taken[:n_sphere] = True
     for k in range(n_sphere, len(order)):
         taken[k] = not (clash[k] & taken).any()
@@ -172,6 +186,7 @@ def _overlaps(
     d = scaled[:, None] - scaled[None]
     d -= np.round(d)
     distances = np.linalg.norm(d @ cell, axis=2)
+    np.fill_diagonal(distances, np.inf)
     kinds, index = np.unique(numbers, return_inverse=True)
     table = np.array([[contacts[int(a), int(b)] for b in kinds] for a in kinds])
     return np.asarray(distances < table[np.ix_(index, index)] - 1e-6)

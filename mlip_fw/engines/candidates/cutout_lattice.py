@@ -7,6 +7,7 @@ flat, and any vector of the right length is as good as another.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -65,12 +66,11 @@ def translations(frame: Frame, center: int, shortest_a: float) -> Translations:
     return Translations(vectors[inside][order], (counts[inside] / len(first.vectors)).clip(max=1.0)[order])
 
 
-def boxes(frame: Frame, found: Translations, shortest_a: float, *, fitting: bool, limit: int) -> list[Box]:
-    """Return up to ``limit`` different boxes, the most compact first.
+def boxes(frame: Frame, found: Translations, shortest_a: float, *, fitting: bool) -> Iterator[Box]:
+    """Yield different boxes, the most compact first.
 
-    No image of the sphere with diameter ``shortest_a`` around the centre overlaps it: every vector of
-    the lattice, at right angles to the directions that stay, is at least that long. ``fitting`` takes
-    translations of the crystal only.
+    Images of the centre are at least ``shortest_a`` apart: every vector of the lattice, at right angles
+    to the directions that stay, is at least that long. ``fitting`` takes translations of the crystal only.
     """
     lowest = _GOOD_ENOUGH * found.fit.max(initial=0.0) if fitting else 0.0
     pool = np.flatnonzero(found.fit >= lowest)[:_N_POOL]
@@ -81,18 +81,16 @@ def boxes(frame: Frame, found: Translations, shortest_a: float, *, fitting: bool
     volumes = np.abs(determinants).round(3)
     order = np.argsort(volumes, kind="stable")
     order = order[volumes[order] >= _DENSEST[d] * shortest_a**d * _volume(frame.kept)]
-    made: list[Box] = []
+    made: list[np.ndarray] = []
     for start in range(0, len(order), _CHUNK):
         part = order[start : start + _CHUNK]
         across = frame.across(found.vectors[sets[part]].reshape(-1, 3)).reshape(-1, d, 3)
         for k in part[_shortest(across) >= shortest_a - 1e-9]:
             vectors = found.vectors[sets[k]]
             vectors[0] *= np.sign(determinants[k])
-            if not any(_same_lattice(vectors, other.cut, frame) for other in made):
-                made.append(Box(np.concatenate([vectors, frame.kept]), vectors, float(1 - found.fit[sets[k]].mean())))
-            if len(made) == limit:
-                return made
-    return made
+            if not any(_same_lattice(vectors, other, frame) for other in made):
+                made.append(vectors)
+                yield Box(np.concatenate([vectors, frame.kept]), vectors, float(1 - found.fit[sets[k]].mean()))
 
 
 def _volume(vectors: np.ndarray) -> float:

@@ -50,7 +50,7 @@ def _attempts(start: Atoms, max_atoms: int, cutoff_a: float) -> Iterator[list[Fi
         reach_a = cutoff_a
         while 2 * reach_a >= _LEAST_A:
             frame = frame_to_cut(start, reach_a, keep_vacuum=keep_vacuum)
-            yield [box for atom in middles for box in filled_boxes(frame, atom, 2 * reach_a, max_atoms)]
+            yield [box for atom in middles for box in filled_boxes(frame, atom, reach_a, 2 * reach_a, max_atoms)]
             reach_a *= _SHRINK
 
 

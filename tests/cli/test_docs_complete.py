@@ -1,0 +1,240 @@
+"""Every key, command, file, event, reason and page is documented, and what the pages show can be used."""
+
+import ast
+import importlib.util
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import typer
+from ase.build import bulk
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+
+from mlip_fw import errors
+from mlip_fw.cli.main import app
+from mlip_fw.engines.candidates.cutout import Cutout
+from mlip_fw.engines.oracle.answer import facts_of
+from mlip_fw.engines.oracle.espresso.trouble import Trouble
+from mlip_fw.models.campaign import Campaign, CandidateSettings, UncertaintySettings
+from mlip_fw.models.label import LabelBalance, QuarantineRecord
+from mlip_fw.models.md import MDResult
+from mlip_fw.models.oracle import MAY_CHANGE, ORACLES, EspressoOracle, LabelLimits
+from mlip_fw.models.selection import Choice, Selection
+from mlip_fw.models.structure import StructureSettings
+from mlip_fw.models.summary import CampaignSummary, Seconds, StopReason
+from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.worker import Worker
+from tests.cli.pages import DOCS, blocks_in, names_in, pages
+from tests.conftest import ROOT
+
+REFERENCE, HOW_TO, EXPLANATION = DOCS / "reference", DOCS / "how-to", DOCS / "explanation"
+WORKER_TEMPLATE = ROOT / "fw_configs" / "my_fworker.yaml"
+
+
+def generator():
+    """Return the module that writes the reference pages."""
+    spec = importlib.util.spec_from_file_location("campaign_reference", DOCS / "_ext" / "campaign_reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def commands():
+    """Return the names of all commands."""
+    return sorted(typer.main.get_command(app).commands)
+
+
+def rows_below(heading: str) -> str:
+    """Return the generated part of the campaign reference under a heading."""
+    return generator().campaign_markdown().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def shown_yaml() -> list:
+    """Return every block of YAML of every page, as a test's parameter."""
+    found = []
+    for page in [ROOT / "README.md", *pages()]:
+        for line, words, code in blocks_in(page.read_text()):
+            if words[0] == "yaml":
+                found.append(pytest.param(YAML(typ="safe").load(code), id=f"{page.name}:{line}"))
+    return found
+
+
+def faults_of(shown: dict) -> list[str]:
+    """Return what is wrong with a part of a campaign or of a worker file, besides what it leaves out."""
+    if "_fw_q_type" in shown:
+        return []
+    if not set(shown) <= set(Campaign.model_fields):
+        outside = sorted(set(shown) - {"name", "category", "query", "env"})
+        return [f"{outside} in no file of ours"] if outside else _faults(Worker, shown.get("env", {}))
+    fields = ((Campaign.model_fields[name], part) for name, part in shown.items())
+    return [fault for field, part in fields for fault in _faults(field.rebuild_annotation(), part)]
+
+
+def _faults(kind: object, part: object) -> list[str]:
+    try:
+        TypeAdapter(kind).validate_python(part)
+    except ValidationError as error:
+        return [str(fault) for fault in error.errors() if fault["type"] != "missing"]
+    return []
+
+
+class TestKeys:
+    @pytest.mark.parametrize("model", [Campaign, Worker, *ORACLES.values()])
+    def test_every_key_is_described(self, model):
+        assert generator().undescribed(model) == []
+
+    def test_key_without_description_stops_the_build(self):
+        class Undescribed(StructureSettings):
+            secret: int = 1
+
+        module = generator()
+        with pytest.raises(module.MissingDescriptionError, match="secret"):
+            module.model_markdown(Undescribed, "x")
+
+    def test_every_campaign_key_has_a_row(self):
+        text = generator().campaign_markdown()
+        keys = ("campaign", "timestep_fs", "temperature_k", "gamma_halt", "max_labels", "substitute", "core_a")
+        assert [key for key in keys if f"| `{key}` |" not in text] == []
+
+    @pytest.mark.parametrize("kind", ORACLES)
+    def test_every_key_of_an_oracle_has_a_row_under_its_kind(self, kind):
+        rows = rows_below(f"`oracle`, kind `{kind}`")
+        assert [key for key in ORACLES[kind].model_fields if f"| `{key}` |" not in rows] == []
+
+    def test_a_choice_of_sections_names_all_kinds(self):
+        (row,) = [line for line in rows_below("Top level").splitlines() if line.startswith("| `oracle` |")]
+        assert [kind for kind in ORACLES if f"[{kind}](#key-oracle-{kind})" not in row] == []
+        assert "Quantum ESPRESSO" in row
+        assert "VASP" in row
+
+    def test_every_worker_key_is_in_the_table_in_the_text_and_in_the_template(self):
+        page, table = HOW_TO / "configure-worker.md", generator().worker_markdown()
+        assert "<!-- generated: worker -->" in page.read_text()
+        template = WORKER_TEMPLATE.read_text()
+        for key in Worker.model_fields:
+            assert f"| `{key}` |" in table
+            assert key in names_in(page), f"{key} is not explained"
+            assert f"#  {key}: " in template
+
+    def test_keys_that_may_change_are_listed(self):
+        text = (REFERENCE / "campaign-file.md").read_text().partition("## What may change")[2]
+        assert [key for key in MAY_CHANGE if f"`oracle.{key}`" not in text] == []
+        campaign = Campaign.model_construct(oracle=EspressoOracle(kind="espresso", ecutwfc_ry=20.0))
+        free = {"budget", "candidates.cutout"}
+        assert [key for key in free if f"all of `{key}`" not in text] == []
+        identity = campaign.identity()
+        assert "budget" not in identity
+        assert "cutout" not in identity["candidates"]
+
+    def test_every_threshold_and_strategy_is_discussed(self):
+        strategies = get_args(get_args(CandidateSettings.model_fields["strategies"].annotation)[0])
+        discussed = {*UncertaintySettings.model_fields, "too_far", "max_labels_per_halt", *strategies}
+        assert discussed - names_in(HOW_TO / "choose-thresholds.md") == set()
+        cutout = CandidateSettings.model_fields["cutout"].annotation.model_fields
+        assert {*cutout} - {"mode", "relax_shell", "neutral"} - names_in(EXPLANATION / "cut-outs-and-masks.md") == set()
+        page = (EXPLANATION / "cut-outs-and-masks.md").read_text()
+        assert [key for key in ("mode: never", "relax_shell: true", "neutral: true") if key not in page] == []
+
+    def test_every_choice_of_selection_is_explained(self):
+        choices = get_args(CandidateSettings.model_fields["selection"].annotation)
+        assert set(choices) - names_in(EXPLANATION / "label-efficiency.md") == set()
+
+
+class TestCommandsAndErrors:
+    def test_every_command_has_a_section(self):
+        assert {"run", "check", "retry-labels"} <= set(commands())
+        text = generator().cli_markdown()
+        assert [c for c in commands() if f"## `mlip-fw {c}`" not in text] == []
+
+    def test_every_error_is_explained(self):
+        classes = {n for n, c in vars(errors).items() if isinstance(c, type) and issubclass(c, errors.MlipError)}
+        assert classes - names_in(REFERENCE / "errors.md") == set()
+
+    @pytest.mark.parametrize(
+        "page", ["reference/errors.md", "reference/summary-json.md", "how-to/resume-and-recover.md"]
+    )
+    def test_every_reason_to_stop_is_explained(self, page):
+        assert {reason.value for reason in StopReason} - names_in(DOCS / page) == set()
+
+    def test_every_trouble_of_espresso_and_every_limit_is_explained(self):
+        page = HOW_TO / "read-the-quarantine.md"
+        assert {trouble.value for trouble in Trouble} - names_in(page) == set()
+        limits = {f"oracle.{key}" for key in LabelLimits.model_fields}
+        assert [key for key in limits if key not in page.read_text()] == []
+
+
+class TestWrittenFiles:
+    def test_every_key_of_the_summary_is_explained(self):
+        expected = {*CampaignSummary.model_fields, *Seconds.model_fields}
+        assert expected - names_in(REFERENCE / "summary-json.md") == set()
+
+    @pytest.mark.parametrize("model", [MDResult, Selection, Choice, TrainingRecord, LabelBalance, QuarantineRecord])
+    def test_every_key_is_explained(self, model):
+        assert set(model.model_fields) - names_in(REFERENCE / "files.md") == set()
+
+    def test_every_key_of_a_quarantined_label_is_explained_where_it_is_read(self):
+        assert set(QuarantineRecord.model_fields) - names_in(HOW_TO / "read-the-quarantine.md") == set()
+
+    def test_every_fact_of_a_label_is_explained(self):
+        facts = facts_of(code="x", version="1", seconds=1.0, corrections=[], convergence={})
+        expected = {*facts, "label_hash", "level_of_theory", "mask"}
+        assert expected - names_in(REFERENCE / "files.md") == set()
+
+    def test_every_fact_of_a_cutout_is_explained(self):
+        cut = Cutout(
+            atoms=bulk("Cu"),
+            center=0,
+            origin=np.zeros(1, dtype=int),
+            mask=np.ones(1, dtype=bool),
+            md_composition="Cu",
+            mismatch=0.0,
+            n_removed=0,
+            n_tried=1,
+            relaxed=False,
+            gamma_before=1.0,
+            gamma=np.ones(1),
+        )
+        assert set(cut.facts()) - names_in(REFERENCE / "files.md") == set()
+
+    def test_every_event_is_explained(self):
+        kinds = {kind for path in (ROOT / "mlip_fw").rglob("*.py") for kind in _events(path)}
+        assert {"run_started", "halted", "finished", "label_out_of_time", "went_too_far"} <= kinds
+        assert kinds - names_in(REFERENCE / "files.md") == set()
+
+
+class TestPages:
+    def test_every_page_is_in_the_index(self):
+        index = (DOCS / "index.md").read_text()
+        listed = {line for _, words, code in blocks_in(index) if words[0] == "{toctree}" for line in code.split()}
+        names = {str(page.relative_to(DOCS).with_suffix("")) for page in pages()} - {"index"}
+        assert names - listed == set()
+
+    def test_every_guide_is_linked_where_readers_begin(self):
+        text = (DOCS / "index.md").read_text().partition("## Words")[0]
+        guides = [page for folder in (HOW_TO, EXPLANATION) for page in sorted(folder.glob("*.md"))]
+        assert len(guides) > 8
+        assert [page.name for page in guides if f"({page.relative_to(DOCS)})" not in text] == []
+
+    def test_every_example_that_is_named_is_there(self):
+        named = {word for page in [ROOT / "README.md", *pages()] for word in names_in(page)}
+        examples = {word for word in named if word.startswith("examples/") and word.endswith(".yaml")}
+        assert examples
+        assert [name for name in examples if not (ROOT / name).is_file()] == []
+
+    @pytest.mark.parametrize("shown", shown_yaml())
+    def test_yaml_can_be_used(self, shown):
+        assert faults_of(shown) == []
+
+    def test_fault_in_yaml_is_seen(self):
+        assert "gamma_hlt" in faults_of({"uncertainty": {"gamma_hlt": 5.0}})[0]
+        assert "pw_comand" in faults_of({"env": {"pw_comand": "pw.x"}})[0]
+        assert faults_of({"orcale": {}}) == ["['orcale'] in no file of ours"]
+
+
+def _events(path: Path) -> list[str]:
+    """Return the kinds of events that a module writes to the journal."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and node.args]
+    logged = [c.args[0] for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == "log_event"]
+    return [argument.value for argument in logged if isinstance(argument, ast.Constant)]
