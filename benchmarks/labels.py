@@ -2,9 +2,9 @@
 
 ::
 
-    python benchmarks/labels.py                        all rows, one seed, the whole cu-melt run: half an hour
-    python benchmarks/labels.py --steps 2000 --seeds 3 a shorter ramp, mean and spread of three seeds
-    python benchmarks/labels.py --rows halt_frame      one row, and random frames beside it
+    python benchmarks/labels.py                         all rows, one seed, the whole cu-melt run: 15 minutes
+    python benchmarks/labels.py --steps 2000 --seeds 3  a shorter ramp, mean and spread of three seeds
+    python benchmarks/labels.py --rows halt_frame       one row, and random frames beside it
 
 Every row has the same basis, the same trainer and the same test set: frames of the oracle's own MD at
 three temperatures, which no row has seen. The row "random frames" is given as many labels as the
@@ -139,16 +139,19 @@ def with_changes(campaign: Campaign, seed: int, steps: int | None, strategies: l
 
 def measure(campaign: Campaign, rows: list[str], seeds: list[int], steps: int | None) -> dict[str, list[Taught]]:
     """Return what every row came to, for each seed."""
-    default = default_row()
     found: dict[str, list[Taught]] = {name: [] for name in [*rows, RANDOM]}
+
+    def take(name: str, taught: Taught) -> None:
+        found[name].append(taught)
+        line = f"seed {seed}: {name}: {taught.labels} labels, {taught.mean_error:.2f} meV/Å"
+        print(line, file=sys.stderr, flush=True)
+
     for seed in seeds:
         for name in rows:
-            print(f"seed {seed}: {name}", file=sys.stderr, flush=True)
-            found[name].append(learnt_on_the_fly(with_changes(campaign, seed, steps, STRATEGIES[name])))
-        reference = found[default if default in rows else rows[0]][-1]
-        print(f"seed {seed}: {RANDOM}", file=sys.stderr, flush=True)
-        shortened = with_changes(campaign, seed, steps, STRATEGIES["halt_frame"])
-        found[RANDOM].append(learnt_from_random_frames(shortened, reference.labels))
+            take(name, learnt_on_the_fly(with_changes(campaign, seed, steps, STRATEGIES[name])))
+        reference = found[default_row() if default_row() in rows else rows[0]][-1]
+        same_ramp = with_changes(campaign, seed, steps, STRATEGIES["halt_frame"])
+        take(RANDOM, learnt_from_random_frames(same_ramp, reference.labels))
     return found
 
 

@@ -46,14 +46,24 @@ def merged(data: dict, changes: dict) -> dict:
     return result
 
 
+def make_small(**changes):
+    """Return a small campaign with changes; an oracle of another kind replaces the whole section."""
+    data = merged(SMALL, changes)
+    if "oracle" in changes:
+        data["oracle"] = changes["oracle"]
+    return parse_campaign(data, "test")
+
+
 @pytest.fixture
 def small():
     """Return a function that makes a small campaign with changes."""
+    return make_small
 
-    def make(**changes):
-        return parse_campaign(merged(SMALL, changes), "test")
 
-    return make
+@pytest.fixture(scope="session")
+def small_campaign():
+    """Return the same function, for fixtures that live longer."""
+    return make_small
 
 
 @pytest.fixture

@@ -91,7 +91,6 @@ def cli_markdown() -> str:
     """
     import typer
 
-    from mlip_fw.cli import look, machine, run, start  # noqa: F401  each adds its commands
     from mlip_fw.cli.main import app
 
     group: Any = typer.main.get_command(app)
@@ -152,9 +151,16 @@ def _rows(section: Schema, root: Schema, path: str) -> Iterator[tuple[str, str, 
     required = section.get("required", [])
     for name, entry in section["properties"].items():
         inner = [root["$defs"][reference.rsplit("/", 1)[-1]] for reference in _references(entry)]
-        described = entry.get("description") or inner[0]["description"]
+        described = entry.get("description") or _either([_plain(one["description"]) for one in inner])
         default = _default(entry, is_required=name in required, is_section=bool(inner))
         yield f"`{name}`", _type(entry) + _links(f"{path}.{name}".removeprefix("."), inner), default, _plain(described)
+
+
+def _either(sentences: list[str]) -> str:
+    """Return what a section is that may be one of several."""
+    first, *others = sentences
+    said = [first.removesuffix("."), *(s[0].lower() + s[1:].removesuffix(".") for s in others)]
+    return f"{'; or '.join(said)}."
 
 
 def _links(path: str, inner: list[Schema]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -109,11 +108,11 @@ def test_two_elements_with_spin(tmp_path):
 
 
 def test_mixing_is_repaired(tmp_path):
-    settings = {"mixing_beta": 0.9, "max_scf_steps": 20, "scf_accuracy_ev_atom": 1e-8}
-    _, facts, corrections = label(slab(), tmp_path, **settings)
+    """The charge sloshes through the slab; 20 steps bring nothing, and no more steps would."""
+    settings = {"mixing_beta": 0.9, "max_scf_steps": 20, "scf_accuracy_ev_atom": 1.7e-5, "kpoint_spacing_1_a": 2.5}
+    _, _, corrections = label(slab(8), tmp_path, **settings)
     assert corrections[0]["errors"] == ["SCF not converged: not converged after 20 steps"]
-    assert actions(corrections)[0]["electrons"].get("mixing_beta", 0.36) == pytest.approx(0.36)
-    assert json.loads(facts["convergence"])["changes"]["electrons"]
+    assert actions(corrections)[0] == {"electrons": {"mixing_beta": 0.36, "electron_maxstep": 40}}
 
 
 def test_more_steps(tmp_path):
@@ -208,11 +207,6 @@ def test_only_a_sound_save_is_continued(tmp_path, short_worker):
     atoms.positions[0] += 0.01
     assert isinstance(label_with_espresso(atoms, oracle(**settings), short_worker, folder), OutOfTime)
     assert "restart_mode = 'from_scratch'" in (folder / "pw.in").read_text()
-
-
-def test_memory_is_saved(tmp_path):
-    limited = f'{sys.executable} -c \'import os,resource,sys; resource.setrlimit(resource.RLIMIT_AS, (LIMIT,)*2); os.execvp("pw.x", ["pw.x", *sys.argv[1:]])\''
-    pytest.skip("todo")
 
 
 def test_absurd_structure_converges_happily(tmp_path):

@@ -107,7 +107,7 @@ def test_fixed_occupations_are_smeared_by_very_little(worker, tmp_path):
 @pytest.mark.parametrize(
     ("fate", "attempts", "said"),
     [
-        ("scf_not_converged", 5, r"SCF not converged: not converged after 25 steps; tried: .*local-TF"),
+        ("scf_not_converged", 6, r"SCF not converged: not converged after 25 steps; tried: .*local-TF"),
         ("eigenvalues", 3, "diagonalisation failed: c_bands: too many bands"),
         ("too_few_bands", 4, "too few bands: setup"),
         ("out_of_memory", 3, "out of memory: .*Cannot allocate memory"),
@@ -249,7 +249,7 @@ def test_stand_in_refuses_what_pw_would_not_take(worker, tmp_path):
     assert "control.tprnfor is False" in said(text.replace("tprnfor = .true.", "tprnfor = .false."))
     assert "system lacks ecutrho" in said(text.replace("  ecutrho = 120\n", ""))
     assert "there is no pseudo/Au.UPF" in said(text.replace("Cu.UPF", "Au.UPF"))
-    assert said(text.replace("nat = 4", "nat = 3"))
+    assert "nat 3" in said(text.replace("nat = 4", "nat = 3"))
 
 
 def test_plan_gives_every_fate_its_number(worker, tmp_path):

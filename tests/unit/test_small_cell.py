@@ -8,6 +8,7 @@ from ase.build import bulk, fcc111
 
 from mlip_fw.engines.candidates.small_cell import small_cell
 from mlip_fw.engines.geometry import closest_pair
+from tests.unit.test_cutout import liquid
 
 
 def test_a_small_start_stays_whole():
@@ -58,8 +59,16 @@ def test_a_random_alloy_keeps_its_composition():
     assert Counter(small.get_chemical_symbols())["Au"] / len(small) == pytest.approx(0.25, abs=0.03)
 
 
-def test_a_start_that_no_small_cell_can_stand_for_stays_whole():
-    start = bulk("Cu", cubic=True, a=3.61) * (10, 5, 5)
-    start.symbols[start.positions[:, 0] < 0.5] = "Au"
-    left = start[[k for k in range(len(start)) if start.symbols[k] == "Cu"] + [0]]
-    assert len(small_cell(left, 20, 6.0)) in {len(left), *range(1, 21)}
+def test_a_liquid_gives_a_cell_without_overlaps():
+    start = liquid()
+    small = small_cell(start, 200, 6.0)
+    assert len(small) < 200
+    assert closest_pair(small)[0] >= closest_pair(start)[0] - 1e-6
+    assert len(small) / small.get_volume() == pytest.approx(len(start) / start.get_volume(), rel=0.1)
+
+
+def test_a_start_whose_elements_lie_far_apart_stays_whole():
+    start = bulk("Cu", cubic=True, a=3.61) * (12, 2, 2)
+    start.symbols[start.positions[:, 0] < 1] = "Au"
+    start.symbols[np.abs(start.positions[:, 0] - 21.66) < 1] = "Ag"
+    assert len(small_cell(start, 40, 6.0)) == len(start)

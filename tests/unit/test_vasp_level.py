@@ -36,7 +36,17 @@ def potcars(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["MPStaticSet", "MPScanStaticSet", "MatPESStaticSet"])
 def test_every_input_set_is_static_with_forces_and_stress(name):
     incar = incar_template(oracle(input_set=name))
-    expected = {"NSW": 0, "IBRION": -1, "ISIF": 2, "ISYM": 0, "ISMEAR": 0, "SIGMA": 0.05, "LREAL": False, "EDIFF": 1e-6}
+    expected = {
+        "NSW": 0,
+        "IBRION": -1,
+        "ISIF": 2,
+        "ISYM": 0,
+        "ISMEAR": 0,
+        "SIGMA": 0.05,
+        "LREAL": False,
+        "EDIFF": 1e-6,
+        "LMAXMIX": 6,
+    }
     assert {key: incar[key] for key in expected} == expected
     assert not {"KSPACING", "MAGMOM", "LORBIT", "LVTOT", "LDAUU"} & set(incar)
 

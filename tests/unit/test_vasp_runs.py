@@ -189,6 +189,19 @@ def test_outputs_of_an_earlier_run_are_not_believed(label, tmp_path):
     assert not (tmp_path / "run" / "vasprun.xml").exists()
 
 
+def test_orbitals_of_an_earlier_calculation_are_not_taken_up(label, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "WAVECAR").write_text("of somebody else")
+    assert json.loads(label().facts["convergence"])["scf_steps"] == 9
+    assert not (tmp_path / "run" / "WAVECAR").exists()
+
+
+def test_what_custodian_lets_pass_is_checked_again(label, monkeypatch):
+    monkeypatch.setattr(run.Custodian, "run", lambda self: [])
+    with pytest.raises(LabelError, match="no closing lines"):
+        label()
+
+
 def test_custodian_does_not_judge_by_what_it_read_before(label, monkeypatch):
     monkeypatch.setattr(run, "_POLLS_PER_LOOK", 1000)
     label()
@@ -310,6 +323,7 @@ class TestWalltime:
         with pytest.raises(LabelError, match="took longer than oracle.timeout_s") as caught:
             slow()
         assert [c["errors"] for c in caught.value.corrections] == [["brmix"]]
+        assert not (tmp_path / "run" / "vasp.out").exists()
 
     def test_corrections_are_kept_over_the_cut(self, slow, tmp_path):
         answer = slow("--fail brmix")

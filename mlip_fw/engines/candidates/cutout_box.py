@@ -15,10 +15,11 @@ from mlip_fw.engines.candidates.cutout_lattice import Box, boxes, translations
 from mlip_fw.io.structures import canonical
 
 _N_BOXES = 12
-_N_LOOKED_AT = 100
+_N_LOOKED_AT = 60
 _MARGIN = 1.3
 """Atoms beyond the boundary may fill holes behind it, up to this multiple of its distance."""
 _CONTACT_A = 4.0
+_UNUSUAL = 0.05
 _GATHERED = 1.4
 """Radius of the surroundings that fill a box, in units of the least distance between images of the centre."""
 
@@ -71,17 +72,20 @@ def filled_boxes(
         return []
     found = translations(frame, center, shortest_a)
     cloud = cloud_around(frame, center, _GATHERED * shortest_a)
-    contacts, made = contacts_a(cloud), []
+    contacts = contacts_a(cloud)
     for fitting in (True, False):
+        made: list[FilledBox] = []
         for box in islice(boxes(frame, found, shortest_a, fitting=fitting), _N_LOOKED_AT):
             filling = fill(cloud, box, frame, sphere_a, contacts)
             if filling is not None and formula is not None:
                 filling = made_neutral(filling, cloud, formula)
-            if filling is not None and len(filling.chosen) <= most:
+            if filling is not None:
                 made.append(_filled_box(cloud, box, frame, filling))
             if len(made) == _N_BOXES:
-                return made
-    return made
+                break
+        if small := [box for box in made if len(box.atoms) <= most]:
+            return small
+    return []
 
 
 def _filled_box(cloud: Cloud, box: Box, frame: Frame, filling: Filling) -> FilledBox:
@@ -102,21 +106,22 @@ def _filled_box(cloud: Cloud, box: Box, frame: Frame, filling: Filling) -> Fille
 
 
 def contacts_a(cloud: Cloud) -> dict[tuple[int, int], float]:
-    """Return the shortest distance that occurs in the cloud for each pair of elements (atomic numbers).
+    """Return the distance for each pair of elements (atomic numbers) below which atoms hardly come in the cloud.
 
-    Closer pairs in a small cell come from its periodicity, not from the MD. A pair that is nowhere
-    within 4 Å has the sum of its covalent radii.
+    Of the nearest distances between them, one in twenty is shorter. A pair that is nowhere within 4 Å
+    has the sum of its covalent radii.
     """
-    near = cloud.within(min(cloud.distances.max(initial=0.0), 3 * _CONTACT_A))
+    near = cloud.within(3 * _CONTACT_A)
     d = np.linalg.norm(near.vectors[:, None] - near.vectors[None], axis=2)
     np.fill_diagonal(d, np.inf)
     kinds = sorted({int(z) for z in cloud.numbers})
     found = {}
     for a in kinds:
         for b in kinds:
-            block = d[np.ix_(near.numbers == a, near.numbers == b)]
-            shortest = float(block.min(initial=np.inf))
-            found[a, b] = shortest if shortest <= _CONTACT_A else float(covalent_radii[a] + covalent_radii[b])
+            nearest = d[np.ix_(near.numbers == a, near.numbers == b)].min(axis=1, initial=np.inf)
+            met = nearest[nearest <= _CONTACT_A]
+            usual = float(covalent_radii[a] + covalent_radii[b])
+            found[a, b] = float(np.quantile(met, _UNUSUAL)) if len(met) else usual
     return found
 
 
@@ -136,7 +141,7 @@ def fill(
     outside = np.flatnonzero(~sphere & (depth <= _MARGIN))
     outside = outside[_distance_of_images(cloud.vectors[outside], images, frame) > sphere_a]
     order = np.concatenate([np.flatnonzero(sphere), outside[np.argsort(depth[outside], kind="stable")]])
-    clash = _overlaps(cloud.vectors[order], cloud.numbers[order], box.cell, contacts)
+    clash = _overlaps(cloud.vectors[order], cloud.numbers[order], box, contacts)
     n_sphere, taken, n_removed = int(sphere.sum()), np.zeros(len(order), dtype=bool), 0
     if clash[:n_sphere, :n_sphere].any():
         return None
@@ -178,15 +183,13 @@ def _distance_of_images(vectors: np.ndarray, images: np.ndarray, frame: Frame) -
     return np.asarray(np.linalg.norm(between, axis=2).min(axis=1))
 
 
-def _overlaps(
-    vectors: np.ndarray, numbers: np.ndarray, cell: np.ndarray, contacts: dict[tuple[int, int], float]
-) -> np.ndarray:
-    """Return which pairs (m, m) are closer than their elements come in the MD, periodic images included."""
-    scaled = vectors @ np.linalg.inv(cell)
+def _overlaps(vectors: np.ndarray, numbers: np.ndarray, box: Box, contacts: dict[tuple[int, int], float]) -> np.ndarray:
+    """Return which pairs (m, m) would come too close through the new boundary; neighbours in the MD never do."""
+    scaled = vectors @ np.linalg.inv(box.cell)
     d = scaled[:, None] - scaled[None]
-    d -= np.round(d)
-    distances = np.linalg.norm(d @ cell, axis=2)
-    np.fill_diagonal(distances, np.inf)
+    steps = np.round(d)
+    distances = np.linalg.norm((d - steps) @ box.cell, axis=2)
     kinds, index = np.unique(numbers, return_inverse=True)
     table = np.array([[contacts[int(a), int(b)] for b in kinds] for a in kinds])
-    return np.asarray(distances < table[np.ix_(index, index)] - 1e-6)
+    new = np.any(steps[:, :, : len(box.cut)], axis=2)
+    return np.asarray(new & (distances < table[np.ix_(index, index)] - 1e-6))

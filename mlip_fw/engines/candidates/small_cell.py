@@ -12,9 +12,11 @@ from mlip_fw.engines.candidates.cutout_box import FilledBox, filled_boxes
 from mlip_fw.engines.candidates.cutout_cloud import frame_to_cut
 from mlip_fw.io.structures import canonical
 
-_SHRINK = 0.9
+_SHRINK = 0.85
 _LEAST_A = 5.0
 """Images of an atom are never closer than this, Å."""
+_UNTOUCHED_A = 2.0
+"""No surroundings have to stay as they are; an atom of its own is enough."""
 
 
 def small_cell(start: Atoms, max_atoms: int, cutoff_a: float) -> Atoms:
@@ -45,13 +47,12 @@ def small_cell(start: Atoms, max_atoms: int, cutoff_a: float) -> Atoms:
 
 def _attempts(start: Atoms, max_atoms: int, cutoff_a: float) -> Iterator[list[FilledBox]]:
     """Yield filled boxes around an atom of each element, with images as far apart as ``max_atoms`` allows."""
-    middles = _middle_atoms(start)
-    for keep_vacuum in (True, False):
-        reach_a = cutoff_a
-        while 2 * reach_a >= _LEAST_A:
-            frame = frame_to_cut(start, reach_a, keep_vacuum=keep_vacuum)
-            yield [box for atom in middles for box in filled_boxes(frame, atom, reach_a, 2 * reach_a, max_atoms)]
-            reach_a *= _SHRINK
+    middles, reach_a = _middle_atoms(start), cutoff_a
+    while 2 * reach_a >= _LEAST_A:
+        with_vacuum, without = (frame_to_cut(start, reach_a, keep_vacuum=keep) for keep in (True, False))
+        for frame in (with_vacuum, without) if with_vacuum.vacuum_axes else (without,):
+            yield [box for atom in middles for box in filled_boxes(frame, atom, _UNTOUCHED_A, 2 * reach_a, max_atoms)]
+        reach_a *= _SHRINK
 
 
 def _middle_atoms(start: Atoms) -> list[int]:

@@ -1,0 +1,370 @@
+"""What to label of a large MD cell, and what of it to learn: a table of policies.
+
+Campaigns run as plain loops in this process: MD with the potential, a halt where gamma passes the
+threshold, a label of the whole cell or of a cut-out, a fit, and on. The reference is EMT, because it
+is cheap enough to label whole cells too. The errors are those of the last potential on frames from
+MD with EMT itself, of the same kind of system. Run as::
+
+    OMP_NUM_THREADS=1 python benchmarks/cutouts.py [copper-500 copper-2048 surface alloy liquid] [--policies …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ase import Atoms, units
+from ase.build import bulk, fcc100
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.emt import EMT
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from threadpoolctl import threadpool_limits
+
+from mlip_fw.engines.ace import AcePotential, Design, rows_within
+from mlip_fw.engines.bootstrap import bootstrap_structures
+from mlip_fw.engines.candidates.cutout import cut_out
+from mlip_fw.engines.candidates.cutout_box import contacts_a, fill
+from mlip_fw.engines.candidates.cutout_cloud import Cloud, cloud_around, uncut
+from mlip_fw.engines.candidates.cutout_lattice import Box
+from mlip_fw.engines.candidates.small_cell import small_cell
+from mlip_fw.engines.geometry import distances_from
+from mlip_fw.engines.maxvol import ActiveSet, exchange
+from mlip_fw.engines.train.basis import copy_of, linear_basis
+from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.io.structures import canonical
+from mlip_fw.models.campaign import BootstrapSettings, CutoutSettings
+
+CUTOFF_A, N_FUNCTIONS, CHECK_INTERVAL, MOST_HALTS = 6.0, 200, 10, 60
+_FRICTION_1_FS = 0.01
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A structure to be labelled, and what is learnt from it."""
+
+    atoms: Atoms
+    mask: np.ndarray
+    """(n,) of bool: atoms that enter the active set."""
+    weights: np.ndarray
+    """(n,) weights of the forces in the fit."""
+
+
+Thresholds = dict[str, float]
+Policy = Callable[[Atoms, int, AcePotential, Thresholds], Lesson]
+
+
+def whole(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
+    """Label the halted cell as it is."""
+    return _hard(canonical(atoms), np.ones(len(atoms), dtype=bool))
+
+
+def fitted(trained: str = "core or known", *, relax: bool = False, core_a: float = 4.0) -> Policy:
+    """Label a cut-out as the package makes it."""
+
+    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
+        settings = CutoutSettings(relax_shell=relax, core_a=core_a)
+        found = cut_out(atoms, center, potential, settings, halts)
+        return _lesson(found.atoms, found.gamma, halts, trained, core_a)
+
+    return cut
+
+
+def cube(edge_a: float, trained: str = "core or known", core_a: float = 4.0) -> Policy:
+    """Label a cube around the centre, whatever the crystal, without overlaps."""
+
+    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
+        frame = uncut(atoms)
+        near = cloud_around(frame, center, edge_a)
+        inside = (np.abs(near.vectors) <= edge_a / 2).all(axis=1)
+        cloud = Cloud(*(part[inside] for part in (near.vectors, near.distances, near.origin, near.numbers)))
+        edges = np.eye(3) * edge_a
+        filling = fill(cloud, Box(edges, edges, 0.0), frame, 1.0, contacts_a(near))
+        assert filling is not None
+        kept = filling.chosen
+        small = canonical(Atoms(cloud.numbers[kept], cloud.vectors[kept], cell=edges, pbc=True))
+        gamma = potential.evaluate(small).gamma
+        assert gamma is not None
+        return _lesson(small, gamma, halts, trained, core_a)
+
+    return cut
+
+
+def _lesson(atoms: Atoms, gamma: np.ndarray, halts: Thresholds, trained: str, core_a: float) -> Lesson:
+    relative = gamma / np.array([halts[s] for s in atoms.get_chemical_symbols()])
+    core = distances_from(atoms, 0) <= core_a
+    known = core | (relative <= 1)
+    if trained == "all forces":
+        return Lesson(atoms, known, np.ones(len(atoms)))
+    if trained == "weighted":
+        return Lesson(atoms, known, np.where(known, 1.0, 1 / relative))
+    return _hard(atoms, {"all": np.ones_like(core), "core": core, "core or known": known}[trained])
+
+
+def _hard(atoms: Atoms, mask: np.ndarray) -> Lesson:
+    return Lesson(atoms, mask, mask.astype(float))
+
+
+POLICIES: dict[str, Policy] = {
+    "whole cell": whole,
+    "cube of 13 Å, all atoms": cube(13.0, "all"),
+    "cube of 13 Å, core or known": cube(13.0),
+    "fitted box, all atoms": fitted("all"),
+    "fitted box, core": fitted("core"),
+    "fitted box, core or known": fitted(),
+    "same, unknown weighted": fitted("weighted"),
+    "same, unknown in the fit only": fitted("all forces"),
+    "same, shell relaxed": fitted(relax=True),
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """Something to simulate."""
+
+    start: Atoms
+    tested: Atoms
+    """A smaller cell of the same kind, for MD with the reference."""
+    ramp_k: tuple[float, float]
+    test_k: tuple[int, ...]
+    gamma_halt: float = 5.0
+    n_steps: int = 600
+
+
+def copper(n: int) -> System:
+    """Return a crystal that is heated until it melts."""
+    cell = bulk("Cu", cubic=True, a=3.61)
+    return System(cell * (n, n, n), cell * (4, 4, 4), (300, 1600), (300, 950, 1600))
+
+
+def surface() -> System:
+    """Return a slab with vacuum."""
+
+    def slab(n: int) -> Atoms:
+        atoms = fcc100("Cu", (n, n, 7), a=3.61, vacuum=8.0)
+        atoms.pbc = True
+        return atoms
+
+    return System(slab(12), slab(6), (300, 1200), (300, 700, 1200))
+
+
+def alloy() -> System:
+    """Return a random solid solution of copper and gold."""
+
+    def mixed(n: int) -> Atoms:
+        atoms = bulk("Cu", cubic=True, a=3.87) * (n, n, n)
+        atoms.symbols[np.random.default_rng(n).permutation(len(atoms))[: len(atoms) // 2]] = "Au"
+        return atoms
+
+    return System(mixed(7), mixed(4), (300, 1600), (300, 950, 1600))
+
+
+def liquid() -> System:
+    """Return molten copper, where no box fits."""
+    melt = bulk("Cu", cubic=True, a=3.85) * (5, 5, 5)
+    for temperature_k in (3500, 1800):
+        _oracle_md(melt, temperature_k, 300, np.random.default_rng(1))
+    melt.calc = None
+    return System(melt, melt, (1600, 2400), (1600, 2200), gamma_halt=2.0)
+
+
+SYSTEMS: dict[str, Callable[[], System]] = {
+    "copper-500": lambda: copper(5),
+    "copper-2048": lambda: copper(8),
+    "surface": surface,
+    "alloy": alloy,
+    "liquid": liquid,
+}
+
+
+class Learner:
+    """A linear ACE potential that takes up lessons one by one."""
+
+    def __init__(self, elements: list[str]) -> None:
+        basis = linear_basis(elements, CUTOFF_A, N_FUNCTIONS)
+        self._shape = AcePotential(basis)
+        self._fit = LinearFit.empty(len(basis.basis_coeffs))
+        functions = [f for pair in zip(basis.basis_rank1, basis.basis, strict=True) for part in pair for f in part]
+        self._degrees = np.array([float(sum(f.ns) + sum(f.ls)) for f in functions])
+        self._rows: dict[str, list[np.ndarray]] = {name: [] for name in self._shape.elements}
+        self._active: dict[str, ActiveSet] = {}
+        self._free_ev: dict[str, float] | None = None
+        self.labels = self.labelled_atoms = self.trained_atoms = 0
+
+    def learn(self, lessons: list[Lesson]) -> AcePotential:
+        """Label ``lessons`` with EMT and return the potential that knows them."""
+        for lesson in lessons:
+            lesson.atoms.calc = EMT()
+            lesson.atoms.get_forces()
+        if self._free_ev is None:
+            self._free_ev = self._free_energies([lesson.atoms for lesson in lessons])
+        for lesson in lessons:
+            self._take(lesson, self._free_ev)
+        coefficients, _ = self._fit.solve(self._degrees)
+        for element, parts in self._rows.items():
+            rows = np.concatenate(parts)
+            start = self._active.get(element) or ActiveSet.empty(rows, rows.shape[1])
+            self._active[element] = exchange(start, rows).active
+        inverses = {element: active.inverse for element, active in self._active.items()}
+        return AcePotential(copy_of(self._shape.basis, coefficients), inverses)
+
+    def _take(self, lesson: Lesson, free_ev: dict[str, float]) -> None:
+        atoms, weights = lesson.atoms, lesson.weights[:, None]
+        design, core = self._shape.design(atoms), self._shape.evaluate(atoms, gamma=False)
+        energy = atoms.get_potential_energy() - sum(free_ev[s] for s in atoms.get_chemical_symbols())
+        weighted = Design(design.energy, design.forces * weights[:, :, None], design.projections)
+        forces = (atoms.get_forces() - core.forces_ev_a) * weights
+        self._fit = self._fit.with_label(weighted, energy - core.energy_ev, forces, self._in_fit(lesson))
+        for element, rows in rows_within(lesson.mask, design.projections, atoms).items():
+            self._rows[element].append(rows)
+        self.labels += 1
+        self.labelled_atoms += len(atoms)
+        self.trained_atoms += int(lesson.mask.sum())
+
+    def _in_fit(self, lesson: Lesson) -> np.ndarray:
+        """Return the atoms whose forces count; never all of them unless the energy counts too."""
+        inside = lesson.weights > 0
+        if not lesson.mask.all() and inside.all():
+            inside[int(np.argmin(lesson.weights))] = False
+        return inside
+
+    def _free_energies(self, labelled: list[Atoms]) -> dict[str, float]:
+        counts = np.array([[float(np.sum(a.symbols == e)) for e in self._shape.elements] for a in labelled])
+        energies = np.array([a.get_potential_energy() for a in labelled])
+        return dict(zip(self._shape.elements, np.linalg.lstsq(counts, energies, rcond=None)[0], strict=True))
+
+
+class _Ace(Calculator):
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, potential: AcePotential, atoms: Atoms) -> None:
+        super().__init__()
+        self.potential, self._neighbours = potential, potential.neighbours(atoms, skin_a=1.0)
+
+    def calculate(self, atoms=None, properties=("forces",), system_changes=all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        answer = self.potential.evaluate_moving(self._neighbours, atoms.positions, atoms.cell.array, gamma=False)
+        self.results = {"energy": answer.energy_ev, "forces": answer.forces_ev_a}
+
+    def gamma(self, atoms: Atoms) -> np.ndarray:
+        answer = self.potential.evaluate_moving(self._neighbours, atoms.positions, atoms.cell.array, gamma=True)
+        assert answer.gamma is not None
+        return answer.gamma
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    halts: int
+    labels: int
+    labelled_atoms: int
+    trained_atoms: int
+    force_rmse_mev_a: tuple[float, ...]
+    finished: bool
+    wall_s: float
+
+    def __str__(self) -> str:
+        errors = " / ".join(f"{error:.1f}" for error in self.force_rmse_mev_a)
+        share = self.trained_atoms / self.labelled_atoms
+        ending = "" if self.finished else " (stopped)"
+        return (
+            f"{self.halts}{ending} | {self.labels} | {self.labelled_atoms:,} | {share:.0%} | {errors} | "
+            f"{self.wall_s:.0f}"
+        )
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def campaign(system: System, policy: Policy, tests: dict[int, list[Atoms]], seed: int) -> Row:
+    """Run one campaign; the first labels are small cells for every policy."""
+    started, rng = time.perf_counter(), np.random.default_rng(seed)
+    elements = sorted(set(system.start.get_chemical_symbols()))
+    learner, halts = Learner(elements), dict.fromkeys(elements, system.gamma_halt)
+    first = bootstrap_structures(small_cell(system.start, 200, CUTOFF_A), BootstrapSettings(), rng)
+    potential = learner.learn([_hard(atoms, np.ones(len(atoms), dtype=bool)) for atoms in first])
+    atoms, (low, high) = system.start.copy(), system.ramp_k
+    MaxwellBoltzmannDistribution(atoms, temperature_K=low, rng=rng)
+    atoms.calc = _Ace(potential, atoms)
+    dynamics = Langevin(atoms, 2 * units.fs, temperature_K=low, friction=_FRICTION_1_FS / units.fs, rng=rng)
+    n_halts, step = 0, 0
+    while step < system.n_steps and n_halts < MOST_HALTS:
+        gamma = atoms.calc.gamma(atoms)
+        if gamma.max() > system.gamma_halt:
+            n_halts += 1
+            potential = learner.learn([policy(atoms, int(gamma.argmax()), potential, halts)])
+            atoms.calc = _Ace(potential, atoms)
+            continue
+        dynamics.set_temperature(temperature_K=low + (high - low) * step / system.n_steps)
+        dynamics.run(CHECK_INTERVAL)
+        step += CHECK_INTERVAL
+    errors = tuple(1000 * _force_rmse(potential, frames) for frames in tests.values())
+    return Row(
+        halts=n_halts,
+        labels=learner.labels,
+        labelled_atoms=learner.labelled_atoms,
+        trained_atoms=learner.trained_atoms,
+        force_rmse_mev_a=errors,
+        finished=step >= system.n_steps,
+        wall_s=time.perf_counter() - started,
+    )
+
+
+def _oracle_md(atoms: Atoms, temperature_k: float, n_steps: int, rng: np.random.Generator) -> Langevin:
+    atoms.calc = EMT()
+    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * temperature_k, rng=rng)
+    dynamics = Langevin(atoms, 2 * units.fs, temperature_K=temperature_k, friction=0.02 / units.fs, rng=rng)
+    dynamics.run(n_steps)
+    return dynamics
+
+
+def oracle_frames(system: System) -> dict[int, list[Atoms]]:
+    """Return frames of MD with EMT by temperature, each with its forces."""
+    frames: dict[int, list[Atoms]] = {}
+    for temperature_k in system.test_k:
+        atoms = system.tested.copy()
+        dynamics = _oracle_md(atoms, temperature_k, 150, np.random.default_rng(temperature_k))
+        for _ in range(4):
+            dynamics.run(25)
+            frame = atoms.copy()
+            frame.set_array("reference", atoms.get_forces().copy())
+            frames.setdefault(temperature_k, []).append(frame)
+    return frames
+
+
+def _force_rmse(potential: AcePotential, frames: list[Atoms]) -> float:
+    differences = [potential.evaluate(f, gamma=False).forces_ev_a - f.arrays["reference"] for f in frames]
+    return float(np.sqrt(np.mean(np.square(differences))))
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("systems", nargs="*", choices=[*SYSTEMS, []], help="all if none is named")
+    parser.add_argument("--policies", nargs="+", choices=list(POLICIES), help="all for copper-500, two for the others")
+    parser.add_argument("--gamma-halt", type=float, help="threshold of all elements")
+    parser.add_argument("--n-steps", type=int, help="MD steps")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    for name in given.systems or SYSTEMS:
+        system = SYSTEMS[name]()
+        system = replace(
+            system, gamma_halt=given.gamma_halt or system.gamma_halt, n_steps=given.n_steps or system.n_steps
+        )
+        tests = oracle_frames(system)
+        temperatures = " / ".join(map(str, system.test_k))
+        print(f"\n{name}: {len(system.start)} atoms, {system.n_steps} steps, gamma_halt {system.gamma_halt:g}\n")
+        print(f"| trained on | halts | labels | labelled atoms | trained | force RMSE meV/Å at {temperatures} K | s |")
+        print("|---|---|---|---|---|---|---|", flush=True)
+        few = ["whole cell", "fitted box, core or known", "same, shell relaxed"]
+        for label in given.policies or (POLICIES if name == "copper-500" else few):
+            for seed in given.seeds:
+                print(f"| {label} | {campaign(system, POLICIES[label], tests, seed)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Labels from pw.x of Quantum ESPRESSO, under custodian."""

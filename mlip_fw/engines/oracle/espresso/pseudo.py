@@ -1,0 +1,163 @@
+"""Pseudopotentials: where they are, which file is whose, and what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlip_fw.engines.oracle.espresso.install import installed_pseudo_dir
+from mlip_fw.errors import CampaignError, WorkerError
+from mlip_fw.models.oracle import EspressoOracle
+from mlip_fw.models.worker import Worker
+
+_SYSTEM_DIR = Path("/usr/share/espresso/pseudo")
+_SYNONYMS = {
+    "PBE": "SLA PW PBX PBC",
+    "SLA PW PBE PBE": "SLA PW PBX PBC",
+    "PZ": "SLA PZ NOGX NOGC",
+    "LDA": "SLA PZ NOGX NOGC",
+    "PBESOL": "SLA PW PSX PSC",
+    "BLYP": "SLA LYP B88 BLYP",
+    "PW91": "SLA PW GGX GGC",
+}
+
+
+@dataclass(frozen=True)
+class Pseudopotential:
+    """One UPF file."""
+
+    path: Path
+    element: str
+    z_valence: float
+    functional: str
+    sha256: str
+    md5: str
+    """What pw.x prints of the file that it read."""
+
+
+def pseudo_dir(oracle: EspressoOracle, worker: Worker) -> Path:
+    """Return the directory of the pseudopotentials.
+
+    The first that is set of oracle.pseudo_dir, the worker's pseudo_dir and ESPRESSO_PSEUDO; else Debian's,
+    else what ``mlip-fw doctor --install-qe`` brought.
+
+    Raises
+    ------
+    WorkerError
+        If there is none.
+    """
+    for key, value in (
+        ("oracle.pseudo_dir", oracle.pseudo_dir),
+        ("env.pseudo_dir", worker.pseudo_dir),
+        ("ESPRESSO_PSEUDO", os.environ.get("ESPRESSO_PSEUDO")),
+    ):
+        if value:
+            given = Path(os.path.expandvars(value)).expanduser()
+            if not given.is_dir():
+                raise WorkerError(f"{key} is {given}, which is not a directory; mend it")
+            return given.resolve()
+    for found in (_SYSTEM_DIR, installed_pseudo_dir()):
+        if found is not None and found.is_dir():
+            return found
+    raise WorkerError(
+        "no directory of pseudopotentials: set env.pseudo_dir in my_fworker.yaml or oracle.pseudo_dir in the campaign"
+    )
+
+
+def choose_pseudopotentials(oracle: EspressoOracle, worker: Worker, elements: list[str]) -> dict[str, Pseudopotential]:
+    """Return the pseudopotential of each element, read and checked.
+
+    Raises
+    ------
+    CampaignError
+        If several files fit an element, or two elements' functionals differ.
+    WorkerError
+        If a file is missing or is not a pseudopotential of its element.
+    """
+    folder = pseudo_dir(oracle, worker)
+    chosen = {e: read_upf(_file_of(e, oracle, folder), e) for e in sorted(elements)}
+    functionals = {pseudo.functional for pseudo in chosen.values()}
+    if len(functionals) > 1 and "input_dft" not in oracle.namelists.get("system", {}):
+        listed = ", ".join(f"{e}: {p.path.name} ({p.functional})" for e, p in chosen.items())
+        raise CampaignError(
+            f"the pseudopotentials are of different functionals: {listed}; choose others by oracle.pseudopotentials"
+        )
+    return chosen
+
+
+def _file_of(element: str, oracle: EspressoOracle, folder: Path) -> Path:
+    if element in oracle.pseudopotentials:
+        return folder / oracle.pseudopotentials[element]
+    wanted = re.compile(rf"{element}(?:[._-].*)?\.upf", re.IGNORECASE)
+    found = sorted(path for path in folder.iterdir() if wanted.fullmatch(path.name))
+    if not found:
+        raise WorkerError(
+            f"{folder} holds no pseudopotential of {element} (named {element}.UPF, {element}_….upf or the like); "
+            "put one there, or set pseudo_dir"
+        )
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise CampaignError(
+            f"{folder} holds several pseudopotentials of {element}: {names}; say which by oracle.pseudopotentials: "
+            f"{{{element}: {found[0].name}}}"
+        )
+    return found[0]
+
+
+def read_upf(path: Path, element: str) -> Pseudopotential:
+    """Read the header of a UPF file, version 1 or 2.
+
+    Raises
+    ------
+    WorkerError
+        If the file is missing, is cut off, or is of another element.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WorkerError(f"pseudopotential of {element}: can't read {path} ({error.strerror})") from error
+    text = content.decode(errors="replace")
+    header = _header_2(text) if "<PP_HEADER" in text and "<UPF" in text else _header_1(text)
+    if header is None or not _is_whole(text):
+        raise WorkerError(f"pseudopotential of {element}: {path} is no whole UPF file; get it again")
+    found, z_valence, functional = header
+    if found.capitalize() != element:
+        raise WorkerError(f"pseudopotential of {element}: {path} is of {found or 'no element'}")
+    functional = " ".join(functional.upper().split())
+    return Pseudopotential(
+        path=path,
+        element=element,
+        z_valence=z_valence,
+        functional=_SYNONYMS.get(functional, functional),
+        sha256=hashlib.sha256(content).hexdigest(),
+        md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+    )
+
+
+def _is_whole(text: str) -> bool:
+    """Whether the last section that every UPF file has is closed."""
+    return "</UPF>" in text if "<UPF" in text else "</PP_RHOATOM>" in text
+
+
+def _header_2(text: str) -> tuple[str, float, str] | None:
+    tag = re.search(r"<PP_HEADER\b([^>]*)>", text)
+    values = dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', tag.group(1))) if tag else {}
+    try:
+        charge = float(values["z_valence"].replace("D", "E").replace("d", "e"))
+        return values["element"].strip(), charge, values.get("functional", "")
+    except (KeyError, ValueError):
+        return None
+
+
+def _header_1(text: str) -> tuple[str, float, str] | None:
+    section = re.search(r"<PP_HEADER>(.*?)</PP_HEADER>", text, re.DOTALL)
+    lines = section.group(1) if section else ""
+    element = re.search(r"^\s*(\w+)\s+Element", lines, re.MULTILINE)
+    charge = re.search(r"^\s*(\S+)\s+Z valence", lines, re.MULTILINE)
+    functional = re.search(r"^[ \t]*((?:\S+[ \t]+){4}).*Exchange-Corr", lines, re.MULTILINE)
+    if element is None or charge is None:
+        return None
+    return element.group(1), float(charge.group(1)), functional.group(1) if functional else ""

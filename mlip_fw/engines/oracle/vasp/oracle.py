@@ -1,0 +1,119 @@
+"""The ``vasp`` oracle: pymatgen's input sets, custodian's handlers, and what is believed of the result.
+
+VASP is licensed: all of this was tested with the stand-in :mod:`mlip_fw.testing.vasp` and with files
+written by us in the documented layout, never with a real VASP.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from mlip_fw.engines.oracle.answer import Labelled, OutOfTime, facts_of
+from mlip_fw.engines.oracle.vasp.inputs import (
+    deciding_tags,
+    incar_for,
+    incar_template,
+    potcar_hash,
+    potcars_of,
+    require_sound_incar,
+)
+from mlip_fw.engines.oracle.vasp.run import Calculation
+from mlip_fw.errors import WorkerError
+from mlip_fw.io.espresso import kpoint_grid
+from mlip_fw.io.structures import with_labels
+from mlip_fw.io.vasp import for_vasp, read_vasprun, species_order, write_vasp_inputs
+from mlip_fw.models.oracle import VaspOracle
+from mlip_fw.models.worker import Worker
+
+
+def require_vasp(oracle: VaspOracle, worker: Worker, elements: list[str]) -> None:
+    """Check settings, program and POTCARs without running VASP.
+
+    Raises
+    ------
+    CampaignError
+        If a tag of INCAR, the POTCAR library or a POTCAR symbol can't be right anywhere.
+    WorkerError
+        If the program or a POTCAR is missing here.
+    """
+    require_sound_incar(oracle)
+    command = _command(worker)
+    if shutil.which(shlex.split(command)[0]) is None:
+        raise WorkerError(f"there is no program {shlex.split(command)[0]!r}; mend env.vasp_cmd in my_fworker.yaml")
+    potcars_of(oracle, elements)
+
+
+def vasp_level(oracle: VaspOracle, worker: Worker, elements: list[str]) -> dict[str, Any]:
+    """Return all that, besides the structure, decides the value of a label, as plain JSON values.
+
+    Tags of INCAR that only decide how a result is reached, such as ALGO and NCORE, are not part of it.
+
+    Raises
+    ------
+    WorkerError
+        If a POTCAR is missing here.
+    """
+    potcars = potcars_of(oracle, elements)
+    return {
+        "kind": oracle.kind,
+        "incar": deciding_tags(incar_template(oracle)),
+        "kpoint_spacing_1_a": oracle.kpoint_spacing_1_a,
+        "starting_moments_mub": dict(sorted(oracle.starting_moments_mub.items())),
+        "hubbard_u_ev": dict(sorted(oracle.hubbard_u_ev.items())),
+        "potcars": {
+            element: {"symbol": potcar.symbol, "titel": str(potcar.titel), "sha256": potcar_hash(potcar)}
+            for element, potcar in sorted(potcars.items())
+        },
+    }
+
+
+def label_with_vasp(atoms: Atoms, oracle: VaspOracle, worker: Worker, folder: Path) -> Labelled | OutOfTime:
+    """Label one structure by VASP in ``folder``; a calculation there that a walltime cut is continued.
+
+    Energy
+        the free energy with the entropy of the smearing (TOTEN), of which the forces are the derivative.
+    Forces, stress
+        in the caller's order of atoms, and with ASE's sign and order.
+
+    Raises
+    ------
+    LabelError
+        If no trustworthy label came of it; has the corrections and the files.
+    WorkerError
+        If this machine is to blame.
+    """
+    structure = for_vasp(atoms)
+    elements = list(dict.fromkeys(site.specie.symbol for site in structure))
+    potcars = potcars_of(oracle, elements)
+    incar = incar_for(oracle, structure, keep_orbitals=worker.label_walltime_s is not None)
+    grid = kpoint_grid(structure.lattice.matrix, oracle.kpoint_spacing_1_a) or (1, 1, 1)
+    calculation = Calculation(folder, structure, _command(worker), oracle.timeout_s, worker.label_walltime_s)
+    calculation.prepare(lambda place: write_vasp_inputs(place, structure, incar, grid, _joined(potcars)))
+    if not calculation.run():
+        return OutOfTime(calculation.seconds)
+    run = read_vasprun(folder / "vasprun.xml")
+    forces = run.forces_ev_a.copy()
+    forces[species_order(atoms)] = run.forces_ev_a
+    facts = facts_of(
+        code="vasp",
+        version=run.version,
+        seconds=calculation.seconds,
+        corrections=calculation.corrections,
+        convergence={"scf_steps": run.scf_steps, "ediff_ev": float(incar["EDIFF"]), "kpoints": list(grid)},
+    )
+    return Labelled(with_labels(atoms, run.energy_ev, forces, run.stress_ev_a3), facts)
+
+
+def _joined(potcars: dict[str, Any]) -> str:
+    return "".join(f"{str(potcar).strip()}\n" for potcar in potcars.values())
+
+
+def _command(worker: Worker) -> str:
+    if not worker.vasp_cmd or not worker.vasp_cmd.strip():
+        raise WorkerError("my_fworker.yaml has no env.vasp_cmd; add it, see docs/how-to/vasp.md")
+    return worker.vasp_cmd
