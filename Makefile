@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CASES := tests
 MARKS := $(if $(MLIP_FW_LMP),,not native)
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo demo-qe qe test lint docs bench clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,14 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/mlip-fw run examples/cu-melt.yaml --dir demo/cu-melt
 	$(BIN)/mlip-fw report demo/cu-melt --output demo/cu-melt.html
+
+# silicon with real DFT; pw.x is installed for this user if there is none
+demo-qe: qe
+	$(BIN)/mlip-fw run examples/si-qe.yaml --dir demo/si-qe
+	$(BIN)/mlip-fw report demo/si-qe --output demo/si-qe.html
+
+qe: $(VENV)/.installed
+	command -v pw.x || $(BIN)/mlip-fw doctor --install-qe
 
 test: $(VENV)/.installed lint
 	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 2 --dist loadfile --durations=10
@@ -30,6 +38,8 @@ docs: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python benchmarks/labels.py
+	$(BIN)/python benchmarks/cutouts.py
 
 clean:
 	rm -rf $(VENV) demo docs/_build build *.egg-info

@@ -15,8 +15,10 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.canary import sing
 from mlip_fw.engines.md.run import Engine, choose_engine
 from mlip_fw.engines.oracle.ase_oracle import label_with_ase
+from mlip_fw.engines.oracle.espresso.command import find_command
+from mlip_fw.engines.oracle.espresso.probe import version_of
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.errors import MlipError
+from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
@@ -57,6 +59,7 @@ def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) 
         _look("MD engine", which_engine),
         _look("gamma canary", lambda: _canary(engine, read_worker(fworker.env))),
         _look("oracle (EMT)", _oracle),
+        _look("Quantum ESPRESSO", lambda: _espresso(read_worker(fworker.env))),
         _look("queue", lambda: shutil.which("sbatch") or "no sbatch: campaigns run here, not through Slurm"),
     ]
     if launchpad is not None:
@@ -99,6 +102,14 @@ def _oracle() -> str:
     atoms = bulk("Cu", cubic=True)
     facts = label_with_ase(atoms, AseOracle(kind="ase", calculator="emt")).facts
     return f"{facts['code']}: {facts['label_seconds']:.3f} s for {len(atoms)} atoms"
+
+
+def _espresso(worker: Worker) -> str:
+    try:
+        command = find_command(worker)
+    except WorkerError as error:
+        return f"not here ({error}); other oracles don't need it"
+    return f"{command}: pw.x {version_of(command)}"
 
 
 def _database(launchpad: LaunchPad) -> str:

@@ -56,11 +56,16 @@ def check(
 def doctor(
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml, to try its database"),
+    with_qe: bool = typer.Option(False, "--install-qe", help="first install Quantum ESPRESSO for this user, from PyPI"),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Check this machine: LAMMPS, gamma, an oracle, the database, the queue."""
+    """Check this machine: LAMMPS, gamma, oracles, the database, the queue."""
     log_to_stderr()
     from mlip_fw.doctor import examine
+    from mlip_fw.engines.oracle.espresso.install import install_qe
+
+    if with_qe:
+        install_qe(say=lambda line: typer.echo(line, err=True))
 
     pad = (lambda: load_launchpad(launchpad)) if launchpad is not None else None
     findings = examine(load_fworker(fworker), pad)

@@ -31,7 +31,8 @@ def retry_labels(
     log_to_stderr()
     directory = find_campaign(campaign)
     if changed is not None:
-        directory.claim(read_campaign(changed))
+        with directory.locked():
+            directory.claim(read_campaign(changed))
     handoffs = retry_handoffs(directory, label or [])
     if to_launchpad:
         if handoffs:
@@ -48,5 +49,9 @@ def retry_labels(
         typer.echo(f"{len(states) - len(failed)} of {len(states)} labels are there now")
         for name in failed:
             typer.echo(f"{name} failed again; see {directory.root / 'quarantine' / name}.json")
+        if failed and changed is None:
+            typer.echo(
+                "the limits were those of the directory's campaign.yaml; --with takes over an edited campaign file"
+            )
     if failed:
         raise typer.Exit(EXIT_STOPPED)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from ase import Atoms
 
+from mlip_fw.io.kpoints import kpoint_grid
 from mlip_fw.models.oracle import AseOracle, Oracle
 
 
@@ -28,9 +28,6 @@ def label_cost(atoms: Atoms, oracle: Oracle) -> float:
 
 def n_kpoints(atoms: Atoms, spacing_1_a: float | None) -> int:
     """Return the number of k-points of a Γ-centred mesh, k and −k counted once; other symmetry is not used."""
-    if spacing_1_a is None:
-        return 1
-    lengths = 2 * np.pi * np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
-    mesh = [max(1, math.ceil(float(length) / spacing_1_a)) for length in lengths]
+    mesh = kpoint_grid(atoms.cell.array, spacing_1_a) or (1, 1, 1)
     their_own_negative = math.prod(2 - n % 2 for n in mesh)
     return (math.prod(mesh) + their_own_negative) // 2

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mlip_fw.models.base import Frozen, NotNegative, Positive, PositiveCount, Real
 
+Functional = Literal["LDA", "PBE", "PBEsol"]
 Smearing = Literal["none", "gaussian", "methfessel-paxton", "marzari-vanderbilt", "fermi-dirac"]
 
 
@@ -66,6 +67,9 @@ class EspressoOracle(DftOracle):
     scf_accuracy_ev_atom: Positive = Field(1e-7, description="estimated SCF accuracy (conv_thr), eV per atom")
     max_scf_steps: PositiveCount = Field(100, le=10_000, description="SCF steps of the first attempt")
     mixing_beta: Positive = Field(0.7, le=1.0, description="mixing factor of the first attempt")
+    functional: Functional | None = Field(
+        None, description="functional of the pseudopotentials: chooses among several files, and is checked; null: any"
+    )
     pseudopotentials: dict[str, str] = Field(
         default_factory=dict, description="file of each element's pseudopotential; default: the one in the directory"
     )
@@ -122,7 +126,9 @@ class VaspOracle(DftOracle):
 ORACLES: dict[str, type[LabelLimits]] = {"ase": AseOracle, "espresso": EspressoOracle, "vasp": VaspOracle}
 MAY_CHANGE = {*LabelLimits.model_fields, "max_scf_steps", "mixing_beta", "pseudo_dir"}
 """Keys of an oracle that decide whether there is a label, not its value: free to change in a running campaign."""
-Oracle = Annotated[AseOracle | EspressoOracle | VaspOracle, Field(discriminator="kind")]
+Oracle = Annotated[
+    AseOracle | EspressoOracle | VaspOracle, Field(discriminator="kind", description="what makes the labels")
+]
 
 
 def _require_elements(by_element: dict[str, Any]) -> None:

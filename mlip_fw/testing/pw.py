@@ -1,6 +1,6 @@
 """A stand-in for pw.x: ``pw_cmd: python -m mlip_fw.testing.pw --fail killed``.
 
-It reads the ``pw.in`` that mlip_fw wrote with ASE's reader, checks that it says what a real run needs, and
+It reads the ``pw.in`` that mlip_fw wrote, checks that it says what a real run needs, and
 answers with the energy and forces of a toy potential in the words of a recorded output, or plays one of the
 recorded failures (``tests/data/pw`` of the checkout). Nothing that it makes is a result.
 
@@ -29,7 +29,7 @@ from mlip_fw.testing.pw_text import Input, answer, read_input
 _RECORDED = Path(__file__).parents[2] / "tests" / "data" / "pw"
 _HELPS: dict[str, Callable[[Input], bool]] = {
     "scf_not_converged": lambda given: given.electrons["mixing_beta"] < 0.3,
-    "too_few_steps": lambda given: given.electrons["electron_maxstep"] >= 150,
+    "too_few_steps": lambda given: given.electrons["electron_maxstep"] >= 100,
     "eigenvalues": lambda given: given.electrons.get("diagonalization") == "cg",
     "not_positive_definite": lambda given: given.electrons.get("diagonalization") == "ppcg",
     "odd_electrons": lambda given: given.system["occupations"] == "smearing",

@@ -49,15 +49,15 @@ def gone(folder):
 def test_full_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(disk)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True)
     require("tmpfs", mounted.returncode == 0)
     try:
-        worker = Worker(scratch=str(disk))
+        worker, cell = Worker(scratch=str(disk)), bulk("Si", cubic=True)
         with pytest.raises(WorkerError, match="disk full"):
-            label_with_espresso(bulk("Si", cubic=True), oracle(), worker, tmp_path / "label")
+            label_with_espresso(cell, oracle(kpoint_spacing_1_a=1.0), worker, tmp_path / "label")
         assert list(disk.iterdir()) == []
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
-        label_with_espresso(bulk("Si", cubic=True), oracle(), worker, tmp_path / "label")
+        label_with_espresso(cell, oracle(kpoint_spacing_1_a=1.0), worker, tmp_path / "label")
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)

@@ -1,5 +1,6 @@
 """A cut-out is a small cell in which its centre can't tell the difference."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -47,14 +48,23 @@ def alloy():
     return hot(atoms)
 
 
+@functools.cache
+def disordered():
+    """Spheres of 2 Å, each moved at random again and again."""
+    rng, atoms = np.random.default_rng(4), bulk("Cu", cubic=True, a=3.8) * (5, 5, 5)
+    positions, edge = atoms.positions.copy(), atoms.cell[0, 0]
+    for k in np.tile(np.arange(len(atoms)), 60):
+        there = positions[k] + rng.normal(scale=0.5, size=3)
+        d = positions - there
+        squared = ((d - edge * np.round(d / edge)) ** 2).sum(axis=1)
+        squared[k] = np.inf
+        if squared.min() > 4.0:
+            positions[k] = there
+    return Atoms(atoms.numbers, positions, cell=atoms.cell, pbc=True)
+
+
 def liquid():
-    rng = np.random.default_rng(4)
-    atoms = bulk("Cu", cubic=True, a=3.8) * (5, 5, 5)
-    for _ in range(60):
-        moved = atoms.copy()
-        moved.positions += rng.normal(scale=0.25, size=(len(atoms), 3))
-        atoms = moved if closest_pair(moved)[0] > 0.7 or closest_pair(atoms)[0] < 0.7 else atoms
-    return atoms
+    return disordered().copy()
 
 
 def slab():
@@ -143,6 +153,22 @@ def test_no_overlaps_and_nothing_foreign(name, potentials):
     density = len(atoms) / atoms.get_volume()
     if name not in {"slab", "turned"}:
         assert len(found.atoms) / found.atoms.get_volume() == pytest.approx(density, rel=0.08)
+
+
+def test_no_box_lets_the_sphere_meet_its_own_image():
+    atoms = liquid()
+    for box in filled_boxes(frame_to_cut(atoms, CUTOFF_A, keep_vacuum=True), 40, CUTOFF_A, 2 * CUTOFF_A, 300):
+        assert closest_pair(box.atoms)[0] >= closest_pair(atoms)[0] - 1e-6
+
+
+def test_the_box_whose_atoms_are_known_best_is_taken(potential):
+    atoms = copper()
+    found = cut(atoms, 7, potential, halt=2.0, relax_shell=False)
+    frame = frame_to_cut(atoms, CUTOFF_A, keep_vacuum=True)
+    others = [potential.evaluate(b.atoms).gamma for b in filled_boxes(frame, 7, CUTOFF_A, 2 * CUTOFF_A, 200)]
+    unknown = [int((gamma > 2.0).sum()) for gamma in others]
+    assert found.n_tried == len(others) > 5
+    assert (found.gamma > 2.0).sum() == min(unknown) < max(unknown)
 
 
 def test_force_of_the_centre_is_that_in_the_full_cell():

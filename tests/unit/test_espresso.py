@@ -19,7 +19,8 @@ from mlip_fw.engines.oracle.espresso.settings import first_namelists
 from mlip_fw.engines.oracle.espresso.trouble import Traces, Trouble, diagnose
 from mlip_fw.engines.process import Ended
 from mlip_fw.errors import CampaignError, WorkerError
-from mlip_fw.io.espresso import kpoint_grid, read_pw_output, write_pw_input
+from mlip_fw.io.espresso import read_pw_output, write_pw_input
+from mlip_fw.io.kpoints import kpoint_grid
 from mlip_fw.models.oracle import EspressoOracle
 from mlip_fw.models.worker import Worker
 
@@ -403,3 +404,43 @@ def test_atoms_without_electrons_to_spare(worker):
     atoms = Atoms("O", cell=[5] * 3, pbc=True)
     charged = oracle(smearing="none", namelists={"system": {"tot_charge": 1.0}})
     assert first_namelists(atoms, charged, pseudos)["system"]["nbnd"] == 7
+
+
+def upf_of(folder, name, functional, element="Si"):
+    header = f'<PP_HEADER element="{element}" z_valence="4.0" functional="{functional}"/>'
+    (folder / name).write_text(f'<UPF version="2.0.1">{header}</UPF>')
+
+
+def test_functional_chooses_among_several_files(tmp_path):
+    for name, functional in (("Si.pz.UPF", "SLA PZ NOGX NOGC"), ("Si.pbe.UPF", "PBE"), ("Si.sol.UPF", "PBESOL")):
+        upf_of(tmp_path, name, functional)
+    here = Worker(pseudo_dir=str(tmp_path))
+    for functional, name in (("LDA", "Si.pz.UPF"), ("PBE", "Si.pbe.UPF"), ("PBEsol", "Si.sol.UPF")):
+        assert choose_pseudopotentials(oracle(functional=functional), here, ["Si"])["Si"].path.name == name
+    upf_of(tmp_path, "Si.pw.UPF", "SLA PW NOGX NOGC")
+    with pytest.raises(CampaignError, match=r"several pseudopotentials of Si of functional LDA: Si.pw.UPF, Si.pz.UPF"):
+        choose_pseudopotentials(oracle(functional="LDA"), here, ["Si"])
+    named = oracle(functional="PBE", pseudopotentials={"Si": "Si.pz.UPF"})
+    with pytest.raises(CampaignError, match=r"oracle.functional is PBE, but not that of Si.pz.UPF"):
+        choose_pseudopotentials(named, here, ["Si"])
+
+
+def test_functional_that_no_file_has(tmp_path):
+    upf_of(tmp_path, "Si.pbe.UPF", "PBE")
+    with pytest.raises(WorkerError, match="no pseudopotential of Si of functional LDA"):
+        choose_pseudopotentials(oracle(functional="LDA"), Worker(pseudo_dir=str(tmp_path)), ["Si"])
+
+
+def test_usual_directory_is_the_one_that_has_the_elements(tmp_path, monkeypatch):
+    from mlip_fw.engines.oracle.espresso import pseudo
+
+    monkeypatch.delenv("ESPRESSO_PSEUDO", raising=False)
+    system, installed = tmp_path / "system", tmp_path / "installed"
+    for folder in (system, installed):
+        folder.mkdir()
+    monkeypatch.setattr(pseudo, "_SYSTEM_DIR", system)
+    monkeypatch.setattr(pseudo, "installed_pseudo_dir", lambda functional: installed)
+    upf_of(system, "Si.pbe.UPF", "PBE")
+    upf_of(installed, "Si.UPF", "SLA PW NOGX NOGC")
+    assert pseudo_dir(oracle(functional="PBE"), Worker(), ["Si"]) == system
+    assert pseudo_dir(oracle(functional="LDA"), Worker(), ["Si"]) == installed

@@ -56,7 +56,7 @@ def test_a_random_alloy_keeps_its_composition():
     start = bulk("Cu", cubic=True, a=3.85) * (6, 6, 6)
     start.symbols[np.random.default_rng(1).permutation(len(start))[: len(start) // 4]] = "Au"
     small = small_cell(start, 150, 6.0)
-    assert Counter(small.get_chemical_symbols())["Au"] / len(small) == pytest.approx(0.25, abs=0.03)
+    assert Counter(small.get_chemical_symbols())["Au"] / len(small) == pytest.approx(0.25, abs=0.012)
 
 
 def test_a_liquid_gives_a_cell_without_overlaps():

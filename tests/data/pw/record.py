@@ -21,7 +21,8 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk, fcc100
 
-from mlip_fw.io.espresso import kpoint_grid, write_pw_input
+from mlip_fw.io.espresso import write_pw_input
+from mlip_fw.io.kpoints import kpoint_grid
 
 HERE = Path(__file__).parent
 PSEUDO = Path(os.environ.get("ESPRESSO_PSEUDO", "/usr/share/espresso/pseudo"))

@@ -24,6 +24,8 @@ Step = Callable[[Calculation], Namelists | None]
 """Changes to the input, or None where the step does not apply."""
 TINY_WIDTH_RY = 0.001
 MOST_ATTEMPTS = 12
+_TELLING_STEPS = 15
+"""Fewer SCF steps say nothing about whether more would do."""
 
 
 class Repair(ErrorHandler):
@@ -77,16 +79,21 @@ def _again(calculation: Calculation) -> Namelists | None:
 
 
 def _more_steps(calculation: Calculation) -> Namelists | None:
-    """Go on longer if the accuracy falls so fast that three times the steps would do."""
+    """Go on longer after a handful of steps, or if the accuracy falls so fast that three times the steps would do."""
     accuracies = calculation.output.accuracies_ry if calculation.output else []
     wanted = float(calculation.setting("electrons", "conv_thr") or 0.0)
-    if len(accuracies) < 3 or min(accuracies) <= 0 or wanted <= 0:
-        return None
-    tail = np.log10(accuracies[len(accuracies) // 3 :])
-    decades_per_step = float(np.polyfit(range(len(tail)), tail, 1)[0])
-    if tail.min() + 2 * len(accuracies) * decades_per_step > math.log10(wanted):
+    if len(accuracies) >= _TELLING_STEPS and not _within_reach(accuracies, wanted):
         return None
     return {"electrons": {"electron_maxstep": 3 * _steps(calculation)}}
+
+
+def _within_reach(accuracies: list[float], wanted: float) -> bool:
+    """Whether the line through the last two thirds of the logarithms gets to what is wanted in twice the steps."""
+    if min(accuracies) <= 0 or wanted <= 0:
+        return False
+    tail = np.log10(accuracies[len(accuracies) // 3 :])
+    decades_per_step = float(np.polyfit(range(len(tail)), tail, 1)[0])
+    return bool(tail.min() + 2 * len(accuracies) * decades_per_step < math.log10(wanted))
 
 
 def _smaller_beta(calculation: Calculation) -> Namelists | None:

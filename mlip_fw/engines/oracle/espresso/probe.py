@@ -9,10 +9,11 @@ from pathlib import Path
 from ase import Atoms
 
 from mlip_fw.engines.oracle.espresso.command import environment
+from mlip_fw.engines.oracle.espresso.job import CRASH, ERRORS, INPUT, OUTPUT
 from mlip_fw.engines.oracle.espresso.pseudo import Pseudopotential
 from mlip_fw.engines.oracle.espresso.settings import OUTDIR, PSEUDO_DIR, first_namelists
 from mlip_fw.engines.oracle.espresso.trouble import FAULTS_OF_THE_MACHINE, Traces, Trouble, diagnose
-from mlip_fw.engines.process import run_command
+from mlip_fw.engines.process import Ended, run_command
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.espresso import read_pw_output, write_pw_input
 from mlip_fw.models.oracle import EspressoOracle
@@ -45,6 +46,26 @@ def dry_run(command: str, oracle: EspressoOracle, pseudopotentials: Mapping[str,
     raise CampaignError(f"pw.x refuses the oracle's settings: {said}; see oracle.namelists")
 
 
+def version_of(command: str) -> str:
+    """Return the version that pw.x says it is, whatever it makes of an empty input.
+
+    Raises
+    ------
+    WorkerError
+        If it does not start or is not pw.x.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlip-fw-pw-") as name:
+        folder = Path(name)
+        (folder / INPUT).write_text("")
+        ended, out = _start(command, folder)
+        version = read_pw_output(out.read_text(errors="replace")).version
+    if not version:
+        raise WorkerError(
+            f"pw_cmd {command!r} did not say that it is pw.x (exit code {ended.exit_code}); mend env.pw_cmd"
+        )
+    return version
+
+
 def _run(command: str, oracle: EspressoOracle, pseudopotentials: Mapping[str, Pseudopotential], folder: Path) -> Traces:
     elements = list(pseudopotentials)
     spots = [[_APART_A * k, 0.0, 0.0] for k in range(len(elements))]
@@ -56,17 +77,23 @@ def _run(command: str, oracle: EspressoOracle, pseudopotentials: Mapping[str, Ps
     (folder / PSEUDO_DIR).mkdir()
     for pseudo in pseudopotentials.values():
         (folder / PSEUDO_DIR / pseudo.path.name).symlink_to(pseudo.path)
-    write_pw_input(folder / "pw.in", atoms, namelists, {e: p.path.name for e, p in pseudopotentials.items()}, None)
-    out, err = folder / "pw.out", folder / "pw.err"
+    write_pw_input(folder / INPUT, atoms, namelists, {e: p.path.name for e, p in pseudopotentials.items()}, None)
+    ended, out = _start(command, folder)
+    err = folder / ERRORS
+    crash = (folder / CRASH).read_text(errors="replace") if (folder / CRASH).is_file() else ""
+    return Traces(ended, out.read_text(errors="replace"), err.read_text(errors="replace"), crash)
+
+
+def _start(command: str, folder: Path) -> tuple[Ended, Path]:
+    out = folder / OUTPUT
     ended = run_command(
         "pw_cmd",
         command,
         folder,
-        arguments=("-in", "pw.in"),
+        arguments=("-in", INPUT),
         stdout=out,
-        stderr=err,
+        stderr=folder / ERRORS,
         timeout_s=_LONGEST_S,
         environment=environment(),
     )
-    crash = (folder / "CRASH").read_text(errors="replace") if (folder / "CRASH").is_file() else ""
-    return Traces(ended, out.read_text(errors="replace"), err.read_text(errors="replace"), crash)
+    return ended, out

@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlip_fw.engines.oracle.espresso.install import installed_pseudo_dir
 from mlip_fw.errors import CampaignError, WorkerError
-from mlip_fw.models.oracle import EspressoOracle
+from mlip_fw.models.oracle import EspressoOracle, Functional
 from mlip_fw.models.worker import Worker
 
 _SYSTEM_DIR = Path("/usr/share/espresso/pseudo")
+_OF_FUNCTIONAL: dict[Functional, set[str]] = {
+    "LDA": {"SLA PZ NOGX NOGC", "SLA PW NOGX NOGC"},
+    "PBE": {"SLA PW PBX PBC"},
+    "PBEsol": {"SLA PW PSX PSC"},
+}
 _SYNONYMS = {
     "PBE": "SLA PW PBX PBC",
     "SLA PW PBE PBE": "SLA PW PBX PBC",
@@ -38,11 +44,11 @@ class Pseudopotential:
     """What pw.x prints of the file that it read."""
 
 
-def pseudo_dir(oracle: EspressoOracle, worker: Worker) -> Path:
+def pseudo_dir(oracle: EspressoOracle, worker: Worker, elements: Sequence[str] = ()) -> Path:
     """Return the directory of the pseudopotentials.
 
-    The first that is set of oracle.pseudo_dir, the worker's pseudo_dir and ESPRESSO_PSEUDO; else Debian's,
-    else what ``mlip-fw doctor --install-qe`` brought.
+    The first that is set of oracle.pseudo_dir, the worker's pseudo_dir and ESPRESSO_PSEUDO; else the one of
+    Debian's and that of ``mlip-fw doctor --install-qe`` that has the ``elements``.
 
     Raises
     ------
@@ -59,9 +65,12 @@ def pseudo_dir(oracle: EspressoOracle, worker: Worker) -> Path:
             if not given.is_dir():
                 raise WorkerError(f"{key} is {given}, which is not a directory; mend it")
             return given.resolve()
-    for found in (_SYSTEM_DIR, installed_pseudo_dir()):
-        if found is not None and found.is_dir():
+    usual = [d for d in (_SYSTEM_DIR, installed_pseudo_dir(oracle.functional or "PBE")) if d is not None and d.is_dir()]
+    for found in usual:
+        if all(_files_of(element, oracle, found) for element in elements):
             return found
+    if usual:
+        return usual[-1]
     raise WorkerError(
         "no directory of pseudopotentials: set env.pseudo_dir in my_fworker.yaml or oracle.pseudo_dir in the campaign"
     )
@@ -77,8 +86,12 @@ def choose_pseudopotentials(oracle: EspressoOracle, worker: Worker, elements: li
     WorkerError
         If a file is missing or is not a pseudopotential of its element.
     """
-    folder = pseudo_dir(oracle, worker)
+    folder = pseudo_dir(oracle, worker, elements)
     chosen = {e: read_upf(_file_of(e, oracle, folder), e) for e in sorted(elements)}
+    wrong = [p for p in chosen.values() if oracle.functional and p.functional not in _OF_FUNCTIONAL[oracle.functional]]
+    if wrong:
+        listed = ", ".join(f"{p.path.name} ({p.functional})" for p in wrong)
+        raise CampaignError(f"oracle.functional is {oracle.functional}, but not that of {listed}; change either")
     functionals = {pseudo.functional for pseudo in chosen.values()}
     if len(functionals) > 1 and "input_dft" not in oracle.namelists.get("system", {}):
         listed = ", ".join(f"{e}: {p.path.name} ({p.functional})" for e, p in chosen.items())
@@ -89,22 +102,36 @@ def choose_pseudopotentials(oracle: EspressoOracle, worker: Worker, elements: li
 
 
 def _file_of(element: str, oracle: EspressoOracle, folder: Path) -> Path:
-    if element in oracle.pseudopotentials:
-        return folder / oracle.pseudopotentials[element]
-    wanted = re.compile(rf"{element}(?:[._-].*)?\.upf", re.IGNORECASE)
-    found = sorted(path for path in folder.iterdir() if wanted.fullmatch(path.name))
+    found = _files_of(element, oracle, folder)
+    of = f" of functional {oracle.functional}" if oracle.functional and element not in oracle.pseudopotentials else ""
     if not found:
         raise WorkerError(
-            f"{folder} holds no pseudopotential of {element} (named {element}.UPF, {element}_….upf or the like); "
+            f"{folder} holds no pseudopotential of {element}{of} (named {element}.UPF, {element}_….upf or the like); "
             "put one there, or set pseudo_dir"
         )
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise CampaignError(
-            f"{folder} holds several pseudopotentials of {element}: {names}; say which by oracle.pseudopotentials: "
+            f"{folder} holds several pseudopotentials of {element}{of}: {names}; say which by oracle.pseudopotentials: "
             f"{{{element}: {found[0].name}}}"
         )
     return found[0]
+
+
+def _files_of(element: str, oracle: EspressoOracle, folder: Path) -> list[Path]:
+    """Return the file that the campaign names, or all in the directory that fit."""
+    if element in oracle.pseudopotentials:
+        return [folder / oracle.pseudopotentials[element]]
+    wanted = re.compile(rf"{element}(?:[._-].*)?\.upf", re.IGNORECASE)
+    found = sorted(path for path in folder.iterdir() if wanted.fullmatch(path.name))
+    return [path for path in found if oracle.functional is None or _is_of(path, element, oracle.functional)]
+
+
+def _is_of(path: Path, element: str, functional: Functional) -> bool:
+    try:
+        return read_upf(path, element).functional in _OF_FUNCTIONAL[functional]
+    except WorkerError:
+        return False
 
 
 def read_upf(path: Path, element: str) -> Pseudopotential:

@@ -24,7 +24,7 @@ from mlip_fw.engines.oracle.vasp.inputs import (
 )
 from mlip_fw.engines.oracle.vasp.run import Calculation
 from mlip_fw.errors import WorkerError
-from mlip_fw.io.espresso import kpoint_grid
+from mlip_fw.io.kpoints import kpoint_grid
 from mlip_fw.io.structures import with_labels
 from mlip_fw.io.vasp import for_vasp, read_vasprun, species_order, write_vasp_inputs
 from mlip_fw.models.oracle import VaspOracle
