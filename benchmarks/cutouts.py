@@ -13,172 +13,28 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms, units
-from ase.build import bulk, fcc100
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from cutout_policies import POLICIES, Lesson, Policy, hard
+from cutout_systems import SYSTEMS, System, force_rmse, oracle_frames
 from threadpoolctl import threadpool_limits
 
 from mlip_fw.engines.ace import AcePotential, Design, rows_within
 from mlip_fw.engines.bootstrap import bootstrap_structures
-from mlip_fw.engines.candidates.cutout import cut_out
-from mlip_fw.engines.candidates.cutout_box import contacts_a, fill
-from mlip_fw.engines.candidates.cutout_cloud import Cloud, cloud_around, uncut
-from mlip_fw.engines.candidates.cutout_lattice import Box
 from mlip_fw.engines.candidates.small_cell import small_cell
-from mlip_fw.engines.geometry import distances_from
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.basis import copy_of, linear_basis
 from mlip_fw.engines.train.linear import LinearFit
-from mlip_fw.io.structures import canonical
-from mlip_fw.models.campaign import BootstrapSettings, CutoutSettings
+from mlip_fw.models.campaign import BootstrapSettings
 
 CUTOFF_A, N_FUNCTIONS, CHECK_INTERVAL, MOST_HALTS = 6.0, 200, 10, 60
 _FRICTION_1_FS = 0.01
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A structure to be labelled, and what is learnt from it."""
-
-    atoms: Atoms
-    mask: np.ndarray
-    """(n,) of bool: atoms that enter the active set."""
-    weights: np.ndarray
-    """(n,) weights of the forces in the fit."""
-
-
-Thresholds = dict[str, float]
-Policy = Callable[[Atoms, int, AcePotential, Thresholds], Lesson]
-
-
-def whole(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
-    """Label the halted cell as it is."""
-    return _hard(canonical(atoms), np.ones(len(atoms), dtype=bool))
-
-
-def fitted(trained: str = "core or known", *, relax: bool = False, core_a: float = 4.0) -> Policy:
-    """Label a cut-out as the package makes it."""
-
-    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
-        settings = CutoutSettings(relax_shell=relax, core_a=core_a)
-        found = cut_out(atoms, center, potential, settings, halts)
-        return _lesson(found.atoms, found.gamma, halts, trained, core_a)
-
-    return cut
-
-
-def cube(edge_a: float, trained: str = "core or known", core_a: float = 4.0) -> Policy:
-    """Label a cube around the centre, whatever the crystal, without overlaps."""
-
-    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
-        frame = uncut(atoms)
-        near = cloud_around(frame, center, edge_a)
-        inside = (np.abs(near.vectors) <= edge_a / 2).all(axis=1)
-        cloud = Cloud(*(part[inside] for part in (near.vectors, near.distances, near.origin, near.numbers)))
-        edges = np.eye(3) * edge_a
-        filling = fill(cloud, Box(edges, edges, 0.0), frame, 1.0, contacts_a(near))
-        assert filling is not None
-        kept = filling.chosen
-        small = canonical(Atoms(cloud.numbers[kept], cloud.vectors[kept], cell=edges, pbc=True))
-        gamma = potential.evaluate(small).gamma
-        assert gamma is not None
-        return _lesson(small, gamma, halts, trained, core_a)
-
-    return cut
-
-
-def _lesson(atoms: Atoms, gamma: np.ndarray, halts: Thresholds, trained: str, core_a: float) -> Lesson:
-    relative = gamma / np.array([halts[s] for s in atoms.get_chemical_symbols()])
-    core = distances_from(atoms, 0) <= core_a
-    known = core | (relative <= 1)
-    if trained == "all forces":
-        return Lesson(atoms, known, np.ones(len(atoms)))
-    if trained == "weighted":
-        return Lesson(atoms, known, np.where(known, 1.0, 1 / relative))
-    return _hard(atoms, {"all": np.ones_like(core), "core": core, "core or known": known}[trained])
-
-
-def _hard(atoms: Atoms, mask: np.ndarray) -> Lesson:
-    return Lesson(atoms, mask, mask.astype(float))
-
-
-POLICIES: dict[str, Policy] = {
-    "whole cell": whole,
-    "cube of 13 Å, all atoms": cube(13.0, "all"),
-    "cube of 13 Å, core or known": cube(13.0),
-    "fitted box, all atoms": fitted("all"),
-    "fitted box, core": fitted("core"),
-    "fitted box, core or known": fitted(),
-    "same, unknown weighted": fitted("weighted"),
-    "same, unknown in the fit only": fitted("all forces"),
-    "same, shell relaxed": fitted(relax=True),
-}
-
-
-@dataclass(frozen=True)
-class System:
-    """Something to simulate."""
-
-    start: Atoms
-    tested: Atoms
-    """A smaller cell of the same kind, for MD with the reference."""
-    ramp_k: tuple[float, float]
-    test_k: tuple[int, ...]
-    gamma_halt: float = 5.0
-    n_steps: int = 600
-
-
-def copper(n: int) -> System:
-    """Return a crystal that is heated until it melts."""
-    cell = bulk("Cu", cubic=True, a=3.61)
-    return System(cell * (n, n, n), cell * (4, 4, 4), (300, 1600), (300, 950, 1600))
-
-
-def surface() -> System:
-    """Return a slab with vacuum."""
-
-    def slab(n: int) -> Atoms:
-        atoms = fcc100("Cu", (n, n, 7), a=3.61, vacuum=8.0)
-        atoms.pbc = True
-        return atoms
-
-    return System(slab(12), slab(6), (300, 1200), (300, 700, 1200))
-
-
-def alloy() -> System:
-    """Return a random solid solution of copper and gold."""
-
-    def mixed(n: int) -> Atoms:
-        atoms = bulk("Cu", cubic=True, a=3.87) * (n, n, n)
-        atoms.symbols[np.random.default_rng(n).permutation(len(atoms))[: len(atoms) // 2]] = "Au"
-        return atoms
-
-    return System(mixed(7), mixed(4), (300, 1600), (300, 950, 1600))
-
-
-def liquid() -> System:
-    """Return molten copper, where no box fits."""
-    melt = bulk("Cu", cubic=True, a=3.85) * (5, 5, 5)
-    for temperature_k in (3500, 1800):
-        _oracle_md(melt, temperature_k, 300, np.random.default_rng(1))
-    melt.calc = None
-    return System(melt, melt, (1600, 2400), (1600, 2200), gamma_halt=2.0)
-
-
-SYSTEMS: dict[str, Callable[[], System]] = {
-    "copper-500": lambda: copper(5),
-    "copper-2048": lambda: copper(8),
-    "surface": surface,
-    "alloy": alloy,
-    "liquid": liquid,
-}
 
 
 class Learner:
@@ -285,7 +141,7 @@ def campaign(system: System, policy: Policy, tests: dict[int, list[Atoms]], seed
     elements = sorted(set(system.start.get_chemical_symbols()))
     learner, halts = Learner(elements), dict.fromkeys(elements, system.gamma_halt)
     first = bootstrap_structures(small_cell(system.start, 200, CUTOFF_A), BootstrapSettings(), rng)
-    potential = learner.learn([_hard(atoms, np.ones(len(atoms), dtype=bool)) for atoms in first])
+    potential = learner.learn([hard(atoms, np.ones(len(atoms), dtype=bool)) for atoms in first])
     atoms, (low, high) = system.start.copy(), system.ramp_k
     MaxwellBoltzmannDistribution(atoms, temperature_K=low, rng=rng)
     atoms.calc = _Ace(potential, atoms)
@@ -301,7 +157,7 @@ def campaign(system: System, policy: Policy, tests: dict[int, list[Atoms]], seed
         dynamics.set_temperature(temperature_K=low + (high - low) * step / system.n_steps)
         dynamics.run(CHECK_INTERVAL)
         step += CHECK_INTERVAL
-    errors = tuple(1000 * _force_rmse(potential, frames) for frames in tests.values())
+    errors = tuple(1000 * force_rmse(potential, frames) for frames in tests.values())
     return Row(
         halts=n_halts,
         labels=learner.labels,
@@ -313,33 +169,6 @@ def campaign(system: System, policy: Policy, tests: dict[int, list[Atoms]], seed
     )
 
 
-def _oracle_md(atoms: Atoms, temperature_k: float, n_steps: int, rng: np.random.Generator) -> Langevin:
-    atoms.calc = EMT()
-    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * temperature_k, rng=rng)
-    dynamics = Langevin(atoms, 2 * units.fs, temperature_K=temperature_k, friction=0.02 / units.fs, rng=rng)
-    dynamics.run(n_steps)
-    return dynamics
-
-
-def oracle_frames(system: System) -> dict[int, list[Atoms]]:
-    """Return frames of MD with EMT by temperature, each with its forces."""
-    frames: dict[int, list[Atoms]] = {}
-    for temperature_k in system.test_k:
-        atoms = system.tested.copy()
-        dynamics = _oracle_md(atoms, temperature_k, 150, np.random.default_rng(temperature_k))
-        for _ in range(4):
-            dynamics.run(25)
-            frame = atoms.copy()
-            frame.set_array("reference", atoms.get_forces().copy())
-            frames.setdefault(temperature_k, []).append(frame)
-    return frames
-
-
-def _force_rmse(potential: AcePotential, frames: list[Atoms]) -> float:
-    differences = [potential.evaluate(f, gamma=False).forces_ev_a - f.arrays["reference"] for f in frames]
-    return float(np.sqrt(np.mean(np.square(differences))))
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -349,7 +178,8 @@ def main() -> None:
     parser.add_argument("--n-steps", type=int, help="MD steps")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     given = parser.parse_args()
-    warnings.filterwarnings("ignore", category=FutureWarning)
+    for category in (FutureWarning, DeprecationWarning):
+        warnings.filterwarnings("ignore", category=category)
     for name in given.systems or SYSTEMS:
         system = SYSTEMS[name]()
         system = replace(

@@ -52,7 +52,9 @@ def write_pw_input(
     lines = [line for name in ("control", "system", "electrons") for line in _namelist(name, whole[name])]
     lines.append("ATOMIC_SPECIES")
     lines += [f"  {e} {atomic_masses[atomic_numbers[e]]:.6f} {file}" for e, file in pseudopotentials.items()]
-    lines += ["K_POINTS gamma"] if grid is None else ["K_POINTS automatic", "  {} {} {} 0 0 0".format(*grid)]
+    lines += (
+        ["K_POINTS gamma"] if grid in (None, (1, 1, 1)) else ["K_POINTS automatic", "  {} {} {} 0 0 0".format(*grid)]
+    )
     lines += ["CELL_PARAMETERS angstrom", *(_row("", vector) for vector in atoms.cell.array)]
     lines.append("ATOMIC_POSITIONS angstrom")
     lines += [_row(s, p) for s, p in zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)]

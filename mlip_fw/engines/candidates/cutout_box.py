@@ -16,9 +16,12 @@ from mlip_fw.io.structures import canonical
 
 _N_BOXES = 12
 _N_LOOKED_AT = 60
+"""Boxes that are tried until so many could be filled."""
 _MARGIN = 1.3
 """Atoms beyond the boundary may fill holes behind it, up to this multiple of its distance."""
 _CONTACT_A = 4.0
+_N_MET = 600
+"""Atoms from whose distances is taken what is too close."""
 _UNUSUAL = 0.05
 _GATHERED = 1.4
 """Radius of the surroundings that fill a box, in units of the least distance between images of the centre."""
@@ -42,11 +45,7 @@ class FilledBox:
     atoms: Atoms
     origin: np.ndarray
     """(n,) index of each atom in the large cell."""
-    distances: np.ndarray
-    """(n,) from the centre, Å."""
     mismatch: float
-    n_sphere: int
-    """The first so many atoms are those within the sphere."""
     n_removed: int
 
 
@@ -98,9 +97,7 @@ def _filled_box(cloud: Cloud, box: Box, frame: Frame, filling: Filling) -> Fille
     return FilledBox(
         atoms=canonical(atoms),
         origin=cloud.origin[kept],
-        distances=np.linalg.norm(cloud.vectors[kept], axis=1),
         mismatch=box.mismatch,
-        n_sphere=filling.n_sphere,
         n_removed=filling.n_removed,
     )
 
@@ -111,14 +108,14 @@ def contacts_a(cloud: Cloud) -> dict[tuple[int, int], float]:
     Of the nearest distances between them, one in twenty is shorter. A pair that is nowhere within 4 Å
     has the sum of its covalent radii.
     """
-    near = cloud.within(3 * _CONTACT_A)
-    d = np.linalg.norm(near.vectors[:, None] - near.vectors[None], axis=2)
+    vectors, numbers = cloud.vectors[:_N_MET], cloud.numbers[:_N_MET]
+    d = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
     np.fill_diagonal(d, np.inf)
     kinds = sorted({int(z) for z in cloud.numbers})
     found = {}
     for a in kinds:
         for b in kinds:
-            nearest = d[np.ix_(near.numbers == a, near.numbers == b)].min(axis=1, initial=np.inf)
+            nearest = d[np.ix_(numbers == a, numbers == b)].min(axis=1, initial=np.inf)
             met = nearest[nearest <= _CONTACT_A]
             usual = float(covalent_radii[a] + covalent_radii[b])
             found[a, b] = float(np.quantile(met, _UNUSUAL)) if len(met) else usual

@@ -60,6 +60,7 @@ class Traces:
 
 
 _ROUTINES = (
+    (Trouble.MEMORY, r"cannot allocate|error allocating"),
     (Trouble.PSEUDOPOTENTIAL, r"readpp|upf|pseudo|not readable"),
     (Trouble.INPUT, r"read_namelists|read_cards|card_|iosys"),
     (Trouble.NEEDS_SMEARING, r"smearing is needed|specify occupations|odd number of electrons"),
@@ -70,7 +71,6 @@ _ROUTINES = (
     ),
     (Trouble.RADIAL_FFT, r"radial FFT"),
     (Trouble.DISK, r"error writing|davcio|cannot (?:open|write)|error opening"),
-    (Trouble.MEMORY, r"allocat"),
 )
 _MEMORY = (
     r"Cannot allocate memory|insufficient virtual memory|exceed memory limit|std::bad_alloc|oom[-_ ]kill|Out of memory"

@@ -1,0 +1,98 @@
+"""Policies: what to label of a halted cell, and what to learn of the label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.candidates.cutout import cut_out
+from mlip_fw.engines.candidates.cutout_box import contacts_a, fill
+from mlip_fw.engines.candidates.cutout_cloud import Cloud, cloud_around, uncut
+from mlip_fw.engines.candidates.cutout_lattice import Box
+from mlip_fw.engines.geometry import distances_from
+from mlip_fw.io.structures import canonical
+from mlip_fw.models.campaign import CutoutSettings
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A structure to be labelled, and what is learnt from it."""
+
+    atoms: Atoms
+    mask: np.ndarray
+    """(n,) of bool: atoms that enter the active set."""
+    weights: np.ndarray
+    """(n,) weights of the forces in the fit."""
+
+
+Thresholds = dict[str, float]
+Policy = Callable[[Atoms, int, AcePotential, Thresholds], Lesson]
+
+
+def whole(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
+    """Label the halted cell as it is."""
+    return hard(canonical(atoms), np.ones(len(atoms), dtype=bool))
+
+
+def fitted(trained: str = "core or known", *, relax: bool = False, core_a: float = 4.0) -> Policy:
+    """Label a cut-out as the package makes it."""
+
+    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
+        settings = CutoutSettings(relax_shell=relax, core_a=core_a)
+        found = cut_out(atoms, center, potential, settings, halts)
+        return _lesson(found.atoms, found.gamma, halts, trained, core_a)
+
+    return cut
+
+
+def cube(edge_a: float, trained: str = "core or known", core_a: float = 4.0) -> Policy:
+    """Label a cube around the centre, whatever the crystal, without overlaps."""
+
+    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
+        frame = uncut(atoms)
+        near = cloud_around(frame, center, edge_a)
+        inside = (np.abs(near.vectors) <= edge_a / 2).all(axis=1)
+        cloud = Cloud(*(part[inside] for part in (near.vectors, near.distances, near.origin, near.numbers)))
+        edges = np.eye(3) * edge_a
+        filling = fill(cloud, Box(edges, edges, 0.0), frame, 1.0, contacts_a(near))
+        assert filling is not None
+        kept = filling.chosen
+        small = canonical(Atoms(cloud.numbers[kept], cloud.vectors[kept], cell=edges, pbc=True))
+        gamma = potential.evaluate(small).gamma
+        assert gamma is not None
+        return _lesson(small, gamma, halts, trained, core_a)
+
+    return cut
+
+
+def _lesson(atoms: Atoms, gamma: np.ndarray, halts: Thresholds, trained: str, core_a: float) -> Lesson:
+    relative = gamma / np.array([halts[s] for s in atoms.get_chemical_symbols()])
+    core = distances_from(atoms, 0) <= core_a
+    known = core | (relative <= 1)
+    if trained == "all forces":
+        return Lesson(atoms, known, np.ones(len(atoms)))
+    if trained == "weighted":
+        return Lesson(atoms, known, np.where(known, 1.0, 1 / relative))
+    return hard(atoms, {"all": np.ones_like(core), "core": core, "core or known": known}[trained])
+
+
+def hard(atoms: Atoms, mask: np.ndarray) -> Lesson:
+    """Return a lesson that counts the forces of the atoms in ``mask`` and no others."""
+    return Lesson(atoms, mask, mask.astype(float))
+
+
+POLICIES: dict[str, Policy] = {
+    "whole cell": whole,
+    "cube of 13 Å, all atoms": cube(13.0, "all"),
+    "cube of 13 Å, core or known": cube(13.0),
+    "fitted box, all atoms": fitted("all"),
+    "fitted box, core": fitted("core"),
+    "fitted box, core or known": fitted(),
+    "same, unknown weighted": fitted("weighted"),
+    "same, unknown in the fit only": fitted("all forces"),
+    "same, shell relaxed": fitted(relax=True),
+}
