@@ -43,11 +43,11 @@ def measure_labels(folder: Path, copper: Campaign) -> LabelCount:
     """Run the campaign by `mlip-fw run` and test its potential on frames that it has never seen."""
     ours = run_workflow(gamma_halt_five(copper), folder)
     potential = AcePotential.from_files(Path(ours.summary["potential"]))
-    errors = {t: 1000 * _force_rmse(potential, _oracle_md(t)) for t in TEMPERATURES_K}
+    errors = {t: 1000 * force_rmse(potential, oracle_md(t)) for t in TEMPERATURES_K}
     return LabelCount(ours.summary["halts"], ours.summary["labels"], ours.wall_s, errors)
 
 
-def _oracle_md(temperature_k: int) -> list[Atoms]:
+def oracle_md(temperature_k: int) -> list[Atoms]:
     atoms = bulk("Cu", cubic=True, a=3.61) * (3, 3, 3)
     atoms.calc = EMT()
     rng = np.random.default_rng(temperature_k)
@@ -63,6 +63,6 @@ def _oracle_md(temperature_k: int) -> list[Atoms]:
     return frames
 
 
-def _force_rmse(potential: AcePotential, frames: list[Atoms]) -> float:
+def force_rmse(potential: AcePotential, frames: list[Atoms]) -> float:
     differences = [potential.evaluate(f, gamma=False).forces_ev_a - f.arrays["reference"] for f in frames]
     return float(np.sqrt(np.mean(np.square(differences))))

@@ -23,13 +23,14 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.emt import EMT
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
-from label_count import TEMPERATURES_K, _force_rmse, _oracle_md
+from label_count import TEMPERATURES_K, force_rmse, oracle_md
 from training_speed import teach
 from workflow_loop import run_workflow
 
@@ -44,12 +45,14 @@ from mlip_fw.seeds import derived_seed
 _EXAMPLE = Path(__file__).parents[1] / "examples" / "cu-melt.yaml"
 _SPACING = 10
 _FRICTION = 0.02
-STRATEGIES = {
-    "halt_frame": ["halt_frame"],
-    "rattle": ["halt_frame", "rattle"],
-    "normal_modes": ["halt_frame", "normal_modes"],
-    "md_burst": ["halt_frame", "md_burst"],
-    "all": ["halt_frame", "rattle", "normal_modes", "md_burst"],
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "halt_frame": {"strategies": ["halt_frame"]},
+    "rattle": {"strategies": ["halt_frame", "rattle"]},
+    "normal_modes": {"strategies": ["halt_frame", "normal_modes"]},
+    "md_burst": {"strategies": ["halt_frame", "md_burst"]},
+    "all": {"strategies": ["halt_frame", "rattle", "normal_modes", "md_burst"]},
+    "rattle, worth 2": {"strategies": ["halt_frame", "rattle"], "gamma_worth": 2.0},
+    "md_burst, worth 2": {"strategies": ["halt_frame", "md_burst"], "gamma_worth": 2.0},
 }
 RANDOM = "random frames"
 
@@ -76,12 +79,12 @@ class Taught:
 @functools.cache
 def test_set() -> dict[int, list[Atoms]]:
     """Return the frames that every row is tested on, by temperature."""
-    return {t: _oracle_md(t) for t in TEMPERATURES_K}
+    return {t: oracle_md(t) for t in TEMPERATURES_K}
 
 
 def errors_of(potential: AcePotential) -> dict[int, float]:
     """Return the force errors on the test set, meV/Å."""
-    return {t: 1000 * _force_rmse(potential, frames) for t, frames in test_set().items()}
+    return {t: 1000 * force_rmse(potential, frames) for t, frames in test_set().items()}
 
 
 def learnt_on_the_fly(campaign: Campaign) -> Taught:
@@ -129,10 +132,11 @@ def _ramp_of_oracle(campaign: Campaign) -> list[Atoms]:
     return frames
 
 
-def with_changes(campaign: Campaign, seed: int, steps: int | None, strategies: list[str]) -> Campaign:
-    """Return the campaign with another seed, maybe a shorter first stage, and other strategies."""
+def with_changes(campaign: Campaign, seed: int, steps: int | None, candidates: dict[str, Any]) -> Campaign:
+    """Return the campaign with another seed, maybe a shorter first stage, and other candidates."""
     data = campaign.model_dump(mode="json")
-    data["seed"], data["candidates"]["strategies"], data["md"]["engine"] = seed, strategies, "embedded"
+    data["seed"], data["md"]["engine"] = seed, "embedded"
+    data["candidates"].update(candidates)
     data["md"]["stages"][0]["n_steps"] = steps or data["md"]["stages"][0]["n_steps"]
     return Campaign.model_validate(data)
 
@@ -157,8 +161,8 @@ def measure(campaign: Campaign, rows: list[str], seeds: list[int], steps: int | 
 
 def default_row() -> str:
     """Return the name of the row that has the default strategies."""
-    default = list(CandidateSettings().strategies)
-    return next(name for name, strategies in STRATEGIES.items() if strategies == default)
+    default = {"strategies": list(CandidateSettings().strategies)}
+    return next(name for name, candidates in STRATEGIES.items() if candidates == default)
 
 
 def dominated(name: str, found: dict[str, list[Taught]]) -> bool:

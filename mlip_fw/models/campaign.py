@@ -74,6 +74,10 @@ class CandidateSettings(Frozen):
     )
     n_candidates: PositiveCount = Field(16, le=10_000, description="candidates made after a halt")
     max_labels_per_halt: PositiveCount = Field(4, description="most labels that one halt may cost")
+    gamma_worth: Positive | None = Field(
+        None,
+        description="gamma above which a candidate beside the halted frame is worth a label; null: gamma_halt",
+    )
     selection: Literal["volume", "volume_per_cost"] = Field(
         "volume", description="what a choice maximises: the active set's volume, or its gain per estimated DFT cost"
     )

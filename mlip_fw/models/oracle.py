@@ -127,7 +127,8 @@ ORACLES: dict[str, type[LabelLimits]] = {"ase": AseOracle, "espresso": EspressoO
 MAY_CHANGE = {*LabelLimits.model_fields, "max_scf_steps", "mixing_beta", "pseudo_dir"}
 """Keys of an oracle that decide whether there is a label, not its value: free to change in a running campaign."""
 Oracle = Annotated[
-    AseOracle | EspressoOracle | VaspOracle, Field(discriminator="kind", description="what makes the labels")
+    AseOracle | EspressoOracle | VaspOracle,
+    Field(discriminator="kind", description="an ASE calculator, Quantum ESPRESSO or VASP"),
 ]
 
 

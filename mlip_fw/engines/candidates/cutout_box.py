@@ -15,8 +15,9 @@ from mlip_fw.engines.candidates.cutout_lattice import Box, boxes, translations
 from mlip_fw.io.structures import canonical
 
 _N_BOXES = 12
+"""Boxes that are filled and compared."""
 _N_LOOKED_AT = 60
-"""Boxes that are tried until so many could be filled."""
+"""Boxes that are looked at in search of them."""
 _MARGIN = 1.3
 """Atoms beyond the boundary may fill holes behind it, up to this multiple of its distance."""
 _CONTACT_A = 4.0

@@ -124,6 +124,8 @@ def _worth(handoff: CandidatesHandoff) -> dict[str, float]:
     campaign = handoff.campaign
     if handoff.repeats:
         return dict.fromkeys(campaign.elements, campaign.uncertainty.gamma_select)
+    if campaign.candidates.gamma_worth is not None:
+        return dict.fromkeys(campaign.elements, campaign.candidates.gamma_worth)
     return campaign.uncertainty.thresholds(campaign.elements)
 
 
