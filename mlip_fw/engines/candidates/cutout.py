@@ -72,7 +72,13 @@ class Cutout:
 
 
 def cut_out(
-    atoms: Atoms, center: int, potential: AcePotential, settings: CutoutSettings, gamma_halt: dict[str, float]
+    atoms: Atoms,
+    center: int,
+    potential: AcePotential,
+    settings: CutoutSettings,
+    gamma_halt: dict[str, float],
+    *,
+    wider: float = 1.0,
 ) -> Cutout:
     """Return the best small cell around one atom of ``atoms``.
 
@@ -88,6 +94,8 @@ def cut_out(
         Largest size, core, neutrality, relaxation.
     gamma_halt
         Threshold of each element: atoms up to it are known to the potential.
+    wider
+        Least distance between images of the centre, in units of twice the cutoff.
 
     Raises
     ------
@@ -102,7 +110,7 @@ def cut_out(
     """
     before = _gamma_in(atoms, center, potential)
     formula = formula_unit(atoms.numbers) if settings.neutral else None
-    for frame, shortest_a in _ways(atoms, potential.cutoff_a):
+    for frame, shortest_a in _ways(atoms, wider * potential.cutoff_a):
         made = filled_boxes(frame, center, potential.cutoff_a, shortest_a, settings.max_atoms, formula)
         gammas = [_gamma(box.atoms, potential) for box in made]
         sound = [k for k, gamma in enumerate(gammas) if abs(gamma[0] - before) <= _UNCHANGED * max(1.0, before)]

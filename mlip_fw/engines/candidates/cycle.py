@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.candidates.cutout import Cutout, cut_out, mask_of_cutout
 from mlip_fw.engines.candidates.generate import HaltedFrame, generate
+from mlip_fw.engines.candidates.local_cell import local_cell
 from mlip_fw.engines.cost import label_cost
 from mlip_fw.engines.maxvol import ActiveSet
 from mlip_fw.engines.oracle.level import campaign_level
@@ -24,7 +23,7 @@ from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model
 from mlip_fw.io.structures import read_frames, write_frames
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.campaign import Campaign, CutoutSettings
+from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import CandidatesHandoff
 from mlip_fw.models.md import MDResult
 from mlip_fw.models.selection import Selection
@@ -54,7 +53,7 @@ def select_in_cycle(handoff: CandidatesHandoff, worker: Worker) -> Selection:
     rng = np.random.default_rng(derived_seed(campaign.seed, "candidates", handoff.walker, handoff.cycle))
     settings = campaign.candidates
     halted = _halted_frame(handoff)
-    frame, cut = _small_enough(halted, potential, settings.cutout)
+    frame, cut = local_cell(halted, potential, campaign)
     candidates, rejected = generate(frame, potential, list(settings.strategies), settings.n_candidates, rng)
     write_frames(folder / "candidates.extxyz", [c.structure() for c in candidates] or [frame.atoms])
     level = campaign_level(directory, campaign, worker)
@@ -96,27 +95,6 @@ def select_in_cycle(handoff: CandidatesHandoff, worker: Worker) -> Selection:
         chosen=[choice for _, choice in picked],
         seconds=seconds,
     )
-
-
-def _small_enough(
-    frame: HaltedFrame, potential: AcePotential, settings: CutoutSettings
-) -> tuple[HaltedFrame, Cutout | None]:
-    """Return the frame, or a small cell that was cut out of it if it is larger than what may be labelled."""
-    if settings.mode == "never" or len(frame.atoms) <= settings.max_atoms:
-        return frame, None
-    cut = cut_out(frame.atoms, frame.center, potential, settings, frame.gamma_halt)
-
-    def mask_of(atoms: Atoms, gamma: np.ndarray) -> np.ndarray:
-        return mask_of_cutout(atoms, cut.center, gamma, settings.core_a, frame.gamma_halt)
-
-    logger.info(
-        "cut %d of %d atoms out around atom %d, %d of them to be trained on",
-        len(cut.atoms),
-        len(frame.atoms),
-        frame.center,
-        int(cut.mask.sum()),
-    )
-    return replace(frame, atoms=cut.atoms, center=cut.center, mask=cut.mask, mask_of=mask_of), cut
 
 
 def _worth(handoff: CandidatesHandoff) -> dict[str, float]:
