@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from ase.build import bulk
@@ -20,7 +21,7 @@ from tests.conftest import require
 
 @pytest.fixture(autouse=True)
 def pw():
-    require("qe", shutil.which("pw.x"))
+    require("qe", shutil.which("pw.x") and Path("/usr/share/espresso/pseudo/Si.pz-vbc.UPF").is_file())
 
 
 def oracle(**settings):

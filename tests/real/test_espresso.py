@@ -1,7 +1,14 @@
 """Labels from a real pw.x: what it says, and each repair on a case that fails without it."""
 
+import contextlib
 import json
+import re
+import shlex
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +30,7 @@ FILES = {"Al": "Al.pz-vbc.UPF", "Si": "Si.pz-vbc.UPF", "Fe": "Fe.pbe-nd-rrkjus.U
 
 @pytest.fixture(autouse=True)
 def pw():
-    require("qe", shutil.which("pw.x"))
+    require("qe", shutil.which("pw.x") and Path("/usr/share/espresso/pseudo/Si.pz-vbc.UPF").is_file())
 
 
 def oracle(**settings):
@@ -207,6 +214,38 @@ def test_only_a_sound_save_is_continued(tmp_path, short_worker):
     atoms.positions[0] += 0.01
     assert isinstance(label_with_espresso(atoms, oracle(**settings), short_worker, folder), OutOfTime)
     assert "restart_mode = 'from_scratch'" in (folder / "pw.in").read_text()
+
+
+def peak_mb(text, folder):
+    """Return the largest address space of a dry run, polled until it ends, MB."""
+    (folder / "dry.in").write_text(text)
+    process, peak = subprocess.Popen(["pw.x", "-in", "dry.in"], cwd=folder, stdout=subprocess.DEVNULL), 0
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            sizes = re.findall(r"VmPeak:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+            peak = max([peak, *map(int, sizes)])
+        time.sleep(0.002)
+    return peak / 1024
+
+
+def test_memory_is_saved(tmp_path):
+    """Many k-points whose wave functions don't fit into memory, but do fit on the disk."""
+    many = {"system": {"nbnd": 24, "nosym": True}}
+    settings = {"kpoint_spacing_1_a": 0.6, "ecutwfc_ry": 40.0, "namelists": many, "scf_accuracy_ev_atom": 0.05}
+    with pytest.raises(WorkerError):
+        label(bulk("Si"), tmp_path / "only-input", Worker(pw_cmd="true"), **settings)
+    text = (tmp_path / "only-input" / "pw.in").read_text().replace("&CONTROL", "&CONTROL\n  nstep = 0")
+    text = text.replace("./pseudo", "/usr/share/espresso/pseudo")
+    less = text.replace("disk_io = 'low'", "disk_io = 'medium'")
+    less = less.replace("&ELECTRONS", "&ELECTRONS\n  mixing_ndim = 4\n  diago_david_ndim = 2")
+    whole_mb, less_mb = (peak_mb(given, tmp_path) for given in (text, less))
+    assert less_mb < whole_mb - 5
+    limit = f"resource.setrlimit(resource.RLIMIT_AS, ({int((0.3 * less_mb + 0.7 * whole_mb) * 2**20)},) * 2)"
+    script = f"import os, resource, sys; {limit}; os.execvp('pw.x', ['pw.x', *sys.argv[1:]])"
+    worker = Worker(pw_cmd=shlex.join([sys.executable, "-c", script]))
+    _, _, corrections = label(bulk("Si"), tmp_path / "limited", worker, **settings)
+    assert corrections[0]["errors"][0].startswith(("out of memory", "crashed"))
+    assert {"control": {"disk_io": "medium"}} in actions(corrections)
 
 
 def test_absurd_structure_converges_happily(tmp_path):

@@ -236,11 +236,18 @@ def test_job_done_says_nothing():
         assert "JOB DONE." in recorded(name).out
 
 
+CANNOT_ALLOCATE = (
+    "Program PWSCF v.7.2\n %%%\n     Error in routine  cegterg (5014):\n      cannot allocate hpsi\n %%%\n"
+)
+
+
 @pytest.mark.parametrize(
     ("traces", "trouble"),
     [
         (Traces(Ended(-9, True, 5.0), "Program PWSCF v.7.2"), Trouble.HUNG),
         (Traces(Ended(-4, False, 5.0), "Program PWSCF v.7.2"), Trouble.NOT_STARTED),
+        (Traces(Ended(1, False, 5.0), "Program PWSCF v.7.2", "rank 3 exited on signal 9 (Killed)."), Trouble.KILLED),
+        (Traces(Ended(1, False, 5.0), CANNOT_ALLOCATE), Trouble.MEMORY),
         (Traces(Ended(0, False, 5.0), "hello"), Trouble.NOT_STARTED),
         (Traces(Ended(3, False, 5.0), "Program PWSCF v.7.2"), Trouble.OTHER),
         (Traces(Ended(1, False, 5.0), "", "pw.x: error while loading shared libraries: libx.so"), Trouble.NOT_STARTED),
@@ -361,7 +368,7 @@ def test_level_of_theory(worker, tmp_path):
         ({"namelists": {"system": {"starting_magnetization(2)": 1.0}}}, "is written by mlip_fw"),
         ({"namelists": {"control": {"restart_mode": "restart"}}}, "is written by mlip_fw"),
         ({"namelists": {"electrons": {"scf_must_converge": False}}}, "is written by mlip_fw"),
-        ({"smearing": "none", "starting_moments_mub": {"Si": 1.0}}, "tot_magnetization"),
+        ({"smearing": "none", "starting_moments_mub": {"Si": 1.0}}, "with smearing none needs namelists.system"),
     ],
 )
 def test_settings_that_are_refused(settings, said, worker):

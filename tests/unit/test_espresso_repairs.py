@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -225,6 +226,32 @@ def test_stale_output_is_not_believed(worker, tmp_path):
         label_with_espresso(copper(), oracle(), Worker(pw_cmd="no-such-pw", pseudo_dir=worker().pseudo_dir), folder)
 
 
+@pytest.mark.parametrize(
+    ("edit", "error", "said"),
+    [
+        ("s/convergence has been achieved/so far/", LabelError, "exit code 0, but no convergence was reported"),
+        ("s/MD5 check sum: ../MD5 check sum: 00/", WorkerError, "pw.x read other files than it was given"),
+    ],
+)
+def test_exit_code_0_is_not_enough(worker, tmp_path, edit, error, said):
+    wrapper = tmp_path / "pw.sh"
+    wrapper.write_text(f'#!/bin/sh\n{sys.executable} -m mlip_fw.testing.pw "$@" | sed "{edit}"\n')
+    wrapper.chmod(0o755)
+    with pytest.raises(error, match=said):
+        label_with_espresso(copper(), oracle(), worker().model_copy(update={"pw_cmd": str(wrapper)}), tmp_path / "x")
+
+
+def test_time_of_earlier_fireworks_counts(worker, tmp_path):
+    command = worker("--fail max_seconds", label_walltime_s=60.0)
+    assert isinstance(label_with_espresso(copper(), oracle(timeout_s=100.0), command, tmp_path), OutOfTime)
+    note = json.loads((tmp_path / "unfinished.json").read_text())
+    (tmp_path / "unfinished.json").write_text(json.dumps({**note, "seconds": 98.0}))
+    started = time.monotonic()
+    with pytest.raises(LabelError, match="more than timeout_s = 100 s over all attempts"):
+        label_with_espresso(copper(), oracle(timeout_s=100.0), worker("--fail hang", label_walltime_s=60.0), tmp_path)
+    assert time.monotonic() - started < 10
+
+
 def test_dry_run(worker):
     assert require_espresso(oracle(), worker(), ["Al", "Cu"]) == "6.7MaX"
     with pytest.raises(WorkerError, match="does not run here: .*exit code 0, nothing of pw.x"):
@@ -254,7 +281,7 @@ def test_stand_in_refuses_what_pw_would_not_take(worker, tmp_path):
 
 def test_plan_gives_every_fate_its_number(worker, tmp_path):
     plan = tmp_path / "plan.json"
-    plan.write_text(json.dumps({"scf": 4, "exit_file": 2, "eigenvalues+ok": 2}))
+    plan.write_text(json.dumps({"scf": 3, "killed": 2, "eigenvalues+ok": 2}))
 
     def fate(seed):
         try:
@@ -266,4 +293,4 @@ def test_plan_gives_every_fate_its_number(worker, tmp_path):
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with ThreadPoolExecutor(3) as pool:
         fates = sorted(pool.map(fate, range(9)))
-    assert fates == ["repaired"] * 2 + ["sound"] * 5 + ["stopped by an EXIT file"] * 2
+    assert fates == ["killed"] * 2 + ["repaired"] * 2 + ["sound"] * 5
