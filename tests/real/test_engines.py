@@ -312,20 +312,21 @@ def test_thresholds_by_element(engine, plan, alloy, tmp_path):
 def test_halt_that_went_too_far_is_traced_back(engine, plan, alloy, tmp_path):
     """The frame is one of the same trajectory, just above the geometric mean of the thresholds."""
     hot = Stage(ensemble="nvt", temperature_k=[3000, 3000], n_steps=300)
-    wanted = {"n_steps": 300, "stage": hot, "check_interval": 30}
+    wanted = {"n_steps": 300, "stage": hot, "check_interval": 6}
     engine(plan(alloy_cell(1), **{**wanted, "check_interval": 1}), tmp_path / "fine")
     fine = read_gamma_log(tmp_path / "fine" / "gamma.dat")
-    threshold = float(fine[120, 1]) * 1.2
+    checked = fine[6::6]
+    threshold = float(checked[:25, 1].max()) * 0.999
     watched = plan(alloy_cell(1), **wanted, gamma_halt=threshold)
     ending = engine(watched, tmp_path / "md")
     assert ending.outcome is MDOutcome.HALTED
-    assert ending.step > 30
+    assert ending.step == int(checked[checked[:, 1] > threshold][0, 0]) > 60
     assert went_too_far(ending, watched, ending.gamma_max / threshold * 0.99)
     assert not went_too_far(ending, watched, ending.gamma_max / threshold * 1.01)
     select = threshold * 0.9
     between = np.sqrt(select * threshold)
     found = trace_back(ending, watched, tmp_path / "md", select, engine.name, engine.worker)
-    before = ending.step - 30
+    before = (ending.step - 1) // 30 * 30
     expected = next(int(step) for step, gamma in fine if step >= before and gamma > between)
     assert found.step == expected <= ending.step
     assert found.gamma_max == pytest.approx(float(fine[fine[:, 0] == expected, 1][0]), rel=1e-3)

@@ -115,11 +115,15 @@ def test_two_elements_with_spin(tmp_path):
 
 
 def test_mixing_is_repaired(tmp_path):
-    """The charge sloshes through the slab; 20 steps bring nothing, and no more steps would."""
-    settings = {"mixing_beta": 0.9, "max_scf_steps": 20, "scf_accuracy_ev_atom": 1.7e-5, "kpoint_spacing_1_a": 2.5}
+    """The charge sloshes through the slab: a smaller beta and local-TF don't help, a long history does."""
+    settings = {"mixing_beta": 1.0, "max_scf_steps": 16, "scf_accuracy_ev_atom": 1.7e-5, "kpoint_spacing_1_a": 2.5}
     _, _, corrections = label(slab(8), tmp_path, **settings)
-    assert corrections[0]["errors"] == ["SCF not converged: not converged after 20 steps"]
-    assert actions(corrections)[0] == {"electrons": {"mixing_beta": 0.36, "electron_maxstep": 40}}
+    assert corrections[0]["errors"] == ["SCF not converged: not converged after 16 steps"]
+    tried = [action["electrons"] for action in actions(corrections)]
+    assert tried[0] == {"mixing_beta": 0.4, "electron_maxstep": 32}
+    ladder = [{"mixing_mode"}, {"mixing_mode", "mixing_ndim", "mixing_beta"}]
+    # how far it must go hangs on the last digits of the library of linear algebra
+    assert [set(change) - {"electron_maxstep"} for change in tried[1:]] == ladder[: len(tried) - 1]
 
 
 def test_more_steps(tmp_path):
@@ -188,14 +192,14 @@ def short_worker(tmp_path, monkeypatch):
 
 def test_walltime_and_restart(tmp_path, short_worker):
     """Cut by its walltime, the run goes on in the next Firework and ends with the same label."""
-    settings = {"kpoint_spacing_1_a": 0.6, "scf_accuracy_ev_atom": 1e-8}
-    whole, _, _ = label(silicon(cubic=True), tmp_path / "whole", **settings)
-    answers = [label_with_espresso(silicon(cubic=True), oracle(**settings), short_worker, tmp_path / "cut")]
+    atoms, settings = silicon(cubic=True) * (2, 1, 1), {"kpoint_spacing_1_a": 0.6, "scf_accuracy_ev_atom": 1e-8}
+    whole, _, _ = label(atoms, tmp_path / "whole", **settings)
+    answers = [label_with_espresso(atoms, oracle(**settings), short_worker, tmp_path / "cut")]
     assert isinstance(answers[0], OutOfTime)
     while isinstance(answers[-1], OutOfTime):
-        assert len(answers) < 12
+        assert len(answers) < 30
         assert len(list((tmp_path / "scratch").iterdir())) == 1
-        answers.append(label_with_espresso(silicon(cubic=True), oracle(**settings), short_worker, tmp_path / "cut"))
+        answers.append(label_with_espresso(atoms, oracle(**settings), short_worker, tmp_path / "cut"))
         assert "The initial density is read from file" in (tmp_path / "cut" / "pw.out").read_text()
     assert np.allclose(answers[-1].atoms.get_forces(), whole.get_forces(), atol=1e-4)
     assert answers[-1].atoms.get_potential_energy() == pytest.approx(whole.get_potential_energy(), abs=1e-6)

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlip_fw.engines.geometry import too_close
 from mlip_fw.engines.md.outcome import Ending
 from mlip_fw.engines.md.run import Engine, run_md
-from mlip_fw.engines.md.script import NEAR_RESTARTS, RunPlan
+from mlip_fw.engines.md.script import NEAR_EVERY, NEAR_RESTARTS, RunPlan
 from mlip_fw.models.md import MDOutcome
 from mlip_fw.models.worker import Worker
 
@@ -29,7 +29,7 @@ def went_too_far(ending: Ending, plan: RunPlan, too_far: float) -> bool:
 def trace_back(
     ending: Ending, plan: RunPlan, folder: Path, gamma_select: float, engine: Engine, worker: Worker
 ) -> Ending | None:
-    """Run the last interval again, gamma checked at every step, up to a frame between the thresholds.
+    """Run the last stretch again, gamma checked at every step, up to a frame between the thresholds.
 
     The frame is the first whose gamma exceeds the geometric mean of ``gamma_select`` and the threshold,
     with its velocities and a restart file, in the folder ``closer`` of the run's.
@@ -58,19 +58,13 @@ def trace_back(
 
 
 def _before_the_halt(ending: Ending, plan: RunPlan, folder: Path) -> RunPlan | None:
-    """Return the plan of a run from the check before the halted one."""
-    every = plan.check_interval
-    checks = ending.step // every - plan.first_step // every
-    if checks <= 0:
+    """Return the plan of a run from the newest restart file before the halt, or from where the run began."""
+    if ending.step <= plan.first_step:
         return None
-    # LAMMPS writes the two files in turns, so that the older one holds the check before
-    restart = folder / NEAR_RESTARTS[checks % 2]
-    if checks == 1 or not restart.is_file():
+    every = NEAR_EVERY * plan.check_interval
+    step = (ending.step - 1) // every * every
+    written = step // every - plan.first_step // every
+    restart = folder / NEAR_RESTARTS[(written - 1) % len(NEAR_RESTARTS)]
+    if written <= 0 or not restart.is_file():
         return plan
-    return replace(
-        plan,
-        start=restart,
-        is_restart=True,
-        velocity_seed=None,
-        first_step=(ending.step // every - 1) * every,
-    )
+    return replace(plan, start=restart, is_restart=True, velocity_seed=None, first_step=step)

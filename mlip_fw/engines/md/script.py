@@ -15,7 +15,8 @@ SCRIPT, LOG = "in.lammps", "log.lammps"
 DUMP, GAMMA_LOG = "dump.lammpstrj", "gamma.dat"
 LAST_RESTART, LAST_DUMP = "last.restart", "last.dump"
 NEAR_RESTARTS = ("near.restart.a", "near.restart.b")
-"""Of the two newest checks, in turns."""
+NEAR_EVERY = 5
+"""Restart files of the recent past are written every so many checks, in turns."""
 HALTED_AT_START = "mlip_fw: gamma is above gamma_halt where the run starts"
 EXTERNAL_FIX = "ace"
 _NO_TEMPERATURE_K = 300.0
@@ -160,7 +161,7 @@ def _output(plan: RunPlan, force_field: ForceField) -> list[str]:
         f"thermo {every}",
         f"dump trajectory all custom {every} {DUMP} id element x y z {gamma}",
         f"dump_modify trajectory sort id element {' '.join(plan.elements)} format float %.10g first no flush yes",
-        f"restart {every} {' '.join(NEAR_RESTARTS)}",
+        f"restart {NEAR_EVERY * every} {' '.join(NEAR_RESTARTS)}",
         f'fix gamma_log all print {every} "$(step) ${{max_gamma}}" file {GAMMA_LOG} screen no title "# step max_gamma"',
     ]
 
