@@ -39,6 +39,11 @@ def engine(request):
     return run
 
 
+def apart(one, other):
+    """Return how far the atoms of two last frames are apart; into which cell LAMMPS wraps them does not matter."""
+    return find_mic(one.frame.positions - other.frame.positions, one.frame.cell)[1]
+
+
 def pyace_calculator(path):
     calculator = PyACECalculator(str(path))
     calculator.set_active_set(str(path.with_suffix(".asi")))
@@ -135,8 +140,7 @@ def test_tiny_threshold_halts_at_the_first_check(engine, plan, tmp_path):
     assert ending.gamma_max == ending.frame.arrays["gamma"].max()
     assert ending.atom == ending.frame.arrays["gamma"].argmax()
     stepped = engine(plan(alloy_cell(1), n_steps=7), tmp_path / "seven")
-    moved = find_mic(ending.frame.positions - stepped.frame.positions, ending.frame.cell)[1]
-    assert moved.max() < 1e-10
+    assert apart(ending, stepped).max() < 1e-10
 
 
 def test_halt_is_where_gamma_first_passes_the_threshold(engine, plan, tmp_path):
@@ -165,7 +169,7 @@ def resumed(engine, plan, folder, stage, cut):
     ending = engine(rest, folder / "rest")
     assert ending.outcome is MDOutcome.FINISHED, ending.reason
     free = engine(replace(rest, check_interval=50), folder / "free")
-    assert np.abs(free.frame.positions - ending.frame.positions).max() < 1e-7
+    assert apart(free, ending).max() < 1e-7
     return whole, ending
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 import shlex
-import signal
 import subprocess
 from pathlib import Path
 
 from mlip_fw.engines.md.script import LOG, SCRIPT
-from mlip_fw.engines.warm import die_with_parent
+from mlip_fw.engines.process import run_command
 from mlip_fw.errors import WorkerError
 
 _PAIR_STYLE = "pace/extrapolation"
@@ -49,23 +47,5 @@ def run_native(lmp_cmd: str, folder: Path) -> int:
 
     LAMMPS leads a process group of its own, which ends as a whole when this process is interrupted.
     """
-    command = [*shlex.split(lmp_cmd), "-in", SCRIPT, "-log", LOG, "-nocite"]
-    with (folder / SCREEN).open("wb") as screen:
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=screen,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509  one system call
-            )
-        except OSError as error:
-            raise WorkerError(f"can't run lmp_cmd {lmp_cmd!r}: {error}; mend env.lmp_cmd in my_fworker.yaml") from error
-        try:
-            return process.wait()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
+    arguments = ("-in", SCRIPT, "-log", LOG, "-nocite")
+    return run_command("lmp_cmd", lmp_cmd, folder, arguments=arguments, stdout=folder / SCREEN).exit_code
