@@ -63,7 +63,7 @@ class CutoutSettings(Frozen):
     max_atoms: PositiveCount = Field(200, description="largest cell that is labelled whole, and largest cut-out")
     core_a: Positive = Field(4.0, description="atoms within this distance of the centre are always trained on, Å")
     neutral: bool = Field(False, description="keep the stoichiometry of the MD cell, for ionic materials")
-    relax_shell: bool = Field(True, description="relax the atoms at the new boundary with the current potential")
+    relax_shell: bool = Field(False, description="relax the atoms at the new boundary with the current potential")
 
 
 class CandidateSettings(Frozen):

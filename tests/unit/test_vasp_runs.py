@@ -241,7 +241,15 @@ def test_silent_vasp_is_ended(label, tmp_path, monkeypatch):
     assert not alive(int((tmp_path / "run" / "rank.pid").read_text()))
 
 
-def test_interrupted_worker_leaves_no_vasp(label, tmp_path):
+@pytest.fixture
+def interruptible():
+    """Heed SIGINT, which a shell's background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupted_worker_leaves_no_vasp(label, tmp_path, interruptible):
     path = tmp_path / "run" / "rank.pid"
 
     def interrupt():
