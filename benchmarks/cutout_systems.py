@@ -24,7 +24,7 @@ class System:
     """A smaller cell of the same kind, for MD with the reference."""
     ramp_k: tuple[float, float]
     test_k: tuple[int, ...]
-    gamma_halt: float = 5.0
+    gamma_halt: float = 10.0
     n_steps: int = 600
 
 
@@ -38,11 +38,11 @@ def surface() -> System:
     """Return a slab with vacuum."""
 
     def slab(n: int) -> Atoms:
-        atoms = fcc100("Cu", (n, n, 7), a=3.61, vacuum=8.0)
+        atoms = fcc100("Cu", (n, n, 6), a=3.61, vacuum=8.0)
         atoms.pbc = True
         return atoms
 
-    return System(slab(12), slab(6), (300, 1200), (300, 700, 1200))
+    return System(slab(19), slab(6), (300, 1200), (300, 700, 1200))
 
 
 def alloy() -> System:
@@ -53,7 +53,7 @@ def alloy() -> System:
         atoms.symbols[np.random.default_rng(n).permutation(len(atoms))[: len(atoms) // 2]] = "Au"
         return atoms
 
-    return System(mixed(7), mixed(4), (300, 1600), (300, 950, 1600))
+    return System(mixed(8), mixed(4), (300, 1600), (300, 950, 1600))
 
 
 def liquid() -> System:

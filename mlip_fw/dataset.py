@@ -122,7 +122,8 @@ def _copy_ends(source: Path, target: Path) -> None:
 
 def level_id(level_of_theory: dict[str, Any]) -> str:
     """Return the short name of a level of theory that every label carries."""
-    return hashlib.sha256(json.dumps(level_of_theory, sort_keys=True).encode()).hexdigest()[:12]
+    # extended XYZ reads digits back as a number
+    return "level-" + hashlib.sha256(json.dumps(level_of_theory, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def label_name(atoms: Atoms, level_of_theory: dict[str, Any]) -> str:

@@ -231,9 +231,16 @@ def _own_lock(path: Path) -> Iterator[None]:
             raise DirectoryError(f"can't write in {path.parent}: {error.strerror}") from error
         with handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            if path.is_file() and os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+            if _is_same_file(handle, path):
                 yield
                 return
+
+
+def _is_same_file(handle: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _try_lock(handle: TextIO) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.engines.candidates.small_cell import small_cell
+from mlip_fw.engines.candidates.cutout import require_room
+from mlip_fw.engines.candidates.small_cell import middle_atoms, small_cell
 from mlip_fw.engines.geometry import too_close
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.structures import canonical
@@ -20,10 +21,12 @@ def labelled_cell(start: Atoms, settings: CutoutSettings, cutoff_a: float) -> At
     Raises
     ------
     CampaignError
-        If no small cell is like it.
+        If no small cell is like it, or no cut-out of an MD frame could hold what surrounds an atom.
     """
     if settings.mode == "never" or len(start) <= settings.max_atoms:
         return start
+    for atom in middle_atoms(start):
+        require_room(start, atom, cutoff_a, settings)
     small = small_cell(start, settings.max_atoms, cutoff_a)
     if len(small) > settings.max_atoms:
         raise CampaignError(

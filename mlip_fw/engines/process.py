@@ -15,6 +15,7 @@ from pathlib import Path
 from mlip_fw.engines.warm import die_with_parent
 from mlip_fw.errors import WorkerError
 
+PATIENCE_S = 10.0
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 
@@ -80,7 +81,7 @@ def run_command(
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            _end_group(process)
+            end_group(process)
     if process.returncode in (_NOT_FOUND, _NOT_EXECUTABLE):
         raise WorkerError(
             f"{key} {command!r} could not be started (exit code {process.returncode}); "
@@ -89,8 +90,13 @@ def run_command(
     return Ended(process.returncode, timed_out, time.perf_counter() - started)
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of the process group, also after a normal end: ranks may outlive their launcher."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process group: politely at first, so that mpirun ends its ranks, wherever they are.
+
+    Also after a normal end of its leader, which ranks may outlive.
+    """
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, how)
+            process.wait(PATIENCE_S)
     process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from ase.data import chemical_symbols
@@ -40,6 +41,7 @@ class DftOracle(LabelLimits):
     timeout_s: Positive = Field(86_400.0, description="longest time for one label, over all attempts, s")
     kpoint_spacing_1_a: Positive | None = Field(
         None,
+        ge=0.01,
         le=5.0,
         description="largest distance between k-points, 1/Å, with 2π (VASP's KSPACING); null: the Γ point alone",
     )
@@ -76,7 +78,7 @@ class EspressoOracle(DftOracle):
     pseudo_dir: str | None = Field(
         None, description="directory of the pseudopotentials; default: the worker's pseudo_dir"
     )
-    namelists: dict[Literal["control", "system", "electrons"], dict[str, bool | int | float | str]] = Field(
+    namelists: dict[Literal["control", "system", "electrons"], dict[str, bool | int | Real | str]] = Field(
         default_factory=dict, description="further keys of pw.x by namelist, such as {system: {nosym: true}}"
     )
 
@@ -85,8 +87,10 @@ class EspressoOracle(DftOracle):
     def _plain_file_names(cls, files: dict[str, str]) -> dict[str, str]:
         _require_elements(files)
         for element, name in files.items():
-            if not name or "/" in name or name.startswith("."):
-                raise ValueError(f"{element}: {name[:60]!r} must be the name of a file in pseudo_dir")
+            if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name, re.ASCII):
+                raise ValueError(
+                    f"{element}: {name[:60]!r} must be the name of a file in pseudo_dir, of letters, digits and _.+-"
+                )
         return files
 
     @model_validator(mode="after")

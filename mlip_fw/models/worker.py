@@ -20,7 +20,9 @@ class Worker(Frozen):
     pw_cmd: str | None = Field(None, description="command that runs Quantum ESPRESSO, such as 'mpirun -np 8 pw.x'")
     vasp_cmd: str | None = Field(None, description="command that runs VASP, such as 'mpirun -np 8 vasp_std'")
     pseudo_dir: str | None = Field(None, description="directory of the pseudopotentials (.UPF)")
-    scratch: str | None = Field(None, description="directory for wave functions and densities; default: the campaign's")
+    scratch: str | None = Field(
+        None, pattern=r"^[/~$]", description="directory for wave functions and densities; default: the campaign's"
+    )
     label_walltime_s: LabelWalltimeS | None = Field(
         None, description="a reference calculation stops itself after this time and is continued, s"
     )

@@ -325,8 +325,9 @@ def test_halt_that_went_too_far_is_traced_back(engine, plan, alloy, tmp_path):
     ending = engine(watched, tmp_path / "md")
     assert ending.outcome is MDOutcome.HALTED
     assert ending.step == int(checked[checked[:, 1] > threshold][0, 0]) > 60
-    assert went_too_far(ending, watched, ending.gamma_max / threshold * 0.99)
-    assert not went_too_far(ending, watched, ending.gamma_max / threshold * 1.01)
+    limit = ending.gamma_max / max(threshold, 10.0)
+    assert went_too_far(ending, watched, limit * 0.99)
+    assert not went_too_far(ending, watched, limit * 1.01)
     select = threshold * 0.9
     between = np.sqrt(select * threshold)
     found = trace_back(ending, watched, tmp_path / "md", select, engine.name, engine.worker)

@@ -198,7 +198,7 @@ TROUBLES = {
     "out_of_memory": (Trouble.MEMORY, "Cannot allocate memory"),
     "disk_full": (Trouble.DISK, "error writing file"),
     "killed": (Trouble.KILLED, "SIGKILL"),
-    "terminated": (Trouble.KILLED, "SIGTERM"),
+    "terminated": (Trouble.TERMINATED, "SIGTERM"),
     "mpirun_killed": (Trouble.KILLED, "SIGKILL"),
     "mpirun_root": (Trouble.NOT_STARTED, "OMPI_ALLOW_RUN_AS_ROOT=1"),
     "mpirun_slots": (Trouble.NOT_STARTED, "smaller -np"),

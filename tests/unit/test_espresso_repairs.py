@@ -61,7 +61,7 @@ def test_happy_label(worker, tmp_path):
     assert np.allclose(answer.atoms.get_stress(), atoms.get_stress(), atol=1e-6)
     assert (answer.facts["code"], answer.facts["version"], answer.facts["corrections"]) == (
         "Quantum ESPRESSO pw.x",
-        "6.7MaX",
+        "v6.7MaX",
         0,
     )
     assert answer.facts["label_seconds"] > 0

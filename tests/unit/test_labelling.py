@@ -1,6 +1,7 @@
 """A label of a campaign: made once, at one level of theory, or set aside with its story."""
 
 import json
+import re
 import threading
 
 import pytest
@@ -47,7 +48,7 @@ def oracle(monkeypatch):
     calls = []
 
     def play(answer):
-        def make_label(atoms, oracle, worker, folder, peers=()):
+        def make_label(atoms, oracle, worker, elements, folder, peers=()):
             calls.append(folder)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "pw.out").write_text("the story")
@@ -73,14 +74,14 @@ def test_label_carries_how_it_was_made(handoff, oracle):
     directory = CampaignDirectory(given.directory)
     atoms = Dataset(directory.root).read(given.hash)
     assert atoms.info["code"] == "x"
-    assert str(atoms.info["version"]) == "1"
+    assert atoms.info["version"] == "v1"
     assert atoms.info["label_seconds"] == 2.5
     assert atoms.info["corrections"] == 1
     made = atoms.info["corrections_made"]
     assert (json.loads(made) if isinstance(made, str) else made) == [CORRECTION]
     told = atoms.info["convergence"]
     assert (json.loads(told) if isinstance(told, str) else told) == {"converged": True, "scf_steps": 9}
-    assert len(atoms.info["level_of_theory"]) == 12
+    assert re.fullmatch("level-[0-9a-f]{12}", atoms.info["level_of_theory"])
     assert atoms.arrays["mask"].tolist() == (atoms.positions[:, 0] > 1.0).tolist()
     assert not directory.labelling(given.hash).exists()
 
@@ -196,3 +197,70 @@ def test_other_level_of_theory_is_refused(handoff, oracle):
     path.write_text("{")
     with pytest.raises(DirectoryError, match="damaged"):
         label_structure(given, Worker())
+
+
+def test_what_a_killed_process_left_is_removed(handoff, oracle):
+    """Killed after the label was there and before its folder was gone."""
+    oracle(good)
+    given = handoff()
+    label_structure(given, Worker())
+    left = CampaignDirectory(given.directory).labelling(given.hash)
+    left.mkdir()
+    (left / "WAVECAR").write_text("large")
+    assert label_structure(given, Worker()) is LabelState.EXISTED
+    assert not left.exists()
+
+
+def test_names_of_levels_and_versions_survive_the_file(handoff, oracle):
+    """Extended XYZ gives back as a number what looks like one."""
+    facts = facts_of(
+        code="x",
+        version="7.10",
+        seconds=1.0,
+        corrections=[{"errors": ['said "no" \\ “oh”'], "actions": []}],
+        convergence={},
+    )
+    oracle(lambda atoms: Labelled(with_labels(atoms, -1.0, 0 * atoms.positions, None), facts))
+    given = handoff()
+    label_structure(given, Worker())
+    info = Dataset(CampaignDirectory(given.directory).root).read(given.hash).info
+    assert info["version"] == "v7.10"
+    assert isinstance(info["level_of_theory"], str)
+    made = info["corrections_made"]
+    assert (json.loads(made) if isinstance(made, str) else made)[0]["errors"] == ["said 'no' / “oh”"]
+
+
+def test_first_to_record_the_level_wins(small, tmp_path, monkeypatch):
+    from mlip_fw.engines.oracle import level
+
+    directory = CampaignDirectory(tmp_path / "c")
+    directory.claim(small())
+
+    def slower(*arguments):
+        directory.level_file.write_text('{"kind": "first"}')
+        return {"kind": "second"}
+
+    monkeypatch.setattr(level, "level_of_theory", slower)
+    assert campaign_level(directory, small(), Worker()) == {"kind": "first"}
+    assert [p.name for p in directory.root.iterdir() if "level" in p.name] == ["level_of_theory.json"]
+
+
+def test_lock_survives_many_at_once(tmp_path):
+    directory, seen, errors = CampaignDirectory(tmp_path), [], []
+
+    def work():
+        try:
+            for _ in range(60):
+                with directory.labelling_locked("x"):
+                    seen.append(1)
+                    assert len(seen) == 1
+                    seen.pop()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors

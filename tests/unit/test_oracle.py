@@ -115,7 +115,7 @@ def test_calculator_without_stress(strange):
 )
 def test_no_trustworthy_label(strange, name, said):
     with pytest.raises(LabelError, match=said):
-        make_label(bulk("Cu", cubic=True), strange(name), Worker(), Path("unused"))
+        make_label(bulk("Cu", cubic=True), strange(name), Worker(), ["Cu"], Path("unused"))
 
 
 def test_hanging_calculation_is_ended(strange):

@@ -47,7 +47,7 @@ def test_time_limit_ends_the_whole_group(tmp_path):
     started = time.perf_counter()
     ended = run(tmp_path, code, timeout_s=1.0)
     assert ended.timed_out
-    assert ended.exit_code == -9
+    assert ended.exit_code == -15
     assert time.perf_counter() - started < 10
     assert gone(int((tmp_path / "out").read_text()))
 

@@ -95,3 +95,12 @@ def test_energies_are_compared_only_with_their_like():
 
 def test_label_without_stress_is_kept():
     refuse_implausible(with_labels(bulk("Cu"), -3.0, np.zeros((1, 3)), None), LIMITS)
+
+
+def test_energies_of_nearly_the_same_composition_say_nothing():
+    """One atom more of an element shifts the energy by its own, which may be hundreds of eV."""
+    other = bulk("Cu", cubic=True) * (4, 4, 2)
+    other.symbols[:63] = "Au"
+    own = bulk("Cu", cubic=True) * (4, 4, 2)
+    own.symbols[:64] = "Au"
+    refuse_implausible(label(-15.0, atoms=own), LIMITS, [label(atoms=other)] * 3)

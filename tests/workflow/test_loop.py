@@ -476,7 +476,7 @@ def test_label_cut_by_the_walltime_is_continued(small, stand_in, run, monkeypatc
     real, turns = labelling.make_label, []
 
     def make_label(*arguments):
-        turns.append(arguments[3].name)
+        turns.append(arguments[4].name)
         return OutOfTime(1.0) if turns.count(turns[-1]) < 3 else real(*arguments)
 
     monkeypatch.setattr(labelling, "make_label", make_label)

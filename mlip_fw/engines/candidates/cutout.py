@@ -128,11 +128,29 @@ def _ways(atoms: Atoms, cutoff_a: float) -> Iterator[tuple[Frame, float]]:
             yield frame, 2 * cutoff_a * wider
 
 
+def require_room(atoms: Atoms, center: int, cutoff_a: float, settings: CutoutSettings) -> None:
+    """Check that the surroundings of an atom fit into a cut-out, before there is a potential to judge it by.
+
+    Raises
+    ------
+    CampaignError
+        If every cell that holds them has more than ``max_atoms`` atoms.
+    """
+    formula = formula_unit(atoms.numbers) if settings.neutral else None
+    for frame, shortest_a in _ways(atoms, cutoff_a):
+        if filled_boxes(frame, center, cutoff_a, shortest_a, settings.max_atoms, formula):
+            return
+    raise _too_large(atoms, center, cutoff_a, settings)
+
+
 def _too_large(atoms: Atoms, center: int, cutoff_a: float, settings: CutoutSettings) -> CampaignError:
     frame = frame_to_cut(atoms, cutoff_a, keep_vacuum=False)
     formula = formula_unit(atoms.numbers) if settings.neutral else None
-    made = filled_boxes(frame, center, cutoff_a, 2 * cutoff_a * _WIDER[-1], len(atoms), formula)
-    fewest = min((len(box.atoms) for box in made), default=len(atoms))
+    for wider in _WIDER:
+        made = filled_boxes(frame, center, cutoff_a, 2 * cutoff_a * wider, len(atoms), formula)
+        fewest = min((len(box.atoms) for box in made if len(box.atoms) > settings.max_atoms), default=len(atoms))
+        if fewest < len(atoms):
+            break
     return CampaignError(
         f"candidates.cutout.max_atoms is {settings.max_atoms}, but a small cell with all that is within {cutoff_a:g} "
         f"Å of atom {center}{', in whole formula units,' if settings.neutral else ''} has about {fewest} atoms; set "

@@ -47,7 +47,7 @@ def small_cell(start: Atoms, max_atoms: int, cutoff_a: float) -> Atoms:
 
 def _attempts(start: Atoms, max_atoms: int, cutoff_a: float) -> Iterator[list[FilledBox]]:
     """Yield filled boxes around an atom of each element, with images as far apart as ``max_atoms`` allows."""
-    middles, reach_a = _middle_atoms(start), cutoff_a
+    middles, reach_a = middle_atoms(start), cutoff_a
     while 2 * reach_a >= _LEAST_A:
         with_vacuum, without = (frame_to_cut(start, reach_a, keep_vacuum=keep) for keep in (True, False))
         for frame in (with_vacuum, without) if with_vacuum.vacuum_axes else (without,):
@@ -55,7 +55,7 @@ def _attempts(start: Atoms, max_atoms: int, cutoff_a: float) -> Iterator[list[Fi
         reach_a *= _SHRINK
 
 
-def _middle_atoms(start: Atoms) -> list[int]:
+def middle_atoms(start: Atoms) -> list[int]:
     """Return the atom of each element that is nearest to the middle of all atoms."""
     distances = np.linalg.norm(start.positions - start.positions.mean(axis=0), axis=1)
     symbols = np.array(start.get_chemical_symbols())

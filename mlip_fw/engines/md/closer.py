@@ -16,14 +16,17 @@ from mlip_fw.models.worker import Worker
 
 logger = logging.getLogger("mlip_fw")
 FOLDER = "closer"
+_SENSIBLE = 10.0
+"""Below this gamma_halt is a wish for caution, not a sign that larger grades are nonsense."""
 
 
 def went_too_far(ending: Ending, plan: RunPlan, too_far: float) -> bool:
     """Return whether a halted frame is not worth a label: gamma far above its threshold, or atoms too close."""
     if ending.outcome is not MDOutcome.HALTED or ending.frame is None:
         return False
-    relative = float(plan.relative(ending.frame, ending.frame.arrays["gamma"]).max())
-    return relative > too_far or too_close(ending.frame) is not None
+    beyond = replace(plan, gamma_halt={name: too_far * max(_SENSIBLE, halt) for name, halt in plan.thresholds.items()})
+    relative = beyond.relative(ending.frame, ending.frame.arrays["gamma"])
+    return bool(relative.max() > 1) or too_close(ending.frame) is not None
 
 
 def trace_back(
@@ -48,6 +51,7 @@ def trace_back(
         title=f"{plan.title}, traced back",
         gamma_halt=between,
         check_interval=1,
+        last_step=ending.step,
         walltime_s=None,
     )
     found = run_md(near, folder / FOLDER, engine, worker)

@@ -12,7 +12,7 @@ from mlip_fw.engines.md.canary import CanaryRecord, sing
 from mlip_fw.engines.md.closer import FOLDER, trace_back, went_too_far
 from mlip_fw.engines.md.outcome import Ending, frame_before_crash
 from mlip_fw.engines.md.run import Engine, choose_engine, run_md
-from mlip_fw.engines.md.script import LAST_RESTART, NEAR_RESTARTS, RunPlan
+from mlip_fw.engines.md.script import DUMP, LAST_RESTART, NEAR_RESTARTS, RunPlan
 from mlip_fw.engines.start import start_structure
 from mlip_fw.errors import MDError
 from mlip_fw.generations import Generations
@@ -148,6 +148,9 @@ def _keep(ending: Ending, source: Path, folder: Path, generation: int) -> dict[s
     """Give the last frame and restart of the run in ``source`` their names in ``folder``, and return where they are."""
     for name in NEAR_RESTARTS:
         (folder / name).unlink(missing_ok=True)
+        (source / name).unlink(missing_ok=True)
+    if source != folder:
+        (source / DUMP).unlink(missing_ok=True)
     if ending.frame is None:
         return {"restart": None, "frame": None}
     name = {MDOutcome.HALTED: "halt", MDOutcome.CRASHED: "crash"}.get(ending.outcome, "end")

@@ -45,6 +45,8 @@ class RunPlan:
     """One threshold for all atoms, or one for each element."""
     check_interval: int
     walltime_s: float | None = None
+    last_step: int | None = None
+    """Where to stop short of the stage's end."""
     velocity_temperature_k: float | None = None
     """Temperature of new velocities, K; None takes the stage's, or 300 K."""
 
@@ -174,7 +176,8 @@ def _thermo(extra: str = "") -> list[str]:
 
 
 def _run(plan: RunPlan) -> list[str]:
-    whole = f"run {plan.stage_last_step} upto start {plan.stage_first_step} stop {plan.stage_last_step}"
+    end = plan.stage_last_step if plan.last_step is None else plan.last_step
+    whole = f"run {end} upto start {plan.stage_first_step} stop {plan.stage_last_step}"
     timer = [] if plan.walltime_s is None else [f"timer timeout {int(plan.walltime_s)} every {plan.check_interval}"]
     variable, limit = plan.watched
     watchdog = f"fix watchdog all halt {plan.check_interval} v_{variable} > {limit:.10g} error soft message yes"

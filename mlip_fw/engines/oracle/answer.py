@@ -44,9 +44,24 @@ def facts_of(
     """
     return {
         "code": code,
-        "version": version,
+        "version": f"v{version}",
         "label_seconds": round(seconds, 4),
         "corrections": len(corrections),
-        "corrections_made": json.dumps(corrections),
-        "convergence": json.dumps({"converged": True, **convergence}),
+        "corrections_made": _readable(corrections),
+        "convergence": _readable({"converged": True, **convergence}),
     }
+
+
+def _readable(value: Any) -> str:
+    """Return JSON that extended XYZ gives back as it was: quotes and backslashes inside of strings it does not."""
+    return json.dumps(_without_quotes(value), ensure_ascii=False)
+
+
+def _without_quotes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_quotes(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_quotes(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    return " ".join(value.replace('"', "'").replace("\\", "/").split())

@@ -53,11 +53,15 @@ def level_of_theory(oracle: Oracle, worker: Worker, elements: list[str]) -> dict
     return vasp_level(oracle, worker, elements)
 
 
-def make_label(atoms: Atoms, oracle: Oracle, worker: Worker, folder: Path, peers: Iterable[Atoms] = ()) -> Answer:
+def make_label(
+    atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path, peers: Iterable[Atoms] = ()
+) -> Answer:
     """Label one structure.
 
     Parameters
     ----------
+    elements
+        All elements of the campaign, as for its level of theory.
     folder
         Where a code works; an unfinished calculation there is continued.
     peers
@@ -71,19 +75,19 @@ def make_label(atoms: Atoms, oracle: Oracle, worker: Worker, folder: Path, peers
         If this machine is to blame.
     """
     refuse_unphysical(atoms)
-    answer = _ask(atoms, oracle, worker, folder)
+    answer = _ask(atoms, oracle, worker, elements, folder)
     if isinstance(answer, Labelled):
         refuse_implausible(answer.atoms, oracle, peers)
     return answer
 
 
-def _ask(atoms: Atoms, oracle: Oracle, worker: Worker, folder: Path) -> Answer:
+def _ask(atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path) -> Answer:
     if isinstance(oracle, AseOracle):
         return label_with_ase(atoms, oracle)
     if isinstance(oracle, EspressoOracle):
         from mlip_fw.engines.oracle.espresso.oracle import label_with_espresso
 
-        return label_with_espresso(atoms, oracle, worker, folder)
+        return label_with_espresso(atoms, oracle, worker, folder, elements)
     from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 
     return label_with_vasp(atoms, oracle, worker, folder)

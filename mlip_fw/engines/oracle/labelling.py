@@ -36,8 +36,10 @@ def label_structure(handoff: LabelHandoff, worker: Worker) -> LabelState:
     with directory.labelling_locked(handoff.hash):
         if dataset.has(handoff.hash):
             dataset.release(handoff.hash)
+            shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
             return LabelState.EXISTED
         if dataset.is_quarantined(handoff.hash) and not handoff.retry:
+            shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
             return LabelState.QUARANTINED
         return _label(handoff, worker, directory, dataset)
 
@@ -54,7 +56,9 @@ def _label(handoff: LabelHandoff, worker: Worker, directory: CampaignDirectory, 
     folder = directory.labelling(handoff.hash)
     started = time.perf_counter()
     try:
-        answer = make_label(atoms, handoff.campaign.oracle, worker, folder, dataset.some(_MOST_PEERS))
+        answer = make_label(
+            atoms, handoff.campaign.oracle, worker, handoff.campaign.elements, folder, dataset.some(_MOST_PEERS)
+        )
     except LabelError as error:
         _set_aside(handoff, atoms, error, time.perf_counter() - started)
         return LabelState.QUARANTINED

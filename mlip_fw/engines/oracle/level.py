@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +28,19 @@ def campaign_level(directory: CampaignDirectory, campaign: Campaign, worker: Wor
     path = directory.level_file
     known = read_level(path)
     if known is None:
-        write_json(path, level_of_theory(campaign.oracle, worker, campaign.elements))
+        _record_once(path, level_of_theory(campaign.oracle, worker, campaign.elements))
         known = read_level(path)
     assert known is not None
     return known
+
+
+def _record_once(path: Path, level: dict[str, Any]) -> None:
+    """Write a file that is whole from its first moment, unless another process has."""
+    own = path.with_name(f".writing-{path.name}-{uuid.uuid4().hex[:8]}")
+    write_json(own, level)
+    with contextlib.suppress(FileExistsError):
+        os.link(own, path)
+    own.unlink()
 
 
 def read_level(path: Path) -> dict[str, Any] | None:
@@ -39,7 +51,9 @@ def read_level(path: Path) -> dict[str, Any] | None:
         return None
     except ValueError as error:
         raise DirectoryError(f"{path} is damaged ({error}); put back what it was") from error
-    return dict(found)
+    if not isinstance(found, dict):
+        raise DirectoryError(f"{path} is damaged (it holds no mapping); put back what it was")
+    return found
 
 
 def require_campaign_level(level: dict[str, Any], campaign: Campaign, worker: Worker) -> None:

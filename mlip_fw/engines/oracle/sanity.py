@@ -16,7 +16,7 @@ from mlip_fw.models.oracle import LabelLimits
 _THINNEST_A = 1.0
 _MOST_PACKED = 4.0
 _LEAST_PACKED = 1e-4
-_SAME_COMPOSITION = 0.02
+_SAME_COMPOSITION = 1e-9
 _FEWEST_PEERS = 2
 
 
@@ -51,7 +51,7 @@ def refuse_implausible(labelled: Atoms, limits: LabelLimits, peers: Iterable[Ato
     ------
     LabelError
         If a value is not finite, a force or the stress is above its ceiling, or the energy per atom is
-        far from that of every label of nearly the same composition.
+        far from that of every label of the same composition.
     """
     energy, forces = labelled.get_potential_energy(), labelled.get_forces()
     if not (np.isfinite(energy) and np.isfinite(forces).all()):

@@ -47,7 +47,7 @@ ATOMIC_POSITIONS alat
 
 def qe_home() -> Path:
     """Return where Quantum ESPRESSO is installed: MLIP_FW_QE_HOME, else ``~/.local/share/mlip_fw/qe``."""
-    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".local/share/mlip_fw/qe").expanduser()
+    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".local/share/mlip_fw/qe").expanduser().absolute()
 
 
 def installed_python() -> Path | None:

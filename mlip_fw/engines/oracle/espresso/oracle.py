@@ -61,7 +61,9 @@ def espresso_level(oracle: EspressoOracle, worker: Worker, elements: list[str]) 
     return level_of_theory(oracle, choose_pseudopotentials(oracle, worker, elements))
 
 
-def label_with_espresso(atoms: Atoms, oracle: EspressoOracle, worker: Worker, folder: Path) -> Answer:
+def label_with_espresso(
+    atoms: Atoms, oracle: EspressoOracle, worker: Worker, folder: Path, elements: list[str] | None = None
+) -> Answer:
     """Label a structure with pw.x.
 
     The energy of a label is, with smearing, the free energy E − TS, of which forces and stress are the derivatives
@@ -72,6 +74,8 @@ def label_with_espresso(atoms: Atoms, oracle: EspressoOracle, worker: Worker, fo
     folder
         Private to this label and kept between Fireworks: a run that stopped itself at the worker's walltime is
         continued from it.
+    elements
+        All elements of the campaign, for which the pseudopotentials are chosen together; None: those of ``atoms``.
 
     Raises
     ------
@@ -84,6 +88,7 @@ def label_with_espresso(atoms: Atoms, oracle: EspressoOracle, worker: Worker, fo
     """
     folder.mkdir(parents=True, exist_ok=True)
     present = sorted(set(atoms.get_chemical_symbols()))
+    chosen = choose_pseudopotentials(oracle, worker, elements or present)
     calculation = Calculation(
         atoms=atoms,
         oracle=oracle,
@@ -91,7 +96,7 @@ def label_with_espresso(atoms: Atoms, oracle: EspressoOracle, worker: Worker, fo
         command=find_command(worker),
         folder=folder,
         scratch=_scratch(worker, folder),
-        pseudopotentials=choose_pseudopotentials(oracle, worker, present),
+        pseudopotentials={element: chosen[element] for element in present},
     )
     resume.take_up(calculation)
     try:

@@ -122,7 +122,7 @@ def _files_of(element: str, oracle: EspressoOracle, folder: Path) -> list[Path]:
     """Return the file that the campaign names, or all in the directory that fit."""
     if element in oracle.pseudopotentials:
         return [folder / oracle.pseudopotentials[element]]
-    wanted = re.compile(rf"{element}(?:[._-].*)?\.upf", re.IGNORECASE)
+    wanted = re.compile(rf"{element}(?:[._-][\w.+-]*)?\.upf", re.IGNORECASE | re.ASCII)
     found = sorted(path for path in folder.iterdir() if wanted.fullmatch(path.name))
     return [path for path in found if oracle.functional is None or _is_of(path, element, oracle.functional)]
 

@@ -24,6 +24,7 @@ class Trouble(StrEnum):
     TOO_FEW_BANDS = "too few bands"
     MEMORY = "out of memory"
     KILLED = "killed"
+    TERMINATED = "ended from outside"
     CRASHED = "crashed"
     RESTART = "continuing failed"
     RADIAL_FFT = "cell too far from its first"
@@ -38,7 +39,8 @@ class Trouble(StrEnum):
     OTHER = "failed"
 
 
-FAULTS_OF_THE_MACHINE = {Trouble.PSEUDOPOTENTIAL, Trouble.DISK, Trouble.NOT_STARTED}
+FAULTS_OF_THE_MACHINE = {Trouble.PSEUDOPOTENTIAL, Trouble.DISK, Trouble.NOT_STARTED, Trouble.TERMINATED}
+"""A queue ends its jobs by SIGTERM; short memory is told by SIGKILL."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,18 @@ _ROUTINES = (
         r"diaghg|cholesky|S matrix|c_bands|egterg|ppcg|paro|dsygv|zhegv|eigenvectors|rotate_|gram_schmidt",
     ),
     (Trouble.RADIAL_FFT, r"radial FFT"),
-    (Trouble.DISK, r"error writing|davcio|cannot (?:open|write)|error opening"),
+    (Trouble.DISK, r"check_tempdir|error writing|davcio|cannot (?:open|write)|error opening"),
 )
 _MEMORY = (
     r"Cannot allocate memory|insufficient virtual memory|exceed memory limit|std::bad_alloc|oom[-_ ]kill|Out of memory"
 )
 _DISK = r"No space left on device|[Dd]isk quota exceeded"
 _UPF_READER = r"xmltools|upf|radial_grids|read_pseudo"
-_SIGNALS = {signal.SIGKILL: Trouble.KILLED, signal.SIGTERM: Trouble.KILLED, signal.SIGXCPU: Trouble.KILLED}
+_SIGNALS = {
+    signal.SIGKILL: Trouble.KILLED,
+    signal.SIGTERM: Trouble.TERMINATED,
+    signal.SIGXCPU: Trouble.TERMINATED,
+}
 
 
 def diagnose(traces: Traces) -> Found | None:

@@ -64,6 +64,8 @@ def blame(
         return WorkerError(f"this machine can't run VASP: “{line}”; mend it and run again")
     if exit_code in _EXIT_CODES:
         return WorkerError(f"vasp_cmd can't run here: {_EXIT_CODES[exit_code]}; mend env.vasp_cmd in my_fworker.yaml")
+    if _signal_of(exit_code) in ("SIGTERM", "SIGXCPU"):
+        return WorkerError(f"VASP was ended from outside by {_signal_of(exit_code)}, as queues do; run it again")
     last = corrections[-1]["errors"] if corrections else []
     for name in set(last) & set(_SETTINGS):
         return WorkerError(f"{_SETTINGS[name]} and run again")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
 import shlex
 import signal
 import subprocess
@@ -14,13 +12,13 @@ from custodian.vasp.jobs import VASP_OUTPUT_FILES, VaspJob
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 
 from mlip_fw.engines.oracle.vasp.inputs import deciding_tags
+from mlip_fw.engines.process import end_group
 from mlip_fw.engines.warm import die_with_parent
 from mlip_fw.errors import LabelError, WorkerError
 from mlip_fw.io.vasp import same_structure, without_warnings
 
 STDOUT, STDERR = "vasp.out", "std_err.txt"
 CONTINUED_FROM = "WAVECAR"
-_PATIENCE_S = 10.0
 INPUTS = ("INCAR", "KPOINTS", "POSCAR", "POTCAR")
 _STALE = {*VASP_OUTPUT_FILES, "PCDAT", "XDATCAR", "REPORT", "STOPCAR", "vaspout.h5", STDOUT, STDERR} - {*INPUTS}
 PLANNED = "planned"
@@ -88,15 +86,9 @@ class LabelJob(VaspJob):
         self.end()
 
     def end(self) -> None:
-        """End what is left of the process group: politely at first, so that mpirun ends its ranks elsewhere too."""
-        process = self._vasp_process
-        if process is None:
-            return
-        for how, patience_s in ((signal.SIGTERM, _PATIENCE_S), (signal.SIGKILL, None)):
-            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-                os.killpg(process.pid, how)
-                process.wait(patience_s)
-        process.wait()
+        """End what is left of the process group."""
+        if self._vasp_process is not None:
+            end_group(self._vasp_process)
 
     @property
     def exit_code(self) -> int | None:
