@@ -13,10 +13,11 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from custodian.custodian import CustodianError
 from pymatgen.core import SETTINGS
 
 from mlip_fw.engines.oracle.answer import Labelled, OutOfTime
-from mlip_fw.engines.oracle.vasp import handlers, job, run
+from mlip_fw.engines.oracle.vasp import handlers, run
 from mlip_fw.engines.oracle.vasp.faults import blame
 from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 from mlip_fw.errors import DirectoryError, LabelError, WorkerError
@@ -225,7 +226,7 @@ def test_hanging_vasp_is_ended_with_its_ranks(label, tmp_path):
 
 
 def test_vasp_that_ignores_polite_signals_is_ended(label, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr("mlip_fw.engines.process.PATIENCE_S", 0.2)
     script = tmp_path / "vasp_std"
     script.write_text("#!/bin/sh\ntrap '' TERM\necho $$ > rank.pid\nwhile :; do sleep 1; done\n")
     script.chmod(0o755)
@@ -402,3 +403,10 @@ def test_handler_that_breaks_is_no_fault_of_the_machine(tmp_path):
     error = blame(KeyError("NELECT"), 0, LabelIsSound(None), [], tmp_path)
     assert isinstance(error, LabelError)
     assert "could not judge the run (KeyError" in str(error)
+
+
+def test_vasp_that_the_queue_ends_is_no_fault_of_the_structure(tmp_path):
+    """custodian's failure with a SIGTERM that did not come from this side."""
+    error = blame(CustodianError("failed"), -signal.SIGTERM, validator=None, corrections=[], folder=tmp_path)
+    assert isinstance(error, WorkerError)
+    assert "ended from outside by SIGTERM" in str(error)

@@ -35,6 +35,8 @@ class LabelJob(VaspJob):
     def __init__(self, vasp_cmd: tuple[str, ...]) -> None:
         super().__init__(vasp_cmd, output_file=STDOUT, stderr_file=STDERR, auto_gamma=False, backup=False)
         self._vasp_process: subprocess.Popen[bytes] | None = None
+        self.was_ended = False
+        """Whether VASP still ran when it was ended by this side."""
 
     @classmethod
     def of(cls, command: str) -> LabelJob:
@@ -88,6 +90,7 @@ class LabelJob(VaspJob):
     def end(self) -> None:
         """End what is left of the process group."""
         if self._vasp_process is not None:
+            self.was_ended = self.was_ended or self._vasp_process.poll() is None
             end_group(self._vasp_process)
 
     @property

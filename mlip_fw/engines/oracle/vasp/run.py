@@ -132,7 +132,8 @@ class Calculation:
         if isinstance(failure, MlipError):
             raise LabelError(str(failure), corrections=self.corrections, files=self._files()) from failure
         reason = failure or CustodianError("custodian counted a failure as success")
-        raise blame(reason, job.exit_code, validator, self.corrections, self._folder) from failure
+        exit_code = None if job.was_ended else job.exit_code
+        raise blame(reason, exit_code, validator, self.corrections, self._folder) from failure
 
     def _take_up(self) -> bool:
         try:
