@@ -38,6 +38,11 @@ def whole(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds)
     return hard(canonical(atoms), np.ones(len(atoms), dtype=bool))
 
 
+def never_cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
+    """Label the halted cell as it is; the first labels are copies of the whole start too."""
+    return whole(atoms, center, potential, halts)
+
+
 def fitted(trained: str = "core or known", *, relax: bool = False, core_a: float = 4.0) -> Policy:
     """Label a cut-out as the package makes it."""
 
@@ -86,6 +91,7 @@ def hard(atoms: Atoms, mask: np.ndarray) -> Lesson:
 
 
 POLICIES: dict[str, Policy] = {
+    "whole cells, the first too": never_cut,
     "whole cell": whole,
     "cube of 13 Å, all atoms": cube(13.0, "all"),
     "cube of 13 Å, core or known": cube(13.0),

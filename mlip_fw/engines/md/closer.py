@@ -51,7 +51,7 @@ def trace_back(
         title=f"{plan.title}, traced back",
         gamma_halt=between,
         check_interval=1,
-        last_step=ending.step,
+        last_step=min(ending.step + 1, plan.stage_last_step),
         walltime_s=None,
     )
     found = run_md(near, folder / FOLDER, engine, worker)
