@@ -13,9 +13,13 @@ from mlip_fw.engines.candidates.cutout import cut_out
 from mlip_fw.engines.candidates.cutout_box import contacts_a, fill
 from mlip_fw.engines.candidates.cutout_cloud import Cloud, cloud_around, uncut
 from mlip_fw.engines.candidates.cutout_lattice import Box
+from mlip_fw.engines.candidates.generate import Candidate, HaltedFrame, generate
+from mlip_fw.engines.candidates.local_cell import local_cell
 from mlip_fw.engines.geometry import distances_from
+from mlip_fw.engines.maxvol import ActiveSet
+from mlip_fw.engines.select import choose
 from mlip_fw.io.structures import canonical
-from mlip_fw.models.campaign import CutoutSettings
+from mlip_fw.models.campaign import Campaign, CutoutSettings
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,24 @@ class Lesson:
 
 
 Thresholds = dict[str, float]
-Policy = Callable[[Atoms, int, AcePotential, Thresholds], Lesson]
+Policy = Callable[[Atoms, int, AcePotential, Thresholds], list[Lesson]]
+_GAMMA_SELECT = 2.0
 
 
-def whole(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
+def settings(elements: list[str], **changes: dict) -> Campaign:
+    """Return a campaign of these elements for the parts of the package that want one."""
+    md = {"stages": [{"ensemble": "nvt", "temperature_k": 300, "n_steps": 600}]}
+    oracle = {"kind": "ase", "calculator": "emt"}
+    needed = {"campaign": "cut-outs", "elements": elements, "structure": {"file": "none"}, "md": md, "oracle": oracle}
+    return Campaign.model_validate(needed | changes)
+
+
+def whole(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Lesson]:
     """Label the halted cell as it is."""
-    return hard(canonical(atoms), np.ones(len(atoms), dtype=bool))
+    return [hard(canonical(atoms), np.ones(len(atoms), dtype=bool))]
 
 
-def never_cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
+def never_cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Lesson]:
     """Label the halted cell as it is; the first labels are copies of the whole start too."""
     return whole(atoms, center, potential, halts)
 
@@ -46,18 +59,44 @@ def never_cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresho
 def fitted(trained: str = "core or known", *, relax: bool = False, core_a: float = 4.0) -> Policy:
     """Label a cut-out as the package makes it."""
 
-    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
-        settings = CutoutSettings(relax_shell=relax, core_a=core_a)
-        found = cut_out(atoms, center, potential, settings, halts)
-        return _lesson(found.atoms, found.gamma, halts, trained, core_a)
+    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Lesson]:
+        found = cut_out(atoms, center, potential, CutoutSettings(relax_shell=relax, core_a=core_a), halts)
+        return [_lesson(found.atoms, found.gamma, halts, trained, core_a)]
 
     return cut
+
+
+rehearsed = fitted()
+"""The same; but first a small cell goes through the whole ramp, and is labelled whole where it halts."""
+
+
+def with_candidates(strategies: list[str], gamma_worth: float) -> Policy:
+    """Label the cut-out and what the package chooses of the candidates beside it, one at most."""
+
+    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Lesson]:
+        assert potential.inverses is not None
+        candidates = {"strategies": ["halt_frame", *strategies]}
+        campaign = settings(sorted(halts), candidates=candidates)
+        halted = HaltedFrame(canonical(atoms), center, float(atoms.get_temperature()), halts, _GAMMA_SELECT)
+        frame, _ = local_cell(halted, potential, campaign)
+        rng = np.random.default_rng(center)
+        found, _ = generate(frame, potential, campaign.candidates.strategies, campaign.candidates.n_candidates, rng)
+        active = {name: ActiveSet.from_inverse(inverse) for name, inverse in potential.inverses.items()}
+        worth = dict.fromkeys(halts, gamma_worth)
+        chosen = choose(found, [str(k) for k in range(len(found))], active, limit=2, worth=worth)
+        return [hard(found[k].atoms, _mask(found[k])) for k, _ in chosen]
+
+    return cut
+
+
+def _mask(candidate: Candidate) -> np.ndarray:
+    return np.ones(len(candidate.atoms), dtype=bool) if candidate.mask is None else candidate.mask
 
 
 def cube(edge_a: float, trained: str = "core or known", core_a: float = 4.0) -> Policy:
     """Label a cube around the centre, whatever the crystal, without overlaps."""
 
-    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> Lesson:
+    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Lesson]:
         frame = uncut(atoms)
         near = cloud_around(frame, center, edge_a)
         inside = (np.abs(near.vectors) <= edge_a / 2).all(axis=1)
@@ -69,7 +108,7 @@ def cube(edge_a: float, trained: str = "core or known", core_a: float = 4.0) -> 
         small = canonical(Atoms(cloud.numbers[kept], cloud.vectors[kept], cell=edges, pbc=True))
         gamma = potential.evaluate(small).gamma
         assert gamma is not None
-        return _lesson(small, gamma, halts, trained, core_a)
+        return [_lesson(small, gamma, halts, trained, core_a)]
 
     return cut
 
@@ -101,4 +140,6 @@ POLICIES: dict[str, Policy] = {
     "same, unknown weighted": fitted("weighted"),
     "same, unknown in the fit only": fitted("all forces"),
     "same, shell relaxed": fitted(relax=True),
+    "same, rehearsed": rehearsed,
+    "same, and a burst": with_candidates(["md_burst"], _GAMMA_SELECT),
 }

@@ -11,6 +11,7 @@ MD with EMT itself, of the same kind of system. Run as::
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -21,12 +22,12 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
-from cutout_policies import POLICIES, Lesson, Policy, hard, never_cut
+from cutout_policies import POLICIES, Lesson, Policy, hard, never_cut, rehearsed, settings, whole
 from cutout_systems import SYSTEMS, System, force_rmse, oracle_frames
 from threadpoolctl import threadpool_limits
 
 from mlip_fw.engines.ace import AcePotential, Design, rows_within
-from mlip_fw.engines.bootstrap import bootstrap_structures
+from mlip_fw.engines.bootstrap import first_structures
 from mlip_fw.engines.candidates.small_cell import small_cell
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.basis import copy_of, linear_basis
@@ -134,15 +135,38 @@ class Row:
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
-def campaign(system: System, policy: Policy, tests: dict[int, list[Atoms]], seed: int) -> Row:
+def campaign(system: System, policy: Policy, tests: dict[int, list[Atoms]], bootstrap: dict, seed: int) -> Row:
     """Run one campaign; the first labels are small cells unless the policy is never to cut."""
     started, rng = time.perf_counter(), np.random.default_rng(seed)
     elements = sorted(set(system.start.get_chemical_symbols()))
-    learner, halts = Learner(elements), dict.fromkeys(elements, system.gamma_halt)
-    cell = system.start if policy is never_cut else small_cell(system.start, 200, CUTOFF_A)
-    first = bootstrap_structures(cell, BootstrapSettings(), rng)
+    learner = Learner(elements)
+    cutout = {"mode": "never" if policy is never_cut else "auto"}
+    made_with = settings(elements, candidates={"cutout": cutout}, bootstrap=bootstrap)
+    first = first_structures([system.start], made_with, rng)
     potential = learner.learn([hard(atoms, np.ones(len(atoms), dtype=bool)) for atoms in first])
-    atoms, (low, high) = system.start.copy(), system.ramp_k
+    n_halts = 0
+    if policy is rehearsed:
+        cell = small_cell(system.start, made_with.candidates.cutout.max_atoms, CUTOFF_A)
+        potential, n_halts, _ = _ramp(cell, whole, learner, potential, system, rng)
+    potential, halts_of_all, finished = _ramp(system.start, policy, learner, potential, system, rng)
+    errors = tuple(1000 * force_rmse(potential, frames) for frames in tests.values())
+    return Row(
+        halts=n_halts + halts_of_all,
+        labels=learner.labels,
+        labelled_atoms=learner.labelled_atoms,
+        trained_atoms=learner.trained_atoms,
+        force_rmse_mev_a=errors,
+        finished=finished,
+        wall_s=time.perf_counter() - started,
+    )
+
+
+def _ramp(
+    start: Atoms, policy: Policy, learner: Learner, potential: AcePotential, system: System, rng: np.random.Generator
+) -> tuple[AcePotential, int, bool]:
+    """Heat ``start``, mending the potential; return it, the number of halts, and whether the end was reached."""
+    atoms, (low, high) = start.copy(), system.ramp_k
+    halts = dict.fromkeys(potential.elements, system.gamma_halt)
     MaxwellBoltzmannDistribution(atoms, temperature_K=low, rng=rng)
     atoms.calc = _Ace(potential, atoms)
     dynamics = Langevin(atoms, 2 * units.fs, temperature_K=low, friction=_FRICTION_1_FS / units.fs, rng=rng)
@@ -151,35 +175,28 @@ def campaign(system: System, policy: Policy, tests: dict[int, list[Atoms]], seed
         gamma = atoms.calc.gamma(atoms)
         if gamma.max() > system.gamma_halt:
             n_halts += 1
-            potential = learner.learn([policy(atoms, int(gamma.argmax()), potential, halts)])
+            potential = learner.learn(policy(atoms, int(gamma.argmax()), potential, halts))
             atoms.calc = _Ace(potential, atoms)
             continue
         dynamics.set_temperature(temperature_K=low + (high - low) * step / system.n_steps)
         dynamics.run(CHECK_INTERVAL)
         step += CHECK_INTERVAL
-    errors = tuple(1000 * force_rmse(potential, frames) for frames in tests.values())
-    return Row(
-        halts=n_halts,
-        labels=learner.labels,
-        labelled_atoms=learner.labelled_atoms,
-        trained_atoms=learner.trained_atoms,
-        force_rmse_mev_a=errors,
-        finished=step >= system.n_steps,
-        wall_s=time.perf_counter() - started,
-    )
+    return potential, n_halts, step >= system.n_steps
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("systems", nargs="*", choices=[*SYSTEMS, []], help="all if none is named")
-    parser.add_argument("--policies", nargs="+", choices=list(POLICIES), help="all for copper-500, two for the others")
+    parser.add_argument("--policies", nargs="+", choices=list(POLICIES), help="all for copper-500, four for the others")
     parser.add_argument("--gamma-halt", type=float, help="threshold of all elements")
+    parser.add_argument("--rattle-a", type=float, default=BootstrapSettings().rattle_a, help="of the first labels, Å")
     parser.add_argument("--n-steps", type=int, help="MD steps")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     given = parser.parse_args()
     for category in (FutureWarning, DeprecationWarning):
         warnings.filterwarnings("ignore", category=category)
+    logging.getLogger("mlip_fw").setLevel(logging.WARNING)
     for name in given.systems or SYSTEMS:
         system = SYSTEMS[name]()
         system = replace(
@@ -191,10 +208,11 @@ def main() -> None:
         errors = f"force RMSE meV/Å at {temperatures} K | of all"
         print(f"| trained on | halts | labels | labelled atoms | trained | {errors} | s |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
-        few = ["whole cells, the first too", "whole cell", "fitted box, core or known", "same, shell relaxed"]
+        few = ["whole cells, the first too", "fitted box, core or known", "same, and a burst", "same, rehearsed"]
+        first = {"rattle_a": given.rattle_a}
         for label in given.policies or (POLICIES if name == "copper-500" else few):
             for seed in given.seeds:
-                print(f"| {label} | {campaign(system, POLICIES[label], tests, seed)} |", flush=True)
+                print(f"| {label} | {campaign(system, POLICIES[label], tests, first, seed)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from workflow_loop import run_workflow
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.start import start_structure
+from mlip_fw.engines.start import start_structures
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.io.structures import canonical, with_labels
 from mlip_fw.models.campaign import Campaign, CandidateSettings
@@ -116,7 +116,7 @@ def learnt_from_random_frames(campaign: Campaign, n_labels: int) -> Taught:
 
 
 def _ramp_of_oracle(campaign: Campaign) -> list[Atoms]:
-    atoms, stage = start_structure(campaign), campaign.md.stages[0]
+    atoms, stage = start_structures(campaign)[0], campaign.md.stages[0]
     assert stage.temperature_k is not None
     low, high = stage.temperature_k
     atoms.calc = EMT()

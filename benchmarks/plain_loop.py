@@ -26,7 +26,7 @@ from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.md.embedded import ForceField, open_lammps
 from mlip_fw.engines.md.script import RunPlan, embedded_force_field, write_script
 from mlip_fw.engines.oracle.ase_child import calculator_class
-from mlip_fw.engines.start import start_structure
+from mlip_fw.engines.start import start_structures
 from mlip_fw.engines.train.basis import copy_of, linear_basis
 from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.io.lammps import write_data
@@ -132,7 +132,7 @@ class PlainLoop:
     def _run(self) -> PlainResult:
         wall, cpu = time.perf_counter(), time.process_time()
         campaign, learner = self.campaign, Learner(self.campaign)
-        start = start_structure(campaign)
+        start = start_structures(campaign)[0]
         rng = np.random.default_rng(derived_seed(campaign.seed, "bootstrap"))
         potential = self._mend(learner, bootstrap_structures(start, campaign.bootstrap, rng))
         finished = True

@@ -21,6 +21,7 @@ from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.generations import Generations
+from mlip_fw.io.addresses import without_credentials
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign
@@ -114,4 +115,5 @@ def _espresso(worker: Worker) -> str:
 
 def _database(launchpad: LaunchPad) -> str:
     launchpad.connection.admin.command("ping")
-    return f"{launchpad.host}, database {launchpad.name}: {launchpad.workflows.count_documents({})} workflows"
+    n_workflows = launchpad.workflows.count_documents({})
+    return f"{without_credentials(launchpad.host)}, database {launchpad.name}: {n_workflows} workflows"

@@ -10,16 +10,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from mlip_fw.attendance import FOLDER
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
 from mlip_fw.io.files import write_json, write_text
+from mlip_fw.io.links import links_out_of
+from mlip_fw.io.locks import alone, try_lock
 from mlip_fw.models.campaign import Campaign
 
 _EVENTS = "events.jsonl"
 _LOCK_TRIES = 5
 _INPUTS = "inputs.json"
+_OWN_LINKS = ("labelling/*/pseudo", "labelling/*/tmp")
+"""Where pw.x finds pseudopotentials and scratch space."""
 
 
 class CampaignDirectory:
@@ -56,10 +61,14 @@ class CampaignDirectory:
     @contextmanager
     def labelling_locked(self, name: str) -> Iterator[None]:
         """Let one process at a time compute the label ``name``; the others wait for it."""
-        path = self.root / "labelling" / f".{name}.lock"
-        with _own_lock(path):
+        with alone(self.root / "labelling" / f".{name}.lock"):
             yield
-            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def turn_locked(self, name: str) -> Iterator[None]:
+        """Let one process at a time do the work ``name``; a second one waits and then finds its result."""
+        with alone(self.root / FOLDER / f"{name}.lock"):
+            yield
 
     def walker(self, walker: int) -> Path:
         """Return the folder of a walker."""
@@ -138,7 +147,7 @@ class CampaignDirectory:
         self._require_writable()
         with (self.root / ".lock").open("a+") as handle:
             # a look at the lock holds it for a moment
-            if not any(_try_lock(handle) for _ in range(_LOCK_TRIES)):
+            if not any(try_lock(handle) for _ in range(_LOCK_TRIES)):
                 handle.seek(0)
                 raise DirectoryError(
                     f"another mlip-fw run (process {handle.read().strip() or 'unknown'}) works in {self.root}; "
@@ -194,13 +203,21 @@ class CampaignDirectory:
 
     def _holds_something_else(self) -> bool:
         # FireWorks makes the first Firework's folder before that Firework can claim the directory
-        own = {self.bootstrap.name, ".lock", _INPUTS}
+        own = {self.bootstrap.name, ".lock", _INPUTS, FOLDER}
         found = [path.name for path in self.root.iterdir()] if self.root.is_dir() else []
         return any(name not in own and not name.startswith(".writing-") for name in found)
+
+    def _require_own_places(self) -> None:
+        if found := next(links_out_of(self.root, _OWN_LINKS), None):
+            raise DirectoryError(
+                f"{found} is a link that leads out of the campaign directory, where nothing may be written; remove it, "
+                "or give another --dir"
+            )
 
     def _require_writable(self) -> None:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            self._require_own_places()
             probe = self.root / f".writing-probe-{os.getpid()}"
             probe.write_text("")
             probe.unlink()
@@ -213,43 +230,16 @@ class CampaignDirectory:
 def input_hashes(campaign: Campaign) -> dict[str, str]:
     """Return the sha256 of every file that the campaign names."""
     named = {
-        "structure.file": campaign.structure.file,
+        **campaign.structure.named_files(),
         "potential.initial": campaign.potential.initial,
         "bootstrap.dataset": campaign.bootstrap.dataset,
     }
-    return {k: hashlib.sha256(Path(v).read_bytes()).hexdigest() for k, v in named.items() if v and Path(v).is_file()}
+    return {key: _sha256(Path(name)) for key, name in named.items() if name and Path(name).is_file()}
 
 
-@contextmanager
-def _own_lock(path: Path) -> Iterator[None]:
-    """Wait for the lock on a file that its holder removes at the end."""
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = path.open("a")
-        except OSError as error:
-            raise DirectoryError(f"can't write in {path.parent}: {error.strerror}") from error
-        with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if _is_same_file(handle, path):
-                yield
-                return
-
-
-def _is_same_file(handle: TextIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _try_lock(handle: TextIO) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        time.sleep(0.1)
-        return False
-    return True
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _ends_torn(descriptor: int) -> bool:

@@ -95,14 +95,22 @@ def cli_markdown() -> str:
 
     group: Any = typer.main.get_command(app)
     blocks = ["## Options of every command", _parameters(group, "mlip-fw")]
-    for name in sorted(group.commands):
-        command = group.commands[name]
+    for name, command in commands_of(group):
         if not command.help:
             raise MissingDescriptionError(f"mlip-fw {name} has no help text")
         usage = " ".join(["mlip-fw", name, *filter(None, map(_usage, command.params))])
-        blocks += [f"(command-{name})=\n## `mlip-fw {name}`", f"```text\n{usage}\n```", command.help]
+        blocks += [f"(command-{name.replace(' ', '-')})=\n## `mlip-fw {name}`", f"```text\n{usage}\n```", command.help]
         blocks.append(_parameters(command, f"mlip-fw {name}"))
     return "\n\n".join(blocks) + "\n"
+
+
+def commands_of(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield name and command of all commands, sorted; those of a group have its name before theirs."""
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from commands_of(command, f"{before}{name} ")
+        else:
+            yield before + name, command
 
 
 PARTS: dict[str, Callable[[], str]] = {

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import logging
+import stat
 import sys
 import warnings
 from pathlib import Path
 
 from fireworks import FWorker, LaunchPad, Workflow
 from pymongo.errors import PyMongoError
+from ruamel.yaml.error import MarkedYAMLError
 
 from mlip_fw.errors import DirectoryError, WorkerError
+from mlip_fw.io.addresses import without_credentials
 from mlip_fw.layout import CampaignDirectory
 
 _WORKER_FILES = (Path("my_fworker.yaml"), Path("fw_configs/my_fworker.yaml"))
 _LAUNCHPAD_FILES = (Path("my_launchpad.yaml"), Path("fw_configs/my_launchpad.yaml"))
+_FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def log_to_stderr() -> None:
     """Show one line for every change of state, and nothing of the libraries below."""
     warnings.filterwarnings("ignore")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler.setFormatter(_Printable("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     ours = logging.getLogger("mlip_fw")
     ours.handlers, ours.propagate = [handler], False
     ours.setLevel(logging.INFO)
+
+
+class _Printable(logging.Formatter):
+    """A line of the log that does nothing to the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters written out: a terminal obeys them, and reasons can be anybody's."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 def find_campaign(name: str | None) -> CampaignDirectory:
@@ -70,13 +86,41 @@ def load_fworker(path: Path | None) -> FWorker:
 
 
 def load_launchpad(path: Path | None) -> LaunchPad:
-    """Return the LaunchPad from ``path`` or from where FireWorks users keep it."""
+    """Return the LaunchPad from ``path`` or from where FireWorks users keep it.
+
+    Raises
+    ------
+    WorkerError
+        If it can't be read. Never shows the file's text, or what MongoDB's driver makes of it: a password may
+        be in it.
+    """
     if path is None:
         path = next((p for p in _LAUNCHPAD_FILES if p.is_file()), None)
+    where = path or "my_launchpad.yaml"
     try:
-        return LaunchPad.from_file(str(path)) if path is not None else LaunchPad.auto_load()
+        launchpad = LaunchPad.from_file(str(path)) if path is not None else LaunchPad.auto_load()
+    except (OSError, TypeError) as error:
+        raise WorkerError(f"can't open the LaunchPad of {where}: {error}") from None
     except Exception as error:
-        raise WorkerError(f"can't open the LaunchPad of {path or 'my_launchpad.yaml'}: {error}") from error
+        raise WorkerError(f"can't open the LaunchPad of {where}: {_without_its_text(error)}") from None
+    if path is not None and _is_secret(launchpad) and path.stat().st_mode & _FOR_OTHERS:
+        logging.getLogger("mlip_fw").warning("%s holds a password and others can read it: chmod 600 %s", path, path)
+    return launchpad
+
+
+def _without_its_text(error: Exception) -> str:
+    """Return what is wrong with a LaunchPad file without a word from it."""
+    if isinstance(error, MarkedYAMLError):
+        mark = error.problem_mark
+        return "it is not valid YAML" + (f" at line {mark.line + 1}, column {mark.column + 1}" if mark else "")
+    return (
+        f"{type(error).__name__}; in a MongoDB URI, user name and password have to be percent-encoded "
+        "(urllib.parse.quote_plus)"
+    )
+
+
+def _is_secret(launchpad: LaunchPad) -> bool:
+    return bool(launchpad.password) or "@" in (launchpad.host or "")
 
 
 def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
@@ -88,12 +132,13 @@ def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
         If its database does not answer or is new.
     """
     pad = load_launchpad(path)
+    where = without_credentials(pad.host)
     try:
         return sorted(pad.add_wf(workflow).values())
     except PyMongoError as error:
         said = str(error).split(", Timeout")[0]
-        raise WorkerError(f"the LaunchPad database at {pad.host} does not answer: {said}; see `lpad -l`") from error
+        raise WorkerError(f"the LaunchPad database at {where} does not answer: {said}; see `lpad -l`") from error
     except ValueError as error:
         if "FW id" not in str(error):
             raise
-        raise WorkerError(f"the LaunchPad {pad.name} at {pad.host} is new: initialize it with `lpad reset`") from error
+        raise WorkerError(f"the LaunchPad {pad.name} at {where} is new: initialize it with `lpad reset`") from error

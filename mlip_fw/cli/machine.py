@@ -9,9 +9,10 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mlip_fw.cli.app import EXIT_ERROR, app
-from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr, printable
 from mlip_fw.io.campaign_file import read_campaign
 
 
@@ -27,19 +28,20 @@ def check(
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
-    from mlip_fw.engines.start import check_given_files, start_structure
+    from mlip_fw.engines.start import check_given_files, start_structures
     from mlip_fw.firetasks.base import read_worker
 
-    atoms = start_structure(campaign)
+    starts = start_structures(campaign)
     check_given_files(campaign)
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
     engine, why = choose_engine(campaign.md.engine, worker)
+    first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
     facts: dict[str, Any] = {
         "campaign": campaign.campaign,
-        "formula": atoms.get_chemical_formula(),
-        "atoms": len(atoms),
-        "atoms_of_a_first_label": len(labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a)),
+        "formula": ", ".join(atoms.get_chemical_formula() for atoms in starts),
+        "atoms": max(map(len, starts)),
+        "atoms_of_a_first_label": max(map(len, first)),
         "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
         "engine": engine,
         "engine_because": why,
@@ -82,5 +84,5 @@ def _table(title: str, rows: list[tuple[str, str, bool]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for what, found, ok in rows:
-        table.add_row(what, found if ok else f"[red]{found}[/red]")
+        table.add_row(what, Text(printable(found), style="" if ok else "red"))
     Console().print(table)

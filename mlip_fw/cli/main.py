@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import traceback
 
-from mlip_fw.cli import look, machine, mend, run, start  # noqa: F401  each adds its commands
+from mlip_fw.cli import db, farm, look, machine, mend, run, start  # noqa: F401  each adds its commands
 from mlip_fw.cli.app import EXIT_ERROR, TRACEBACK, app
+from mlip_fw.cli.common import printable
 from mlip_fw.errors import MlipError
 
 
@@ -31,5 +32,5 @@ def main() -> None:
 def _report(message: str, wants_traceback: bool) -> None:
     if wants_traceback:
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(EXIT_ERROR)

@@ -37,16 +37,11 @@ def run(
     """Run a campaign on this machine, with no server; the same command again resumes it."""
     log_to_stderr()
     campaign, where = _load(campaign_file, directory)
-    if workers > 1:
-        raise WorkerError(
-            f"--workers {workers}: more than one worker needs a LaunchPad server, which mlip-fw {_version()} does not "
-            "bring; use `mlip-fw add` and `rlaunch multi` with a MongoDB, or --workers 1"
-        )
     from mlip_fw.cli.progress import live_progress
     from mlip_fw.workflows.runner import run_campaign
 
     with live_progress(campaign, where):
-        summary = run_campaign(campaign, where, load_fworker(fworker))
+        summary = run_campaign(campaign, where, load_fworker(fworker), workers)
     if as_json:
         print(summary.model_dump_json())
     else:
@@ -56,19 +51,13 @@ def run(
         raise typer.Exit(EXIT_STOPPED)
 
 
-def _version() -> str:
-    from mlip_fw import __version__
-
-    return __version__
-
-
 def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) -> tuple[Campaign, CampaignDirectory]:
     from mlip_fw.engines.oracle.label import require_oracle
-    from mlip_fw.engines.start import check_given_files, start_structure
+    from mlip_fw.engines.start import check_given_files, start_structures
     from mlip_fw.firetasks.base import read_worker
 
     campaign, where = _load(campaign_file, directory)
-    start_structure(campaign)
+    start_structures(campaign)
     check_given_files(campaign)
     try:
         require_oracle(campaign.oracle, read_worker(load_fworker(fworker).env), campaign.elements)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 
@@ -11,16 +14,46 @@ from mlip_fw.cli.app import app
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.files import write_text
 
-_FILES = ("campaign.yaml", "my_launchpad.yaml", "fw_configs/FW_config.yaml", "fw_configs/my_fworker.yaml")
+_CATEGORIES = ("md", "dft", "train")
+_WORKERS = ("my_fworker.yaml", *(f"my_fworker_{category}.yaml" for category in _CATEGORIES))
+_FILES = ("campaign.yaml", "my_launchpad.yaml", "fw_configs/FW_config.yaml", *(f"fw_configs/{n}" for n in _WORKERS))
+
+
+class Queue(StrEnum):
+    """A batch system that there are queue adapters for."""
+
+    SLURM = "slurm"
+    PBS = "pbs"
+    SGE = "sge"
 
 
 @app.command()
-def init(folder: Path = typer.Argument(..., help="folder to make", metavar="DIR")) -> None:
+def init(
+    folder: Path = typer.Argument(..., help="folder to make", metavar="DIR"),
+    queue: Queue = typer.Option(Queue.SLURM, "--queue", help="batch system of the queue adapters"),
+) -> None:
     """Write a campaign, fw_configs/ and my_launchpad.yaml to start from; no file is overwritten."""
-    taken = [name for name in _FILES if (folder / name).exists()]
+    texts = {name: _filled_in(name, folder) for name in _FILES}
+    texts |= {f"fw_configs/{name}": _filled_in(source, folder) for name, source in _adapters(queue).items()}
+    taken = [name for name in texts if (folder / name).exists()]
     if taken:
         raise DirectoryError(f"{folder} already has {', '.join(taken)}; nothing was written")
-    templates = resources.files("mlip_fw.cli") / "templates"
-    for name in _FILES:
-        write_text(folder / name, (templates / name).read_text())
+    for name, text in texts.items():
+        write_text(folder / name, text, private=name == "my_launchpad.yaml")
         typer.echo(str(folder / name))
+
+
+def _adapters(queue: Queue) -> dict[str, str]:
+    """Return name and template of each queue adapter."""
+    below = "" if queue is Queue.SLURM else f"{queue.value}/"
+    names = [f"my_qadapter_{category}.yaml" for category in _CATEGORIES]
+    return {name: f"fw_configs/{below}{name}" for name in names}
+
+
+def _filled_in(name: str, folder: Path) -> str:
+    """Return a template with the paths that a job, which starts elsewhere, has to know."""
+    text = (resources.files("mlip_fw.cli") / "templates" / name).read_text()
+    paths = {"/path/to/project": folder.absolute(), "/path/to/venv/bin": Path(sys.executable).parent}
+    for placeholder, path in paths.items():
+        text = text.replace(placeholder, shlex.quote(str(path)))
+    return text

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from mlip_fw.cli.common import printable
 from mlip_fw.dataset import Dataset
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.summary import CampaignSummary
@@ -17,7 +19,7 @@ def print_summary(summary: CampaignSummary) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for what, value in summary_rows(summary):
-        table.add_row(what, value)
+        table.add_row(what, Text(printable(value)))
     Console().print(table)
     for what, path in (("potential", summary.potential), ("active set", summary.active_set)):
         print(f"{what}: {path or 'none yet'}")
@@ -30,6 +32,7 @@ def print_quarantine(directory: CampaignDirectory) -> None:
         return
     table = Table("label", "atoms", "why", "corrections", title="labels that failed", title_justify="left")
     for record in records:
-        table.add_row(record.hash, str(record.n_atoms), record.reason, str(len(record.corrections)))
+        row = (record.hash, str(record.n_atoms), record.reason, str(len(record.corrections)))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)
     print("mend what is wrong, then: mlip-fw retry-labels")

@@ -1,4 +1,4 @@
-"""The first structures to be labelled: strained and rattled copies of the start."""
+"""The first structures to be labelled: strained and rattled copies of the starts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 from ase import Atoms
 
 from mlip_fw.engines.candidates.cutout import require_room
-from mlip_fw.engines.candidates.small_cell import middle_atoms, small_cell
+from mlip_fw.engines.candidates.small_cell import middle_atoms, small_cell, some_atoms
 from mlip_fw.engines.geometry import too_close
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.structures import canonical
-from mlip_fw.models.campaign import BootstrapSettings, CutoutSettings
+from mlip_fw.models.campaign import BootstrapSettings, Campaign, CutoutSettings
 
 _TRIES = 20
 
@@ -39,6 +39,34 @@ def labelled_cell(start: Atoms, settings: CutoutSettings, cutoff_a: float) -> At
 def bootstrap_structures(start: Atoms, settings: BootstrapSettings, rng: np.random.Generator) -> list[Atoms]:
     """Return ``n_structures`` copies with random strain and displacements, no atoms too close."""
     return [_copy(start, settings, rng) for _ in range(settings.n_structures)]
+
+
+def first_structures(starts: list[Atoms], campaign: Campaign, rng: np.random.Generator) -> list[Atoms]:
+    """Return rattled copies of the start structures in turn: ``n_structures``, but at least one of each.
+
+    A start that is too large to be labelled gives small cells like it: the first from its middle, the
+    others from anywhere in it, and twice as many, for they have few atoms each.
+
+    Raises
+    ------
+    CampaignError
+        If no small cell is like it.
+    """
+    cutout, cutoff_a = campaign.candidates.cutout, campaign.potential.cutoff_a
+    middles = [labelled_cell(start, cutout, cutoff_a) for start in starts]
+
+    def elsewhere(k: int) -> Atoms:
+        found = small_cell(starts[k], cutout.max_atoms, cutoff_a, around=some_atoms(starts[k], rng))
+        return found if len(found) <= cutout.max_atoms else middles[k]
+
+    cells: list[Atoms] = []
+    for turn in range(max(campaign.bootstrap.n_structures, len(starts))):
+        k = turn % len(starts)
+        if len(middles[k]) == len(starts[k]):
+            cells.append(starts[k])
+        else:
+            cells += [middles[k] if turn < len(starts) else elsewhere(k), elsewhere(k)]
+    return [_copy(cell, campaign.bootstrap, rng) for cell in cells]
 
 
 def _copy(start: Atoms, settings: BootstrapSettings, rng: np.random.Generator) -> Atoms:

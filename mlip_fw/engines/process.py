@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlip_fw.engines.warm import die_with_parent
 from mlip_fw.errors import WorkerError
+from mlip_fw.processes import die_with_parent
 
 PATIENCE_S = 10.0
 _NOT_FOUND = 127

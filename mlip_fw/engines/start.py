@@ -1,4 +1,4 @@
-"""The structure that a campaign starts from, and the checks that it deserves."""
+"""The structures that a campaign starts from, and the checks that they deserve."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ase.build import bulk
 from mlip_fw.engines.geometry import heights_a, too_close
 from mlip_fw.engines.train.basis import require_linear
 from mlip_fw.errors import CampaignError, TrainingError
+from mlip_fw.io.files import require_file
 from mlip_fw.io.pace import read_active_set, read_basis
 from mlip_fw.io.structures import read_any
 from mlip_fw.models.campaign import Campaign
@@ -19,25 +20,42 @@ from mlip_fw.models.structure import BulkSettings
 from mlip_fw.seeds import derived_seed
 
 _MAX_ATOMS = 2_000_000
+_MOST_BYTES = 2_000_000_000
 
 
-def start_structure(campaign: Campaign) -> Atoms:
-    """Return the checked start structure of a campaign.
+def start_structures(campaign: Campaign) -> list[Atoms]:
+    """Return the checked start structures of a campaign, at least one.
 
     Raises
     ------
     CampaignError
-        If it can't be built or read, is not fully periodic, is smaller than the cutoff, has atoms too
-        close or positions that are not numbers, or has other elements than the campaign.
+        If one can't be built or read, is not fully periodic, is smaller than the cutoff, has atoms too
+        close or positions that are not numbers, or if together they have other elements than the campaign.
     """
     settings = campaign.structure
     if settings.bulk is not None:
-        atoms = _crystal(settings.bulk, campaign.seed)
+        starts = {"the structure": _crystal(settings.bulk, campaign.seed)}
     else:
-        assert settings.file is not None
-        atoms = read_any(Path(settings.file), "structure.file")[-1]
-        atoms.calc = None
-    _check(atoms, campaign)
+        starts = {key: _last_frame(Path(name), key) for key, name in settings.named_files().items()}
+    for where, atoms in starts.items():
+        _check(atoms, where, campaign)
+    present = {symbol for atoms in starts.values() for symbol in atoms.get_chemical_symbols()}
+    if extra := sorted(set(campaign.elements) - present):
+        lacking = f"{' and '.join(starts)} ({_list(present)}) {'does' if len(starts) == 1 else 'do'} not have"
+        raise CampaignError(f"elements names {', '.join(extra)}, which {lacking}")
+    return list(starts.values())
+
+
+def start_of_walker(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
+    """Return the start structure of a walker, and whether an earlier walker has the same."""
+    starts = start_structures(campaign)
+    turn, index = divmod(walker, len(starts))
+    return starts[index], turn > 0
+
+
+def _last_frame(path: Path, where: str) -> Atoms:
+    atoms = read_any(path, where)[-1]
+    atoms.calc = None
     return atoms
 
 
@@ -52,8 +70,7 @@ def check_given_files(campaign: Campaign) -> None:
     if campaign.potential.initial is not None:
         source = Path(campaign.potential.initial)
         for path in (source, source.with_suffix(".asi")):
-            if not path.is_file():
-                raise CampaignError(f"potential.initial: there is no file {path}")
+            require_file(path, "potential.initial", _MOST_BYTES)
         _check_initial(source, campaign)
     if campaign.bootstrap.dataset is not None:
         for index, frame in enumerate(read_any(Path(campaign.bootstrap.dataset), "bootstrap.dataset")):
@@ -114,27 +131,25 @@ def _crystal(settings: BulkSettings, seed: int) -> Atoms:
     return atoms
 
 
-def _check(atoms: Atoms, campaign: Campaign) -> None:
+def _check(atoms: Atoms, where: str, campaign: Campaign) -> None:
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
-        raise CampaignError("structure: a position or cell vector is not a finite number")
-    present, named = set(atoms.get_chemical_symbols()), set(campaign.elements)
-    if missing := sorted(present - named):
-        raise CampaignError(f"the structure has {', '.join(missing)}, which elements ({_list(named)}) does not name")
-    if extra := sorted(named - present):
-        raise CampaignError(f"elements names {', '.join(extra)}, which the structure ({_list(present)}) does not have")
+        raise CampaignError(f"{where}: a position or cell vector is not a finite number")
+    named = set(campaign.elements)
+    if missing := sorted(set(atoms.get_chemical_symbols()) - named):
+        raise CampaignError(f"{where} has {', '.join(missing)}, which elements ({_list(named)}) does not name")
     if not atoms.pbc.all() or atoms.cell.rank < 3:
         raise CampaignError(
-            "the structure must be periodic in all three directions with a full cell; put vacuum around a molecule "
-            "or a surface"
+            f"{where} must be periodic in all three directions with a full cell; put vacuum around a molecule or a "
+            "surface"
         )
     height, cutoff = float(heights_a(atoms.cell.array).min()), campaign.potential.cutoff_a
     if height < cutoff:
         raise CampaignError(
-            f"the MD cell is {height:.2f} Å thick, less than potential.cutoff_a = {cutoff:g} Å, so that atoms would "
-            "see their own images; repeat the structure or take a smaller cutoff"
+            f"{where}: the MD cell is {height:.2f} Å thick, less than potential.cutoff_a = {cutoff:g} Å, so that atoms "
+            "would see their own images; repeat the structure or take a smaller cutoff"
         )
     if close := too_close(atoms):
-        raise CampaignError(f"in the start structure {close}; mend the structure")
+        raise CampaignError(f"{where}: {close}; mend the structure")
 
 
 def _list(names: set[str]) -> str:

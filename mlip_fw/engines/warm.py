@@ -9,7 +9,6 @@ a time-out, and dies with the nursery, which dies with the worker.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import importlib
 import json
 import os
@@ -24,9 +23,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mlip_fw.errors import ChildError, WorkerError
+from mlip_fw.processes import die_with_parent
 
 _PRELOAD = ("mlip_fw.engines.md.embedded", "mlip_fw.engines.oracle.ase_child")
-_PR_SET_PDEATHSIG = 1
 _READY = b"!"
 KILLED = (-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGKILL, 128 + signal.SIGTERM)
 """Exit codes of a process that was killed from outside; the larger ones are what mpirun and shells make of it."""
@@ -54,7 +53,8 @@ class Nursery:
         if self._process is None or self._process.poll() is not None:
             self._received = b""
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mlip_fw.engines.warm", *self._preload],
+                # -P: not from the current folder, which may be anybody's, but from where this process imports
+                [sys.executable, "-P", "-m", "mlip_fw.engines.warm", json.dumps(_places()), *self._preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
@@ -161,6 +161,11 @@ class Nursery:
             self._process, self._received = None, b""
 
 
+def _places() -> list[str]:
+    """Return where this process imports from."""
+    return [str(Path(place).absolute()) for place in sys.path]
+
+
 def _kill_group(pid: int) -> None:
     try:
         os.killpg(pid, signal.SIGKILL)
@@ -238,11 +243,6 @@ def _be_child(request: dict[str, Any], writer: int) -> NoReturn:
         os._exit(code)
 
 
-def die_with_parent(how: int = signal.SIGKILL) -> None:
-    """Have the kernel send this process a signal when its parent dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how)
-
-
 if __name__ == "__main__":
-    _serve(sys.argv[1:])
+    sys.path += [place for place in json.loads(sys.argv[1]) if place not in sys.path]
+    _serve(sys.argv[2:])

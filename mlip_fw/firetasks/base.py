@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 from fireworks import FireTaskBase, FWAction
 from pydantic import ValidationError
 
-from mlip_fw.errors import WorkerError
+from mlip_fw.attendance import attended
+from mlip_fw.errors import CampaignError, WorkerError
+from mlip_fw.jobtime import working_seconds_left
+from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.worker import Worker
 
 logger = logging.getLogger("mlip_fw")
-AnyHandoff = TypeVar("AnyHandoff", bound=Handoff)
+LOOP = "mlip_fw.workflows.loop"
+"""Module of the functions that say what follows; a spec can name no other code."""
 STOPPED = "mlip_fw_stopped"
 """Key of a spec: why the campaign stops; MD and training that find it do nothing."""
 
@@ -26,19 +31,67 @@ class CampaignTask(FireTaskBase):
     required_params = ["handoff"]  # noqa: RUF012  FireWorks wants a plain list
     optional_params = ["then"]  # noqa: RUF012
 
-    def handed(self, kind: type[AnyHandoff]) -> AnyHandoff:
-        """Return the hand-off as its model."""
-        return kind.model_validate(self["handoff"])
+    handed_kind: ClassVar[type[Handoff]] = Handoff
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Do the work, one process at a time, with a note of who does it.
+
+        Raises
+        ------
+        CampaignError
+            If the hand-off is damaged, or names a place outside of the campaign directory.
+        """
+        handoff = self._handed()
+        directory = CampaignDirectory(handoff.directory)
+        with attended(directory.root, getattr(self, "fw_id", None)), self._alone(directory, handoff, fw_spec):
+            return self.work(handoff, fw_spec)
+
+    def work(self, handoff: Any, fw_spec: dict[str, Any]) -> FWAction:
+        """Call one engine with what was handed over, and return what follows."""
+        raise NotImplementedError
+
+    def turn(self, handoff: Any, fw_spec: dict[str, Any]) -> str | None:
+        """Return the name of the work that no two processes may do at once; None if they may."""
+        return None
 
     def then(self) -> Callable[..., FWAction]:
-        """Return the function that says what follows."""
-        module, name = self["then"].split(":")
-        function: Callable[..., FWAction] = getattr(importlib.import_module(module), name)
+        """Return the function that says what follows.
+
+        Raises
+        ------
+        CampaignError
+            If it is none of :mod:`mlip_fw.workflows.loop`'s.
+        """
+        module, _, name = str(self["then"]).partition(":")
+        if module != LOOP or not name.startswith("after_"):
+            raise CampaignError(
+                f"`then` of this Firework must be {LOOP}:after_…, not {self['then']!r}; add the campaign again"
+            )
+        function: Callable[..., FWAction] = getattr(importlib.import_module(LOOP), name)
         return function
+
+    def _handed(self) -> Handoff:
+        try:
+            return self.handed_kind.model_validate(self["handoff"])
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors()[:4])
+            raise CampaignError(
+                f"the hand-off of this Firework can't be used: {faults}; add the campaign again (`mlip-fw add`), which "
+                "goes on from what is in its directory"
+            ) from None
+
+    @contextmanager
+    def _alone(self, directory: CampaignDirectory, handoff: Handoff, fw_spec: dict[str, Any]) -> Iterator[None]:
+        turn = self.turn(handoff, fw_spec)
+        if turn is None:
+            yield
+            return
+        with directory.turn_locked(turn):
+            yield
 
 
 def read_worker(env: dict[str, Any] | None) -> Worker:
-    """Return this machine's settings from a worker file's ``env``.
+    """Return this machine's settings from a worker file's ``env``, and from the batch job that this process is in.
 
     Raises
     ------
@@ -46,7 +99,7 @@ def read_worker(env: dict[str, Any] | None) -> Worker:
         If it has an unknown or wrong key.
     """
     try:
-        return Worker.model_validate(env or {})
+        return Worker.model_validate(env or {}).ending_within(working_seconds_left())
     except ValidationError as error:
         faults = "; ".join(f"env.{e['loc'][0]} {_complaint(e['type'], e['input'])}" for e in error.errors())
         raise WorkerError(f"my_fworker.yaml: {faults}; known keys are {', '.join(Worker.model_fields)}") from None

@@ -10,9 +10,9 @@ import numpy as np
 from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.dataset import Dataset, label_name, level_id
-from mlip_fw.engines.bootstrap import bootstrap_structures, labelled_cell
+from mlip_fw.engines.bootstrap import first_structures
 from mlip_fw.engines.oracle.level import campaign_level
-from mlip_fw.engines.start import check_given_files, start_structure
+from mlip_fw.engines.start import check_given_files, start_structures
 from mlip_fw.engines.train.generation import import_initial
 from mlip_fw.errors import CampaignError
 from mlip_fw.firetasks.base import CampaignTask, logger, read_worker
@@ -30,9 +30,12 @@ from mlip_fw.seeds import derived_seed
 class Bootstrap(CampaignTask):
     """Take up a given potential and dataset, or make the first structures and have them labelled."""
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def turn(self, handoff: Handoff, fw_spec: dict[str, Any]) -> str:
+        """Return the one name that all Bootstraps of a campaign share."""
+        return "bootstrap"
+
+    def work(self, handoff: Handoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return the Label and Train Fireworks of generation 0 as a detour."""
-        handoff = self.handed(Handoff)
         campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
         worker = read_worker(fw_spec.get("_fw_env"))
         directory.claim(campaign)
@@ -56,8 +59,7 @@ def _first_structures(handoff: Handoff, worker: Worker) -> Selection:
     rng = np.random.default_rng(derived_seed(campaign.seed, "bootstrap"))
     frames = []
     if campaign.bootstrap.dataset is None and campaign.potential.initial is None:
-        cell = labelled_cell(start_structure(campaign), campaign.candidates.cutout, campaign.potential.cutoff_a)
-        frames = bootstrap_structures(cell, campaign.bootstrap, rng)[: campaign.budget.max_labels]
+        frames = first_structures(start_structures(campaign), campaign, rng)[: campaign.budget.max_labels]
         write_frames(directory.bootstrap / "selected.extxyz", frames)
     level = campaign_level(directory, campaign, worker)
     chosen = [

@@ -18,9 +18,14 @@ from mlip_fw.models.selection import Selection
 class SelectCandidates(CampaignTask):
     """Make candidates around the worst atom and choose among them."""
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    handed_kind = CandidatesHandoff
+
+    def turn(self, handoff: CandidatesHandoff, fw_spec: dict[str, Any]) -> str:
+        """Return the name of this selection."""
+        return f"candidates-{handoff.walker:02d}-{handoff.cycle:04d}"
+
+    def work(self, handoff: CandidatesHandoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return one Label Firework for each chosen structure as detours."""
-        handoff = self.handed(CandidatesHandoff)
         worker = read_worker(fw_spec.get("_fw_env"))
         folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
         selection = once(folder / "selection.json", Selection, lambda: select_in_cycle(handoff, worker))

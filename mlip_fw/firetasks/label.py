@@ -15,8 +15,9 @@ from mlip_fw.models.handoff import LabelHandoff
 class LabelStructure(CampaignTask):
     """Label one structure, or put it in quarantine with the reason."""
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    handed_kind = LabelHandoff
+
+    def work(self, handoff: LabelHandoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return what became of the label; a failed label is a result, not a failure of the Firework."""
-        handoff = self.handed(LabelHandoff)
         state = label_structure(handoff, read_worker(fw_spec.get("_fw_env")))
         return self.then()(handoff, state)

@@ -19,11 +19,17 @@ from mlip_fw.models.md import MDOutcome, MDResult
 class RunMD(CampaignTask):
     """Run one MD from its start or restart with the newest potential."""
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    handed_kind = MDHandoff
+
+    def turn(self, handoff: MDHandoff, fw_spec: dict[str, Any]) -> str:
+        """Return the name of this cycle's MD."""
+        return f"md-{handoff.walker:02d}-{handoff.taking_baton(fw_spec).cycle:04d}"
+
+    def work(self, handoff: MDHandoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return the mending of a halted run as a detour, or hand a finished stage's end on."""
         if STOPPED in fw_spec:
             return FWAction(update_spec={STOPPED: fw_spec[STOPPED]})
-        handoff = self.handed(MDHandoff).taking_baton(fw_spec)
+        handoff = handoff.taking_baton(fw_spec)
         folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
         result = once(folder / "result.json", MDResult, lambda: run_cycle(handoff, read_worker(fw_spec.get("_fw_env"))))
         if result.outcome is MDOutcome.CRASHED and result.frame is None:

@@ -17,9 +17,8 @@ from mlip_fw.summary import summarize
 class Summarize(CampaignTask):
     """Say what the campaign came to."""
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    def work(self, handoff: Handoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return the numbers; the whole summary is in ``summary.json``."""
-        handoff = self.handed(Handoff)
         directory = CampaignDirectory(handoff.directory)
         reason = fw_spec.get(STOPPED)
         directory.log_event("finished", outcome="STOPPED" if reason else "CONVERGED", reason=reason)

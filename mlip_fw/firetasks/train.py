@@ -22,9 +22,10 @@ from mlip_fw.models.training import TrainingRecord
 class TrainPotential(CampaignTask):
     """Train on all labels; do nothing if the newest generation has seen them."""
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+    handed_kind = TrainHandoff
+
+    def work(self, handoff: TrainHandoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return the number of the newest generation, or the reason to stop."""
-        handoff = self.handed(TrainHandoff)
         root = Path(handoff.directory)
         generations, dataset = Generations(root), Dataset(root)
         record = _train(generations, dataset, handoff.campaign) if dataset.hashes() else None

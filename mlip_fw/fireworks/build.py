@@ -11,7 +11,7 @@ from typing import Any
 
 from fireworks import Firework
 
-from mlip_fw.firetasks.base import CampaignTask
+from mlip_fw.firetasks.base import LOOP, CampaignTask
 from mlip_fw.firetasks.bootstrap import Bootstrap
 from mlip_fw.firetasks.candidates import SelectCandidates
 from mlip_fw.firetasks.label import LabelStructure
@@ -21,7 +21,6 @@ from mlip_fw.firetasks.train import TrainPotential
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import CandidatesHandoff, Handoff, LabelHandoff, MDHandoff, TrainHandoff
 
-LOOP = "mlip_fw.workflows.loop"
 _PRIORITY = {"md": 1, "bootstrap": 1, "summary": 1, "candidates": 3, "label": 4, "train": 5}
 
 
@@ -57,8 +56,8 @@ def candidates_firework(handoff: CandidatesHandoff) -> Firework:
 
 
 def label_firework(handoff: LabelHandoff) -> Firework:
-    """Return the Firework of one reference calculation."""
-    folder = Path(handoff.structures).parent
+    """Return the Firework of one reference calculation; its folder is its own, as others run beside it."""
+    folder = Path(handoff.structures).parent / f"label_{handoff.hash}"
     name = f"label {handoff.hash}" + (f" t{handoff.turns}" if handoff.turns else "")
     return _firework(LabelStructure, handoff, name, "label", "dft", folder, then="after_label")
 
@@ -97,6 +96,7 @@ def _firework(
         "_category": category,
         "_priority": _PRIORITY[kind],
         "_launch_dir": str(folder),
+        "_add_launchpad_and_fw_id": True,
         "campaign": handoff.campaign.campaign,
     }
     return Firework(task(parameters), spec=spec, name=f"{handoff.campaign.campaign}: {name}", parents=parents)

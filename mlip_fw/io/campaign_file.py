@@ -14,11 +14,18 @@ from ruamel.yaml.error import YAMLError
 
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.files import whole_file
+from mlip_fw.io.safe_yaml import load_yaml
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.oracle import ORACLES
 
 _MAX_BYTES = 1_000_000
-_PATHS = (("structure", "file"), ("potential", "initial"), ("bootstrap", "dataset"), ("oracle", "pseudo_dir"))
+_PATHS = (
+    ("structure", "file"),
+    ("structure", "files"),
+    ("potential", "initial"),
+    ("bootstrap", "dataset"),
+    ("oracle", "pseudo_dir"),
+)
 _KINDS = list(ORACLES)
 _TAGS = {*(("oracle", kind) for kind in _KINDS), ("gamma_halt", "number"), ("gamma_halt", "by_element")}
 """Where pydantic names the branch of a union that it took, which users don't write."""
@@ -47,9 +54,7 @@ def read_campaign(path: Path) -> Campaign:
         If the file is missing or anything in it is wrong; all faults are named at once.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise CampaignError(f"{path} has {path.stat().st_size} bytes; a campaign file has at most {_MAX_BYTES}")
-        data = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        data = load_yaml(_text_of(path))
     except FileNotFoundError:
         raise CampaignError(f"there is no campaign file {path}; `mlip-fw init DIR` writes one to start from") from None
     except UnicodeDecodeError as error:
@@ -61,6 +66,14 @@ def read_campaign(path: Path) -> Campaign:
     if not isinstance(data, dict):
         raise CampaignError(f"{path} must hold a mapping of keys such as 'campaign: my-name', found {_show(data)}")
     return parse_campaign(_with_absolute_paths(data, path.resolve().parent), str(path))
+
+
+def _text_of(path: Path) -> str:
+    with path.open("rb") as handle:
+        content = handle.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise CampaignError(f"{path} is too large; a campaign file has at most {_MAX_BYTES} bytes")
+    return content.decode()
 
 
 def parse_campaign(data: dict[str, Any], where: str) -> Campaign:
@@ -82,9 +95,16 @@ def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
     copy = dict(data)
     for section, key in _PATHS:
         inner = copy.get(section)
-        if isinstance(inner, dict) and isinstance(inner.get(key), str):
-            copy[section] = {**inner, key: str(base / Path(inner[key]).expanduser())}
+        if isinstance(inner, dict) and key in inner:
+            copy[section] = {**inner, key: _absolute(inner[key], base)}
     return copy
+
+
+def _absolute(value: Any, base: Path) -> Any:
+    """Return a path, or each path of a list, relative to ``base``; whatever is no path stays what it is."""
+    if isinstance(value, list):
+        return [_absolute(inner, base) for inner in value]
+    return str(base / Path(value).expanduser()) if isinstance(value, str) else value
 
 
 def _explain(error: Any) -> str:

@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from mlip_fw.errors import DirectoryError
+from mlip_fw.errors import CampaignError, DirectoryError
 
 _PREFIX = ".writing-"
+_MOST_UNPACKED = 100
+"""Arrays that are so many times larger than their file are an attack on the memory."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -47,9 +49,25 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` in one step."""
+def require_file(path: Path, what: str, most_bytes: int) -> None:
+    """Refuse a user's file that is missing or too large to be what it should be; ``what`` says which file it is.
+
+    Raises
+    ------
+    CampaignError
+        If it is.
+    """
+    if not path.is_file():
+        raise CampaignError(f"{what}: there is no file {path}; paths are relative to the campaign file")
+    if (found := path.stat().st_size) > most_bytes:
+        raise CampaignError(f"{what}: {path} has {found} bytes, more than the {most_bytes} that are read; take a part")
+
+
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write ``text`` to ``path`` in one step; what is private only its owner can read."""
     with whole_file(path) as temporary:
+        if private:
+            temporary.touch(mode=0o600)
         temporary.write_text(text)
 
 
@@ -68,6 +86,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """Return the named arrays in ``path``, or None if there is no whole file of them."""
     try:
+        with zipfile.ZipFile(path) as packed:
+            if sum(part.file_size for part in packed.infolist()) > _MOST_UNPACKED * path.stat().st_size:
+                return None
         with np.load(path, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError):

@@ -11,12 +11,32 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from ase.io.formats import filetype
 
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.files import whole_file
+from mlip_fw.io.files import require_file, whole_file
 
 MASK = "mask"
 """Name of the per-atom array of a label: True where the force is trained on and may enter the active set."""
+READABLE = (
+    "extxyz",
+    "xyz",
+    "traj",
+    "cif",
+    "vasp",
+    "vasp-out",
+    "vasp-xdatcar",
+    "vasp-xml",
+    "espresso-in",
+    "espresso-out",
+    "lammps-data",
+    "lammps-dump-text",
+    "aims",
+    "xsf",
+)
+"""ASE's formats that are read from users: none runs code, starts a program, opens a database or unpacks anything."""
+_PACKED = (".gz", ".bz2", ".xz")
+_MOST_BYTES = 2_000_000_000
 DECIMALS = 8
 """Positions and cells are kept to this many decimals, in Å, which is what extended XYZ holds."""
 
@@ -61,23 +81,35 @@ def read_frames(path: Path) -> list[Atoms]:
 
 
 def read_any(path: Path, what: str) -> list[Atoms]:
-    """Read all frames of a user's file in any format that ASE knows.
+    """Read all frames of a user's file in one of the formats ``READABLE``.
 
     Raises
     ------
     CampaignError
-        If the file is missing or can't be read; ``what`` says which file it is.
+        If the file is missing, too large, of another format or can't be read; ``what`` says which file it is.
     """
-    if not path.is_file():
-        raise CampaignError(f"{what}: there is no file {path}; paths are relative to the campaign file")
+    require_file(path, what, _MOST_BYTES)
     try:
-        frames = read(path, index=":")
+        frames = read(path, index=":", format=_format(path, what), do_not_split_by_at_sign=True)
+    except CampaignError:
+        raise
     except Exception as error:
         raise CampaignError(f"{what}: ASE can't read {path} ({type(error).__name__}: {error})") from error
     frames = frames if isinstance(frames, list) else [frames]
     if not frames or not len(frames[-1]):
         raise CampaignError(f"{what}: {path} holds no atoms")
     return frames
+
+
+def _format(path: Path, what: str) -> str:
+    packed = path.suffix in _PACKED
+    found = path.suffix if packed else str(filetype(str(path)))
+    if packed or found not in READABLE:
+        raise CampaignError(
+            f"{what}: {path} is of format {found}, which is not read from users: it may run code, start programs or "
+            f"unpack to any size; give one of {', '.join(READABLE)}"
+        )
+    return found
 
 
 def with_labels(atoms: Atoms, energy_ev: float, forces_ev_a: np.ndarray, stress_ev_a3: np.ndarray | None) -> Atoms:

@@ -101,7 +101,9 @@ class PotentialSettings(Frozen):
 class BootstrapSettings(Frozen):
     """The first labels, when there is no potential to start from."""
 
-    n_structures: PositiveCount = Field(2, description="copies of the start structure that are rattled and labelled")
+    n_structures: PositiveCount = Field(
+        2, description="rattled copies of the start structures to label, one of each at least"
+    )
     rattle_a: Positive = Field(0.05, description="standard deviation of the displacements, Å")
     strain: NotNegative = Field(0.02, lt=0.5, description="largest random strain of a cell component")
     dataset: str | None = Field(None, description="file of labelled structures (extxyz) to start with")
@@ -139,6 +141,16 @@ class Campaign(Frozen):
                     f"md.stages.{index}.n_steps ({stage.n_steps}) is less than uncertainty.check_interval "
                     f"({interval}): gamma would never be looked at"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _every_start_has_its_walker(self) -> Campaign:
+        starts = len(self.structure.files or [])
+        if self.md.walkers < starts:
+            raise ValueError(
+                f"md.walkers ({self.md.walkers}) is less than the number of structure.files ({starts}): some would "
+                "never be run"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlip_fw.models.base import Count, Frozen
 from mlip_fw.models.campaign import Campaign
@@ -14,7 +16,13 @@ class Handoff(Frozen):
     """What every Firework of a campaign knows."""
 
     campaign: Campaign
-    directory: str = Field(description="absolute path of the campaign directory")
+    directory: str = Field(description="absolute path of the campaign directory", pattern=r"^/[^\x00-\x1f]*$")
+
+    def require_inside(self, key: str, path: str) -> None:
+        """Refuse a path that leaves the campaign directory."""
+        whole = Path(os.path.normpath(path))
+        if not whole.is_relative_to(os.path.normpath(self.directory)) or not path.isprintable():
+            raise ValueError(f"{key} is {path!r}, which is not in the campaign directory {self.directory}")
 
 
 class Baton(Frozen):
@@ -43,12 +51,18 @@ class MDHandoff(Handoff):
     repeats: Count = Field(0, description="halts in a row at last_halt_step")
     rewound_from: Count | None = Field(None, description="step of the halts that made the walker rewind")
 
+    @model_validator(mode="after")
+    def _starts_inside(self) -> MDHandoff:
+        if self.start is not None:
+            self.require_inside("start", self.start)
+        return self
+
     def taking_baton(self, spec: dict[str, Any]) -> MDHandoff:
         """Return the hand-off with what the stage before left in the spec, if it left something."""
         baton = spec.get(baton_key(self.walker, self.stage))
         if baton is None or self.start is not None:
             return self
-        return self.model_copy(update=Baton.model_validate(baton).model_dump())
+        return MDHandoff.model_validate({**self.model_dump(), **Baton.model_validate(baton).model_dump()})
 
 
 class CandidatesHandoff(Handoff):
@@ -62,11 +76,16 @@ class CandidatesHandoff(Handoff):
 class LabelHandoff(Handoff):
     """To a Label Firework."""
 
-    hash: str
+    hash: str = Field(pattern=r"^[0-9a-f]{16}$")
     structures: str = Field(description="extxyz file that holds the structure")
     index: Count
     turns: Count = Field(0, description="how often the calculation was cut by the walltime and continued")
     retry: bool = Field(False, description="label it although it is in the quarantine")
+
+    @model_validator(mode="after")
+    def _structures_inside(self) -> LabelHandoff:
+        self.require_inside("structures", self.structures)
+        return self
 
 
 class TrainHandoff(Handoff):

@@ -82,6 +82,16 @@ class EspressoOracle(DftOracle):
         default_factory=dict, description="further keys of pw.x by namelist, such as {system: {nosym: true}}"
     )
 
+    @field_validator("namelists")
+    @classmethod
+    def _one_line_each(cls, namelists: dict[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+        for name, values in namelists.items():
+            for key, value in values.items():
+                if not re.fullmatch(r"[A-Za-z]\w*(\(\d+(,\d+)*\))?", key, re.ASCII):
+                    raise ValueError(f"{name}: {key[:60]!r} can't be a key of pw.x")
+                _require_one_line(f"{name}.{key}", value)
+        return namelists
+
     @field_validator("pseudopotentials")
     @classmethod
     def _plain_file_names(cls, files: dict[str, str]) -> dict[str, str]:
@@ -120,6 +130,23 @@ class VaspOracle(DftOracle):
         default_factory=dict, description="further INCAR tags, which win over the input set's"
     )
 
+    @field_validator("incar")
+    @classmethod
+    def _one_line_each(cls, tags: dict[str, Any]) -> dict[str, Any]:
+        for tag, value in tags.items():
+            if not re.fullmatch(r"[A-Za-z]\w*", tag, re.ASCII):
+                raise ValueError(f"{tag[:60]!r} can't be an INCAR tag")
+            _require_one_line(tag, value, without=';"{}#!')
+        return tags
+
+    @field_validator("potcars")
+    @classmethod
+    def _plain_symbols(cls, symbols: dict[str, str]) -> dict[str, str]:
+        for element, symbol in symbols.items():
+            if not re.fullmatch(r"[A-Z][\w.]*", symbol, re.ASCII) or ".." in symbol:
+                raise ValueError(f"{element}: {symbol[:60]!r} must be a POTCAR's symbol, such as {element}_pv")
+        return symbols
+
     @field_validator("potcars", "hubbard_u_ev")
     @classmethod
     def _elements_exist_too(cls, by_element: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +161,13 @@ Oracle = Annotated[
     AseOracle | EspressoOracle | VaspOracle,
     Field(discriminator="kind", description="an ASE calculator, Quantum ESPRESSO or VASP"),
 ]
+
+
+def _require_one_line(key: str, value: object, without: str = "") -> None:
+    """Refuse a text that would say more in a code's input than the value of its key."""
+    if isinstance(value, str) and (not value.isprintable() or any(mark in value for mark in without)):
+        marks = f", without any of {without}" if without else ""
+        raise ValueError(f"{key}: {value[:60]!r} must be one line of plain text{marks}")
 
 
 def _require_elements(by_element: dict[str, Any]) -> None:

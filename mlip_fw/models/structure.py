@@ -1,4 +1,4 @@
-"""Where the MD starts: a crystal to build or a file to read."""
+"""Where the MD starts: a crystal to build, or files to read."""
 
 from __future__ import annotations
 
@@ -29,13 +29,22 @@ class BulkSettings(Frozen):
 
 
 class StructureSettings(Frozen):
-    """Exactly one of a crystal to build and a file to read."""
+    """Exactly one of a crystal to build, a file to read and several files."""
 
     bulk: BulkSettings | None = Field(None, description="a crystal to build")
     file: str | None = Field(None, description="a structure file that ASE reads; its last frame is taken")
+    files: list[str] | None = Field(
+        None, min_length=1, description="several such files, one start for each walker in turn"
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> StructureSettings:
-        if (self.bulk is None) == (self.file is None):
-            raise ValueError("give exactly one of bulk and file")
+        if sum(given is not None for given in (self.bulk, self.file, self.files)) != 1:
+            raise ValueError("give exactly one of bulk, file and files")
         return self
+
+    def named_files(self) -> dict[str, str]:
+        """Return the files to read under the keys that name them in a campaign file."""
+        if self.files is not None:
+            return {f"structure.files.{index}": path for index, path in enumerate(self.files)}
+        return {} if self.file is None else {"structure.file": self.file}

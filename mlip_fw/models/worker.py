@@ -8,8 +8,10 @@ from pydantic import Field
 
 from mlip_fw.models.base import Frozen
 
-WalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=2)]
-LabelWalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=30)]
+_LEAST_MD_S = 2.0
+_LEAST_LABEL_S = 30.0
+WalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_LEAST_MD_S)]
+LabelWalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_LEAST_LABEL_S)]
 
 
 class Worker(Frozen):
@@ -23,6 +25,20 @@ class Worker(Frozen):
     scratch: str | None = Field(
         None, pattern=r"^[/~$]", description="directory for wave functions and densities; default: the campaign's"
     )
+    trusted_calculators: list[str] = Field(
+        default_factory=list,
+        description="names of ASE calculators that campaigns may use although they can run programs or read code, "
+        "as oracle.calculator has them",
+    )
     label_walltime_s: LabelWalltimeS | None = Field(
         None, description="a reference calculation stops itself after this time and is continued, s"
     )
+
+    def ending_within(self, seconds: float | None) -> Worker:
+        """Return the worker with calculations that stop themselves within ``seconds``, the time of a batch job."""
+        if seconds is None:
+            return self
+        md = min(self.md_walltime_s or seconds, max(seconds, _LEAST_MD_S))
+        label = min(self.label_walltime_s or seconds, max(seconds, _LEAST_LABEL_S))
+        limits = {"md_walltime_s": max(md, _LEAST_MD_S), "label_walltime_s": max(label, _LEAST_LABEL_S)}
+        return self.model_copy(update=limits)

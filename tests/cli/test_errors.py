@@ -145,9 +145,3 @@ def test_what_init_writes_is_a_good_campaign(cli):
     code, out, err = cli("check", "new/campaign.yaml", "--json")
     assert code == 0, err
     assert '"formula": "Cu108"' in out
-
-
-def test_workers_beyond_one_are_refused_for_now(cli, campaign_file):
-    code, _, err = cli("run", campaign_file(), "--workers", 2)
-    assert code == 1
-    assert "needs a LaunchPad server" in err

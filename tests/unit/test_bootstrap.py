@@ -1,9 +1,10 @@
 """The first labels of a large cell: small cells like it, or a refusal before anything is paid for."""
 
+import numpy as np
 import pytest
 from ase.build import bulk
 
-from mlip_fw.engines.bootstrap import labelled_cell
+from mlip_fw.engines.bootstrap import bootstrap_structures, first_structures, labelled_cell
 from mlip_fw.errors import CampaignError
 from mlip_fw.models.campaign import CutoutSettings
 
@@ -25,3 +26,64 @@ def test_cut_outs_that_can_never_hold_the_surroundings_are_refused_at_once():
     said = int(str(caught.value).split(" has about ")[1].split()[0])
     assert 50 < said < 200
     assert len(labelled_cell(LARGE, CutoutSettings(max_atoms=said), 6.0)) <= said
+
+
+def first_of(campaign, *starts):
+    frames = first_structures(list(starts), campaign, np.random.default_rng(1))
+    return frames, [len(atoms) for atoms in frames]
+
+
+def test_first_structures_come_from_all_starts_in_turn(small):
+    copper, thin = bulk("Cu", cubic=True) * (2, 2, 2), bulk("Cu", cubic=True) * (2, 2, 3)
+    frames, sizes = first_of(small(bootstrap={"n_structures": 5}), copper, thin)
+    assert sizes == [32, 48, 32, 48, 32]
+    assert not np.allclose(frames[0].positions, frames[2].positions)
+    assert first_of(small(bootstrap={"n_structures": 1}), copper, thin, copper)[1] == [32, 48, 32]
+
+
+def test_first_structures_of_a_large_start_are_small(small):
+    campaign = small(candidates={"cutout": {"max_atoms": 150}})
+    _, [middle, elsewhere, whole] = first_of(campaign, LARGE, bulk("Cu", cubic=True) * (2, 2, 2))
+    assert max(middle, elsewhere) <= 150
+    assert whole == 32
+
+
+def test_first_structures_of_a_large_alloy_come_from_different_places(small):
+    start = bulk("Cu", cubic=True, a=3.85) * (5, 5, 5)
+    start.symbols[np.random.default_rng(1).permutation(len(start))[:250]] = "Au"
+    campaign = small(elements=["Au", "Cu"], candidates={"cutout": {"max_atoms": 150}})
+    frames, _ = first_of(campaign, start)
+    arrangements = [arrangement(atoms) for atoms in frames]
+    assert len(frames) == 2 * campaign.bootstrap.n_structures
+    assert arrangements[0] == arrangement(labelled_cell(start, campaign.candidates.cutout, 5.0))
+    assert len(set(arrangements)) == 4
+    again, _ = first_of(campaign, start)
+    assert all(np.array_equal(new.positions, old.positions) for new, old in zip(again, frames, strict=True))
+
+
+def arrangement(atoms):
+    """Return what tells how the elements lie around each other: the sorted counts of unlike neighbours."""
+    near = atoms.get_all_distances(mic=True) < 3.3
+    unlike = atoms.numbers[:, None] != atoms.numbers[None]
+    return tuple(sorted((near & unlike).sum(axis=1).tolist()))
+
+
+def test_where_no_other_place_has_all_elements_the_middle_is_taken_again(small):
+    start = bulk("Cu", cubic=True) * (24, 2, 2)
+    where = start.positions[:, 0] / 3.61
+    start.symbols[where < 2] = "Ag"
+    start.symbols[(where >= 16) & (where < 18)] = "Au"
+    middle = np.flatnonzero(np.abs(where - 12) < 0.1)
+    start.symbols[middle[:2]] = ["Ag", "Au"]
+    campaign = small(elements=["Ag", "Au", "Cu"], candidates={"cutout": {"max_atoms": 100}})
+    frames, sizes = first_of(campaign, start)
+    assert len(frames) == 4
+    assert max(sizes) <= 100
+    assert all(set(atoms.get_chemical_symbols()) == {"Ag", "Au", "Cu"} for atoms in frames)
+
+
+def test_one_start_gives_the_same_as_ever(small):
+    start, campaign = bulk("Cu", cubic=True) * (2, 2, 2), small(bootstrap={"n_structures": 3})
+    ever = bootstrap_structures(start, campaign.bootstrap, np.random.default_rng(1))
+    for new, old in zip(first_of(campaign, start)[0], ever, strict=True):
+        assert np.array_equal(new.positions, old.positions)

@@ -35,7 +35,7 @@ BAD = [
     ({"campaign": "Cu Melt"}, "campaign"),
     ({"campaign": "x" * 1000}, "campaign"),
     ({"seed": -1}, "seed"),
-    ({"structure": {"file": "a", "bulk": {"symbol": "Cu"}}}, "exactly one of bulk and file"),
+    ({"structure": {"file": "a", "bulk": {"symbol": "Cu"}}}, "exactly one of bulk, file and files"),
     ({"structure": {"bulk": {"symbol": "Cu", "repeat": [3, 3]}}}, "repeat"),
     ({"structure": {"bulk": {"symbol": "Cu", "substitute": {"Au": 0.7, "Ag": 0.6}}}}, "more than 1"),
     ({"oracle": {"kind": "espreso"}}, "oracle.kind can't be 'espreso'; did you mean espresso?"),
@@ -82,7 +82,7 @@ def test_missing_key_is_named(missing):
         (b"campaign: a\ncampaign: b\n", "not valid YAML"),
         (b"\xff\xfe\x00", "not"),
         (b"!!python/object/apply:os.system ['true']", "not valid YAML"),
-        (b"a: &a [*a]\n", "a is not a key"),
+        (b"a: &a [*a]\n", "refers to nothing before it, or to itself"),
         (b"x" * 2_000_000, "at most"),
     ],
 )
@@ -110,6 +110,18 @@ def test_relative_paths_are_relative_to_the_file(tmp_path):
     path.parent.mkdir()
     YAML(typ="safe").dump(data, path)
     assert read_campaign(path).structure.file == str(tmp_path / "sub" / "start.extxyz")
+
+
+def test_each_of_several_files_is_relative_to_the_file(tmp_path):
+    data = merged(SMALL, {"structure": {"files": ["a.xyz", "/x/b.xyz"]}, "md": {"walkers": 2}})
+    del data["structure"]["bulk"]
+    path = tmp_path / "c.yaml"
+    YAML(typ="safe").dump(data, path)
+    assert read_campaign(path).structure.files == [str(tmp_path / "a.xyz"), "/x/b.xyz"]
+    data["structure"]["files"] = ["a.xyz", 3]
+    YAML(typ="safe").dump(data, path)
+    with pytest.raises(CampaignError, match=r"structure\.files\.1 must be text"):
+        read_campaign(path)
 
 
 def test_written_campaign_reads_back(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+from pathlib import Path
 
 import pytest
 from ase.build import bulk
@@ -34,9 +35,10 @@ def handoff(small, tmp_path):
         atoms.rattle(0.05, seed=seed)
         atoms = canonical(atoms)
         atoms.arrays["mask"] = atoms.positions[:, 0] > 1.0
-        write_frames(tmp_path / f"{seed}.extxyz", [atoms])
+        path = directory.bootstrap / f"{seed}.extxyz"
+        write_frames(path, [atoms])
         name = label_name(atoms, campaign_level(directory, small(), Worker()))
-        data = {"hash": name, "structures": str(tmp_path / f"{seed}.extxyz"), "index": 0, **changes}
+        data = {"hash": name, "structures": str(path), "index": 0, **changes}
         return LabelHandoff(campaign=small(), directory=str(directory.root), **data)
 
     return make
@@ -177,11 +179,11 @@ def test_fault_of_the_machine_leaves_no_trace(handoff, oracle):
     assert label_structure(given, Worker()) is LabelState.DONE
 
 
-def test_changed_structure_file_is_noticed(handoff, oracle, tmp_path):
+def test_changed_structure_file_is_noticed(handoff, oracle):
     oracle(good)
     given = handoff()
     atoms = bulk("Cu", cubic=True)
-    write_frames(tmp_path / "0.extxyz", [atoms])
+    write_frames(Path(given.structures), [atoms])
     with pytest.raises(WorkerError, match="was changed after selection"):
         label_structure(given, Worker())
 

@@ -149,9 +149,9 @@ def test_missing_or_torn_result_is_not_believed(tmp_path):
 )
 def test_calculator_is_checked_beforehand(made, kind, said):
     with pytest.raises(kind, match=said):
-        require_calculator(made)
+        require_calculator(made, Worker())
 
 
 @pytest.mark.parametrize("name", ["emt", "EMT", "lj", "ase.calculators.emt:EMT"])
 def test_names_of_calculators(name):
-    require_calculator(oracle(name))
+    require_calculator(oracle(name), Worker())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, fcc111
 
-from mlip_fw.engines.candidates.small_cell import small_cell
+from mlip_fw.engines.candidates.small_cell import small_cell, some_atoms
 from mlip_fw.engines.geometry import closest_pair
 from tests.unit.test_cutout import liquid
 
@@ -72,3 +72,25 @@ def test_a_start_whose_elements_lie_far_apart_stays_whole():
     start.symbols[start.positions[:, 0] < 1] = "Au"
     start.symbols[np.abs(start.positions[:, 0] - 21.66) < 1] = "Ag"
     assert len(small_cell(start, 40, 6.0)) == len(start)
+
+
+def test_a_cell_is_cut_around_the_atom_that_is_asked_for():
+    start = bulk("Cu", cubic=True, a=3.61) * (6, 6, 6)
+    start.symbols[700] = "Au"
+    small = small_cell(start, 150, 6.0, around=[700])
+    assert small.get_chemical_symbols()[0] == "Au"
+    assert Counter(small.get_chemical_symbols())["Au"] == 1
+
+
+def test_some_atoms_are_one_of_each_element():
+    start = bulk("NaCl", "rocksalt", a=5.64, cubic=True) * (3, 3, 3)
+    rng = np.random.default_rng(1)
+    drawn = [some_atoms(start, rng) for _ in range(5)]
+    assert all([start.symbols[k] for k in atoms] == ["Cl", "Na"] for atoms in drawn)
+    assert len({tuple(atoms) for atoms in drawn}) == 5
+
+
+def test_a_single_solute_is_in_the_cell():
+    start = bulk("Cu", cubic=True, a=3.61) * (6, 6, 6)
+    start.symbols[100] = "Au"
+    assert Counter(small_cell(start, 150, 6.0).get_chemical_symbols())["Au"] == 1

@@ -1,11 +1,13 @@
 """Bad start structures."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
 from ase.io import write
 
-from mlip_fw.engines.start import check_given_files, start_structure
+from mlip_fw.engines.start import check_given_files, start_of_walker, start_structures
 from mlip_fw.errors import CampaignError
 
 
@@ -15,7 +17,7 @@ def from_file(small, tmp_path, atoms, **changes):
 
 
 def test_crystal(small):
-    atoms = start_structure(small())
+    [atoms] = start_structures(small())
     assert len(atoms) == 32
     assert atoms.pbc.all()
 
@@ -27,10 +29,10 @@ def test_substitution_is_reproducible(small):
         },
         "elements": ["Cu", "Au"],
     }
-    one, two = start_structure(small(**changes)), start_structure(small(**changes))
+    [one], [two] = start_structures(small(**changes)), start_structures(small(**changes))
     assert one.get_chemical_formula() == "Au8Cu24"
     assert (one.numbers == two.numbers).all()
-    assert (start_structure(small(**changes, seed=6)).numbers != one.numbers).any()
+    assert (start_structures(small(**changes, seed=6))[0].numbers != one.numbers).any()
 
 
 @pytest.mark.parametrize(
@@ -39,54 +41,104 @@ def test_substitution_is_reproducible(small):
 )
 def test_elements_must_fit(small, elements, said):
     with pytest.raises(CampaignError, match=said):
-        start_structure(small(elements=elements))
+        start_structures(small(elements=elements))
+
+
+@pytest.fixture
+def several(small, tmp_path):
+    """Return a function that makes a campaign whose starts are files of the given structures."""
+
+    def make(*structures, **changes):
+        paths = [str(tmp_path / f"{index}.extxyz") for index in range(len(structures))]
+        for path, atoms in zip(paths, structures, strict=True):
+            write(path, atoms)
+        return small(**{"structure": {"bulk": None, "files": paths}, "md": {"walkers": len(paths)}, **changes})
+
+    return make
+
+
+COPPER, GOLD = bulk("Cu", cubic=True) * (2, 2, 2), bulk("Au", cubic=True) * (2, 2, 3)
+
+
+def test_several_starts_have_the_elements_together(several):
+    starts = start_structures(several(COPPER, GOLD, elements=["Au", "Cu"]))
+    assert [atoms.get_chemical_formula() for atoms in starts] == ["Cu32", "Au48"]
+    with pytest.raises(CampaignError, match=r"structure\.files\.1 has Au, which elements \(Cu\) does not name"):
+        start_structures(several(COPPER, GOLD))
+    with pytest.raises(
+        CampaignError, match=r"Ni, which structure\.files\.0 and structure\.files\.1 \(Au, Cu\) do not have"
+    ):
+        start_structures(several(COPPER, GOLD, elements=["Au", "Cu", "Ni"]))
+
+
+def test_every_start_is_checked(several):
+    close = COPPER.copy()
+    close.positions[1] = close.positions[0] + [0.3, 0, 0]
+    with pytest.raises(CampaignError, match=r"structure\.files\.1: .*0\.30 Å apart"):
+        start_structures(several(COPPER, close))
+    lost = several(COPPER, COPPER)
+    Path(lost.structure.files[1]).unlink()
+    with pytest.raises(CampaignError, match=r"structure\.files\.1: there is no file"):
+        start_structures(lost)
+
+
+def test_walkers_take_starts_in_turn(several):
+    campaign = several(COPPER, GOLD, elements=["Au", "Cu"], md={"walkers": 5})
+    found = [start_of_walker(campaign, walker) for walker in range(5)]
+    assert [len(atoms) for atoms, _ in found] == [32, 48, 32, 48, 32]
+    assert [is_taken for _, is_taken in found] == [False, False, True, True, True]
+
+
+def test_start_without_a_walker_is_refused(several):
+    with pytest.raises(CampaignError, match=r"md\.walkers \(1\) is less than the number of structure\.files \(2\)"):
+        several(COPPER, GOLD, elements=["Au", "Cu"], md={"walkers": 1})
 
 
 def test_too_small_cell(small):
     changes = {"structure": {"bulk": {"symbol": "Cu", "cubic": True, "repeat": [1, 2, 2]}}}
     with pytest.raises(CampaignError, match=r"3\.61 Å thick, less than potential.cutoff_a"):
-        start_structure(small(**changes))
+        start_structures(small(**changes))
 
 
 def test_missing_file(small, tmp_path):
     with pytest.raises(CampaignError, match="there is no file"):
-        start_structure(small(structure={"file": str(tmp_path / "no.xyz"), "bulk": None}))
+        start_structures(small(structure={"file": str(tmp_path / "no.xyz"), "bulk": None}))
 
 
 @pytest.mark.parametrize("content", ["", "not a structure at all\n", "2\nLattice=\nCu 0 0 0\n"])
 def test_unreadable_file(small, tmp_path, content):
     (tmp_path / "bad.extxyz").write_text(content)
     with pytest.raises(CampaignError, match="structure.file"):
-        start_structure(small(structure={"file": str(tmp_path / "bad.extxyz"), "bulk": None}))
+        start_structures(small(structure={"file": str(tmp_path / "bad.extxyz"), "bulk": None}))
 
 
 def test_nan_positions(small, tmp_path):
     atoms = bulk("Cu", cubic=True) * (2, 2, 2)
     atoms.positions[3] = np.nan
     with pytest.raises(CampaignError, match="not a finite number"):
-        start_structure(from_file(small, tmp_path, atoms))
+        start_structures(from_file(small, tmp_path, atoms))
 
 
 def test_molecule_without_cell(small, tmp_path):
     with pytest.raises(CampaignError, match="periodic in all three directions"):
-        start_structure(from_file(small, tmp_path, molecule("H2O"), elements=["H", "O"]))
+        start_structures(from_file(small, tmp_path, molecule("H2O"), elements=["H", "O"]))
 
 
 def test_atoms_on_top_of_each_other(small, tmp_path):
     atoms = bulk("Cu", cubic=True) * (2, 2, 2)
     atoms.positions[1] = atoms.positions[0] + [0.3, 0, 0]
     with pytest.raises(CampaignError, match=r"0\.30 Å apart"):
-        start_structure(from_file(small, tmp_path, atoms))
+        start_structures(from_file(small, tmp_path, atoms))
 
 
 def test_unknown_crystal(small):
     with pytest.raises(CampaignError, match="ASE can't build it"):
-        start_structure(small(structure={"bulk": {"symbol": "Cu", "crystal": "nonsense"}}))
+        start_structures(small(structure={"bulk": {"symbol": "Cu", "crystal": "nonsense"}}))
 
 
 def test_huge_crystal(small):
     with pytest.raises(CampaignError, match="more than"):
-        start_structure(small(structure={"bulk": {"symbol": "Cu", "repeat": [10000, 10000, 10000]}}))
+        start_structures(small(structure={"bulk": {"symbol": "Cu", "repeat": [10000, 10000, 10000]}}))
 
 
 def test_dataset_without_forces(small, tmp_path):

@@ -7,14 +7,15 @@ import pytest
 from tests.conftest import ROOT
 
 LAYERS = [
-    {"errors", "seeds", "__init__"},
+    {"errors", "seeds", "processes", "interrupts", "jobtime", "__init__"},
     {"models"},
     {"io"},
-    {"layout", "dataset", "generations"},
+    {"attendance", "layout", "dataset", "generations", "database"},
     {"engines"},
     {"summary"},
     {"firetasks"},
     {"fireworks"},
+    {"recovery"},
     {"workflows", "doctor", "report", "testing"},
     {"cli"},
     {"__main__"},

@@ -19,7 +19,7 @@ _UNTOUCHED_A = 2.0
 """No surroundings have to stay as they are; an atom of its own is enough."""
 
 
-def small_cell(start: Atoms, max_atoms: int, cutoff_a: float) -> Atoms:
+def small_cell(start: Atoms, max_atoms: int, cutoff_a: float, around: list[int] | None = None) -> Atoms:
     """Return a small fully periodic cell like ``start``: a supercell of its crystal, a slab of its surface.
 
     A start of at most ``max_atoms`` is returned whole; so is one of which no small cell with all its
@@ -33,25 +33,27 @@ def small_cell(start: Atoms, max_atoms: int, cutoff_a: float) -> Atoms:
         Largest number of atoms.
     cutoff_a
         Cutoff of the potential, Å: images of an atom are twice as far apart if ``max_atoms`` allows it.
+    around
+        Atoms of which one becomes the centre; by default the one of each element nearest to the middle.
     """
     whole = canonical(start)
     if len(start) <= max_atoms:
         return whole
     share = {symbol: count / len(start) for symbol, count in Counter(start.get_chemical_symbols()).items()}
-    for made in _attempts(whole, max_atoms, cutoff_a):
-        best = min(made, key=lambda box: (_strays(box.atoms, share), box.n_removed, len(box.atoms)), default=None)
-        if best is not None and set(best.atoms.get_chemical_symbols()) == set(share):
-            return best.atoms
+    for made in _attempts(whole, middle_atoms(whole) if around is None else around, max_atoms, cutoff_a):
+        complete = [box for box in made if set(box.atoms.get_chemical_symbols()) == set(share)]
+        if complete:
+            return min(complete, key=lambda box: (_strays(box.atoms, share), box.n_removed, len(box.atoms))).atoms
     return whole
 
 
-def _attempts(start: Atoms, max_atoms: int, cutoff_a: float) -> Iterator[list[FilledBox]]:
-    """Yield filled boxes around an atom of each element, with images as far apart as ``max_atoms`` allows."""
-    middles, reach_a = middle_atoms(start), cutoff_a
+def _attempts(start: Atoms, around: list[int], max_atoms: int, cutoff_a: float) -> Iterator[list[FilledBox]]:
+    """Yield filled boxes around some atoms, with images as far apart as ``max_atoms`` allows."""
+    reach_a = cutoff_a
     while 2 * reach_a >= _LEAST_A:
         with_vacuum, without = (frame_to_cut(start, reach_a, keep_vacuum=keep) for keep in (True, False))
         for frame in (with_vacuum, without) if with_vacuum.vacuum_axes else (without,):
-            yield [box for atom in middles for box in filled_boxes(frame, atom, _UNTOUCHED_A, 2 * reach_a, max_atoms)]
+            yield [box for atom in around for box in filled_boxes(frame, atom, _UNTOUCHED_A, 2 * reach_a, max_atoms)]
         reach_a *= _SHRINK
 
 
@@ -60,6 +62,12 @@ def middle_atoms(start: Atoms) -> list[int]:
     distances = np.linalg.norm(start.positions - start.positions.mean(axis=0), axis=1)
     symbols = np.array(start.get_chemical_symbols())
     return [int(min(np.flatnonzero(symbols == name), key=lambda k: distances[k])) for name in sorted(set(symbols))]
+
+
+def some_atoms(start: Atoms, rng: np.random.Generator) -> list[int]:
+    """Return one atom of each element, drawn at random."""
+    symbols = np.array(start.get_chemical_symbols())
+    return [int(rng.choice(np.flatnonzero(symbols == name))) for name in sorted(set(symbols))]
 
 
 def _strays(atoms: Atoms, share: dict[str, float]) -> int:

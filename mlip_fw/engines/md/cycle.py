@@ -13,7 +13,7 @@ from mlip_fw.engines.md.closer import FOLDER, trace_back, went_too_far
 from mlip_fw.engines.md.outcome import Ending, frame_before_crash
 from mlip_fw.engines.md.run import Engine, choose_engine, run_md
 from mlip_fw.engines.md.script import DUMP, LAST_RESTART, NEAR_RESTARTS, RunPlan
-from mlip_fw.engines.start import start_structure
+from mlip_fw.engines.start import start_of_walker
 from mlip_fw.errors import MDError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model, write_json
@@ -115,7 +115,7 @@ def _hear_canary(handoff: MDHandoff, engine: Engine, worker: Worker, potential: 
     folder = directory.root / "canary" / engine
     known = read_model(folder / "canary.json", CanaryRecord)
     if known is None or known.lmp_cmd != worker.lmp_cmd:
-        atoms = start_structure(campaign)
+        atoms, _ = start_of_walker(campaign, 0)
         write_json(folder / "canary.json", sing(engine, worker, potential, atoms, tuple(campaign.elements), folder))
 
 
@@ -171,13 +171,13 @@ def _plan(handoff: MDHandoff, folder: Path, potential: Path, worker: Worker) -> 
     temperature = None
     start, is_restart, seed = handoff.start, True, None
     if start is None:
-        atoms = start_structure(campaign)
+        atoms, is_taken = start_of_walker(campaign, handoff.walker)
         start, is_restart = str(folder / "start.data"), False
         write_data(Path(start), atoms, tuple(campaign.elements))
         moves = bool(atoms.get_momenta().any())
         if moves and stage.temperature_k is None:
             temperature = float(atoms.get_temperature())
-        if not moves or handoff.walker > 0:
+        if not moves or is_taken:
             seed = derived_seed(campaign.seed, "velocities", handoff.walker)
     return RunPlan(
         title=f"{campaign.campaign}, walker {handoff.walker}, cycle {handoff.cycle}, stage {handoff.stage}",

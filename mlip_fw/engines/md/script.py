@@ -212,6 +212,8 @@ def _last_frame(plan: RunPlan, force_field: ForceField) -> list[str]:
 def _quoted(path: Path) -> str:
     """Return a path as LAMMPS reads it: within one kind of quotes nothing is special but those."""
     text = str(path)
+    if not text.isprintable():
+        raise CampaignError(f"LAMMPS can't read a path with a line break or the like: {text!r}; give another --dir")
     if text.isascii() and not any(c in text for c in " \t'\"$&#"):
         return text
     quote = "'" if "'" not in text else '"'

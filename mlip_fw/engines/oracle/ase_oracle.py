@@ -20,10 +20,12 @@ from custodian.custodian import CustodianError, Job, Validator
 
 from mlip_fw.engines.oracle.answer import Labelled, facts_of
 from mlip_fw.engines.oracle.ase_child import INPUT, OUTPUT, calculator_class, label_structure
+from mlip_fw.engines.oracle.trust import require_trusted
 from mlip_fw.engines.warm import KILLED, nursery
 from mlip_fw.errors import CampaignError, ChildError, LabelError, WorkerError
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.oracle import AseOracle
+from mlip_fw.models.worker import Worker
 
 _LOG = "oracle.out"
 _MOST_KILLS = 3
@@ -31,22 +33,38 @@ _MACHINE_FAULTS = {"OSError", "ImportError", "MemoryError", "DirectoryError"}
 """Exceptions that say nothing of the structure."""
 
 
-def require_calculator(oracle: AseOracle) -> None:
-    """Check that the calculator exists here and takes its parameters.
+def require_calculator(oracle: AseOracle, worker: Worker) -> None:
+    """Check that the calculator exists here, may be used here, and takes its parameters.
 
     Raises
     ------
     CampaignError
         If there is no such calculator or it refuses the parameters.
     WorkerError
-        If its package is not installed.
+        If its package is not installed, or the worker does not trust it.
     """
+    kind = trusted_calculator(oracle, worker)
     try:
-        kind = calculator_class(oracle.calculator)
         _require_known_parameters(kind, oracle)
         kind(**oracle.parameters)
     except CampaignError:
         raise
+    except Exception as error:
+        raise CampaignError(f"oracle.parameters don't fit calculator {oracle.calculator}: {error}") from error
+
+
+def trusted_calculator(oracle: AseOracle, worker: Worker) -> Any:
+    """Return the calculator's class, if the campaign may use it here.
+
+    Raises
+    ------
+    CampaignError
+        If there is no such calculator.
+    WorkerError
+        If its package is not installed, or the worker does not trust it.
+    """
+    try:
+        kind = calculator_class(oracle.calculator)
     except ImportError as error:
         raise WorkerError(
             f"oracle.calculator {oracle.calculator} needs a package that is not installed ({error}); install it"
@@ -54,7 +72,9 @@ def require_calculator(oracle: AseOracle) -> None:
     except LookupError as error:
         raise CampaignError(f"oracle.calculator {oracle.calculator!r} is not a calculator; {error.args[0]}") from error
     except Exception as error:
-        raise CampaignError(f"oracle.parameters don't fit calculator {oracle.calculator}: {error}") from error
+        raise CampaignError(f"oracle.calculator {oracle.calculator} can't be imported: {error}") from error
+    require_trusted(kind, oracle, worker)
+    return kind
 
 
 def _require_known_parameters(kind: Any, oracle: AseOracle) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from ase import Atoms
 
 from mlip_fw.engines.oracle.answer import Answer, Labelled
-from mlip_fw.engines.oracle.ase_oracle import label_with_ase, require_calculator
+from mlip_fw.engines.oracle.ase_oracle import label_with_ase, require_calculator, trusted_calculator
 from mlip_fw.engines.oracle.sanity import refuse_implausible, refuse_unphysical
 from mlip_fw.models.oracle import AseOracle, EspressoOracle, Oracle
 from mlip_fw.models.worker import Worker
@@ -29,7 +29,7 @@ def require_oracle(oracle: Oracle, worker: Worker, elements: list[str]) -> None:
         If a program, a package or a pseudopotential is missing here.
     """
     if isinstance(oracle, AseOracle):
-        require_calculator(oracle)
+        require_calculator(oracle, worker)
     elif isinstance(oracle, EspressoOracle):
         from mlip_fw.engines.oracle.espresso.oracle import require_espresso
 
@@ -83,6 +83,7 @@ def make_label(
 
 def _ask(atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path) -> Answer:
     if isinstance(oracle, AseOracle):
+        trusted_calculator(oracle, worker)
         return label_with_ase(atoms, oracle)
     if isinstance(oracle, EspressoOracle):
         from mlip_fw.engines.oracle.espresso.oracle import label_with_espresso

@@ -13,9 +13,9 @@ from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 
 from mlip_fw.engines.oracle.vasp.inputs import deciding_tags
 from mlip_fw.engines.process import end_group
-from mlip_fw.engines.warm import die_with_parent
 from mlip_fw.errors import LabelError, WorkerError
 from mlip_fw.io.vasp import same_structure, without_warnings
+from mlip_fw.processes import die_with_parent
 
 STDOUT, STDERR = "vasp.out", "std_err.txt"
 CONTINUED_FROM = "WAVECAR"

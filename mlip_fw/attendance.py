@@ -1,0 +1,88 @@
+"""Which process works on which Firework: a note that lies in the campaign directory while it does.
+
+FireWorks knows of a running Firework only when it was last heard of. With the note, whoever looks
+after a campaign can see that a process is gone, at once and for certain.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlip_fw.io.files import read_model, write_json
+from mlip_fw.models.base import Frozen
+
+FOLDER = ".running"
+_JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "sge": "JOB_ID"}
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_FIELD_OF_START = 19
+
+
+class Attendant(Frozen):
+    """A process that works on a Firework."""
+
+    host: str
+    boot: str
+    pid: int
+    started: int
+    """When the process started, in clock ticks since boot: a number that a second process with its pid can't share."""
+    since: float
+    queue: str | None = None
+    job: str | None = None
+
+
+@contextmanager
+def attended(root: Path, fw_id: int | None) -> Iterator[None]:
+    """Leave a note that this process works on a Firework of the campaign in ``root`` while the block runs."""
+    if fw_id is None:
+        yield
+        return
+    note = root / FOLDER / f"{fw_id}.json"
+    write_json(note, this_process())
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def attendant(root: Path, fw_id: int) -> Attendant | None:
+    """Return who works, or worked until it died, on a Firework."""
+    return read_model(root / FOLDER / f"{fw_id}.json", Attendant)
+
+
+def this_process() -> Attendant:
+    """Return this process as an attendant."""
+    queue = next((name for name, variable in _JOB_VARIABLES.items() if os.environ.get(variable)), None)
+    return Attendant(
+        host=socket.gethostname(),
+        boot=_boot_id(),
+        pid=os.getpid(),
+        started=_start_of(os.getpid()) or 0,
+        since=time.time(),
+        queue=queue,
+        job=os.environ[_JOB_VARIABLES[queue]] if queue else None,
+    )
+
+
+def is_alive(process: Attendant) -> bool | None:
+    """Return whether a process of this host still runs, or None if it is of another host."""
+    if process.host != socket.gethostname():
+        return None
+    return process.boot == _boot_id() and process.started == _start_of(process.pid)
+
+
+def _boot_id() -> str:
+    return _BOOT_ID.read_text().strip() if _BOOT_ID.is_file() else ""
+
+
+def _start_of(pid: int) -> int | None:
+    """Return the start of a process in clock ticks, or None if there is none or it is a zombie (man 5 proc)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[_FIELD_OF_START])

@@ -1,0 +1,63 @@
+"""``rlaunch`` and ``recover``: workers of a cluster, and what becomes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import typer
+from pymongo.errors import PyMongoError
+from rich.console import Console
+from rich.table import Table
+
+from mlip_fw.cli.app import app
+from mlip_fw.cli.common import load_launchpad, log_to_stderr, printable
+from mlip_fw.errors import WorkerError
+from mlip_fw.io.addresses import without_credentials
+
+_AS_FIREWORKS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_AS_FIREWORKS)
+def rlaunch(context: typer.Context) -> None:
+    """Run Fireworks: FireWorks' own rlaunch, with all its arguments, that a signal ends cleanly."""
+    log_to_stderr()
+    from mlip_fw.workflows.rlaunch import rlaunch_cleanly
+
+    raise typer.Exit(rlaunch_cleanly(context.args))
+
+
+@app.command()
+def recover(
+    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="say what would be done, and change nothing"),
+    silent_s: float | None = typer.Option(
+        None, "--silent", min=0, help="a run is lost when nothing was heard of it for so long, s"
+    ),
+    patience_s: float = typer.Option(15, "--patience", min=0, help="a workflow locked longer has lost its worker, s"),
+    as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
+) -> None:
+    """Make runnable again what lost workers, cancelled jobs and an absent database have stopped; safe from cron."""
+    log_to_stderr()
+    from mlip_fw.workflows.recover import recover as mend
+
+    pad = load_launchpad(launchpad)
+    try:
+        findings = list(mend(pad, dry_run=dry_run, heartbeat_s=silent_s, patience_s=patience_s))
+    except PyMongoError as error:
+        where = without_credentials(str(pad.host))
+        raise WorkerError(f"the LaunchPad database at {where} does not answer ({type(error).__name__})") from error
+    if as_json:
+        plain = [{**dataclasses.asdict(dataclasses.replace(f, mend=None)), "mended": bool(f.mend)} for f in findings]
+        typer.echo(json.dumps([{k: v for k, v in each.items() if k != "mend"} for each in plain]))
+        return
+    if not findings:
+        typer.echo("nothing to recover")
+        return
+    table = Table("Firework", "name", "found", "why", title_justify="left")
+    for finding in findings:
+        table.add_row(str(finding.fw_id), *map(printable, (finding.name, finding.kind, finding.what)))
+    Console().print(table)
+    mended = sum(finding.mend is not None for finding in findings)
+    typer.echo(f"{mended} {'to be mended' if dry_run else 'mended'}, {len(findings) - mended} left for you")

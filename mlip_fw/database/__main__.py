@@ -1,0 +1,106 @@
+"""The process of the server: ``python -m mlip_fw.database DIRECTORY PORT DESCRIPTOR``.
+
+It tells the process that started it, through the pipe ``DESCRIPTOR``, on which port it listens, or
+why it doesn't. The secret is read from the directory; no argument and no variable carries it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from mlip_fw.database import HOST
+from mlip_fw.database.home import Home
+from mlip_fw.database.journal import Journal
+from mlip_fw.database.scram import Keys
+from mlip_fw.database.server import Server
+from mlip_fw.database.store import Store
+from mlip_fw.errors import DirectoryError
+
+_LOG_BYTES = 1_000_000
+_log = logging.getLogger("mlip_fw.database")
+
+
+def main(directory: str, port: str, descriptor: str) -> int:
+    """Serve the database in ``directory`` until a signal ends it, and return the exit code."""
+    os.umask(0o077)
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    home = Home(Path(directory))
+    pipe = int(descriptor)
+    try:
+        with home.locked():
+            _log_to(home.log)
+            home.write_down(home.last_port(), ready=False)
+            store = Store(Journal.open(home.journal))
+            keys = Keys(home.secret())
+            asyncio.run(_serve(home, Server(store, keys), int(port), pipe))
+            store.close()
+            _log.info("stopped")
+    except DirectoryError as error:
+        _tell(pipe, {"error": str(error)})
+        return 1
+    except OSError as error:
+        said = f"can't serve the database in {directory}: {error.strerror or error}; free space or mend its rights"
+        _tell(pipe, {"error": said})
+        return 1
+    return 0
+
+
+async def _serve(home: Home, server: Server, wanted: int, pipe: int) -> None:
+    stop = _signalled()
+    port = await _listen(server, wanted, home.last_port())
+    home.write_launchpad_file(port)
+    home.write_down(port, ready=True)
+    _log.info("listening on %s:%d", HOST, port)
+    _tell(pipe, {"port": port})
+    await stop.wait()
+    await server.close()
+
+
+def _signalled() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set; later ones change nothing, also after the end of the loop."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def set_it(*_: Any) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stop.set)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, set_it)
+    return stop
+
+
+async def _listen(server: Server, wanted: int, last: int) -> int:
+    """Listen on the port that is wanted; else on the last one, which workers know, if it is free."""
+    for port in [wanted] if wanted else [last, 0]:
+        try:
+            return await server.listen(port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise DirectoryError(f"can't listen on port {port}: {error.strerror}; choose another one") from error
+            _log.warning("port %d is taken", port)
+    raise DirectoryError(f"port {wanted} is taken by another program; choose another one, or none for a free one")
+
+
+def _log_to(path: Path) -> None:
+    handler = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s")
+
+
+def _tell(pipe: int, message: dict[str, Any]) -> None:
+    os.write(pipe, json.dumps(message).encode() + b"\n")
+    os.close(pipe)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,133 @@
+"""Aggregation pipelines: by mongomock's engine, with ``$dateFromString``, which FireWorks sorts by."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import bson
+from mongomock import aggregate
+
+from mlip_fw.database.collection import Collection, Fields, Stored
+from mlip_fw.database.matching import engine_speaks
+from mlip_fw.database.queries import as_document, select
+from mlip_fw.database.refusal import RefusedError, not_here
+from mlip_fw.database.store import Store
+from mlip_fw.database.wire import CODEC
+
+_STAGES = {
+    *("$addFields", "$bucket", "$count", "$facet", "$graphLookup", "$group", "$limit", "$lookup", "$match"),
+    *("$project", "$replaceRoot", "$sample", "$set", "$skip", "$sort", "$unwind"),
+}
+_DATE_FORM = "$dateFromString"
+
+
+def run_pipeline(store: Store, database: str, name: str, pipeline: Any) -> list[bytes]:
+    """Return the encoded documents that a pipeline makes of a collection."""
+    _require_known(pipeline)
+    collection = store.find(database, name)
+    query, rest = _leading_query(pipeline)
+    found = select(collection, query)
+    if rest[:1] == [{"$group": {"_id": 1, "n": {"$sum": 1}}}]:
+        documents, rest = ([{"_id": 1, "n": len(found)}] if found else []), rest[1:]
+    elif rest and "$count" in rest[0]:
+        documents, rest = [{rest[0]["$count"]: len(found)}] if found else [], rest[1:]
+    else:
+        documents = [_copy(stored) for stored in found]
+    with engine_speaks():
+        return [bson.encode(made) for made in aggregate.process_pipeline(documents, _Seen(store, database), rest, None)]
+
+
+def _copy(stored: Stored) -> Fields:
+    """Return a document that stages may change."""
+    return bson.decode(stored.body, CODEC)
+
+
+def _require_known(pipeline: Any) -> None:
+    if not isinstance(pipeline, list):
+        raise RefusedError(9, "a pipeline is a list of stages")
+    for stage in pipeline:
+        if not isinstance(stage, dict) or len(stage) != 1:
+            raise RefusedError(9, "a pipeline stage is a document with exactly one field")
+        ((name, options),) = stage.items()
+        if name not in _STAGES:
+            raise not_here(f"the pipeline stage {name}")
+        if name == "$facet" and isinstance(options, dict):
+            for inner in options.values():
+                _require_known(inner)
+
+
+def _leading_query(pipeline: list[Fields]) -> tuple[Fields, list[Fields]]:
+    """Return what the first stage asks for, so that indexes help, and the other stages."""
+    if pipeline and "$match" in pipeline[0]:
+        return as_document(pipeline[0]["$match"], "$match"), pipeline[1:]
+    return {}, pipeline
+
+
+class _Seen:
+    """What stages like ``$lookup`` see of the database."""
+
+    def __init__(self, store: Store, database: str) -> None:
+        self._store, self._database = store, database
+
+    def get_collection(self, name: str) -> _Foreign:
+        return _Foreign(self._store.find(self._database, name))
+
+
+class _Foreign:
+    """A collection that a stage looks into."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def find(self, query: Fields) -> Iterator[Fields]:
+        return (_copy(stored) for stored in select(self._collection, query))
+
+
+def _date_from_string(parser: Any, options: Any) -> Any:
+    """Return the date that a text says: in UTC, as FireWorks writes it (ISO 8601)."""
+    unknown = set(options) - {"dateString", "onError", "onNull"}
+    if unknown:
+        raise not_here(f"{_DATE_FORM} with {sorted(unknown)[0]}")
+    try:
+        text = parser.parse(options["dateString"])
+    except KeyError:
+        text = None
+    if text is None:
+        return parser.parse(options.get("onNull"))
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        if "onError" not in options:
+            raise RefusedError(2, f"{_DATE_FORM} can't read {text!r}") from None
+        return parser.parse(options["onError"])
+    return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
+
+
+def _also_from_strings(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def handle(parser: Any, operator: str, values: Any) -> Any:
+        return _date_from_string(parser, values) if operator == _DATE_FORM else original(parser, operator, values)
+
+    return handle
+
+
+def _unwind(documents: list[Fields], database: Any, options: Any) -> list[Fields]:
+    """Give a document for each item of a list, without a copy of the list in each at first."""
+    path = options if isinstance(options, str) else ""
+    if not path.startswith("$") or "." in path:
+        return list(_UNWIND(documents, database, options))
+    field, made = path[1:], []
+    for document in documents:
+        listed = document.pop(field, None)
+        for item in listed if isinstance(listed, list) else [] if listed is None else [listed]:
+            made.append({**copy.deepcopy(document), field: item})
+    return made
+
+
+_UNWIND = aggregate._PIPELINE_HANDLERS["$unwind"]
+aggregate._PIPELINE_HANDLERS["$unwind"] = _unwind
+aggregate._Parser._handle_date_operator = _also_from_strings(aggregate._Parser._handle_date_operator)

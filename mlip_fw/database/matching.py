@@ -1,0 +1,77 @@
+"""Which documents match, in which order, and which of their fields are shown: by mongomock's engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import mongomock
+from bson import ObjectId
+from mongomock.filtering import NOTHING, BsonComparable, filter_applies, resolve_key
+from pymongo.errors import PyMongoError
+
+from mlip_fw.database.refusal import ELSEWHERE, PERHAPS_ELSEWHERE, RefusedError
+
+_NULL, _LIST, _EMPTY_LIST = 5, 25, 0
+_ORDER_OF_TYPES = {float: 10, int: 10, str: 15, bytes: 30, ObjectId: 35, bool: 40, datetime: 45}
+
+
+def new_machine() -> Any:
+    """Return an empty collection of mongomock, whose methods work on documents that are given to them."""
+    return mongomock.MongoClient().machine.machine
+
+
+_MACHINE = new_machine()
+
+
+@contextmanager
+def engine_speaks() -> Iterator[None]:
+    """Turn what mongomock raises into MongoDB's errors."""
+    try:
+        yield
+    except NotImplementedError as error:
+        said = str(error).replace(" in mongomock yet", "").replace(" in Mongomock", "").rstrip(".")
+        raise RefusedError(115, f"{said}: {ELSEWHERE}") from error
+    except PyMongoError as error:
+        raise RefusedError(2, f"{error}: {PERHAPS_ELSEWHERE}") from error
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise RefusedError(2, f"can't be understood: {type(error).__name__}: {error}") from error
+
+
+def matches(query: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+    """Return whether a document matches a query."""
+    with engine_speaks():
+        return bool(filter_applies(query, fields))
+
+
+def sort_key(fields: Mapping[str, Any], path: str, descending: bool) -> tuple[int, Any]:
+    """Return what the documents are sorted by; of a list, its smallest or largest item counts."""
+    value = fields.get(path) if "." not in path else resolve_key(path, fields)
+    if not isinstance(value, list):
+        return _comparable(value)
+    if not value:
+        return _EMPTY_LIST, 0
+    return (max if descending else min)(map(_comparable, value))
+
+
+def _comparable(value: Any) -> tuple[int, Any]:
+    order = _ORDER_OF_TYPES.get(type(value))
+    if order is not None:
+        return order, value
+    if value is None or value is NOTHING:
+        return _NULL, 0
+    if isinstance(value, int):
+        return _ORDER_OF_TYPES[int], value
+    return _LIST, BsonComparable(value)
+
+
+def shown(fields: dict[str, Any], projection: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a document that is asked for."""
+    kept = [name for name, value in projection.items() if value in (True, 1)]
+    if len(kept) == len(projection) and not any("." in name for name in kept):
+        return {name: fields[name] for name in ("_id", *kept) if name in fields}
+    with engine_speaks():
+        part: dict[str, Any] = _MACHINE._copy_only_fields(fields, dict(projection), dict)
+        return part

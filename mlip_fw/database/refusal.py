@@ -1,0 +1,61 @@
+"""What the server can't or won't do, in the words and numbers of MongoDB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_HERE = "this is mlip-fw's LaunchPad server for one machine"
+ELSEWHERE = f"{_HERE}; a MongoDB has it"
+PERHAPS_ELSEWHERE = f"{_HERE}; a MongoDB may know it"
+
+_NAMES = {
+    2: "BadValue",
+    8: "UnknownError",
+    9: "FailedToParse",
+    13: "Unauthorized",
+    17: "ProtocolError",
+    18: "AuthenticationFailed",
+    20: "IllegalOperation",
+    26: "NamespaceNotFound",
+    27: "IndexNotFound",
+    43: "CursorNotFound",
+    48: "NamespaceExists",
+    59: "CommandNotFound",
+    66: "ImmutableField",
+    67: "CannotCreateIndex",
+    73: "InvalidNamespace",
+    86: "IndexKeySpecsConflict",
+    115: "CommandNotSupported",
+    10334: "BSONObjectTooLarge",
+    11000: "DuplicateKey",
+    14031: "OutOfDiskSpace",
+}
+
+
+class RefusedError(Exception):
+    """An answer with ``ok: 0``, or one entry of ``writeErrors``."""
+
+    def __init__(self, code: int, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.details = details
+        """Further fields of a write error, such as ``keyValue``."""
+
+    def reply(self) -> dict[str, Any]:
+        """Return the answer to a command that failed as a whole."""
+        return {
+            "ok": 0.0,
+            "errmsg": str(self),
+            "code": self.code,
+            "codeName": _NAMES[self.code],
+            **self.details,
+        }
+
+    def write_error(self, index: int) -> dict[str, Any]:
+        """Return what failed in the statement ``index`` of a command that writes several."""
+        return {"index": index, "code": self.code, "errmsg": str(self), **self.details}
+
+
+def not_here(what: str) -> RefusedError:
+    """Return the refusal of something that only a MongoDB has."""
+    return RefusedError(115, f"{what} is not supported: {ELSEWHERE}")

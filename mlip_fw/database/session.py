@@ -1,0 +1,58 @@
+"""What a command is given, and what it may not ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlip_fw.database.cursors import Cursors
+from mlip_fw.database.refusal import ELSEWHERE, RefusedError, not_here
+from mlip_fw.database.scram import Conversation, Keys
+from mlip_fw.database.store import Store
+from mlip_fw.database.wire import Request
+
+Reply = dict[str, Any]
+OK = {"ok": 1.0}
+
+_HARMLESS = {
+    *("$db", "lsid", "$clusterTime", "$readPreference", "readConcern", "writeConcern", "maxTimeMS", "comment"),
+    *("apiVersion", "apiStrict", "apiDeprecationErrors", "hint", "allowDiskUse", "noCursorTimeout"),
+    *("bypassDocumentValidation", "ordered", "batchSize", "singleBatch"),
+}
+"""Options that every command may carry: what they ask for is so anyhow, or does not matter here."""
+
+
+@dataclass
+class Session:
+    """One connection of one client."""
+
+    store: Store
+    cursors: Cursors
+    keys: Keys
+    number: int
+    conversation: Conversation | None = field(default=None)
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether the client has proven that it knows the secret."""
+        return self.conversation is not None and self.conversation.is_proven
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, and how it is answered."""
+
+    answer: Callable[[Session, Request], Reply]
+    options: frozenset[str]
+    is_open: bool = False
+    """Whether it is answered before authentication."""
+
+
+def refuse_options(command: Request, known: frozenset[str]) -> None:
+    """Refuse what would change the meaning of a command and is not known here."""
+    if command.command.get("txnNumber") is not None or command.command.get("startTransaction"):
+        raise RefusedError(20, f"transactions and retried writes are not supported: {ELSEWHERE}")
+    for name, value in command.command.items():
+        if name not in known and name not in _HARMLESS and value not in (None, False, {}, []):
+            raise not_here(f"{name!r} of the command {command.name}")

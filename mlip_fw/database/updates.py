@@ -1,0 +1,91 @@
+"""What an update makes of a document: by mongomock's engine, on a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import bson
+from bson import ObjectId
+
+from mlip_fw.database.matching import engine_speaks, new_machine
+from mlip_fw.database.refusal import RefusedError, not_here
+from mlip_fw.database.wire import CODEC
+
+_OPERATORS = {
+    *("$set", "$unset", "$inc", "$max", "$min", "$pop", "$rename", "$setOnInsert", "$currentDate"),
+    *("$addToSet", "$pull", "$pullAll", "$push"),
+}
+_MACHINE = new_machine()
+Fields = dict[str, Any]
+
+
+def is_replacement(update: Any) -> bool:
+    """Return whether an update is a whole new document; refuse what is neither that nor known operators."""
+    if isinstance(update, list):
+        raise not_here("an update by a pipeline")
+    if not isinstance(update, dict):
+        raise RefusedError(9, "an update is a document")
+    operators = [name for name in update if name.startswith("$")]
+    if operators and len(operators) < len(update):
+        raise RefusedError(9, "an update is either made of operators or is a whole document")
+    unknown = [name for name in operators if name not in _OPERATORS]
+    if unknown:
+        raise not_here(f"the update operator {unknown[0]}")
+    if not all(isinstance(update[operator], dict) for operator in operators):
+        raise RefusedError(9, "what an update operator changes is a document")
+    paths = [path for operator in operators for path in update[operator]]
+    if any("$[" in path for path in paths):
+        raise not_here("an update of several items of a list by $[]")
+    return not operators
+
+
+def changed(body: bytes, query: Mapping[str, Any], update: Any, *, is_new: bool = False) -> Fields:
+    """Return the document ``body`` after an update.
+
+    Raises
+    ------
+    RefusedError
+        With code 66 if that changed its ``_id``, or with what mongomock makes of the update.
+    """
+    fields: Fields = bson.decode(body, CODEC)
+    identity = fields.get("_id")
+    if is_replacement(update):
+        if update.get("_id", identity) != identity:
+            raise RefusedError(66, "the (immutable) field '_id' of a document can't be changed by replacing it")
+        return {"_id": identity, **update}
+    with engine_speaks():
+        _MACHINE._apply_update_document(fields, query, update, is_new)
+    if "_id" in fields and fields["_id"] == identity:
+        return fields
+    raise RefusedError(66, "the (immutable) field '_id' of a document can't be changed")
+
+
+def upserted(query: Mapping[str, Any], update: Any) -> Fields:
+    """Return the document that an upsert makes when nothing matched."""
+    with engine_speaks():
+        expanded = _MACHINE._expand_dots(_equalities(query))
+        start, _ = _MACHINE._discard_operators(expanded)
+    start = dict(start or {})
+    replaces = is_replacement(update)
+    identity = start.pop("_id", None)
+    if identity is None and not replaces:
+        identity = update.get("$set", {}).get("_id", update.get("$setOnInsert", {}).get("_id"))
+    elif identity is None:
+        identity = update.get("_id")
+    if identity is None:
+        identity = ObjectId()
+    base = {"_id": identity} if replaces else {"_id": identity, **start}
+    return changed(bson.encode(base), query, update, is_new=True)
+
+
+def _equalities(query: Mapping[str, Any]) -> Fields:
+    """Return the conditions that say what a new document holds."""
+    found: Fields = {}
+    for name, wanted in query.items():
+        if name == "$and" and isinstance(wanted, list):
+            for part in wanted:
+                found.update(_equalities(part))
+        elif not name.startswith("$"):
+            found[name] = wanted
+    return found

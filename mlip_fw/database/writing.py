@@ -1,0 +1,156 @@
+"""Commands that write; each is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bson import ObjectId
+
+from mlip_fw.database.collection import Collection, Fields, Stored
+from mlip_fw.database.matching import shown
+from mlip_fw.database.queries import as_document, select
+from mlip_fw.database.refusal import RefusedError, not_here
+from mlip_fw.database.session import OK, Command, Reply, Session
+from mlip_fw.database.store import Store
+from mlip_fw.database.updates import changed, is_replacement, upserted
+from mlip_fw.database.wire import Request
+
+_MANY, _ONE = 0, 1
+
+
+def _each(session: Session, request: Request, statements: Any, write: Callable[[int, Fields], None]) -> Reply:
+    """Do the statements one by one; a failing one ends an ordered command and is reported."""
+    if not isinstance(statements, list) or not all(isinstance(statement, dict) for statement in statements):
+        raise RefusedError(9, f"the command {request.name} has a list of documents")
+    failures = []
+    with session.store.transaction():
+        for index, statement in enumerate(statements):
+            try:
+                write(index, statement)
+            except RefusedError as refusal:
+                failures.append(refusal.write_error(index))
+                if request.command.get("ordered", True):
+                    break
+    return {"writeErrors": failures} if failures else {}
+
+
+def _insert(session: Session, request: Request) -> Reply:
+    store, done = session.store, []
+
+    def write(_: int, document: Fields) -> None:
+        collection = store.require(request.database, str(request.command["insert"]))
+        identity = document.get("_id", ObjectId())
+        done.append(store.insert(collection, {"_id": identity, **document}))
+
+    failures = _each(session, request, request.command.get("documents"), write)
+    return {"n": len(done), **failures, **OK}
+
+
+def _update(session: Session, request: Request) -> Reply:
+    matched: list[int] = []
+    modified: list[int] = []
+    new: list[Fields] = []
+
+    def write(index: int, statement: Fields) -> None:
+        refuse_parts(statement, {"q", "u", "multi", "upsert", "hint"})
+        query, update = as_document(statement.get("q"), "q"), statement.get("u")
+        is_replaced, multi = is_replacement(update), bool(statement.get("multi"))
+        if is_replaced and multi:
+            raise RefusedError(9, "multi update is not supported for a whole new document")
+        collection = session.store.find(request.database, str(request.command["update"]))
+        found = select(collection, query, most=_MANY if multi else _ONE)
+        for stored in found:
+            after = session.store.replace(collection, stored, changed(stored.body, query, update))
+            matched.append(index)
+            modified.extend([index] if after is not stored else [])
+        if not found and statement.get("upsert"):
+            made = _upsert(session.store, request, query, update)
+            new.append({"index": index, "_id": made.fields["_id"]})
+
+    failures = _each(session, request, request.command.get("updates"), write)
+    answer = {"n": len(matched) + len(new), "nModified": len(modified), **failures, **OK}
+    return {**answer, "upserted": new} if new else answer
+
+
+def _delete(session: Session, request: Request) -> Reply:
+    done: list[int] = []
+
+    def write(index: int, statement: Fields) -> None:
+        refuse_parts(statement, {"q", "limit", "hint"})
+        collection = session.store.find(request.database, str(request.command["delete"]))
+        most = _ONE if statement.get("limit") else _MANY
+        for stored in select(collection, as_document(statement.get("q"), "q"), most=most):
+            session.store.delete(collection, stored)
+            done.append(index)
+
+    failures = _each(session, request, request.command.get("deletes"), write)
+    return {"n": len(done), **failures, **OK}
+
+
+def _find_and_modify(session: Session, request: Request) -> Reply:
+    command, store = request.command, session.store
+    query, update = as_document(command.get("query"), "query"), command.get("update")
+    projection = as_document(command.get("fields"), "fields")
+    removes = bool(command.get("remove"))
+    if removes == (update is not None):
+        raise RefusedError(9, "findAndModify either removes or updates")
+    if update is not None:
+        is_replacement(update)
+    collection = store.find(request.database, _target(command))
+    found = select(collection, query, as_document(command.get("sort"), "sort"), most=_ONE)
+    with store.transaction():
+        before = found[0] if found else None
+        after, made = _modify(store, request, collection, before, query)
+    result = after if command.get("new") else before
+    value = None if result is None else shown(result.fields, projection) if projection else result.fields
+    last: Fields = {"n": int(bool(found or made))}
+    if not removes:
+        last["updatedExisting"] = bool(found)
+    if made is not None:
+        last["upserted"] = made.fields["_id"]
+    return {"lastErrorObject": last, "value": value, **OK}
+
+
+def _modify(
+    store: Store, request: Request, collection: Collection, before: Stored | None, query: Fields
+) -> tuple[Stored | None, Stored | None]:
+    """Return the document afterwards, and the one that was made because none matched."""
+    update = request.command.get("update")
+    if before is None:
+        made = _upsert(store, request, query, update) if request.command.get("upsert") else None
+        return made, made
+    if update is None:
+        store.delete(collection, before)
+        return None, None
+    return store.replace(collection, before, changed(before.body, query, update)), None
+
+
+def _upsert(store: Store, request: Request, query: Fields, update: Any) -> Stored:
+    collection = store.require(request.database, _target(request.command))
+    return store.insert(collection, upserted(query, update))
+
+
+def _target(command: Fields) -> str:
+    """Return the collection that a command names in its first field."""
+    return str(next(iter(command.values())))
+
+
+def refuse_parts(statement: Fields, known: set[str]) -> None:
+    """Refuse what would change the meaning of a statement and is not known here."""
+    for name, value in statement.items():
+        if name not in known and value not in (None, False, {}, []):
+            raise not_here(f"{name!r} of an update or delete")
+
+
+_FIND_AND_MODIFY = Command(
+    _find_and_modify,
+    frozenset({"findAndModify", "findandmodify", "query", "update", "remove", "new", "fields", "upsert", "sort"}),
+)
+COMMANDS = {
+    "insert": Command(_insert, frozenset({"insert", "documents"})),
+    "update": Command(_update, frozenset({"update", "updates"})),
+    "delete": Command(_delete, frozenset({"delete", "deletes"})),
+    "findAndModify": _FIND_AND_MODIFY,
+    "findandmodify": _FIND_AND_MODIFY,
+}

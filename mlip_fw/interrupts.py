@@ -1,0 +1,74 @@
+"""Signals that ask this process to end, turned into an exception where that does no harm.
+
+A cluster ends a job with SIGTERM, a user with SIGINT or SIGHUP. In the middle of a calculation the
+exception ends it cleanly: its children go, and what was reached is on disk. In the middle of a
+write to the LaunchPad it waits until the write is over.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What users and batch systems send to end a process, or to warn it of its end."""
+_INSIST_S = 3.0
+_DEFER_S = 0.1
+INTERRUPTED = "Interrupted"
+"""What FireWorks stores as the kind of error of a launch that a signal ended."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        self.number = number
+
+    def to_dict(self) -> dict[str, str | int]:
+        """Return what FireWorks stores of the interruption in a launch."""
+        return {"error": INTERRUPTED, "message": str(self), "host": socket.gethostname(), "pid": os.getpid()}
+
+
+def anywhere(_: FrameType | None) -> bool:
+    """Let an interruption in at any place."""
+    return True
+
+
+@contextmanager
+def heeding_signals(may_interrupt: Callable[[FrameType | None], bool] = anywhere) -> Iterator[list[int]]:
+    """Raise :class:`Interrupted` when a signal asks to end and the place where it finds us allows it.
+
+    An exception that is raised inside a finalizer is lost, so the interrupt comes again until it is heard.
+
+    Parameters
+    ----------
+    may_interrupt
+        Told the frame that a signal found running; where it says no, the interrupt waits.
+
+    Yields
+    ------
+    received
+        Numbers of the signals so far.
+    """
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            received.append(number)
+        allowed = may_interrupt(frame)
+        signal.setitimer(signal.ITIMER_REAL, _INSIST_S if allowed else _DEFER_S)
+        if allowed:
+            raise Interrupted(received[0])
+
+    before = {number: signal.signal(number, stop) for number in (*ENDING, signal.SIGALRM)}
+    try:
+        yield received
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

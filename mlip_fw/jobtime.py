@@ -1,0 +1,29 @@
+"""How long the batch job around this process goes on."""
+
+from __future__ import annotations
+
+import os
+import time
+
+_VARIABLES = ("MLIP_FW_JOB_END", "SLURM_JOB_END_TIME")
+_MARGIN_S = 180.0
+
+
+def seconds_left() -> float | None:
+    """Return the time until the batch system ends this job, s; None if nobody says.
+
+    The end is in ``MLIP_FW_JOB_END`` (the queue adapters' scripts set it) or in Slurm's
+    ``SLURM_JOB_END_TIME``, as seconds since 1970.
+    """
+    for name in _VARIABLES:
+        try:
+            return float(os.environ.get(name, "")) - time.time()
+        except ValueError:
+            continue
+    return None
+
+
+def working_seconds_left() -> float | None:
+    """Return the time for a calculation that has to end by itself, s: before the queue's warning signal comes."""
+    left = seconds_left()
+    return None if left is None else max(left - _MARGIN_S, left / 2)

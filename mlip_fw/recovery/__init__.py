@@ -1,0 +1,1 @@
+"""Finding what faults left behind on a LaunchPad, and mending it."""

@@ -1,0 +1,152 @@
+"""What faults leave behind on a LaunchPad: each kind is found by one function, and knows how it is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fireworks import FWAction, LaunchPad
+
+from mlip_fw.interrupts import INTERRUPTED
+from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservation_of
+
+_HALF_CHECKED_OUT_S = 60.0
+_SUBMITTING_S = 600.0
+_MOST_LOST = 5
+_DATABASE_AWAY = (
+    "AutoReconnect",
+    "NetworkTimeout",
+    "ServerSelectionTimeoutError",
+    "NotPrimaryError",
+    "ConnectionFailure",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    kind: str
+    fw_id: int
+    name: str
+    what: str
+    mend: Callable[[], Any] | None
+    """What to call; None if a person has to look."""
+
+
+def finished_unnoticed(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
+    """Find Fireworks that run on although their launch is over: the worker died before it told the workflow."""
+    for firework in _fireworks(pad, {"state": "RUNNING"}):
+        ended = pad.launches.find_one(
+            {"launch_id": {"$in": firework["launches"]}, "state": {"$in": ["COMPLETED", "FIZZLED"]}}, {"state": 1}
+        )
+        if ended is not None:
+            what = f"its launch is {ended['state']}, which the workflow has not noticed"
+            yield _finding("unnoticed", firework, what, partial(pad._refresh_wf, firework["fw_id"]))
+
+
+def lost_runs(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
+    """Find Fireworks whose worker is gone."""
+    for firework in _fireworks(pad, {"state": "RUNNING"}):
+        running = list(pad.launches.find({"launch_id": {"$in": firework["launches"]}, "state": "RUNNING"}))
+        reasons = [evidence.why_lost(launch, _directory(firework)) for launch in running]
+        if not running or not all(reasons):
+            continue
+        if len(firework.get("archived_launches", [])) >= _MOST_LOST:
+            what = f"{reasons[0]}; it was lost {_MOST_LOST} times: look at its folder, then lpad rerun_fws -i "
+            yield _finding("lost run", firework, what + str(firework["fw_id"]), None)
+        else:
+            ids = [launch["launch_id"] for launch in running]
+            yield _finding("lost run", firework, reasons[0], partial(_rerun_lost, pad, firework["fw_id"], ids))
+
+
+def reserved_in_vain(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
+    """Find Fireworks that wait for a job that is gone, or that a worker died with while it took them."""
+    for firework in _fireworks(pad, {"state": "RESERVED"}):
+        launch = pad.launches.find_one({"launch_id": {"$in": firework["launches"]}, "state": "RESERVED"})
+        if launch is None:
+            if age_s(firework["updated_on"]) > _HALF_CHECKED_OUT_S:
+                what = "a worker died while it took it"
+                yield _finding("reservation", firework, what, partial(pad.rerun_fw, firework["fw_id"]))
+            continue
+        job = reservation_of(launch)
+        never_submitted = job is None and age_s(firework["updated_on"]) > _SUBMITTING_S
+        if evidence.job_is_gone(job) or never_submitted:
+            what = f"its Slurm job {job} is gone" if job else "it was never submitted"
+            yield _finding("reservation", firework, what, partial(pad.cancel_reservation, launch["launch_id"]))
+
+
+def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
+    """Find Fireworks that fizzled for no fault of their own, and name the others, which need a person."""
+    for firework in _fireworks(pad, {"state": "FIZZLED"}):
+        launch = pad.launches.find_one({"launch_id": {"$in": firework["launches"]}, "state": "FIZZLED"})
+        exception = _exception(launch)
+        last_line = str(exception.get("_stacktrace") or "").strip().rpartition("\n")[2]
+        details = exception.get("_details") or {}
+        again = partial(pad.rerun_fw, firework["fw_id"])
+        if (told := _launch_that_was_told(pad, firework)) is not None:
+            # to run it again would add what follows a second time
+            what = "what follows it is in the workflow, but the database was away before it was COMPLETED"
+            yield _finding("unnoticed", firework, what, partial(_complete, pad, told, firework["fw_id"]))
+        elif details.get("error") == INTERRUPTED or not exception:
+            what = details.get("message", "marked as lost, and not yet rerun")
+            yield _finding("interrupted", firework, what, again)
+        elif any(f"{name}:" in last_line or last_line.endswith(name) for name in _DATABASE_AWAY):
+            yield _finding("database was away", firework, last_line.partition(",")[0][:200], again)
+        else:
+            said = details.get("message") or last_line or "no reason is recorded"
+            hint = f"mend it, then: lpad rerun_fws -i {firework['fw_id']}"
+            yield _finding("needs you", firework, f"{said}; {hint}", None)
+
+
+def _launch_that_was_told(pad: LaunchPad, firework: dict[str, Any]) -> int | None:
+    """Return the number of a Firework's launch if the workflow holds Fireworks that it has added."""
+    launch = pad.launches.find_one({"launch_id": {"$in": firework["launches"][-1:]}})
+    workflow = pad.workflows.find_one({"nodes": firework["fw_id"]}, {"links": 1})
+    if launch is None or workflow is None:
+        return None
+    children = workflow["links"].get(str(firework["fw_id"]), [])
+    born = [child["created_on"] for child in pad.fireworks.find({"fw_id": {"$in": children}}, {"created_on": 1})]
+    told: int = launch["launch_id"]
+    return told if any(moment(date) > began(launch) for date in born) else None
+
+
+def _complete(pad: LaunchPad, launch_id: int, fw_id: int) -> None:
+    """Have a launch COMPLETED whose action has been applied."""
+    done = {"state": "COMPLETED", "action": FWAction().to_dict()}
+    pad.launches.update_one({"launch_id": launch_id}, {"$set": done})
+    pad._refresh_wf(fw_id)
+
+
+def _rerun_lost(pad: LaunchPad, fw_id: int, launch_ids: list[int]) -> None:
+    if pad.fireworks.find_one({"fw_id": fw_id, "state": "RUNNING", "launches": launch_ids[-1]}) is None:
+        return
+    for launch_id in launch_ids:
+        pad.mark_fizzled(launch_id)
+        if pad.offline_runs.count_documents({"launch_id": launch_id, "deprecated": False}):
+            pad.forget_offline(launch_id)
+    pad.rerun_fw(fw_id)
+
+
+def _fireworks(pad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the campaigns' Fireworks, whatever else lies on the LaunchPad."""
+    wanted = {"fw_id": 1, "name": 1, "launches": 1, "archived_launches": 1, "updated_on": 1, "spec._tasks": 1}
+    return list(pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted))
+
+
+def _directory(firework: dict[str, Any]) -> str | None:
+    handoff = firework["spec"]["_tasks"][0].get("handoff") or {}
+    found = handoff.get("directory")
+    return found if isinstance(found, str) else None
+
+
+def _exception(launch: dict[str, Any] | None) -> dict[str, Any]:
+    stored = ((launch or {}).get("action") or {}).get("stored_data") or {}
+    found: dict[str, Any] = stored.get("_exception") or {}
+    return found
+
+
+def _finding(kind: str, firework: dict[str, Any], what: str | None, mend: Callable[[], Any] | None) -> Finding:
+    return Finding(kind, firework["fw_id"], firework["name"], what or "", mend)

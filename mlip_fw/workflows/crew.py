@@ -1,0 +1,129 @@
+"""Several workers on this machine, with a LaunchPad server that lives as long as they do."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fireworks import FWorker, LaunchPad, Workflow
+
+from mlip_fw.database.control import start_server, stop_server
+from mlip_fw.engines.warm import nursery
+from mlip_fw.errors import WorkerError
+from mlip_fw.interrupts import heeding_signals
+from mlip_fw.processes import die_with_parent
+from mlip_fw.workflows.recover import recover
+from mlip_fw.workflows.rockets import launch_quietly, may_interrupt, quiet, raise_if_fizzled
+
+logger = logging.getLogger("mlip_fw")
+FOLDER = ".launchpad"
+_LOOK_S, _IDLE_S, _GRACE_S, _PATIENCE_S = 0.2, 0.1, 20.0, 2.0
+_DEATHS_PER_HAND = 3
+
+
+def run_with_crew(workflow: Workflow, root: Path, fworker: FWorker, workers: int) -> None:
+    """Run a Workflow to its end with several processes of this machine.
+
+    The LaunchPad is new each time, since Fireworks find what they did before in the campaign directory.
+
+    Parameters
+    ----------
+    workflow
+        What to run.
+    root
+        The campaign directory; the database lies in it while this runs.
+
+    Raises
+    ------
+    MlipError
+        If a Firework failed.
+    WorkerError
+        If workers die again and again.
+    """
+    folder = root / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    facts = start_server(folder, with_this_process=True)
+    try:
+        launchpad = LaunchPad.from_file(str(facts.launchpad_file))
+        launchpad.add_wf(workflow)
+        worker_file = root / f"{FOLDER}/my_fworker.yaml"
+        fworker.to_file(str(worker_file))
+        with _crew(workers, [str(facts.launchpad_file), str(worker_file)]) as hands:
+            _watch(launchpad, hands)
+    finally:
+        stop_server(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def be_a_hand(launchpad: LaunchPad, fworker: FWorker) -> None:
+    """Run Fireworks until no more can come."""
+    die_with_parent(signal.SIGTERM)
+    with heeding_signals(may_interrupt) as received, quiet():
+        nursery()
+        while not received:
+            if launch_quietly(launchpad, fworker):
+                continue
+            if not launchpad.future_run_exists(fworker):
+                return
+            time.sleep(_IDLE_S)
+
+
+class _Hand:
+    """A worker process that is started again if it dies."""
+
+    def __init__(self, files: list[str]) -> None:
+        self._command = [sys.executable, "-P", "-m", "mlip_fw.cli.hand", *files]
+        self.deaths = 0
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def has_died(self) -> bool:
+        return self.process.poll() not in (None, 0)
+
+
+@contextmanager
+def _crew(workers: int, files: list[str]) -> Iterator[list[_Hand]]:
+    hands = [_Hand(files) for _ in range(workers)]
+    try:
+        yield hands
+    finally:
+        for hand in hands:
+            hand.process.terminate()
+        for hand in hands:
+            try:
+                hand.process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                hand.process.kill()
+                hand.process.wait()
+
+
+def _watch(launchpad: LaunchPad, hands: list[_Hand]) -> None:
+    while any(hand.process.poll() is None or hand.has_died() for hand in hands):
+        time.sleep(_LOOK_S)
+        raise_if_fizzled(launchpad)
+        for hand in hands:
+            if hand.has_died():
+                _replace(hand, launchpad)
+    raise_if_fizzled(launchpad)
+
+
+def _replace(hand: _Hand, launchpad: LaunchPad) -> None:
+    code = hand.process.returncode
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    hand.deaths += 1
+    if hand.deaths > _DEATHS_PER_HAND:
+        raise WorkerError(f"a worker {how}, for the {hand.deaths}th time; is memory short? The same command goes on")
+    logger.warning("a worker %s; another takes its place", how)
+    for finding in recover(launchpad, heartbeat_s=math.inf, patience_s=_PATIENCE_S):
+        logger.info("%s: %s (%s)", finding.name, finding.kind, finding.what)
+    hand.start()

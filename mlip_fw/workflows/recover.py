@@ -1,0 +1,87 @@
+"""Make everything runnable again that faults of machines, queues and the database have stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fireworks import LaunchPad
+from fireworks.fw_config import PING_TIME_SECS
+from pymongo.errors import DuplicateKeyError
+
+from mlip_fw.errors import DirectoryError
+from mlip_fw.recovery.evidence import Evidence
+from mlip_fw.recovery.findings import Finding, ended_from_outside, finished_unnoticed, lost_runs, reserved_in_vain
+from mlip_fw.recovery.torn import torn_workflows
+from mlip_fw.workflows.offline import collect_offline, offline_news
+
+PATIENCE_S = 15.0
+_SILENT_PINGS = 4
+_LEAST_SILENCE_S = 300.0
+_LOCKED_S = 600.0
+
+
+def silence_s() -> float:
+    """Return after how long without a heartbeat a run counts as lost: four of FireWorks' pings, at least 5 min."""
+    return max(_SILENT_PINGS * float(PING_TIME_SECS), _LEAST_SILENCE_S)
+
+
+def recover(
+    launchpad: LaunchPad, *, dry_run: bool = False, heartbeat_s: float | None = None, patience_s: float = PATIENCE_S
+) -> Iterator[Finding]:
+    """Find what faults left of the campaigns on a LaunchPad, and mend it.
+
+    Safe beside workers that run, and again and again: what somebody works on is not touched.
+
+    Parameters
+    ----------
+    launchpad
+        Where the campaigns are.
+    dry_run
+        Change nothing.
+    heartbeat_s
+        Silence after which a run is lost of which neither this machine nor the queue knows, s.
+    patience_s
+        How long a workflow must be locked to be so for ever, s.
+
+    Yields
+    ------
+    finding
+        What was found, after it was mended unless ``dry_run``.
+
+    Raises
+    ------
+    DirectoryError
+        If another recovery of this LaunchPad is under way.
+    """
+    evidence = Evidence(silence_s() if heartbeat_s is None else heartbeat_s)
+    with _alone(launchpad):
+        for news in list(offline_news(launchpad)) if dry_run else collect_offline(launchpad):
+            yield Finding("offline", news.fw_id, "", f"{news.state} without the database", lambda: None)
+        for finding in torn_workflows(launchpad, patience_s):
+            yield _mended(finding, dry_run)
+        for look in (finished_unnoticed, lost_runs, reserved_in_vain, ended_from_outside):
+            for finding in list(look(launchpad, evidence)):
+                yield _mended(finding, dry_run)
+
+
+def _mended(finding: Finding, dry_run: bool) -> Finding:
+    if finding.mend is not None and not dry_run:
+        finding.mend()
+    return finding
+
+
+@contextmanager
+def _alone(launchpad: LaunchPad) -> Iterator[None]:
+    """Keep a second recovery out; one that died holds the lock for ten minutes at most."""
+    locks, now = launchpad.db["mlip_fw_locks"], time.time()
+    try:
+        free = {"_id": "recover", "until": {"$lt": now}}
+        locks.find_one_and_update(free, {"$set": {"until": now + _LOCKED_S}}, upsert=True)
+    except DuplicateKeyError:
+        raise DirectoryError("another mlip-fw recover works on this LaunchPad; wait for it (10 min at most)") from None
+    try:
+        yield
+    finally:
+        locks.delete_one({"_id": "recover"})

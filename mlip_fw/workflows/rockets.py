@@ -1,0 +1,72 @@
+"""Rockets: how FireWorks runs a Firework, and how one that failed is told."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from fireworks import FWorker, LaunchPad
+from fireworks.core.rocket import Rocket
+from fireworks.core.rocket_launcher import launch_rocket
+
+from mlip_fw.errors import MlipError
+from mlip_fw.interrupts import INTERRUPTED
+
+_CHATTY = ("launchpad", "rocket.launcher", "custodian.custodian", "custodian")
+
+
+def launch_quietly(launchpad: LaunchPad, fworker: FWorker) -> bool:
+    """Run one Firework and return whether there was one."""
+    # FireWorks prints the traceback of a failed task; what went wrong is said once, by us
+    return bool(launch_rocket(launchpad, fworker, strm_lvl="CRITICAL", err_file=io.StringIO()))
+
+
+def may_interrupt(frame: FrameType | None) -> bool:
+    """Return whether a signal may interrupt here: in a Firetask or between rockets, not in what FireWorks writes."""
+    inner = None
+    while frame is not None:
+        if frame.f_code is Rocket.run.__code__:
+            return inner is not None and inner.f_code.co_name == "run_task"
+        inner, frame = frame, frame.f_back
+    return True
+
+
+def raise_if_fizzled(launchpad: LaunchPad) -> None:
+    """Raise what the first failed Firework has to say.
+
+    Raises
+    ------
+    MlipError
+        If it failed for a reason that is known.
+    KeyboardInterrupt
+        If it was interrupted.
+    """
+    for fw_id in launchpad.get_fw_ids({"state": "FIZZLED"}):
+        firework = launchpad.get_fw_by_id(fw_id)
+        stored: dict[str, Any] = firework.launches[-1].action.stored_data
+        exception = stored.get("_exception") or {}
+        details = exception.get("_details")
+        if isinstance(details, dict) and details.get("error") == INTERRUPTED:
+            raise KeyboardInterrupt
+        if isinstance(details, dict) and "message" in details:
+            raise MlipError(details["message"])
+        trace = str(exception.get("_stacktrace", "no traceback")).strip()
+        raise RuntimeError(f"{firework.name} failed: {trace.splitlines()[-1]}\n\n{trace}")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the loggers of the libraries below; what matters is told by our own."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled

@@ -1,0 +1,124 @@
+"""``mlip-fw run --workers N``: workers that are killed, told to stop, or fail."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from ruamel.yaml import YAML
+
+from mlip_fw.attendance import attendant
+from mlip_fw.dataset import Dataset
+from mlip_fw.layout import CampaignDirectory
+from tests.conftest import SMALL, merged
+
+CAMPAIGN = merged(
+    SMALL, {"md": {"walkers": 2, "stages": [{"ensemble": "nvt", "temperature_k": [300, 1200], "n_steps": 200}]}}
+)
+LAMMPS = """\
+case "$PWD $*" in */canary/* | *" -h") ;; *) sleep 1.5 ;; esac
+exec {python} -m mlip_fw.testing.lmp --halt-at 100 "$@"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with a campaign and a worker whose MD takes a while."""
+    (tmp_path / "lmp.sh").write_text(LAMMPS.format(python=sys.executable))
+    worker = {"name": "w", "category": "", "query": "{}", "env": {"lmp_cmd": f"sh {tmp_path}/lmp.sh"}}
+    YAML(typ="safe").dump(CAMPAIGN, tmp_path / "c.yaml")
+    YAML(typ="safe").dump(worker, tmp_path / "w.yaml")
+    return tmp_path
+
+
+def start(folder, *options):
+    command = [sys.executable, "-m", "mlip_fw", "run", "c.yaml", "--dir", "c", "-w", "w.yaml", "--json", *options]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process, code=0):
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == code, err
+    return json.loads(out) if code == 0 else err
+
+
+def processes_of(folder):
+    """Return the command lines of this campaign's processes that are still there."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if str(folder) in line]
+
+
+def hand_at_work_on_md(directory, limit=100):
+    """Return the process that runs an MD."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        for note in (directory.root / ".running").glob("[0-9]*.json"):
+            worker = attendant(directory.root, int(note.stem))
+            if worker and "md-" in " ".join(p.name for p in note.parent.glob("md-*.lock")):
+                return worker.pid
+        time.sleep(0.02)
+    raise AssertionError("no MD began")
+
+
+def is_whole(folder, summary):
+    """Check that nothing is lost, nothing doubled, and nothing left over."""
+    directory = CampaignDirectory(folder / "c")
+    assert (summary["outcome"], summary["halts"], summary["md_steps"]) == ("CONVERGED", 2, 400)
+    labelled = Counter(event["label"] for event in directory.events() if event["event"] == "labelled")
+    assert labelled == Counter(Dataset(directory.root).hashes())
+    assert not (directory.root / ".launchpad").exists()
+    assert not processes_of(folder)
+
+
+def test_two_workers_share_the_work(folder):
+    process = start(folder, "--workers", "2")
+    is_whole(folder, finish(process))
+    hosts = {event["walker"] for event in CampaignDirectory(folder / "c").events() if event["event"] == "md_started"}
+    assert hosts == {0, 1}
+
+
+def test_a_killed_worker_is_replaced(folder):
+    process = start(folder, "--workers", "2")
+    os.kill(hand_at_work_on_md(CampaignDirectory(folder / "c")), signal.SIGKILL)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert "another takes its place" in err
+    is_whole(folder, json.loads(out))
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_ends_takes_its_workers_with_it_and_goes_on(folder, how):
+    process = start(folder, "--workers", "2")
+    hand_at_work_on_md(CampaignDirectory(folder / "c"))
+    process.send_signal(how)
+    err = finish(process, code=-signal.SIGKILL if how == signal.SIGKILL else 1)
+    assert how == signal.SIGKILL or "interrupted; the same command goes on" in err
+    deadline = time.monotonic() + 30
+    while processes_of(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_of(folder)
+    is_whole(folder, finish(start(folder, "--workers", "2")))
+
+
+def test_what_one_worker_began_two_finish(folder):
+    process = start(folder)
+    hand_at_work_on_md(CampaignDirectory(folder / "c"))
+    process.send_signal(signal.SIGTERM)
+    finish(process, code=1)
+    is_whole(folder, finish(start(folder, "--workers", "2")))
+
+
+def test_a_failure_is_said_once_and_ends_all(folder):
+    (folder / "lmp.sh").write_text(
+        f'case "$PWD" in */walkers/*) exit 127;; esac\n{LAMMPS.format(python=sys.executable)}'
+    )
+    err = finish(start(folder, "--workers", "2"), code=1)
+    assert "has no pair style" in err
+    assert "Traceback" not in err
+    assert not processes_of(folder)
+    (folder / "lmp.sh").write_text(LAMMPS.format(python=sys.executable))
+    is_whole(folder, finish(start(folder, "--workers", "2")))

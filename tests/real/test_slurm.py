@@ -1,0 +1,61 @@
+"""Whole campaigns through ``qlaunch`` on a real Slurm, one queue for each category."""
+
+import json
+
+import pytest
+
+from tests.conftest import merged, require
+from tests.real.slurm import CATEGORIES, Slurm, is_installed
+from tests.real.slurm_farm import SAME, SlurmFarm
+from tests.real.test_campaigns import TINY, check_contract, mlip_fw, write
+
+pytestmark = pytest.mark.real
+CAMPAIGN = merged(
+    TINY,
+    {
+        "structure": {"bulk": {**TINY["structure"]["bulk"], "repeat": [3, 3, 3]}},
+        "md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 1200], "n_steps": 300}]},
+        "uncertainty": {"gamma_halt": 3.0},
+        "potential": {"functions_per_element": 40},
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """Return a Slurm of one node."""
+    require("slurm", is_installed())
+    with Slurm(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """Return the directory of the same campaign, run by ``mlip-fw run``, and its summary."""
+    folder = tmp_path_factory.mktemp("plain")
+    done = mlip_fw("run", write(CAMPAIGN, folder / "c.yaml"), "--json", "--dir", "c", folder=folder)
+    return folder / "c", json.loads(done.stdout)
+
+
+@pytest.fixture
+def farm(slurm, tmp_path):
+    """Return the campaign on a LaunchPad."""
+    made = SlurmFarm(slurm, tmp_path, CAMPAIGN)
+    made.add()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("reserve", [True, False], ids=["reserved", "pulled"])
+def test_campaign_converges_in_three_queues(farm, plain, reserve, tmp_path):
+    with farm.launching(reserve=reserve):
+        summary = farm.wait_for_end()
+    assert summary["outcome"] == "CONVERGED"
+    assert summary["halts"] >= 1
+    assert {key: summary[key] for key in SAME} == {key: plain[1][key] for key in SAME}
+    assert farm.labels() == {path.stem for path in (plain[0] / "labels").iterdir()}
+    assert farm.events().count("labelled") == summary["labels"]
+    assert set(farm.states().values()) == {"COMPLETED"}
+    queues = farm.slurm.command("squeue", "-h", "-t", "all", "-o", "%P").split()
+    assert set(queues) == set(CATEGORIES)
+    check_contract(farm.directory.root, json.dumps(summary), tmp_path)

@@ -1,0 +1,66 @@
+"""The note that a worker leaves while it works."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mlip_fw.attendance import attendant, attended, is_alive, this_process
+
+
+def test_the_note_lies_there_only_while_the_work_goes_on(tmp_path):
+    with attended(tmp_path, 7):
+        assert attendant(tmp_path, 7).pid == this_process().pid
+        assert is_alive(attendant(tmp_path, 7)) is True
+    assert attendant(tmp_path, 7) is None
+
+
+def test_the_note_goes_when_the_work_fails(tmp_path):
+    with pytest.raises(RuntimeError), attended(tmp_path, 7):
+        raise RuntimeError
+    assert attendant(tmp_path, 7) is None
+
+
+def test_without_a_number_there_is_no_note(tmp_path):
+    with attended(tmp_path, None):
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"pid": 1}', "[]"])
+def test_a_damaged_note_is_none(tmp_path, text):
+    (tmp_path / ".running").mkdir()
+    (tmp_path / ".running" / "7.json").write_text(text)
+    assert attendant(tmp_path, 7) is None
+
+
+def test_a_killed_process_is_seen_to_be_gone(tmp_path):
+    script = (
+        "import os, pathlib, signal\n"
+        "from mlip_fw.attendance import attended\n"
+        f"with attended(pathlib.Path({str(tmp_path)!r}), 7):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert is_alive(attendant(tmp_path, 7)) is False
+
+
+def test_another_process_with_the_same_number_is_another_process():
+    note = this_process()
+    assert is_alive(note.model_copy(update={"started": note.started - 1})) is False
+    assert is_alive(note.model_copy(update={"boot": "another"})) is False
+
+
+def test_of_another_host_nothing_is_known():
+    assert is_alive(this_process().model_copy(update={"host": "elsewhere"})) is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "queue"), [("SLURM_JOB_ID", "slurm"), ("PBS_JOBID", "pbs"), ("JOB_ID", "sge"), (None, None)]
+)
+def test_the_job_is_noted(monkeypatch, variable, queue):
+    for name in ("SLURM_JOB_ID", "PBS_JOBID", "JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "42")
+    note = this_process()
+    assert (note.queue, note.job) == (queue, "42" if queue else None)

@@ -1,0 +1,64 @@
+"""A signal interrupts a calculation, and waits where something is being written."""
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from mlip_fw.interrupts import ENDING, INTERRUPTED, Interrupted, heeding_signals
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_becomes_an_exception(number):
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=signal.Signals(number).name), heeding_signals() as received:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+    assert received == [number]
+    assert signal.getsignal(number) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_it_waits_until_the_place_allows_it():
+    done = []
+
+    def writing():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.3)
+        done.append("written")
+
+    def allowed(frame):
+        while frame is not None:
+            if frame.f_code is writing.__code__:
+                return False
+            frame = frame.f_back
+        return True
+
+    with pytest.raises(Interrupted), heeding_signals(allowed):
+        writing()
+        time.sleep(5)
+    assert done == ["written"]
+
+
+def test_it_comes_again_when_it_was_lost(monkeypatch):
+    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
+    with pytest.raises(Interrupted), heeding_signals() as received:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except Interrupted:
+            pass
+        time.sleep(5)
+    assert received == [signal.SIGTERM]
+
+
+def test_what_a_launch_records():
+    facts = Interrupted(signal.SIGTERM).to_dict()
+    assert facts == {
+        "error": INTERRUPTED,
+        "message": "interrupted by SIGTERM",
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+    }

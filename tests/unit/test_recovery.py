@@ -1,0 +1,309 @@
+"""What counts as lost, what is mended, and what is left for a person."""
+
+import datetime
+import math
+import os
+import time
+
+import pytest
+from fireworks import FWAction, FWorker, Workflow
+
+from mlip_fw.attendance import FOLDER, this_process
+from mlip_fw.errors import DirectoryError
+from mlip_fw.fireworks.build import candidates_firework, train_firework
+from mlip_fw.io.files import write_json
+from mlip_fw.models.handoff import CandidatesHandoff, TrainHandoff
+from mlip_fw.recovery import findings
+from mlip_fw.recovery.evidence import Evidence, moment
+from mlip_fw.recovery.torn import torn_workflows
+from mlip_fw.workflows.embedded import embedded_launchpad
+from mlip_fw.workflows.recover import recover
+
+
+@pytest.fixture
+def pad():
+    """Return an empty LaunchPad."""
+    return embedded_launchpad()
+
+
+@pytest.fixture
+def handoff(small, tmp_path):
+    """Return what the Fireworks of a campaign share."""
+    return {"campaign": small(), "directory": str(tmp_path), "walker": 0, "cycle": 0}
+
+
+@pytest.fixture
+def running(pad, handoff, tmp_path):
+    """Return a LaunchPad with a Firework that runs, its number and that of its launch; one waits for it."""
+    add_pair(pad, handoff)
+    firework, launch = pad.checkout_fw(FWorker(), str(tmp_path))
+    return pad, firework.fw_id, launch
+
+
+@pytest.fixture
+def squeue(tmp_path, monkeypatch):
+    """Return a function that puts a Slurm on the PATH which has some jobs."""
+
+    def make(*jobs, code=0):
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        script = folder / "squeue"
+        script.write_text("#!/bin/sh\n" + "".join(f"echo {job}\n" for job in jobs) + f"exit {code}\n")
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    return make
+
+
+def add_pair(pad, handoff):
+    """Add a candidates Firework and the training that waits for it."""
+    first = candidates_firework(CandidatesHandoff(**handoff))
+    then = train_firework(TrainHandoff(**handoff), parents=[first])
+    pad.add_wf(Workflow([first, then], name="small"))
+
+
+def note(root, fw_id, **changes):
+    """Leave a note that says who works on a Firework."""
+    write_json(root / FOLDER / f"{fw_id}.json", this_process().model_copy(update=changes))
+
+
+def found(pad, **options):
+    """Return kind and text of what a recovery finds."""
+    options = {"heartbeat_s": math.inf, "patience_s": 0.0, **options}
+    return [(finding.kind, finding.what) for finding in recover(pad, **options)]
+
+
+def states(pad):
+    """Return the states of the Fireworks: the first, the one that waits for it, others."""
+    return [firework["state"] for firework in pad.fireworks.find({}, sort=[("name", 1), ("fw_id", 1)])]
+
+
+def everything(pad):
+    """Return all that a recovery could change."""
+    return [list(pad.db[name].find()) for name in ("fireworks", "launches", "workflows", "offline_runs")]
+
+
+class TestWhyLost:
+    def why(self, running, heartbeat_s=math.inf, root=None):
+        pad, fw_id, launch = running
+        document = pad.launches.find_one({"launch_id": launch})
+        return Evidence(heartbeat_s).why_lost(document, root and str(root))
+
+    def test_its_process_is_alive(self, running, tmp_path):
+        note(tmp_path, running[1])
+        assert self.why(running, heartbeat_s=-1.0, root=tmp_path) is None
+
+    def test_its_process_is_gone(self, running, tmp_path):
+        note(tmp_path, running[1], started=0)
+        assert self.why(running, root=tmp_path).startswith(f"its process {os.getpid()} on ")
+
+    def test_a_note_of_an_earlier_launch_says_nothing(self, running, tmp_path):
+        note(tmp_path, running[1], started=0, since=time.time() - 60)
+        assert self.why(running, root=tmp_path) is None
+
+    @pytest.mark.parametrize(("jobs", "is_lost"), [(["41", "42"], False), (["41"], True), ([], True)])
+    def test_on_another_host_slurm_knows(self, running, squeue, tmp_path, jobs, is_lost):
+        squeue(*jobs)
+        note(tmp_path, running[1], host="elsewhere", queue="slurm", job="42")
+        assert self.why(running, heartbeat_s=-1.0, root=tmp_path) == ("its Slurm job 42 is gone" if is_lost else None)
+
+    def test_a_slurm_that_does_not_answer_proves_nothing(self, running, squeue, tmp_path):
+        squeue(code=1)
+        note(tmp_path, running[1], host="elsewhere", queue="slurm", job="42")
+        assert self.why(running, root=tmp_path) is None
+
+    def test_on_another_host_without_slurm_silence_decides(self, running, monkeypatch, tmp_path):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        note(tmp_path, running[1], host="elsewhere", queue="slurm", job="42")
+        assert self.why(running, heartbeat_s=60.0, root=tmp_path) is None
+        assert self.why(running, heartbeat_s=-1.0, root=tmp_path).startswith("nothing was heard of it for ")
+
+    def test_without_a_note_silence_decides(self, running):
+        assert self.why(running, heartbeat_s=60.0) is None
+        assert "nothing was heard" in self.why(running, heartbeat_s=-1.0)
+
+    @pytest.mark.parametrize("value", ["2026-11-22T07:00:00", datetime.datetime(2026, 11, 22, 7)])
+    def test_moments_are_in_utc(self, value):
+        assert moment(value) == datetime.datetime(2026, 11, 22, 7, tzinfo=datetime.UTC)
+
+
+class TestLostRuns:
+    def test_are_run_again(self, running):
+        pad = running[0]
+        assert [kind for kind, _ in found(pad, heartbeat_s=-1.0)] == ["lost run"]
+        assert states(pad) == ["READY", "WAITING"]
+        assert found(pad, heartbeat_s=-1.0) == []
+
+    def test_that_live_are_left_alone(self, running, tmp_path):
+        note(tmp_path, running[1])
+        assert found(running[0], heartbeat_s=-1.0) == []
+        assert states(running[0]) == ["RUNNING", "WAITING"]
+
+    def test_five_times_are_left_for_a_person(self, running, tmp_path):
+        pad = running[0]
+        for _ in range(5):
+            assert found(pad, heartbeat_s=-1.0)[0][0] == "lost run"
+            pad.checkout_fw(FWorker(), str(tmp_path))
+        (finding,) = recover(pad, heartbeat_s=-1.0, patience_s=0.0)
+        assert finding.mend is None
+        assert "lost 5 times" in finding.what and f"lpad rerun_fws -i {running[1]}" in finding.what
+        assert states(pad) == ["RUNNING", "WAITING"]
+
+    def test_a_launch_that_nobody_told_of_is_told(self, running):
+        pad, _, launch = running
+        pad.launches.update_one({"launch_id": launch}, {"$set": {"state": "COMPLETED", "action": FWAction().to_dict()}})
+        assert found(pad) == [("unnoticed", "its launch is COMPLETED, which the workflow has not noticed")]
+        assert states(pad) == ["COMPLETED", "READY"]
+
+    def test_of_others_are_left_alone(self, running):
+        pad = running[0]
+        pad.fireworks.update_many({}, {"$unset": {"spec.campaign": True}})
+        assert found(pad, heartbeat_s=-1.0) == []
+
+
+class TestReservations:
+    @pytest.fixture
+    def reserved(self, pad, handoff, tmp_path):
+        add_pair(pad, handoff)
+        _, launch = pad.reserve_fw(FWorker(), str(tmp_path))
+        return pad, launch
+
+    @pytest.mark.parametrize(("jobs", "is_found"), [(["42"], False), (["43"], True)])
+    def test_for_a_job(self, reserved, squeue, jobs, is_found):
+        pad, launch = reserved
+        pad.set_reservation_id(launch, 42)
+        squeue(*jobs)
+        assert found(pad) == ([("reservation", "its Slurm job 42 is gone")] if is_found else [])
+        assert states(pad) == ["READY" if is_found else "RESERVED", "WAITING"]
+
+    def test_that_was_never_submitted(self, reserved, monkeypatch):
+        assert found(reserved[0]) == []
+        monkeypatch.setattr(findings, "_SUBMITTING_S", -1.0)
+        assert found(reserved[0]) == [("reservation", "it was never submitted")]
+        assert states(reserved[0]) == ["READY", "WAITING"]
+
+    def test_of_a_worker_that_died_while_it_took_it(self, pad, handoff, monkeypatch):
+        add_pair(pad, handoff)
+        pad._get_a_fw_to_run()
+        assert found(pad) == []
+        monkeypatch.setattr(findings, "_HALF_CHECKED_OUT_S", -1.0)
+        assert found(pad) == [("reservation", "a worker died while it took it")]
+        assert states(pad) == ["READY", "WAITING"]
+
+
+FIZZLED = {
+    "interrupted": ({"_details": {"error": "Interrupted", "message": "interrupted by SIGTERM"}}, "by SIGTERM"),
+    "database was away": ({"_stacktrace": "Traceback\npymongo.errors.AutoReconnect: h:1: refused, Time"}, "AutoRec"),
+    "needs you": ({"_stacktrace": "Traceback\nValueError: no", "_details": {"message": "mend the disk"}}, "the disk"),
+}
+
+
+class TestFizzled:
+    @pytest.mark.parametrize(("kind", "exception", "said"), [(kind, *rest) for kind, rest in FIZZLED.items()])
+    def test_is_run_again_unless_it_needs_a_person(self, running, kind, exception, said):
+        pad, fw_id, launch = running
+        pad.complete_launch(launch, FWAction(stored_data={"_exception": exception}), "FIZZLED")
+        ((found_kind, what),) = found(pad)
+        assert found_kind == kind and said in what
+        assert ("lpad rerun_fws" in what) == (kind == "needs you")
+        assert states(pad)[0] == ("FIZZLED" if kind == "needs you" else "READY")
+
+    def test_a_database_that_a_task_only_mentions_was_not_away(self, running):
+        pad, _, launch = running
+        trace = "AutoReconnect: earlier\nValueError: no"
+        pad.complete_launch(launch, FWAction(stored_data={"_exception": {"_stacktrace": trace}}), "FIZZLED")
+        assert found(pad)[0][0] == "needs you"
+
+    def test_one_that_was_marked_as_lost_is_run_again(self, running):
+        pad, _, launch = running
+        pad.mark_fizzled(launch)
+        assert found(pad) == [("interrupted", "marked as lost, and not yet rerun")]
+        assert states(pad) == ["READY", "WAITING"]
+
+
+class TestTornWorkflows:
+    def test_a_stale_lock(self, running):
+        pad = running[0]
+        pad.workflows.update_one({}, {"$set": {"locked": True}})
+        assert [kind for kind, _ in found(pad)] == ["stale lock"]
+        assert "locked" not in pad.workflows.find_one()
+
+    def test_a_lock_that_changed_hands_is_left_alone(self, running, monkeypatch):
+        pad = running[0]
+        pad.workflows.update_one({}, {"$set": {"locked": True}})
+
+        def somebody_works(_):
+            pad.workflows.update_one({}, {"$set": {"updated_on": "later"}})
+
+        monkeypatch.setattr("mlip_fw.recovery.torn.time.sleep", somebody_works)
+        assert found(pad) == []
+        assert pad.workflows.find_one()["locked"]
+
+    @pytest.mark.parametrize("is_locked", [True, False])
+    def test_one_half_changed_hears_the_action_again(self, running, is_locked):
+        """Its Firework says COMPLETED, its new Fireworks lie there, and the workflow knows nothing of it."""
+        pad, fw_id, launch = running
+        before = pad.workflows.find_one()
+        detour = {"stored_data": {}, "detours": [self.another(pad, fw_id)]}
+        pad.launches.update_one(
+            {"launch_id": launch},
+            {"$set": {"state": "COMPLETED", "action": FWAction(**detour).to_dict()}},
+        )
+        pad._refresh_wf(fw_id)
+        assert states(pad) == ["COMPLETED", "WAITING", "READY"]
+        if is_locked:
+            before["locked"] = True
+        pad.workflows.replace_one({}, before)
+        kinds = [kind for kind, _ in found(pad)]
+        assert kinds == ["half added", "stale lock" if is_locked else "half changed"]
+        assert states(pad) == ["COMPLETED", "WAITING", "READY"]
+        workflow = pad.workflows.find_one()
+        assert sorted(workflow["nodes"]) == sorted(pad.get_fw_ids())
+        assert found(pad) == []
+
+    def another(self, pad, fw_id):
+        handed = pad.fireworks.find_one({"fw_id": fw_id})["spec"]["_tasks"][0]["handoff"]
+        return train_firework(TrainHandoff.model_validate({k: v for k, v in handed.items() if k != "repeats"}))
+
+    def test_fireworks_that_still_come_in_are_left_alone(self, running, monkeypatch):
+        """Somebody adds many of them: the workflow is told in the end."""
+        pad, fw_id, _ = running
+        document = pad.fireworks.find_one({"fw_id": fw_id}, {"_id": 0})
+
+        def one_more(_):
+            pad.fireworks.insert_one({**document, "fw_id": pad.get_new_fw_id(), "state": "WAITING"})
+
+        monkeypatch.setattr("mlip_fw.recovery.torn.time.sleep", one_more)
+        one_more(0)
+        assert list(torn_workflows(pad, 0.0)) == []
+
+    def test_a_workflow_of_others_is_left_alone(self, running):
+        pad = running[0]
+        pad.fireworks.update_many({}, {"$unset": {"spec.campaign": True}})
+        pad.workflows.update_one({}, {"$set": {"locked": True}})
+        assert found(pad) == []
+
+
+def test_a_dry_run_changes_nothing(running):
+    pad, fw_id, _ = running
+    pad.workflows.update_one({}, {"$set": {"locked": True}})
+    orphan = pad.fireworks.find_one({"fw_id": fw_id}, {"_id": 0})
+    pad.fireworks.insert_one({**orphan, "fw_id": 99, "state": "READY"})
+    before = everything(pad)
+    kinds = [kind for kind, _ in found(pad, heartbeat_s=-1.0, dry_run=True)]
+    assert kinds == ["half added", "stale lock", "lost run"]
+    assert everything(pad) == before
+
+
+class TestTwoAtOnce:
+    def test_the_second_is_refused(self, running):
+        first = recover(running[0], heartbeat_s=-1.0, patience_s=0.0)
+        next(first)
+        with pytest.raises(DirectoryError, match="another mlip-fw recover"):
+            found(running[0])
+        list(first)
+        assert found(running[0]) == []
+
+    def test_one_that_died_does_not_keep_others_out_for_ever(self, running):
+        running[0].db["mlip_fw_locks"].insert_one({"_id": "recover", "until": time.time() - 1})
+        assert found(running[0]) == []
