@@ -40,6 +40,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/cutouts.py
+	$(BIN)/python benchmarks/farm.py
 
 clean:
 	rm -rf $(VENV) demo docs/_build build *.egg-info

@@ -242,7 +242,7 @@ def fan_part(largest: int) -> Part:
             labels = [cost for _ in range(min(_SAMPLE, size)) if (cost := place.launch())]
             if candidates is None or len(labels) < min(_SAMPLE, size):
                 raise RuntimeError(f"the fan of {size} labels was not added; see the Fireworks of the campaign")
-            found[str(size)] = {**_medians(labels), "candidates_s": candidates[0], "bytes": place.sizes()}
+            found[str(size)] = {**_means(labels), "candidates_s": candidates[0], "bytes": place.sizes()}
     return _with_ratios(found)
 
 
@@ -257,12 +257,6 @@ def chain_part(largest: int) -> Part:
     # a window of whole cycles around each size, so that all kinds weigh the same
     windows = {s: costs[max(0, s - 4 * _PER_CYCLE) : max(s, 2 * _PER_CYCLE)] for s in SIZES if s <= largest}
     return _with_ratios({str(s): _means(window) for s, window in windows.items()}) | {"bytes": sizes}
-
-
-def _medians(costs: list[tuple[float, float]]) -> dict[str, float]:
-    # processor seconds come in steps of 10 ms: their mean is finer than their median
-    wall, cpu = zip(*costs, strict=True)
-    return {"wall_s": statistics.median(wall), "cpu_s": statistics.fmean(cpu)}
 
 
 def _means(costs: list[tuple[float, float]]) -> dict[str, float]:

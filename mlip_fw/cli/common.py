@@ -120,7 +120,8 @@ def _without_its_text(error: Exception) -> str:
 
 
 def _is_secret(launchpad: LaunchPad) -> bool:
-    return bool(launchpad.password) or "@" in (launchpad.host or "")
+    held = launchpad.password or (launchpad.mongoclient_kwargs or {}).get("password")
+    return bool(held) or "@" in (launchpad.host or "")
 
 
 def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:

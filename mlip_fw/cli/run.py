@@ -34,7 +34,7 @@ def run(
     fworker: Path | None = _FWORKER,
     as_json: bool = typer.Option(False, "--json", help="print the summary as JSON on standard output"),
 ) -> None:
-    """Run a campaign on this machine, with no server; the same command again resumes it."""
+    """Run a campaign on this machine, with no server to set up; the same command again resumes it."""
     log_to_stderr()
     campaign, where = _load(campaign_file, directory)
     from mlip_fw.cli.progress import live_progress

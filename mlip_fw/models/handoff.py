@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,13 @@ class CandidatesHandoff(Handoff):
     repeats: Count = 0
 
 
+class Structure(Frozen):
+    """One structure to label: where it is in its file, and the name of its label."""
+
+    hash: str = Field(pattern=r"^[0-9a-f]{16}$")
+    index: Count
+
+
 class LabelHandoff(Handoff):
     """To a Label Firework."""
 
@@ -81,11 +89,19 @@ class LabelHandoff(Handoff):
     index: Count
     turns: Count = Field(0, description="how often the calculation was cut by the walltime and continued")
     retry: bool = Field(False, description="label it although it is in the quarantine")
+    more: list[Structure] = Field(default_factory=list, description="of the same file, to be labelled after it")
 
     @model_validator(mode="after")
     def _structures_inside(self) -> LabelHandoff:
         self.require_inside("structures", self.structures)
         return self
+
+    def one_by_one(self) -> Iterator[LabelHandoff]:
+        """Yield this hand-off, then one for each that follows; each still knows what comes after it."""
+        yield self
+        for done, structure in enumerate(self.more, start=1):
+            update = {**structure.model_dump(), "more": self.more[done:], "turns": 0}
+            yield self.model_copy(update=update)
 
 
 class TrainHandoff(Handoff):

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fireworks import FWAction, Workflow
 
 from mlip_fw.dataset import Dataset
@@ -22,6 +24,7 @@ from mlip_fw.models.handoff import (
     Handoff,
     LabelHandoff,
     MDHandoff,
+    Structure,
     TrainHandoff,
     baton_key,
 )
@@ -31,6 +34,8 @@ from mlip_fw.models.selection import Selection
 from mlip_fw.models.summary import StopReason
 
 _MOST_REPEATS = 3
+_WIDEST_FAN = 256
+"""Most Label Fireworks of one halt: each pays for the width of the fan (docs/explanation/scale.md)."""
 
 
 def after_bootstrap(handoff: Handoff, selection: Selection) -> FWAction:
@@ -64,11 +69,11 @@ def after_md(handoff: MDHandoff, result: MDResult) -> FWAction:
 
 
 def after_selection(handoff: CandidatesHandoff, selection: Selection) -> FWAction:
-    """Label every selected structure, side by side."""
+    """Label every selected structure, side by side; of very many, several in one Firework."""
     directory = CampaignDirectory(handoff.directory)
     structures = str(directory.cycle(handoff.walker, handoff.cycle) / "selected.extxyz")
     labels = [label_firework(h) for h in _label_handoffs(handoff, selection, structures)]
-    stored = {"selected": len(labels), "candidates": selection.n_candidates}
+    stored = {"selected": len(selection.chosen), "candidates": selection.n_candidates}
     return FWAction(stored_data=stored, detours=labels) if labels else FWAction(stored_data=stored)
 
 
@@ -170,15 +175,19 @@ def _mending(handoff: MDHandoff, resumed: MDHandoff) -> Workflow:
 
 
 def _label_handoffs(handoff: Handoff, selection: Selection, structures: str) -> list[LabelHandoff]:
+    wanted = [Structure(hash=choice.hash, index=index) for index, choice in enumerate(selection.chosen)]
+    size = max(1, math.ceil(len(wanted) / _WIDEST_FAN))
+    batches = [wanted[first : first + size] for first in range(0, len(wanted), size)]
     return [
         LabelHandoff(
             campaign=handoff.campaign,
             directory=handoff.directory,
-            hash=choice.hash,
+            hash=first.hash,
             structures=structures,
-            index=index,
+            index=first.index,
+            more=more,
         )
-        for index, choice in enumerate(selection.chosen)
+        for first, *more in batches
     ]
 
 

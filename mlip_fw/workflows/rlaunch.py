@@ -24,6 +24,7 @@ from fireworks.core import rocket_launcher
 from fireworks.scripts import rlaunch_run
 from pymongo.errors import PyMongoError
 
+from mlip_fw.errors import WorkerError
 from mlip_fw.interrupts import INTERRUPTED, Interrupted, heeding_signals
 from mlip_fw.jobtime import seconds_left
 from mlip_fw.workflows.offline import mend_offline_mode
@@ -44,6 +45,11 @@ def rlaunch_cleanly(arguments: list[str]) -> int:
     """Run ``rlaunch`` with its own arguments and return its exit code; a signal gives 128 plus its number.
 
     It also ends, with exit code 0, when less than a minute of the batch job is left.
+
+    Raises
+    ------
+    WorkerError
+        If the database goes away.
     """
     mend_offline_mode()
     with heeding_signals(_interrupting_unless_busy()) as received, _launching(received):
@@ -53,6 +59,11 @@ def rlaunch_cleanly(arguments: list[str]) -> int:
         except _JobIsOverError:
             logger.info("this job has no time for another Firework")
             return 0
+        except PyMongoError as error:
+            raise WorkerError(
+                f"the LaunchPad database does not answer ({type(error).__name__}); "
+                "when it is back, `mlip-fw recover` makes runnable again what was under way"
+            ) from error
         except KeyboardInterrupt:
             return _SIGNALLED + (received[0] if received else signal.SIGINT)
 

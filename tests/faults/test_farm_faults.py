@@ -56,13 +56,13 @@ class Farm:
         self.worker_file = base / "my_fworker.yaml"
         fworker.to_file(str(self.worker_file))
         self.serve()
-        self.pad = LaunchPad.from_file(str(self.facts.launchpad_file))
-        self.pad.m_logger.setLevel("CRITICAL")
         self.writes, self.documents = {}, {}
 
     def serve(self):
-        """Start the database server."""
+        """Start the database server, and connect as a new process does."""
         self.facts = start_server(self.base / "database", with_this_process=True)
+        self.pad = LaunchPad.from_file(str(self.facts.launchpad_file))
+        self.pad.m_logger.setLevel("CRITICAL")
 
     def run_without_faults(self, campaign):
         """Run a campaign and keep what the farm is like before each step; the first MD halts."""
@@ -272,14 +272,15 @@ def test_child_is_killed(case, step):
 def test_database_is_killed(case, step):
     worker = case.farm.start("kill_database", step, case.farm.facts.pid)
     case.serve_again(worker)
-    assert case.end(worker) == 0
+    case.end(worker)
     assert case.finish() == []
 
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("step", ["bootstrap", "md", "candidates"])
 def test_database_is_killed_in_a_write(case, step, seed):
-    number = int(case.rng.integers(2, case.farm.writes[step] + 1))
+    """The last write is that which unlocks the workflow."""
+    number = case.farm.writes[step] if seed else int(case.rng.integers(2, case.farm.writes[step]))
     worker = case.farm.start("kill_database_in_write", number, case.farm.facts.pid)
     case.serve_again(worker)
     worker.join(3)
@@ -357,11 +358,14 @@ def test_disk_is_full(case, disk, step):
         assert "No space left" in finding.what, finding
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("step", STEPS)
 def test_worker_is_killed_in_a_write(case, step, seed):
-    number = int(case.rng.integers(1, case.farm.writes[step] + 1))
-    moment = ("before", "after")[int(case.rng.integers(2))]
+    """The third time after the Fireworks were written and before their workflow was."""
+    number, moment = case.farm.writes[step] - 2, "after"
+    if seed < 2:
+        number = int(case.rng.integers(1, case.farm.writes[step] + 1))
+        moment = ("before", "after")[int(case.rng.integers(2))]
     assert case.end(case.farm.start("kill_in_write", number, moment)) == -signal.SIGKILL
     assert case.finish() == []
     case.said = f"resumed (write {number} of {case.farm.writes[step]}, {moment})"

@@ -62,6 +62,14 @@ def add_pair(pad, handoff):
     pad.add_wf(Workflow([first, then], name="small"))
 
 
+def complete_with_detour(pad, fw_id, launch):
+    """Complete a Firework that adds another one."""
+    handed = pad.fireworks.find_one({"fw_id": fw_id})["spec"]["_tasks"][0]["handoff"]
+    another = train_firework(TrainHandoff.model_validate({k: v for k, v in handed.items() if k != "repeats"}))
+    pad.complete_launch(launch, FWAction(detours=[another]), "COMPLETED")
+    assert states(pad) == ["COMPLETED", "WAITING", "READY"]
+
+
 def note(root, fw_id, **changes):
     """Leave a note that says who works on a Firework."""
     write_json(root / FOLDER / f"{fw_id}.json", this_process().model_copy(update=changes))
@@ -214,6 +222,24 @@ class TestFizzled:
         pad.complete_launch(launch, FWAction(stored_data={"_exception": {"_stacktrace": trace}}), "FIZZLED")
         assert found(pad)[0][0] == "needs you"
 
+    @pytest.mark.parametrize("is_known", [True, False])
+    def test_one_whose_workflow_was_told_is_not_run_again(self, running, is_known):
+        """The database went away after the new Fireworks were in the workflow, or while they came in."""
+        pad, fw_id, launch = running
+        before = pad.workflows.find_one()
+        complete_with_detour(pad, fw_id, launch)
+        if not is_known:
+            pad.workflows.replace_one({}, before)
+            pad.fireworks.delete_one({"fw_id": max(pad.get_fw_ids())})
+        away = {"_exception": {"_stacktrace": "Traceback\npymongo.errors.AutoReconnect: h:1: refused"}}
+        fizzled = {"state": "FIZZLED", "action": FWAction(stored_data=away).to_dict()}
+        pad.launches.update_one({"launch_id": launch}, {"$set": fizzled})
+        pad.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": "FIZZLED"}})
+        pad.workflows.update_one({}, {"$set": {"state": "FIZZLED", f"fw_states.{fw_id}": "FIZZLED"}})
+        assert [kind for kind, _ in found(pad)] == ["unnoticed" if is_known else "database was away"]
+        assert states(pad) == (["COMPLETED", "WAITING", "READY"] if is_known else ["READY", "WAITING"])
+        assert found(pad) == []
+
     def test_one_that_was_marked_as_lost_is_run_again(self, running):
         pad, _, launch = running
         pad.mark_fizzled(launch)
@@ -244,13 +270,7 @@ class TestTornWorkflows:
         """Its Firework says COMPLETED, its new Fireworks lie there, and the workflow knows nothing of it."""
         pad, fw_id, launch = running
         before = pad.workflows.find_one()
-        detour = {"stored_data": {}, "detours": [self.another(pad, fw_id)]}
-        pad.launches.update_one(
-            {"launch_id": launch},
-            {"$set": {"state": "COMPLETED", "action": FWAction(**detour).to_dict()}},
-        )
-        pad._refresh_wf(fw_id)
-        assert states(pad) == ["COMPLETED", "WAITING", "READY"]
+        complete_with_detour(pad, fw_id, launch)
         if is_locked:
             before["locked"] = True
         pad.workflows.replace_one({}, before)
@@ -260,10 +280,6 @@ class TestTornWorkflows:
         workflow = pad.workflows.find_one()
         assert sorted(workflow["nodes"]) == sorted(pad.get_fw_ids())
         assert found(pad) == []
-
-    def another(self, pad, fw_id):
-        handed = pad.fireworks.find_one({"fw_id": fw_id})["spec"]["_tasks"][0]["handoff"]
-        return train_firework(TrainHandoff.model_validate({k: v for k, v in handed.items() if k != "repeats"}))
 
     def test_fireworks_that_still_come_in_are_left_alone(self, running, monkeypatch):
         """Somebody adds many of them: the workflow is told in the end."""

@@ -14,7 +14,7 @@ from mlip_fw.engines.oracle.answer import Labelled, OutOfTime
 from mlip_fw.engines.oracle.label import make_label
 from mlip_fw.engines.oracle.level import campaign_level, require_campaign_level
 from mlip_fw.errors import LabelError, WorkerError
-from mlip_fw.io.structures import read_frames
+from mlip_fw.io.structures import read_frame
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.models.label import LabelState, QuarantineRecord
@@ -45,7 +45,7 @@ def label_structure(handoff: LabelHandoff, worker: Worker) -> LabelState:
 
 
 def _label(handoff: LabelHandoff, worker: Worker, directory: CampaignDirectory, dataset: Dataset) -> LabelState:
-    atoms: Atoms = read_frames(Path(handoff.structures))[handoff.index]
+    atoms = read_frame(Path(handoff.structures), handoff.index)
     level = campaign_level(directory, handoff.campaign, worker)
     require_campaign_level(level, handoff.campaign, worker)
     if label_name(atoms, level) != handoff.hash:
