@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+
 import numpy as np
 from ase import Atoms
 
@@ -45,7 +48,8 @@ def first_structures(starts: list[Atoms], campaign: Campaign, rng: np.random.Gen
     """Return rattled copies of the start structures in turn: ``n_structures``, but at least one of each.
 
     A start that is too large to be labelled gives small cells like it: the first from its middle, the
-    others from anywhere in it, and twice as many, for they have few atoms each.
+    others from anywhere in it. Where they would have fewer atoms of an element than it has functions,
+    there are twice as many.
 
     Raises
     ------
@@ -54,19 +58,31 @@ def first_structures(starts: list[Atoms], campaign: Campaign, rng: np.random.Gen
     """
     cutout, cutoff_a = campaign.candidates.cutout, campaign.potential.cutoff_a
     middles = [labelled_cell(start, cutout, cutoff_a) for start in starts]
+    places = rng.spawn(1)[0]
 
-    def elsewhere(k: int) -> Atoms:
-        found = small_cell(starts[k], cutout.max_atoms, cutoff_a, around=some_atoms(starts[k], rng))
-        return found if len(found) <= cutout.max_atoms else middles[k]
+    def cells(turn: int) -> Iterator[Atoms]:
+        start, middle = starts[turn % len(starts)], middles[turn % len(starts)]
+        yield middle if turn < len(starts) else _elsewhere(start, middle, campaign, places)
+        if len(middle) < len(start) and _too_few(middle, campaign):
+            yield _elsewhere(start, middle, campaign, places)
 
-    cells: list[Atoms] = []
-    for turn in range(max(campaign.bootstrap.n_structures, len(starts))):
-        k = turn % len(starts)
-        if len(middles[k]) == len(starts[k]):
-            cells.append(starts[k])
-        else:
-            cells += [middles[k] if turn < len(starts) else elsewhere(k), elsewhere(k)]
-    return [_copy(cell, campaign.bootstrap, rng) for cell in cells]
+    turns = range(max(campaign.bootstrap.n_structures, len(starts)))
+    return [_copy(cell, campaign.bootstrap, rng) for turn in turns for cell in cells(turn)]
+
+
+def _elsewhere(start: Atoms, middle: Atoms, campaign: Campaign, rng: np.random.Generator) -> Atoms:
+    """Return a small cell from another place of ``start``; from its middle if no other has all elements."""
+    most = campaign.candidates.cutout.max_atoms
+    if len(middle) == len(start):
+        return middle
+    found = small_cell(start, most, campaign.potential.cutoff_a, around=some_atoms(start, rng))
+    return found if len(found) <= most else middle
+
+
+def _too_few(cell: Atoms, campaign: Campaign) -> bool:
+    """Return whether ``n_structures`` such cells leave the active set of an element without enough atoms."""
+    least = min(Counter(cell.get_chemical_symbols()).values())
+    return campaign.bootstrap.n_structures * least > campaign.potential.functions_per_element
 
 
 def _copy(start: Atoms, settings: BootstrapSettings, rng: np.random.Generator) -> Atoms:

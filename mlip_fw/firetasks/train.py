@@ -24,6 +24,12 @@ class TrainPotential(CampaignTask):
 
     handed_kind = TrainHandoff
 
+    def turn(self, handoff: TrainHandoff, fw_spec: dict[str, Any]) -> str:
+        """Return the name of this training; those of other walkers may go on beside it."""
+        if handoff.walker is None or handoff.cycle is None:
+            return "train-bootstrap"
+        return f"train-{handoff.walker:02d}-{handoff.cycle:04d}"
+
     def work(self, handoff: TrainHandoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return the number of the newest generation, or the reason to stop."""
         root = Path(handoff.directory)

@@ -26,6 +26,7 @@ from mlip_fw.engines.start import check_given_files, start_structures
 from mlip_fw.engines.warm import Nursery
 from mlip_fw.errors import CampaignError, ChildError, DirectoryError, WorkerError
 from mlip_fw.firetasks.base import CampaignTask
+from mlip_fw.firetasks.md import RunMD
 from mlip_fw.io.addresses import without_credentials
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.io.files import write_json
@@ -371,7 +372,7 @@ def test_spec_names_no_other_code(small, then):
 def test_spec_that_leads_elsewhere_is_told_in_one_paragraph(small):
     handoff = {**Handoff(campaign=small(), directory="/c").plain(), "walker": 0, "start": "/etc/passwd"}
     with pytest.raises(CampaignError, match="not in the campaign directory /c; add the campaign again") as caught:
-        CampaignTask(handoff=handoff).handed(MDHandoff)
+        RunMD(handoff=handoff).run_task({})
     assert "\n" not in str(caught.value)
 
 

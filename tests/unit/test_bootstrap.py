@@ -43,15 +43,26 @@ def test_first_structures_come_from_all_starts_in_turn(small):
 
 def test_first_structures_of_a_large_start_are_small(small):
     campaign = small(candidates={"cutout": {"max_atoms": 150}})
-    _, [middle, elsewhere, whole] = first_of(campaign, LARGE, bulk("Cu", cubic=True) * (2, 2, 2))
-    assert max(middle, elsewhere) <= 150
+    _, [small_one, whole] = first_of(campaign, LARGE, bulk("Cu", cubic=True) * (2, 2, 2))
+    assert small_one <= 150
     assert whole == 32
+
+
+@pytest.mark.parametrize(("functions", "number"), [(100, 2), (200, 4)])
+def test_small_cells_are_twice_as_many_if_they_have_fewer_atoms_than_functions(small, functions, number):
+    campaign = small(candidates={"cutout": {"max_atoms": 150}}, potential={"functions_per_element": functions})
+    _, sizes = first_of(campaign, LARGE)
+    assert len(sizes) == number
+    assert functions < sum(sizes)
+    assert len(first_of(campaign, bulk("Cu", cubic=True) * (2, 2, 2))[1]) == 2
 
 
 def test_first_structures_of_a_large_alloy_come_from_different_places(small):
     start = bulk("Cu", cubic=True, a=3.85) * (5, 5, 5)
     start.symbols[np.random.default_rng(1).permutation(len(start))[:250]] = "Au"
-    campaign = small(elements=["Au", "Cu"], candidates={"cutout": {"max_atoms": 150}})
+    campaign = small(
+        elements=["Au", "Cu"], candidates={"cutout": {"max_atoms": 150}}, potential={"functions_per_element": 200}
+    )
     frames, _ = first_of(campaign, start)
     arrangements = [arrangement(atoms) for atoms in frames]
     assert len(frames) == 2 * campaign.bootstrap.n_structures
