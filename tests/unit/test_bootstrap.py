@@ -48,6 +48,11 @@ def test_first_structures_of_a_large_start_are_small(small):
     assert whole == 32
 
 
+def test_nothing_is_cut_if_cutting_is_off(small):
+    campaign = small(candidates={"cutout": {"mode": "never", "max_atoms": 100}}, bootstrap={"n_structures": 3})
+    assert first_of(campaign, LARGE)[1] == [len(LARGE)] * 3
+
+
 @pytest.mark.parametrize(("functions", "number"), [(100, 2), (200, 4)])
 def test_small_cells_are_twice_as_many_if_they_have_fewer_atoms_than_functions(small, functions, number):
     campaign = small(candidates={"cutout": {"max_atoms": 150}}, potential={"functions_per_element": functions})
