@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mlip_fw.io.files import read_model, write_json
@@ -20,6 +18,7 @@ FOLDER = ".running"
 _JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "sge": "JOB_ID"}
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _FIELD_OF_START = 19
+_notes: list[Path] = []
 
 
 class Attendant(Frozen):
@@ -35,18 +34,23 @@ class Attendant(Frozen):
     job: str | None = None
 
 
-@contextmanager
-def attended(root: Path, fw_id: int | None) -> Iterator[None]:
-    """Leave a note that this process works on a Firework of the campaign in ``root`` while the block runs."""
-    if fw_id is None:
-        yield
-        return
-    note = root / FOLDER / f"{fw_id}.json"
-    write_json(note, this_process())
-    try:
-        yield
-    finally:
-        note.unlink(missing_ok=True)
+def attend(root: Path, fw_id: int | None) -> None:
+    """Leave a note that this process works on a Firework of the campaign in ``root``, and on no other any more."""
+    dismiss()
+    if fw_id is not None:
+        note = root / FOLDER / f"{fw_id}.json"
+        write_json(note, this_process())
+        _notes.append(note)
+
+
+def dismiss() -> None:
+    """Take the note back.
+
+    Not before FireWorks has written down what came of the Firework: if the process dies just then, the
+    note tells.
+    """
+    while _notes:
+        _notes.pop().unlink(missing_ok=True)
 
 
 def attendant(root: Path, fw_id: int) -> Attendant | None:

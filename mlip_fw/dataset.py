@@ -12,7 +12,7 @@ from typing import Any
 from ase import Atoms
 
 from mlip_fw.io.files import read_model, write_json, write_text
-from mlip_fw.io.structures import read_frames, structure_hash, write_frames
+from mlip_fw.io.structures import read_frame, structure_hash, write_frames
 from mlip_fw.models.label import Label, QuarantineRecord
 
 _MEGABYTE = 1_000_000
@@ -61,7 +61,7 @@ class Dataset:
 
     def read(self, name: str) -> Atoms:
         """Return a labelled structure with its energy, forces and stress."""
-        return read_frames(self.path(name))[0]
+        return read_frame(self.path(name))
 
     def some(self, most: int) -> Iterator[Atoms]:
         """Give up to ``most`` labelled structures, one after the other."""
@@ -82,7 +82,7 @@ class Dataset:
 
     def quarantined_structure(self, name: str) -> Atoms:
         """Return a structure that could not be labelled."""
-        return read_frames(self.quarantined_path(name))[0]
+        return read_frame(self.quarantined_path(name))
 
     def quarantined_path(self, name: str) -> Path:
         """Return the file of a structure that could not be labelled."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -49,8 +48,9 @@ def recover(
         where = without_credentials(str(pad.host))
         raise WorkerError(f"the LaunchPad database at {where} does not answer ({type(error).__name__})") from error
     if as_json:
-        plain = [{**dataclasses.asdict(dataclasses.replace(f, mend=None)), "mended": bool(f.mend)} for f in findings]
-        typer.echo(json.dumps([{k: v for k, v in each.items() if k != "mend"} for each in plain]))
+        keys = ("kind", "fw_id", "name", "what")
+        plain = [{**{key: getattr(f, key) for key in keys}, "mended": f.mend is not None} for f in findings]
+        typer.echo(json.dumps(plain))
         return
     if not findings:
         typer.echo("nothing to recover")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from fireworks import FireTaskBase, FWAction
 from pydantic import ValidationError
 
-from mlip_fw.attendance import attended
+from mlip_fw.attendance import attend
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.jobtime import working_seconds_left
 from mlip_fw.layout import CampaignDirectory
@@ -43,7 +43,8 @@ class CampaignTask(FireTaskBase):
         """
         handoff = self._handed()
         directory = CampaignDirectory(handoff.directory)
-        with attended(directory.root, getattr(self, "fw_id", None)), self._alone(directory, handoff, fw_spec):
+        attend(directory.root, getattr(self, "fw_id", None))
+        with self._alone(directory, handoff, fw_spec):
             return self.work(handoff, fw_spec)
 
     def work(self, handoff: Any, fw_spec: dict[str, Any]) -> FWAction:

@@ -13,7 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from ase.io.formats import filetype
 
-from mlip_fw.errors import CampaignError
+from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.files import require_file, whole_file
 
 MASK = "mask"
@@ -74,15 +74,19 @@ def write_frames(path: Path, frames: list[Atoms]) -> None:
         write(temporary, frames, format="extxyz")
 
 
-def read_frames(path: Path) -> list[Atoms]:
-    """Read all frames of an extended XYZ file."""
-    frames = read(path, index=":", format="extxyz")
-    return frames if isinstance(frames, list) else [frames]
+def read_frame(path: Path, index: int = 0) -> Atoms:
+    """Read one frame of an extended XYZ file; the others are passed over, which takes a fifteenth of the time.
 
-
-def read_frame(path: Path, index: int) -> Atoms:
-    """Read one frame of an extended XYZ file; the others are passed over, which takes a fifteenth of the time."""
-    atoms: Atoms = read(path, index=index, format="extxyz")
+    Raises
+    ------
+    DirectoryError
+        If the file is missing or damaged.
+    """
+    try:
+        atoms: Atoms = read(path, index=index, format="extxyz")
+    except (OSError, ValueError, IndexError, KeyError, StopIteration) as error:
+        why = str(error) or "it ends before it"
+        raise DirectoryError(f"can't read structure {index} of {path}: {why}; restore the file") from error
     return atoms
 
 

@@ -22,10 +22,13 @@ class Evidence:
     ----------
     heartbeat_s
         A run that nobody else can tell of is lost when it was last heard of so long ago, s.
+    dead_workers
+        Names of workers that are known to be gone.
     """
 
-    def __init__(self, heartbeat_s: float) -> None:
+    def __init__(self, heartbeat_s: float, dead_workers: frozenset[str] = frozenset()) -> None:
         self.heartbeat_s = heartbeat_s
+        self.dead_workers = dead_workers
 
     @cached_property
     def jobs(self) -> set[str] | None:
@@ -58,6 +61,8 @@ class Evidence:
         directory
             The campaign directory, if it is a campaign's.
         """
+        if (worker := launch["fworker"]["name"]) in self.dead_workers:
+            return f"its {worker} has died"
         running = _run_of(launch)
         note = attendant(Path(directory), launch["fw_id"]) if directory else None
         if note is not None and note.since >= moment(running["created_on"]).timestamp() - _CLOCK_S:

@@ -18,6 +18,7 @@ from fireworks import LaunchPad
 
 from mlip_fw.recovery.findings import Finding
 
+HALF_ADDED = "half added"
 _MOST_LOOKS = 4
 _LEFT_ALONE = ("COMPLETED", "ARCHIVED", "DEFUSED")
 _BEING_TAKEN = "RESERVED"
@@ -67,7 +68,7 @@ def _lasting(pad: LaunchPad, before: _Look, now: _Look) -> Iterator[Finding]:
     for fw_id in sorted(now.orphans):
         what = "belongs to no workflow: a worker died while it added it"
         remove = partial(pad.fireworks.delete_one, {"fw_id": fw_id})
-        yield Finding("half added", fw_id, _name(pad, fw_id), what, remove)
+        yield Finding(HALF_ADDED, fw_id, _name(pad, fw_id), what, remove)
     for key, torn in now.torn.items():
         if before.torn.get(key) == torn:
             kind, since = ("stale lock", ", which is locked since") if torn.is_locked else ("half changed", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ logger = logging.getLogger("mlip_fw")
 FOLDER = ".launchpad"
 _LOOK_S, _IDLE_S, _GRACE_S, _PATIENCE_S = 0.2, 0.1, 20.0, 2.0
 _DEATHS_PER_HAND = 3
+_AGAIN_S = 30.0
 
 
 def run_with_crew(workflow: Workflow, root: Path, fworker: FWorker, workers: int) -> None:
@@ -66,6 +68,7 @@ def run_with_crew(workflow: Workflow, root: Path, fworker: FWorker, workers: int
 def be_a_hand(launchpad: LaunchPad, fworker: FWorker) -> None:
     """Run Fireworks until no more can come."""
     die_with_parent(signal.SIGTERM)
+    fworker = FWorker(name=_name(os.getpid()), env=fworker.env)
     with heeding_signals(may_interrupt) as received, quiet():
         nursery()
         while not received:
@@ -81,7 +84,7 @@ class _Hand:
 
     def __init__(self, files: list[str]) -> None:
         self._command = [sys.executable, "-P", "-m", "mlip_fw.cli.hand", *files]
-        self.deaths = 0
+        self.names_of_dead: list[str] = []
         self.start()
 
     def start(self) -> None:
@@ -108,22 +111,38 @@ def _crew(workers: int, files: list[str]) -> Iterator[list[_Hand]]:
 
 
 def _watch(launchpad: LaunchPad, hands: list[_Hand]) -> None:
+    looked = time.monotonic()
     while any(hand.process.poll() is None or hand.has_died() for hand in hands):
         time.sleep(_LOOK_S)
         raise_if_fizzled(launchpad)
-        for hand in hands:
-            if hand.has_died():
-                _replace(hand, launchpad)
+        died = [hand for hand in hands if hand.has_died()]
+        for hand in died:
+            _bury(hand)
+        # what a worker was just taking when it died comes to light a minute later
+        if died or (any(hand.names_of_dead for hand in hands) and time.monotonic() > looked + _AGAIN_S):
+            _take_up(launchpad, hands)
+            looked = time.monotonic()
+        for hand in died:
+            hand.start()
     raise_if_fizzled(launchpad)
 
 
-def _replace(hand: _Hand, launchpad: LaunchPad) -> None:
+def _bury(hand: _Hand) -> None:
     code = hand.process.returncode
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    hand.deaths += 1
-    if hand.deaths > _DEATHS_PER_HAND:
-        raise WorkerError(f"a worker {how}, for the {hand.deaths}th time; is memory short? The same command goes on")
+    hand.names_of_dead.append(_name(hand.process.pid))
+    if len(hand.names_of_dead) > _DEATHS_PER_HAND:
+        times = len(hand.names_of_dead)
+        raise WorkerError(f"a worker {how}, for the {times}th time; is memory short? The same command goes on")
     logger.warning("a worker %s; another takes its place", how)
-    for finding in recover(launchpad, heartbeat_s=math.inf, patience_s=_PATIENCE_S):
+
+
+def _take_up(launchpad: LaunchPad, hands: list[_Hand]) -> None:
+    """Make runnable again what dead workers had in hand."""
+    dead = frozenset(name for hand in hands for name in hand.names_of_dead)
+    for finding in recover(launchpad, heartbeat_s=math.inf, patience_s=_PATIENCE_S, dead_workers=dead):
         logger.info("%s: %s (%s)", finding.name, finding.kind, finding.what)
-    hand.start()
+
+
+def _name(pid: int) -> str:
+    return f"worker {pid}"

@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from mlip_fw.errors import DirectoryError
 from mlip_fw.recovery.evidence import Evidence
 from mlip_fw.recovery.findings import Finding, ended_from_outside, finished_unnoticed, lost_runs, reserved_in_vain
-from mlip_fw.recovery.torn import torn_workflows
+from mlip_fw.recovery.torn import HALF_ADDED, torn_workflows
 from mlip_fw.workflows.offline import collect_offline, offline_news
 
 PATIENCE_S = 15.0
@@ -28,7 +28,12 @@ def silence_s() -> float:
 
 
 def recover(
-    launchpad: LaunchPad, *, dry_run: bool = False, heartbeat_s: float | None = None, patience_s: float = PATIENCE_S
+    launchpad: LaunchPad,
+    *,
+    dry_run: bool = False,
+    heartbeat_s: float | None = None,
+    patience_s: float = PATIENCE_S,
+    dead_workers: frozenset[str] = frozenset(),
 ) -> Iterator[Finding]:
     """Find what faults left of the campaigns on a LaunchPad, and mend it.
 
@@ -44,6 +49,8 @@ def recover(
         Silence after which a run is lost of which neither this machine nor the queue knows, s.
     patience_s
         How long a workflow must be locked to be so for ever, s.
+    dead_workers
+        Names of workers that the caller has seen die.
 
     Yields
     ------
@@ -55,15 +62,19 @@ def recover(
     DirectoryError
         If another recovery of this LaunchPad is under way.
     """
-    evidence = Evidence(silence_s() if heartbeat_s is None else heartbeat_s)
+    evidence = Evidence(silence_s() if heartbeat_s is None else heartbeat_s, dead_workers)
     with _alone(launchpad):
         for news in list(offline_news(launchpad)) if dry_run else collect_offline(launchpad):
             yield Finding("offline", news.fw_id, "", f"{news.state} without the database", lambda: None)
+        to_remove = set()
         for finding in torn_workflows(launchpad, patience_s):
+            if dry_run and finding.kind == HALF_ADDED:
+                to_remove.add(finding.fw_id)
             yield _mended(finding, dry_run)
         for look in (finished_unnoticed, lost_runs, reserved_in_vain, ended_from_outside):
             for finding in list(look(launchpad, evidence)):
-                yield _mended(finding, dry_run)
+                if finding.fw_id not in to_remove:
+                    yield _mended(finding, dry_run)
 
 
 def _mended(finding: Finding, dry_run: bool) -> Finding:

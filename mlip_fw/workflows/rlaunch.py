@@ -24,6 +24,7 @@ from fireworks.core import rocket_launcher
 from fireworks.scripts import rlaunch_run
 from pymongo.errors import PyMongoError
 
+from mlip_fw.attendance import dismiss
 from mlip_fw.errors import WorkerError
 from mlip_fw.interrupts import INTERRUPTED, Interrupted, heeding_signals
 from mlip_fw.jobtime import seconds_left
@@ -79,6 +80,7 @@ def _launching(received: list[int]) -> Iterator[None]:
         if left is not None and left < _LEAST_S:
             raise _JobIsOverError
         ran: bool = rocket(launchpad, *arguments, **options)
+        dismiss()
         if received:
             if launchpad is not None:
                 _rerun_interrupted(launchpad)

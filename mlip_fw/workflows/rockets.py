@@ -13,6 +13,7 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core.rocket import Rocket
 from fireworks.core.rocket_launcher import launch_rocket
 
+from mlip_fw.attendance import dismiss
 from mlip_fw.errors import MlipError
 from mlip_fw.interrupts import INTERRUPTED
 
@@ -22,7 +23,9 @@ _CHATTY = ("launchpad", "rocket.launcher", "custodian.custodian", "custodian")
 def launch_quietly(launchpad: LaunchPad, fworker: FWorker) -> bool:
     """Run one Firework and return whether there was one."""
     # FireWorks prints the traceback of a failed task; what went wrong is said once, by us
-    return bool(launch_rocket(launchpad, fworker, strm_lvl="CRITICAL", err_file=io.StringIO()))
+    ran = bool(launch_rocket(launchpad, fworker, strm_lvl="CRITICAL", err_file=io.StringIO()))
+    dismiss()
+    return ran
 
 
 def may_interrupt(frame: FrameType | None) -> bool:

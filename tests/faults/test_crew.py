@@ -24,6 +24,21 @@ case "$PWD $*" in */canary/* | *" -h") ;; *) sleep 1.5 ;; esac
 exec {python} -m mlip_fw.testing.lmp --halt-at 100 "$@"
 """
 
+DIES_ONCE = """\
+import os, signal, sys
+if "mlip_fw.cli.hand" in " ".join(sys.orig_argv):
+    from fireworks import LaunchPad
+    plain = LaunchPad.{place}
+
+    def dying(self, *arguments, **options):
+        if not os.path.exists("{once}"):
+            open("{once}", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(self, *arguments, **options)
+
+    LaunchPad.{place} = dying
+"""
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -86,6 +101,19 @@ def test_a_killed_worker_is_replaced(folder):
     os.kill(hand_at_work_on_md(CampaignDirectory(folder / "c")), signal.SIGKILL)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
+    assert "another takes its place" in err
+    is_whole(folder, json.loads(out))
+
+
+@pytest.mark.parametrize("place", ["complete_launch", "get_new_launch_id", "change_launch_dir"])
+def test_a_worker_killed_where_it_leaves_no_note(folder, place, monkeypatch):
+    """Between taking a Firework and its work, and between its work and what FireWorks writes of it."""
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    (folder / "sitecustomize.py").write_text(DIES_ONCE.format(place=place, once=folder / "died"))
+    process = start(folder, "--workers", "2")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert (folder / "died").exists()
     assert "another takes its place" in err
     is_whole(folder, json.loads(out))
 

@@ -13,6 +13,8 @@ from mlip_fw.generations import Generations
 from mlip_fw.io.lammps import write_data
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.md import Stage
+from tests.conftest import require
+from tests.real.slurm import Slurm, is_installed
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +76,11 @@ def plan(alloy, tmp_path):
         return RunPlan(**{**settings, **changes})
 
     return make
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """Return a Slurm of one node."""
+    require("slurm", is_installed())
+    with Slurm(tmp_path_factory.mktemp("slurm")) as running:
+        yield running

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.generations import Generations
-from mlip_fw.io.structures import read_frames
+from mlip_fw.io.structures import read_frame
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome
 from mlip_fw.summary import md_results
@@ -97,7 +97,7 @@ def test_halted_frame_is_labelled_and_then_interpolates(tiny):
     for result in md_results(CampaignDirectory(root)):
         if result.outcome is not MDOutcome.HALTED:
             continue
-        frame = read_frames(Path(result.frame))[0]
+        frame = read_frame(Path(result.frame))
         assert frame.info["center"] == result.atom == frame.arrays["gamma"].argmax()
         assert frame.arrays["gamma"].max() == pytest.approx(result.gamma_max) and result.gamma_max > 5.0
         newest = AcePotential.from_files(generations.potential(result.generation + 1))
@@ -138,7 +138,7 @@ def test_error_in_the_summary_is_the_error_of_the_potential(tiny):
 def test_potential_is_better_than_the_bootstrap_alone(tiny):
     root = tiny[0] / "small"
     generations = Generations(root)
-    frame = read_frames(CampaignDirectory(root).cycles(0)[-1] / "end.extxyz")[0]
+    frame = read_frame(CampaignDirectory(root).cycles(0)[-1] / "end.extxyz")
     frame.calc = EMT()
     errors = [
         np.sqrt(

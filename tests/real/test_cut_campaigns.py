@@ -9,7 +9,7 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model
-from mlip_fw.io.structures import read_frames
+from mlip_fw.io.structures import read_frame
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome
 from mlip_fw.models.selection import Selection
@@ -76,7 +76,7 @@ def test_training_makes_the_centre_known(large):
     folder, _ = large
     generations = Generations(folder / "large")
     for result in halts(folder):
-        frame = read_frames(CampaignDirectory(folder / "large").cycle(0, result.cycle) / "halt.extxyz")[0]
+        frame = read_frame(CampaignDirectory(folder / "large").cycle(0, result.cycle) / "halt.extxyz")
         before, after = (
             AcePotential.from_files(generations.potential(result.generation + k)).evaluate(frame).gamma[result.atom]
             for k in (0, 1)

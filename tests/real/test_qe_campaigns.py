@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from mlip_fw.dataset import Dataset
-from mlip_fw.io.structures import read_frames
+from mlip_fw.io.structures import read_frame
 from tests.conftest import ROOT, SMALL, merged, require
 from tests.real.test_campaigns import check_contract, mlip_fw, write
 
@@ -112,7 +112,7 @@ def test_cut_outs_of_aluminium_are_small(aluminium):
     assert max(dataset.info(name).n_atoms for name in dataset.hashes()) <= 60
     cut = list((folder / "aluminium").glob("walkers/00/cycle_*/selected.extxyz"))
     assert cut
-    assert all("mask" in frame.arrays for path in cut for frame in read_frames(path))
+    assert all("mask" in read_frame(path).arrays for path in cut)
 
 
 def test_examples_for_real_dft_are_valid():

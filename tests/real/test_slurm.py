@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.conftest import merged, require
-from tests.real.slurm import CATEGORIES, Slurm, is_installed
+from tests.conftest import merged
+from tests.real.slurm import CATEGORIES
 from tests.real.slurm_farm import SAME, SlurmFarm
 from tests.real.test_campaigns import TINY, check_contract, mlip_fw, write
 
@@ -19,14 +19,6 @@ CAMPAIGN = merged(
         "potential": {"functions_per_element": 40},
     },
 )
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    """Return a Slurm of one node."""
-    require("slurm", is_installed())
-    with Slurm(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SMALL, merged, require
+from tests.conftest import SMALL, merged
 from tests.faults.test_kill import SLOW_ORACLE
-from tests.real.slurm import Slurm, is_installed
 from tests.real.slurm_farm import SAME, SlurmFarm
 from tests.real.test_campaigns import mlip_fw, write
 
@@ -29,14 +28,6 @@ SLOW_LAMMPS = """\
 case "$PWD $*" in */canary/* | *" -h") ;; *) sleep "$MD_SECONDS" ;; esac
 exec {python} -m mlip_fw.testing.lmp --halt-at 100 "$@"
 """
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    """Return a Slurm of one node."""
-    require("slurm", is_installed())
-    with Slurm(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

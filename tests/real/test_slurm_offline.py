@@ -5,8 +5,8 @@ import json
 import pytest
 
 from mlip_fw.workflows.offline import collect_offline
-from tests.conftest import SMALL, merged, require
-from tests.real.slurm import CATEGORIES, Slurm, is_installed
+from tests.conftest import SMALL, merged
+from tests.real.slurm import CATEGORIES
 from tests.real.slurm_farm import SlurmFarm
 from tests.real.test_campaigns import check_contract
 
@@ -16,14 +16,12 @@ OFFLINE = ((r"  -l \S+my_launchpad.yaml\n", ""), ("  singleshot", "  singleshot 
 
 
 @pytest.fixture
-def farm(tmp_path, stand_in):
+def farm(slurm, tmp_path, stand_in):
     """Return a campaign on a LaunchPad whose jobs run offline."""
-    require("slurm", is_installed())
-    with Slurm(tmp_path / "slurm") as slurm:
-        made = SlurmFarm(slurm, tmp_path, CAMPAIGN, stand_in("--halt-at 50").env, OFFLINE)
-        made.add()
-        yield made
-        made.close()
+    made = SlurmFarm(slurm, tmp_path, CAMPAIGN, stand_in("--halt-at 50").env, OFFLINE)
+    made.add()
+    yield made
+    made.close()
 
 
 def submit(farm):

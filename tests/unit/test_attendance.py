@@ -5,25 +5,35 @@ import sys
 
 import pytest
 
-from mlip_fw.attendance import attendant, attended, is_alive, this_process
+from mlip_fw.attendance import attend, attendant, dismiss, is_alive, this_process
 
 
-def test_the_note_lies_there_only_while_the_work_goes_on(tmp_path):
-    with attended(tmp_path, 7):
-        assert attendant(tmp_path, 7).pid == this_process().pid
-        assert is_alive(attendant(tmp_path, 7)) is True
+@pytest.fixture(autouse=True)
+def no_note_left():
+    yield
+    dismiss()
+
+
+def test_the_note_lies_there_until_it_is_taken_back(tmp_path):
+    attend(tmp_path, 7)
+    assert attendant(tmp_path, 7).pid == this_process().pid
+    assert is_alive(attendant(tmp_path, 7)) is True
+    dismiss()
     assert attendant(tmp_path, 7) is None
+    dismiss()
 
 
-def test_the_note_goes_when_the_work_fails(tmp_path):
-    with pytest.raises(RuntimeError), attended(tmp_path, 7):
-        raise RuntimeError
-    assert attendant(tmp_path, 7) is None
+def test_a_process_works_on_one_firework_at_a_time(tmp_path):
+    attend(tmp_path, 7)
+    attend(tmp_path, 8)
+    assert (attendant(tmp_path, 7), attendant(tmp_path, 8).pid) == (None, this_process().pid)
+    attend(tmp_path, None)
+    assert attendant(tmp_path, 8) is None
 
 
 def test_without_a_number_there_is_no_note(tmp_path):
-    with attended(tmp_path, None):
-        assert list(tmp_path.iterdir()) == []
+    attend(tmp_path, None)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"pid": 1}', "[]"])
@@ -36,9 +46,9 @@ def test_a_damaged_note_is_none(tmp_path, text):
 def test_a_killed_process_is_seen_to_be_gone(tmp_path):
     script = (
         "import os, pathlib, signal\n"
-        "from mlip_fw.attendance import attended\n"
-        f"with attended(pathlib.Path({str(tmp_path)!r}), 7):\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from mlip_fw.attendance import attend\n"
+        f"attend(pathlib.Path({str(tmp_path)!r}), 7)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=False)
     assert is_alive(attendant(tmp_path, 7)) is False

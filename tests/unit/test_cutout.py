@@ -22,7 +22,7 @@ from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.basis import linear_basis
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.campaign_file import parse_campaign
-from mlip_fw.io.structures import canonical, read_frames, write_frames
+from mlip_fw.io.structures import canonical, read_frame, write_frames
 from mlip_fw.models.campaign import CutoutSettings
 from tests.conftest import SMALL
 from tests.unit.test_generation import teach
@@ -313,7 +313,7 @@ def test_it_is_the_same_every_time_and_in_a_file(potential, tmp_path):
     assert (first.atoms.positions == second.atoms.positions).all()
     assert (first.mask == second.mask).all()
     write_frames(tmp_path / "cut.extxyz", [first.atoms])
-    read = read_frames(tmp_path / "cut.extxyz")[0]
+    read = read_frame(tmp_path / "cut.extxyz")
     assert (canonical(read).positions == first.atoms.positions).all()
     facts = first.facts()
     assert json.loads(json.dumps(facts)) == facts

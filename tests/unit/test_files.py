@@ -156,13 +156,13 @@ def test_label_name_depends_on_structure_and_level():
 
 
 def test_label_name_survives_a_file(tmp_path):
-    from mlip_fw.io.structures import read_frames, write_frames
+    from mlip_fw.io.structures import read_frame, write_frames
 
     atoms = canonical(bulk("Cu", cubic=True) * (2, 2, 2))
     atoms.rattle(0.1, seed=3)
     atoms = canonical(atoms)
     write_frames(tmp_path / "a.extxyz", [atoms])
-    assert label_name(read_frames(tmp_path / "a.extxyz")[0], LEVEL) == label_name(atoms, LEVEL)
+    assert label_name(read_frame(tmp_path / "a.extxyz"), LEVEL) == label_name(atoms, LEVEL)
 
 
 def test_dataset_keeps_labels_and_quarantine(tmp_path):
@@ -208,3 +208,19 @@ def test_seeds_differ_by_purpose():
     seeds = {derived_seed(7, purpose, k) for purpose in ("velocities", "candidates") for k in range(100)}
     assert len(seeds) == 200
     assert all(0 < seed <= 2**30 for seed in seeds)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 60])
+def test_a_cut_structure_file_is_named(tmp_path, keep):
+    from ase.build import bulk
+
+    from mlip_fw.io.structures import read_frame, write_frames
+
+    path = tmp_path / "cut.extxyz"
+    write_frames(path, [bulk("Cu", cubic=True)])
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DirectoryError, match=r"structure 0 of .*cut\.extxyz"):
+        read_frame(path)
+    path.unlink()
+    with pytest.raises(DirectoryError, match=r"cut\.extxyz"):
+        read_frame(path)

@@ -105,6 +105,14 @@ class TestWhyLost:
         note(tmp_path, running[1], started=0)
         assert self.why(running, root=tmp_path).startswith(f"its process {os.getpid()} on ")
 
+    def test_somebody_saw_its_worker_die(self, running, tmp_path):
+        pad, fw_id, launch = running
+        note(tmp_path, fw_id)
+        document = pad.launches.find_one({"launch_id": launch})
+        name = document["fworker"]["name"]
+        assert Evidence(math.inf, frozenset({"another"})).why_lost(document, str(tmp_path)) is None
+        assert name in Evidence(math.inf, frozenset({name})).why_lost(document, str(tmp_path))
+
     def test_a_note_of_an_earlier_launch_says_nothing(self, running, tmp_path):
         note(tmp_path, running[1], started=0, since=time.time() - 60)
         assert self.why(running, root=tmp_path) is None

@@ -21,7 +21,7 @@ from mlip_fw.engines.select import choose
 from mlip_fw.errors import MDError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model
-from mlip_fw.io.structures import read_frames, write_frames
+from mlip_fw.io.structures import read_frame, write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import CandidatesHandoff
@@ -118,7 +118,7 @@ def _halted_frame(handoff: CandidatesHandoff) -> HaltedFrame:
     result = read_model(folder / "result.json", MDResult)
     if result is None or result.atom is None or result.frame is None:
         raise MDError(f"{folder} has no whole result.json of a halted run; run that MD Firework again")
-    atoms = read_frames(Path(result.frame))[0]
+    atoms = read_frame(Path(result.frame))
     temperature = result.temperature_k if result.temperature_k is not None else float(atoms.get_temperature())
     uncertainty = handoff.campaign.uncertainty
     return HaltedFrame(
