@@ -51,3 +51,30 @@ def test_campaign_converges_in_three_queues(farm, plain, reserve, tmp_path):
     queues = farm.slurm.command("squeue", "-h", "-t", "all", "-o", "%P").split()
     assert set(queues) == set(CATEGORIES)
     check_contract(farm.directory.root, json.dumps(summary), tmp_path)
+
+
+LONG = merged(
+    CAMPAIGN,
+    {
+        "md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 300], "n_steps": 30000}]},
+        "uncertainty": {"gamma_halt": 1e6},
+    },
+)
+SHORT_JOBS = ((r"walltime: .*", "walltime: '00:02:00'"), ("B:TERM@120", "B:TERM@5"))
+
+
+def test_md_ends_itself_before_its_job_does(slurm, tmp_path):
+    """No job is ended from outside, nothing is to recover, and no step is run twice."""
+    farm = SlurmFarm(slurm, tmp_path, LONG, changes=SHORT_JOBS)
+    farm.add()
+    try:
+        with farm.launching():
+            summary = farm.wait_for_end()
+    finally:
+        farm.close()
+    assert summary["outcome"] == "CONVERGED"
+    assert summary["md_steps"] == 30000
+    events = farm.events()
+    assert events.count("md_out_of_time") >= 1
+    assert events.count("md_started") == events.count("md_out_of_time") + 1
+    assert "TIMEOUT" not in slurm.command("scontrol", "show", "job")
