@@ -58,6 +58,14 @@ def attendant(root: Path, fw_id: int) -> Attendant | None:
     return read_model(root / FOLDER / f"{fw_id}.json", Attendant)
 
 
+def remove_notes_of_the_dead(root: Path, keep: set[int]) -> None:
+    """Remove the notes that processes of this host left when they were killed, but those on the Fireworks ``keep``."""
+    for note in (root / FOLDER).glob("[0-9]*.json"):
+        process = read_model(note, Attendant)
+        if process is not None and is_alive(process) is False and int(note.stem) not in keep:
+            note.unlink(missing_ok=True)
+
+
 def this_process() -> Attendant:
     """Return this process as an attendant."""
     queue = next((name for name, variable in _JOB_VARIABLES.items() if os.environ.get(variable)), None)

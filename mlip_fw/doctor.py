@@ -56,7 +56,7 @@ def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) 
         return f"{chosen}: {why}"
 
     findings = [
-        _look("worker file", lambda: f"{fworker.name}: {read_worker(fworker.env).model_dump(exclude_none=True)}"),
+        _look("worker file", lambda: f"{fworker.name}: {read_worker(fworker.env).model_dump(exclude_defaults=True)}"),
         _look("MD engine", which_engine),
         _look("gamma canary", lambda: _canary(engine, read_worker(fworker.env))),
         _look("oracle (EMT)", _oracle),

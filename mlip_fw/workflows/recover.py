@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from fireworks import LaunchPad
 from fireworks.fw_config import PING_TIME_SECS
 from pymongo.errors import DuplicateKeyError
 
+from mlip_fw.attendance import remove_notes_of_the_dead
 from mlip_fw.errors import DirectoryError
 from mlip_fw.recovery.evidence import Evidence
 from mlip_fw.recovery.findings import Finding, ended_from_outside, finished_unnoticed, lost_runs, reserved_in_vain
@@ -75,6 +77,14 @@ def recover(
             for finding in list(look(launchpad, evidence)):
                 if finding.fw_id not in to_remove:
                     yield _mended(finding, dry_run)
+        if not dry_run:
+            _tidy(launchpad)
+
+
+def _tidy(launchpad: LaunchPad) -> None:
+    running = set(launchpad.get_fw_ids({"state": "RUNNING"}))
+    for workflow in launchpad.workflows.find({"metadata.mlip_fw": True}, {"metadata": 1}):
+        remove_notes_of_the_dead(Path(workflow["metadata"]["directory"]), keep=running)
 
 
 def _mended(finding: Finding, dry_run: bool) -> Finding:

@@ -91,6 +91,8 @@ class Farm:
 
     def go_back_to(self, step):
         """Restore the state of the farm before a step."""
+        if not _runs(self.facts.pid):
+            self.serve()
         os.chdir(self.work)
         shutil.rmtree(self.root, ignore_errors=True)
         if (self.kept / step).exists():
@@ -220,10 +222,11 @@ class Case:
         assert process.exitcode is not None, "the worker hangs"
         return process.exitcode
 
-    def serve_again(self, worker):
+    def serve_again(self):
         """Start the database again as soon as it is gone."""
         deadline = time.monotonic() + LIMIT_S
-        while worker.is_alive() and _runs(self.farm.facts.pid) and time.monotonic() < deadline:
+        while _runs(self.farm.facts.pid):
+            assert time.monotonic() < deadline, "the database lives on"
             time.sleep(0.02)
         self.farm.serve()
 
@@ -271,7 +274,7 @@ def test_child_is_killed(case, step):
 @pytest.mark.parametrize("step", STEPS)
 def test_database_is_killed(case, step):
     worker = case.farm.start("kill_database", step, case.farm.facts.pid)
-    case.serve_again(worker)
+    case.serve_again()
     case.end(worker)
     assert case.finish() == []
 
@@ -282,7 +285,7 @@ def test_database_is_killed_in_a_write(case, step, seed):
     """The last write is that which unlocks the workflow."""
     number = case.farm.writes[step] if seed else int(case.rng.integers(2, case.farm.writes[step]))
     worker = case.farm.start("kill_database_in_write", number, case.farm.facts.pid)
-    case.serve_again(worker)
+    case.serve_again()
     worker.join(3)
     if worker.is_alive():
         # it waits for a lock that is its own: cron frees it

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from mlip_fw.attendance import attend, attendant, dismiss, is_alive, this_process
+from mlip_fw.attendance import attend, attendant, dismiss, is_alive, remove_notes_of_the_dead, this_process
+from mlip_fw.io.files import write_json
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +75,18 @@ def test_the_job_is_noted(monkeypatch, variable, queue):
         monkeypatch.setenv(variable, "42")
     note = this_process()
     assert (note.queue, note.job) == (queue, "42" if queue else None)
+
+
+def test_only_notes_of_the_dead_are_removed(tmp_path):
+    dead = this_process().model_copy(update={"started": 1})
+    notes = {1: dead, 2: this_process(), 3: dead.model_copy(update={"host": "elsewhere"}), 4: dead}
+    for fw_id, process in notes.items():
+        write_json(tmp_path / ".running" / f"{fw_id}.json", process)
+    (tmp_path / ".running" / "md-00-0000.lock").touch()
+    remove_notes_of_the_dead(tmp_path, keep={4})
+    assert sorted(p.name for p in (tmp_path / ".running").iterdir()) == [
+        "2.json",
+        "3.json",
+        "4.json",
+        "md-00-0000.lock",
+    ]
