@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -146,7 +145,6 @@ class CampaignDirectory:
         """
         self._require_writable()
         with (self.root / ".lock").open("a+") as handle:
-            # a look at the lock holds it for a moment
             if not any(try_lock(handle) for _ in range(_LOCK_TRIES)):
                 handle.seek(0)
                 raise DirectoryError(
@@ -162,12 +160,9 @@ class CampaignDirectory:
         """Return whether an ``mlip-fw run`` works here now."""
         try:
             with (self.root / ".lock").open("r") as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+                return not try_lock(handle, only_looking=True)
         except OSError:
             return False
-        return False
 
     def log_event(self, kind: str, **facts: Any) -> None:
         """Append one line to the journal; a line is written whole or not at all."""

@@ -8,17 +8,17 @@ import json
 import os
 import secrets
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 from mlip_fw.database import HOST, NAME, USER
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.files import write_text
+from mlip_fw.io.locks import try_lock
 
-_LOCK_TRIES, _PAUSE_S = 20, 0.05
+_LOCK_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Home:
             If there is one already.
         """
         with self._lock.open("r+") as handle:
-            if not any(_try_lock(handle, fcntl.LOCK_EX) for _ in range(_LOCK_TRIES)):
+            if not any(try_lock(handle) for _ in range(_LOCK_TRIES)):
                 raise DirectoryError(f"a server of the database in {self.root} runs already: `mlip-fw db status`")
             yield
 
@@ -101,7 +101,7 @@ class Home:
         """Return the server that runs, or None."""
         try:
             with self._lock.open("r") as handle:
-                if _try_lock(handle, fcntl.LOCK_SH, wait=False):
+                if try_lock(handle, only_looking=True):
                     return None
                 facts = _facts(handle.read())
         except FileNotFoundError:
@@ -130,7 +130,7 @@ class Home:
         It is kept as it is: ``my_launchpad.yaml`` beside it, with the same rights, must hold it anyhow.
         """
         if not self._secret.exists():
-            write_text(self._secret, secrets.token_urlsafe(32) + "\n")
+            write_text(self._secret, secrets.token_urlsafe(32) + "\n", private=True)
         self._secret.chmod(0o600)
         return self._secret.read_text().strip()
 
@@ -149,24 +149,14 @@ class Home:
             "wf_user_indices": "[]",
         }
         text = "# written by `mlip-fw db start`; the password is for you alone\n"
-        write_text(self.launchpad_file, text + "".join(f"{key}: {value}\n" for key, value in lines.items()))
-        self.launchpad_file.chmod(0o600)
+        text += "".join(f"{key}: {value}\n" for key, value in lines.items())
+        write_text(self.launchpad_file, text, private=True)
 
 
 def default_directory() -> Path:
     """Return where the database of this user lies unless said otherwise."""
     data = os.environ.get("XDG_DATA_HOME", "")
     return (Path(data) if data.startswith("/") else Path.home() / ".local" / "share") / "mlip_fw" / "launchpad"
-
-
-def _try_lock(handle: TextIO, kind: int, *, wait: bool = True) -> bool:
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if wait:
-            time.sleep(_PAUSE_S)  # a look at the lock holds it for a moment
-        return False
-    return True
 
 
 def _facts(text: str) -> dict[str, Any]:

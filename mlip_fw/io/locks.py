@@ -41,12 +41,19 @@ def alone(path: Path) -> Iterator[None]:
             return
 
 
-def try_lock(handle: TextIO) -> bool:
-    """Return whether the lock on an open file could be had; wait a moment if not."""
+def try_lock(handle: TextIO, *, only_looking: bool = False) -> bool:
+    """Return whether the lock on an open file could be had; wait a moment if not, as a look holds it for one.
+
+    Parameters
+    ----------
+    only_looking
+        Share the lock with others that look, and don't wait.
+    """
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if only_looking else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
-        time.sleep(_PAUSE_S)
+        if not only_looking:
+            time.sleep(_PAUSE_S)
         return False
     return True
 
