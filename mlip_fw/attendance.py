@@ -13,11 +13,11 @@ from pathlib import Path
 
 from mlip_fw.io.files import read_model, write_json
 from mlip_fw.models.base import Frozen
+from mlip_fw.processes import start_ticks
 
 FOLDER = ".running"
 _JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "sge": "JOB_ID"}
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_FIELD_OF_START = 19
 _notes: list[Path] = []
 
 
@@ -73,7 +73,7 @@ def this_process() -> Attendant:
         host=socket.gethostname(),
         boot=_boot_id(),
         pid=os.getpid(),
-        started=_start_of(os.getpid()) or 0,
+        started=start_ticks(os.getpid()) or 0,
         since=time.time(),
         queue=queue,
         job=os.environ[_JOB_VARIABLES[queue]] if queue else None,
@@ -84,17 +84,8 @@ def is_alive(process: Attendant) -> bool | None:
     """Return whether a process of this host still runs, or None if it is of another host."""
     if process.host != socket.gethostname():
         return None
-    return process.boot == _boot_id() and process.started == _start_of(process.pid)
+    return process.boot == _boot_id() and process.started == start_ticks(process.pid)
 
 
 def _boot_id() -> str:
     return _BOOT_ID.read_text().strip() if _BOOT_ID.is_file() else ""
-
-
-def _start_of(pid: int) -> int | None:
-    """Return the start of a process in clock ticks, or None if there is none or it is a zombie (man 5 proc)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[_FIELD_OF_START])

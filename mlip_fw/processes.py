@@ -5,11 +5,22 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_FIELD_OF_START = 19
 
 
 def die_with_parent(how: int = signal.SIGKILL) -> None:
     """Have the kernel send this process a signal when its parent dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how)
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return the start of a process in clock ticks since boot; None if there is none or it is a zombie (man 5 proc)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[_FIELD_OF_START])

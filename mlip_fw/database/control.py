@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 
 from mlip_fw.database.home import Home, Running
 from mlip_fw.errors import DirectoryError
-from mlip_fw.processes import die_with_parent
+from mlip_fw.processes import die_with_parent, start_ticks
 
 _START_S, _STOP_S, _LOOK_S, _PAUSE_S = 120.0, 30.0, 1.0, 0.02
 _started: list[subprocess.Popen[bytes]] = []
@@ -130,7 +130,8 @@ def _wait_until_ready(home: Home) -> Running | None:
             return None
         if found.port and found.machine != socket.gethostname():
             raise DirectoryError(f"the server of {home.root} runs on the machine {found.machine}; use or stop it there")
-        if found.port:
+        # the threads of a killed server may hold its lock for a moment longer than it lives
+        if found.port and start_ticks(found.pid) is not None:
             return found
         time.sleep(_PAUSE_S)
     raise DirectoryError(f"the server of {home.root} does not come to answer; see {home.log}")

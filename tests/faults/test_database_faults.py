@@ -1,5 +1,6 @@
 """The LaunchPad server: killed, damaged, full, attacked, started twice."""
 
+import fcntl
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from ruamel.yaml import YAML
 
 from mlip_fw.database.control import server_status, start_server, stop_server
 from mlip_fw.errors import DirectoryError
+from mlip_fw.processes import start_ticks
 from tests.conftest import require
 from tests.unit.test_database_scram import Client as ScramClient
 from tests.unit.test_database_wire import message, op_msg
@@ -207,6 +209,21 @@ class TestStarts:
         assert start_server(folder) == server
         with pytest.raises(DirectoryError, match="runs on port"):
             start_server(folder, port=server.port + 1)
+
+    def test_lock_that_outlives_its_server_for_a_moment(self, folder):
+        """The kernel gives a lock back when the last thread of a killed process is gone, not the first."""
+        facts = start_server(folder, with_this_process=True)
+        stop_server(folder)
+        while start_ticks(facts.pid) is not None:
+            time.sleep(0.01)
+        lock = folder / "lock"
+        lock.write_text(json.dumps({**json.loads(lock.read_text()), "ready": True}))
+        with lock.open("r") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            threading.Timer(1.0, fcntl.flock, (handle, fcntl.LOCK_UN)).start()
+            again = start_server(folder, with_this_process=True)
+        assert again.pid != facts.pid
+        assert server_status(folder) == again
 
     def test_start_that_was_killed_halfway(self, folder, server, connect):
         """The server runs, but nobody has made its database ready."""

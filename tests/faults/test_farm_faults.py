@@ -23,6 +23,7 @@ from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.warm import nursery
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.processes import start_ticks
 from mlip_fw.recovery import findings
 from mlip_fw.summary import summarize
 from mlip_fw.workflows.campaign import campaign_workflow
@@ -91,7 +92,7 @@ class Farm:
 
     def go_back_to(self, step):
         """Restore the state of the farm before a step."""
-        if not _runs(self.facts.pid):
+        if start_ticks(self.facts.pid) is None:
             self.serve()
         os.chdir(self.work)
         shutil.rmtree(self.root, ignore_errors=True)
@@ -225,7 +226,7 @@ class Case:
     def serve_again(self):
         """Start the database again as soon as it is gone."""
         deadline = time.monotonic() + LIMIT_S
-        while _runs(self.farm.facts.pid):
+        while start_ticks(self.farm.facts.pid) is not None:
             assert time.monotonic() < deadline, "the database lives on"
             time.sleep(0.02)
         self.farm.serve()
@@ -372,10 +373,3 @@ def test_worker_is_killed_in_a_write(case, step, seed):
     assert case.end(case.farm.start("kill_in_write", number, moment)) == -signal.SIGKILL
     assert case.finish() == []
     case.said = f"resumed (write {number} of {case.farm.writes[step]}, {moment})"
-
-
-def _runs(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False

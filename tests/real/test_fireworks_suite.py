@@ -63,7 +63,6 @@ N_PASSED = 183
 def outcomes(tmp_path_factory):
     """Return what became of each test, by class and name."""
     folder = tmp_path_factory.mktemp("suite")
-    shutil.copytree(Path(fireworks.__file__).parent, folder / "fireworks")
     halves = {"launchpad": [LAUNCHPAD_TESTS], "rest": ["fireworks", f"--ignore={LAUNCHPAD_TESTS}"]}
     try:
         running = {name: _start(folder, name, arguments) for name, arguments in halves.items()}
@@ -78,12 +77,14 @@ def outcomes(tmp_path_factory):
 def _start(folder, name, arguments):
     """Start a half of the suite with a server of its own."""
     server = start_server(folder / f"db-{name}", with_this_process=True)
-    (folder / f"work-{name}").mkdir()
+    # a copy for each half: tests remove what lies beside them
+    copy = folder / name
+    shutil.copytree(Path(fireworks.__file__).parent, copy / "fireworks")
     options = [
         "-q",
         "-c",
         os.devnull,
-        f"--rootdir={folder}",
+        f"--rootdir={copy}",
         "-W",
         "ignore",
         "-p",
@@ -93,11 +94,11 @@ def _start(folder, name, arguments):
     ]
     options += ["-p", "tests.real.fireworks_redirect", "-o", "python_files=test_*.py *_tests.py"]
     options += ["--continue-on-collection-errors", f"--junitxml={folder / name}.xml"]
-    where = os.pathsep.join([str(folder), str(ROOT)])
+    where = os.pathsep.join([str(copy), str(ROOT)])
     with (folder / f"{name}.log").open("w") as log:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "pytest", *options, *arguments],
-            cwd=folder,
+            cwd=copy,
             env={**os.environ, "MLIP_FW_TEST_LAUNCHPAD": str(server.launchpad_file), "PYTHONPATH": where},
             stdout=log,
             stderr=subprocess.STDOUT,
