@@ -96,6 +96,15 @@ def test_two_workers_share_the_work(folder):
     assert hosts == {0, 1}
 
 
+def test_walkers_that_begin_together_hear_one_canary_after_the_other(folder):
+    """It has one folder for all, so two at once would tear each other's files."""
+    slow = 'case "$PWD" in */canary/*) echo begin >> {log}; sleep 2; echo end >> {log} ;; esac\n'
+    log = folder / "canary.log"
+    (folder / "lmp.sh").write_text(slow.format(log=log) + LAMMPS.format(python=sys.executable))
+    is_whole(folder, finish(start(folder, "--workers", "2")))
+    assert log.read_text().split() == ["begin", "end"]
+
+
 def test_a_killed_worker_is_replaced(folder):
     process = start(folder, "--workers", "2")
     os.kill(hand_at_work_on_md(CampaignDirectory(folder / "c")), signal.SIGKILL)

@@ -113,10 +113,12 @@ def _hear_canary(handoff: MDHandoff, engine: Engine, worker: Worker, potential: 
     """See once for each engine of a campaign that it says what pyace says, before core-hours are spent."""
     directory, campaign = CampaignDirectory(handoff.directory), handoff.campaign
     folder = directory.root / "canary" / engine
-    known = read_model(folder / "canary.json", CanaryRecord)
-    if known is None or known.lmp_cmd != worker.lmp_cmd:
-        atoms, _ = start_of_walker(campaign, 0)
-        write_json(folder / "canary.json", sing(engine, worker, potential, atoms, tuple(campaign.elements), folder))
+    # walkers that start side by side share its folder
+    with directory.turn_locked(f"canary-{engine}"):
+        known = read_model(folder / "canary.json", CanaryRecord)
+        if known is None or known.lmp_cmd != worker.lmp_cmd:
+            atoms, _ = start_of_walker(campaign, 0)
+            write_json(folder / "canary.json", sing(engine, worker, potential, atoms, tuple(campaign.elements), folder))
 
 
 def _tell(directory: CampaignDirectory, result: MDResult) -> None:
