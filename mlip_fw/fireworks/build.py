@@ -95,8 +95,9 @@ def _firework(
     spec = {
         "_category": category,
         "_priority": _PRIORITY[kind],
-        "_launch_dir": str(folder),
         "_add_launchpad_and_fw_id": True,
         "campaign": handoff.campaign.campaign,
+        # where files travel, each worker has a folder of its own
+        **({"_launch_dir": str(folder)} if handoff.campaign.files == "shared" else {"_add_fworker": True}),
     }
     return Firework(task(parameters), spec=spec, name=f"{handoff.campaign.campaign}: {name}", parents=parents)

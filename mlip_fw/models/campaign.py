@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
 from mlip_fw.models.md import MDSettings
-from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, Oracle
+from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, EspressoOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
 
 Thresholds = Annotated[
@@ -131,6 +131,11 @@ class Campaign(Frozen):
     potential: PotentialSettings = PotentialSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
     budget: Budget = Budget()
+    files: Literal["shared", "filepad"] = Field(
+        "shared",
+        description="how workers get each other's files. shared: all see one campaign directory; filepad: through the "
+        "LaunchPad's database",
+    )
 
     @model_validator(mode="after")
     def _every_stage_is_watched(self) -> Campaign:
@@ -161,6 +166,15 @@ class Campaign(Frozen):
             self._require_same_elements("oracle.starting_moments_mub", set(self.oracle.starting_moments_mub))
         return self
 
+    @model_validator(mode="after")
+    def _folders_do_not_travel(self) -> Campaign:
+        if self.files == "filepad" and isinstance(self.oracle, EspressoOracle) and self.oracle.pseudo_dir is not None:
+            raise ValueError(
+                "oracle.pseudo_dir is a folder of one machine, and with files: filepad there are several: leave it out "
+                "and give env.pseudo_dir in each worker's file"
+            )
+        return self
+
     def _require_same_elements(self, key: str, named: set[str], *, whole: bool = False) -> None:
         if foreign := sorted(named - set(self.elements)):
             raise ValueError(f"{key} names {', '.join(foreign)}, which elements does not")
@@ -186,10 +200,17 @@ class Campaign(Frozen):
             raise ValueError("an element is named twice")
         return sorted(elements)
 
+    def named_files(self) -> dict[str, str]:
+        """Return the files to read under the keys that name them."""
+        others = {"potential.initial": self.potential.initial, "bootstrap.dataset": self.bootstrap.dataset}
+        return {**self.structure.named_files(), **{key: name for key, name in others.items() if name}}
+
     def identity(self) -> dict[str, Any]:
         """Return what must not change while a campaign directory is in use.
 
-        The budget may, and so may the size of cut-outs, the oracle's limits, and the way to a label that leaves its
-        value alone.
+        The budget may, and so may the size of cut-outs, the way of files, the oracle's limits, and the way to a label
+        that leaves its value alone.
         """
-        return self.model_dump(mode="json", exclude={"budget": True, "oracle": MAY_CHANGE, "candidates": {"cutout"}})
+        return self.model_dump(
+            mode="json", exclude={"budget": True, "files": True, "oracle": MAY_CHANGE, "candidates": {"cutout"}}
+        )

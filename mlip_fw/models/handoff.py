@@ -12,12 +12,18 @@ from pydantic import Field, model_validator
 from mlip_fw.models.base import Count, Frozen
 from mlip_fw.models.campaign import Campaign
 
+_BATON = "mlip_fw_baton_"
+
 
 class Handoff(Frozen):
     """What every Firework of a campaign knows."""
 
     campaign: Campaign
     directory: str = Field(description="absolute path of the campaign directory", pattern=r"^/[^\x00-\x1f]*$")
+
+    def place(self, path: Path | str) -> str:
+        """Return a path of the campaign directory relative to it."""
+        return Path(path).relative_to(self.directory).as_posix()
 
     def require_inside(self, key: str, path: str) -> None:
         """Refuse a path that leaves the campaign directory."""
@@ -36,7 +42,12 @@ class Baton(Frozen):
 
 def baton_key(walker: int, stage: int) -> str:
     """Return the key of a spec that holds the baton for a stage."""
-    return f"mlip_fw_baton_{walker:02d}_{stage:02d}"
+    return f"{_BATON}{walker:02d}_{stage:02d}"
+
+
+def is_baton(key: str) -> bool:
+    """Return whether a key of a spec holds a baton."""
+    return key.startswith(_BATON)
 
 
 class MDHandoff(Handoff):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from mlip_fw.workflows.crew import run_with_crew
 from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
 
+logger = logging.getLogger("mlip_fw")
+
 
 def run_campaign(
     campaign: Campaign, directory: CampaignDirectory, fworker: FWorker, workers: int = 1
@@ -50,6 +53,9 @@ def run_campaign(
     MlipError
         If a Firework failed; nothing is lost, and the same call goes on from there.
     """
+    if campaign.files != "shared":
+        logger.info("files: %s is for several machines; here they lie in %s", campaign.files, directory.root)
+        campaign = campaign.model_copy(update={"files": "shared"})
     start_structures(campaign)
     check_given_files(campaign)
     worker = read_worker(fworker.env)

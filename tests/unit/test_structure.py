@@ -11,6 +11,7 @@ LAYERS = [
     {"models"},
     {"io"},
     {"attendance", "layout", "dataset", "generations", "database"},
+    {"travel"},
     {"engines"},
     {"summary"},
     {"firetasks"},

@@ -21,7 +21,8 @@ from mlip_fw.models.label import LabelState, QuarantineRecord
 from mlip_fw.models.worker import Worker
 
 logger = logging.getLogger("mlip_fw")
-_MOST_PEERS = 8
+MOST_PEERS = 8
+"""Labels that a new one is compared with."""
 
 
 def label_structure(handoff: LabelHandoff, worker: Worker) -> LabelState:
@@ -57,7 +58,7 @@ def _label(handoff: LabelHandoff, worker: Worker, directory: CampaignDirectory, 
     started = time.perf_counter()
     try:
         answer = make_label(
-            atoms, handoff.campaign.oracle, worker, handoff.campaign.elements, folder, dataset.some(_MOST_PEERS)
+            atoms, handoff.campaign.oracle, worker, handoff.campaign.elements, folder, dataset.some(MOST_PEERS)
         )
     except LabelError as error:
         _set_aside(handoff, atoms, error, time.perf_counter() - started)
