@@ -56,7 +56,14 @@ def find_campaign(name: str | None) -> CampaignDirectory:
     if name is not None:
         directory = CampaignDirectory(name)
         if not directory.exists():
-            raise DirectoryError(f"{name} is not a campaign directory: it has no campaign.yaml and no events.jsonl")
+            raise DirectoryError(
+                f"{name} is not a campaign directory: it has no campaign.yaml and no events.jsonl; `mlip-fw pull` "
+                "brings one whose files are on the LaunchPad"
+            )
+        if not directory.journal.is_file() and directory.read_campaign().files == "filepad":
+            raise DirectoryError(
+                f"the files of {name} are on the LaunchPad (files: filepad); `mlip-fw pull` brings them"
+            )
         return directory
     found = campaigns_here()
     if len(found) != 1:

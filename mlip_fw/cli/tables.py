@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -36,3 +38,10 @@ def print_quarantine(directory: CampaignDirectory) -> None:
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)
     print("mend what is wrong, then: mlip-fw retry-labels")
+
+
+def print_age(directory: CampaignDirectory) -> None:
+    """Say of when the files are, if they come from the LaunchPad."""
+    if directory.read_campaign().files == "filepad":
+        pulled = datetime.datetime.fromtimestamp(directory.journal.stat().st_mtime)
+        print(f"as of the last mlip-fw pull, {pulled:%Y-%m-%d %H:%M:%S}")

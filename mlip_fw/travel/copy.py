@@ -36,6 +36,8 @@ class LocalCopy:
 
     def __init__(self, places: Places, store: FileStore) -> None:
         self.places, self.store, self.root = places, store, places.root
+        self.fetched: list[Filed] = []
+        """What had to be fetched so far."""
         self._newest: int | None = None
 
     def fetch(self, errand: Errand) -> None:
@@ -93,9 +95,10 @@ class LocalCopy:
         if not self.publish(f"labels/{name}.extxyz" for name in record.new_labels):
             raise NumberTakenError("another machine has published labels of this training meanwhile")
         name = f"{NEWEST}{number:04d}/training.json"
+        parts = self._parts(draft / "training.json", PurePosixPath(name).parent)
         content = (draft / "training.json").read_bytes()
-        marker = self.store.publish(name, content, self._parts(draft / "training.json", PurePosixPath(name).parent))
-        if not marker.holds(content):
+        marker = self.store.publish(name, content, parts)
+        if not marker.holds_all(content, parts):
             raise NumberTakenError(f"{marker.by} has published generation {number} meanwhile")
         self._newest = number
 
@@ -116,6 +119,7 @@ class LocalCopy:
             if any(fnmatch(PurePosixPath(filed.path).name, pattern) for pattern in only)
         ]
         missing = [filed for filed in wanted if not self._has(filed)]
+        self.fetched += missing
         folder = self.places.inside(marker.path).parent
         if marker.path.startswith(NEWEST) and not folder.exists():
             self._bring_generation(marker, missing, folder)

@@ -56,6 +56,10 @@ class Marker(Filed):
     stored: str = ""
     """Where GridFS has its contents."""
 
+    def holds_all(self, content: bytes, parts: Mapping[str, bytes]) -> bool:
+        """Return whether marker and parts have these contents."""
+        return self.holds(content) and set(self.parts) == {Filed.of(name, inner) for name, inner in parts.items()}
+
 
 class FileStore:
     """What is published of one campaign.
