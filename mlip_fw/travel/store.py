@@ -25,7 +25,8 @@ _PARTS = "parts"
 _MOST_BYTES = 2_000_000_000
 _LAST = "\U0010ffff"
 _AT_ONCE = 500
-_COMPRESSION = 3
+_COMPRESSION, _SAMPLE_BYTES, _WORTH = 1, 100_000, 0.9
+_CHUNK_BYTES = 1 << 22
 
 
 class Filed(Frozen):
@@ -53,8 +54,9 @@ class Marker(Filed):
     parts: list[Filed] = Field(default_factory=list)
     by: str = ""
     """The machine that published it."""
-    stored: str = ""
+    gfs_id: str = ""
     """Where GridFS has its contents."""
+    compressed: bool = False
 
     def holds_all(self, content: bytes, parts: Mapping[str, bytes]) -> bool:
         """Return whether marker and parts have these contents."""
@@ -122,8 +124,8 @@ class FileStore:
             If they are not there, or are not what they were.
         """
         try:
-            stored = of.stored if filed is of else next(self._with([_place_of(filed)]))["gfs_id"]
-            content = self._unpacked(stored, filed.size)
+            document = of.model_dump() if filed is of else next(self._with([_place_of(filed)]))
+            content = self._contents_of(document, filed.size)
         except (StopIteration, NoFile, CorruptGridFile, InvalidId, zlib.error) as error:
             raise self._damaged(filed, of, type(error).__name__) from error
         if not filed.holds(content):
@@ -163,25 +165,31 @@ class FileStore:
 
     def _document(self, place: str, filed: Filed, content: bytes) -> dict[str, Any]:
         """Store the contents of a file, read them back, and return the document that says so."""
-        stored = self._contents.put(zlib.compress(content, _COMPRESSION), campaign=self.key)
-        if self._unpacked(str(stored), filed.size) != content:
-            raise FilePadError(f"{self.key}/{place} comes out of the LaunchPad's FilePad otherwise than it went in")
-        return {
+        compressed = _is_worth_compressing(content)
+        packed = zlib.compress(content, _COMPRESSION) if compressed else content
+        document = {
             "identifier": f"{self.key}/{place}",
-            "gfs_id": str(stored),
-            "compressed": True,
+            "gfs_id": str(self._contents.put(packed, chunk_size=_CHUNK_BYTES, campaign=self.key)),
+            "compressed": compressed,
             "original_file_name": filed.path.rpartition("/")[2],
-            "metadata": filed.model_dump(mode="json", exclude={"stored"}),
+            "metadata": filed.model_dump(mode="json", exclude={"gfs_id", "compressed"}),
         }
+        if self._contents_of(document, filed.size) != content:
+            raise FilePadError(f"{self.key}/{place} comes out of the LaunchPad's FilePad otherwise than it went in")
+        return document
 
-    def _unpacked(self, stored: str, size: int) -> bytes:
+    def _contents_of(self, document: dict[str, Any], size: int) -> bytes:
         """Return stored contents, but no more than one byte too many: what is packed can be a bomb."""
-        return zlib.decompressobj().decompress(self._contents.get(ObjectId(stored)).read(), size + 1)
+        packed: bytes = self._contents.get(ObjectId(document["gfs_id"])).read(
+            -1 if document["compressed"] else size + 1
+        )
+        return zlib.decompressobj().decompress(packed, size + 1) if document["compressed"] else packed
 
     def _marker(self, document: dict[str, Any]) -> Marker:
         place = document["identifier"]
         try:
-            marker = Marker.model_validate({**document["metadata"], "stored": document["gfs_id"]})
+            where = {name: document[name] for name in ("gfs_id", "compressed")}
+            marker = Marker.model_validate({**document["metadata"], **where})
         except (ValidationError, KeyError, TypeError) as error:
             raise FilePadError(f"{place!a} in the LaunchPad's FilePad is none of mlip_fw's: {error}") from None
         if place != f"{self.key}/{marker.path}":
@@ -198,6 +206,12 @@ class FileStore:
 
 def _place_of(part: Filed) -> str:
     return f"{_PARTS}/{part.sha256}/{part.path}"
+
+
+def _is_worth_compressing(content: bytes) -> bool:
+    """Return whether the start of ``content`` shrinks by more than a tenth: restart files don't."""
+    sample = content[:_SAMPLE_BYTES]
+    return len(zlib.compress(sample, _COMPRESSION)) < _WORTH * len(sample)
 
 
 def sha256_of(content: bytes) -> str:

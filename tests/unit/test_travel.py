@@ -4,6 +4,7 @@ import json
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bson import ObjectId
 from fireworks.utilities.filepad import FilePad
@@ -92,12 +93,15 @@ class TestStore:
         assert store.read(marker, marker) == b"{}"
         assert {part.path: store.read(part, marker) for part in marker.parts} == parts
 
-    def test_fireworks_own_filepad_reads_it(self, store, pad, monkeypatch):
-        store.publish("labels/x.extxyz", b"text")
+    @pytest.mark.parametrize("text", [b"text" * 1000, np.random.default_rng(0).bytes(4000)])
+    def test_fireworks_own_filepad_reads_it(self, store, text):
+        """Whether it was worth compressing or not."""
+        marker = store.publish("labels/x.extxyz", text)
+        assert marker.compressed == text.startswith(b"text")
         theirs = FilePad.__new__(FilePad)
         theirs.filepad, theirs.gridfs = store._documents, store._contents
         content, document = theirs.get_file("small-1/labels/x.extxyz")
-        assert (content, document["original_file_name"]) == (b"text", "x.extxyz")
+        assert (content, document["original_file_name"]) == (text, "x.extxyz")
 
     def test_first_one_stays(self, store):
         store.publish("labels/x.extxyz", b"first")
@@ -141,7 +145,7 @@ class TestStore:
     @pytest.mark.parametrize("damage", ["other bytes", "cut", "gone", "bomb", "no chunk"])
     def test_damaged_contents_are_named(self, store, damage):
         marker = store.publish("labels/x", b"text" * 100)
-        chunks, stored = store._contents._collection.chunks, ObjectId(marker.stored)
+        chunks, stored = store._contents._collection.chunks, ObjectId(marker.gfs_id)
         if damage == "gone":
             store._contents.delete(stored)
         elif damage == "no chunk":
@@ -159,7 +163,7 @@ class TestStore:
             store.read(marker, marker)
 
     def test_what_the_database_spoils_is_not_published(self, store, monkeypatch):
-        monkeypatch.setattr(store, "_unpacked", lambda stored, size: b"other")
+        monkeypatch.setattr(store, "_contents_of", lambda document, size: b"other")
         with pytest.raises(FilePadError, match="otherwise than it went in"):
             store.publish("labels/x", b"text")
         assert store.names_below("") == []
@@ -171,6 +175,14 @@ class TestStore:
         store._documents.insert_one({"identifier": "small-1/labels/x", "gfs_id": "1", "metadata": metadata})
         with pytest.raises(FilePadError, match="small-1/labels/x"):
             list(store.below("labels/"))
+
+    def test_large_one_in_place_of_a_small_one(self, store):
+        """What was not compressed is not read beyond its size either."""
+        marker = store.publish("labels/x", np.random.default_rng(0).bytes(100))
+        store._contents._collection.chunks.update_one({}, {"$set": {"data": b"0" * 200}})
+        store._contents._collection.files.update_one({}, {"$set": {"length": 200}})
+        with pytest.raises(FilePadError, match="its sha256 is another"):
+            store.read(marker, marker)
 
     def test_too_large_file(self, store, monkeypatch):
         monkeypatch.setattr("mlip_fw.travel.store._MOST_BYTES", 3)
