@@ -28,6 +28,7 @@ from mlip_fw.firetasks.md import RunMD
 from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
 from mlip_fw.testing import lmp
+from mlip_fw.travel.copy import LocalCopy
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rlaunch import rlaunch_cleanly
 from mlip_fw.workflows.rockets import launch_quietly, quiet
@@ -224,6 +225,17 @@ def _be_lmp(folder, arguments, streams):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def kill_when_published():
+    """Kill the worker when it has published what it made, before FireWorks hears of it."""
+    publish = LocalCopy.publish
+
+    def publishing(self, patterns):
+        publish(self, patterns)
+        die()
+
+    LocalCopy.publish = publishing
 
 
 def count_writes(work):
