@@ -18,15 +18,21 @@ def pull(
     ),
     directory: Path | None = typer.Option(None, "--dir", help="where to; default: the campaign's name in this folder"),
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
+    remove: bool = typer.Option(
+        False, "--remove", help="then remove them from the LaunchPad, if the campaign has ended"
+    ),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
     """Bring here what is new of a campaign with `files: filepad`, to be looked at as any other."""
     log_to_stderr()
     from mlip_fw.travel.pull import pull as bring
+    from mlip_fw.travel.pull import remove_published
 
     pad = load_launchpad(launchpad)
     with answering(pad):
         copy = bring(pad, campaign, directory)
+        if remove:
+            remove_published(pad, copy)
     n_bytes = sum(filed.size for filed in copy.fetched)
     if as_json:
         typer.echo(json.dumps({"directory": str(copy.root), "files": len(copy.fetched), "bytes": n_bytes}))

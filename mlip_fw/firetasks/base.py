@@ -77,9 +77,9 @@ class CampaignTask(FireTaskBase):
             self.local.publish(made)
 
     def stay_here(self, action: FWAction) -> None:
-        """Let what follows run on this machine only, which has files that do not travel."""
+        """Let the Fireworks that follow run on this machine only, which has files that do not travel."""
         if self.local is not None:
-            for firework in (firework for workflow in action.detours for firework in workflow.fws):
+            for firework in action.detours:
                 firework.spec["_fworker"] = self.fworker.name
 
     def turn(self, handoff: Any, fw_spec: dict[str, Any]) -> str | None:

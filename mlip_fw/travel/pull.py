@@ -1,4 +1,4 @@
-"""Bring a campaign whose files travel to a directory where it can be looked at."""
+"""Bring a campaign whose files travel to a directory where it can be looked at, and end its travels."""
 
 from __future__ import annotations
 
@@ -48,6 +48,24 @@ def pull(launchpad: LaunchPad, name: str | None, target: Path | None) -> LocalCo
         events = here.events()
         write_text(here.journal, "".join(json.dumps(event) + "\n" for event in events))
     return copy
+
+
+def remove_published(launchpad: LaunchPad, copy: LocalCopy) -> None:
+    """Take the files of a campaign from the LaunchPad, which was pulled and is at its end.
+
+    Raises
+    ------
+    DirectoryError
+        If its Fireworks could still need them.
+    """
+    added = {"metadata.mlip_fw": True, "metadata.directory": copy.places.directory}
+    open_ones = launchpad.workflows.count_documents({**added, "state": {"$nin": ["COMPLETED", "ARCHIVED"]}})
+    if open_ones:
+        raise DirectoryError(
+            f"the Fireworks of {copy.store.key} are not all COMPLETED, and may need its files: nothing was removed; "
+            "let them end, or archive the workflow (`lpad archive_wflows`)"
+        )
+    copy.store.remove_all()
 
 
 def find_published(launchpad: LaunchPad, name: str | None) -> tuple[Campaign, str]:

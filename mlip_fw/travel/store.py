@@ -138,6 +138,12 @@ class FileStore:
             self._documents.delete_one({"_id": document["_id"]})
             self._contents.delete(ObjectId(document["gfs_id"]))
 
+    def remove_all(self) -> None:
+        """Take back everything, with what no file names any more."""
+        self._documents.delete_many(self._begins(""))
+        for stored in self._contents.find({"campaign": self.key}):
+            self._contents.delete(stored._id)
+
     def _begins(self, prefix: str) -> dict[str, Any]:
         return {"identifier": {"$gte": f"{self.key}/{prefix}", "$lt": f"{self.key}/{prefix}{_LAST}"}}
 

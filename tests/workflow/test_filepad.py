@@ -14,11 +14,19 @@ from typer.testing import CliRunner
 from mlip_fw.cli.main import app
 from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.dataset import Dataset
+from mlip_fw.engines.oracle import labelling
+from mlip_fw.engines.oracle.answer import OutOfTime
 from mlip_fw.engines.start import start_structures
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import write_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.summary import summarize
+from mlip_fw.travel.pull import places_of, pull
+from mlip_fw.travel.start import add_files
+from mlip_fw.workflows.campaign import campaign_workflow
+from mlip_fw.workflows.embedded import embedded_launchpad
+from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_workflow
+from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
 from mlip_fw.workflows.runner import run_campaign
 from tests.faults import farm_worker
 
@@ -167,6 +175,12 @@ class TestWholeCampaign:
         assert elsewhere.read_campaign().structure.file == str(elsewhere.root / "inputs/structure.file/start.extxyz")
         assert summarize(elsewhere).labels == summarize(pulled[0]).labels
 
+    def test_files_are_removed_at_the_end_only(self, farm, pulled):
+        farm.pad.workflows.update_one({}, {"$set": {"state": "RUNNING"}})
+        with pytest.raises(Exception, match="not all COMPLETED"):
+            farm.typed("pull", "far", "--remove", "-l", farm.facts.launchpad_file)
+        farm.pad.workflows.update_one({}, {"$set": {"state": "COMPLETED"}})
+
     def test_added_again_it_finds_all_that_was_done(self, farm, pulled, campaign):
         """Another machine than before: nothing is computed again."""
         shutil.rmtree(farm.base / "a" / "campaigns")
@@ -177,6 +191,79 @@ class TestWholeCampaign:
         farm.typed("pull", "far", "-l", farm.facts.launchpad_file)
         after = [event["event"] for event in pulled[0].events()[len(before) :]]
         assert set(after) == {"finished"}
+
+    def test_removed(self, farm, pulled):
+        farm.typed("pull", "far", "--remove", "-l", farm.facts.launchpad_file)
+        assert [farm.pad.db[name].count_documents({}) for name in ("filepad", "filepad_gfs.chunks")] == [0, 0]
+        assert summarize(pulled[0]).outcome == "CONVERGED"
+
+
+class Machines:
+    """Machines of this process, on a LaunchPad in memory."""
+
+    def __init__(self, base, lmp_cmd):
+        self.pad, self.base, self.lmp_cmd = embedded_launchpad(), base, lmp_cmd
+
+    def add(self, campaign):
+        add_files(campaign, "/there/far", self.pad)
+        self.pad.add_wf(campaign_workflow(campaign, Path("/there/far")))
+
+    def work(self, *names):
+        """Let machines run Fireworks in turn until there is none that they may run."""
+        env = {"lmp_cmd": self.lmp_cmd}
+        machines = [FWorker(name=name, env={**env, "campaigns_dir": str(self.base / name)}) for name in names]
+        here = Path.cwd()
+        os.chdir(self.base)
+        with quiet():
+            while sum(launch_quietly(self.pad, machine) for machine in machines):
+                raise_if_fizzled(self.pad)
+        os.chdir(here)
+
+    def pull(self):
+        return CampaignDirectory(pull(self.pad, None, self.base / "pulled").root)
+
+
+@pytest.fixture
+def machines(farm, tmp_path):
+    return Machines(tmp_path, farm.lmp_cmd)
+
+
+def test_failed_labels_are_made_again_on_another_machine(small, machines):
+    tight = {"kind": "ase", "calculator": "emt", "max_force_ev_a": 1e-9}
+    machines.add(small(files="filepad", oracle=tight, **CHANGES))
+    machines.work("a")
+    directory = machines.pull()
+    assert summarize(directory).reason == "label_failures"
+    mended = small(files="filepad", **CHANGES)
+    directory.claim(mended)
+    handoffs = handoffs_there(retry_handoffs(directory, []), places_of(machines.pad, directory))
+    assert {handoff.directory for handoff in handoffs} == {"/there/far"}
+    machines.pad.add_wf(retry_workflow(handoffs))
+    machines.work("b")
+    machines.add(mended)
+    machines.work("a", "c")
+    summary = summarize(machines.pull())
+    assert (summary.outcome, summary.labels_failed, summary.halts) == ("CONVERGED", 0, 1)
+
+
+def test_label_cut_by_the_walltime_goes_on_where_its_files_are(small, machines, monkeypatch):
+    real, turns = labelling.make_label, []
+
+    def make_label(*arguments):
+        turns.append(arguments[4])
+        return (
+            OutOfTime(1.0)
+            if len([folder for folder in turns if folder.name == turns[-1].name]) < 2
+            else real(*arguments)
+        )
+
+    monkeypatch.setattr(labelling, "make_label", make_label)
+    machines.add(small(files="filepad", **CHANGES))
+    machines.work("a", "b")
+    assert summarize(machines.pull()).outcome == "CONVERGED"
+    assert len({folder.name for folder in turns}) == len(set(turns)) == len(turns) / 2
+    continued = machines.pad.fireworks.find({"name": {"$regex": " t1$"}}, {"spec._fworker": 1})
+    assert {firework["spec"]["_fworker"] for firework in continued} == {"a", "b"}
 
 
 def test_run_needs_no_filepad(small, farm, tmp_path, caplog):
