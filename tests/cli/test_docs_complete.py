@@ -139,7 +139,8 @@ class TestKeys:
         assert [key for key in MAY_CHANGE if f"`oracle.{key}`" not in text] == []
         assert [key for key in ("budget", "candidates.cutout") if f"all of `{key}`" not in text] == []
         fixed = read_campaign(ROOT / "examples" / "cu-melt.yaml").identity()
-        assert set(Campaign.model_fields) - set(fixed) == {"budget"}
+        assert set(Campaign.model_fields) - set(fixed) == {"budget", "files"}
+        assert "| `files` |" in text
         assert set(CandidateSettings.model_fields) - set(fixed["candidates"]) == {"cutout"}
 
     def test_every_threshold_and_strategy_is_discussed(self):
