@@ -15,7 +15,7 @@ from mlip_fw.errors import NumberTakenError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model, whole_file
 from mlip_fw.models.training import TrainingRecord
-from mlip_fw.travel.errand import NEWEST, PARTS, REPLACED, Errand
+from mlip_fw.travel.errand import ALL, NEWEST, PARTS, REPLACED, Errand
 from mlip_fw.travel.journal import publish_journal
 from mlip_fw.travel.places import Places
 from mlip_fw.travel.store import Filed, FileStore, Marker
@@ -59,8 +59,21 @@ class LocalCopy:
 
     def publish(self, patterns: Iterable[str]) -> bool:
         """Publish what was made; return False if another machine was first with some of it, which is here now."""
-        made = {self._name(path): path for pattern in patterns for path in sorted(self.root.glob(pattern))}
-        known, is_first, labelled = self.store.named(made), True, []
+        made = self._made(patterns)
+        is_first = self._publish(made, self.store.named(made))
+        publish_journal(self.root, self.store)
+        return is_first
+
+    def publish_all(self) -> None:
+        """Publish everything of a directory that was worked in before its files travelled, and is not there yet."""
+        made = self._made(ALL)
+        known = self.store.named(made)
+        self._publish({name: path for name, path in made.items() if name not in known}, {})
+        if not self.store.names_below("events/"):
+            publish_journal(self.root, self.store)
+
+    def _publish(self, made: dict[str, Path], known: dict[str, Marker]) -> bool:
+        is_first, labelled = True, []
         for name, path in made.items():
             marker = known.get(name)
             content = self.places.leaving(name, path.read_bytes())
@@ -75,7 +88,6 @@ class LocalCopy:
                 self._bring(marker)
                 is_first = False
         self.store.remove(f"quarantine/{name}.json" for name in labelled)
-        publish_journal(self.root, self.store)
         return is_first
 
     def generations(self) -> Generations:
@@ -151,6 +163,9 @@ class LocalCopy:
         if not is_same:
             logger.warning("%s is not what was published; it is fetched again", path)
         return is_same
+
+    def _made(self, patterns: Iterable[str]) -> dict[str, Path]:
+        return {self._name(path): path for pattern in patterns for path in sorted(self.root.glob(pattern))}
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

@@ -44,5 +44,10 @@ PARTS = {
     "training.json": ("potential.*", "fit.npz"),
 }
 """What is published with a marker, by its name."""
+ALL = (
+    *("labels/[!.]*.extxyz", "quarantine/[!.]*.json", "potentials/gen_*/training.json", LEVEL),
+    *("bootstrap/*.json", "bootstrap/imported/[!.]*", "walkers/*/*/[a-z]*.json", "summary.json"),
+)
+"""All markers of a campaign directory; labels before the potentials that have learnt from them."""
 REPLACED = ("labels.json", "summary.json", "quarantine/*.json")
 """Files that the last to publish decides; of all others it is the first."""

@@ -24,7 +24,7 @@ _HOW_TO = "see docs/how-to/no-shared-file-system.md"
 
 
 def add_files(campaign: Campaign, directory: str, launchpad: LaunchPad) -> None:
-    """Publish a campaign and the files that it names.
+    """Publish a campaign, the files that it names, and what its directory holds already.
 
     Raises
     ------
@@ -39,6 +39,7 @@ def add_files(campaign: Campaign, directory: str, launchpad: LaunchPad) -> None:
             raise CampaignError(
                 f"{name} has changed since {campaign.campaign} was added; put back what it was, or give another --dir"
             )
+    LocalCopy(Places(campaign, directory, Path(directory)), store).publish_all()
     store.replace(CAMPAIGN, campaign_text(campaign).encode())
 
 

@@ -17,12 +17,15 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.oracle import labelling
 from mlip_fw.engines.oracle.answer import OutOfTime
 from mlip_fw.engines.start import start_structures
+from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import write_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.summary import summarize
 from mlip_fw.travel.pull import places_of, pull
 from mlip_fw.travel.start import add_files
+from mlip_fw.travel.store import FileStore, key_of
+from mlip_fw.workflows import loop
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_workflow
@@ -197,6 +200,22 @@ class TestWholeCampaign:
         assert [farm.pad.db[name].count_documents({}) for name in ("filepad", "filepad_gfs.chunks")] == [0, 0]
         assert summarize(pulled[0]).outcome == "CONVERGED"
 
+    def test_added_with_what_its_directory_holds(self, farm, pulled):
+        """Nothing is on the LaunchPad, nor on the machines: what was pulled goes there again."""
+        shutil.rmtree(farm.base / "a" / "campaigns")
+        before = pulled[0].events()
+        farm.typed("add", farm.submit / "campaign.yaml", "-l", farm.facts.launchpad_file)
+        assert farm.work() == {"COMPLETED"}
+        farm.typed("pull", "far", "-l", farm.facts.launchpad_file)
+        assert {event["event"] for event in pulled[0].events()[len(before) :]} == {"finished"}
+
+    def test_goes_on_with_a_shared_directory(self, farm, pulled, campaign):
+        here, before = Path.cwd(), pulled[0].events()
+        summary = run_campaign(campaign, pulled[0], FWorker(env={"lmp_cmd": farm.lmp_cmd}))
+        os.chdir(here)
+        assert summary.outcome == "CONVERGED"
+        assert {event["event"] for event in pulled[0].events()[len(before) :]} == {"run_started", "finished"}
+
 
 class Machines:
     """Machines of this process, on a LaunchPad in memory."""
@@ -264,6 +283,25 @@ def test_label_cut_by_the_walltime_goes_on_where_its_files_are(small, machines, 
     assert len({folder.name for folder in turns}) == len(set(turns)) == len(turns) / 2
     continued = machines.pad.fireworks.find({"name": {"$regex": " t1$"}}, {"spec._fworker": 1})
     assert {firework["spec"]["_fworker"] for firework in continued} == {"a", "b"}
+
+
+def test_labels_of_a_batch_are_published_one_by_one(small, machines, monkeypatch):
+    """A worker that fails in the middle loses none that are done."""
+    real, calls = labelling.make_label, []
+
+    def make_label(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise WorkerError("no more")
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "_WIDEST_FAN", 1)
+    monkeypatch.setattr(labelling, "make_label", make_label)
+    machines.add(small(files="filepad", **CHANGES))
+    with pytest.raises(MlipError, match="no more"):
+        machines.work("a")
+    store = FileStore(machines.pad.db, key_of("far", "/there/far"))
+    assert len(store.names_below("labels/")) == 1
 
 
 def test_run_needs_no_filepad(small, farm, tmp_path, caplog):
