@@ -46,7 +46,7 @@ PARTS = {
 """What is published with a marker, by its name."""
 ALL = (
     *("labels/[!.]*.extxyz", "quarantine/[!.]*.json", "potentials/gen_*/training.json", LEVEL),
-    *("bootstrap/*.json", "bootstrap/imported/[!.]*", "walkers/*/*/[a-z]*.json", "summary.json"),
+    *("bootstrap/[a-z]*.json", "bootstrap/imported/[!.]*", "walkers/*/*/[a-z]*.json", "summary.json"),
 )
 """All markers of a campaign directory; labels before the potentials that have learnt from them."""
 REPLACED = ("labels.json", "summary.json", "quarantine/*.json")

@@ -34,7 +34,11 @@ from mlip_fw.workflows.runner import run_campaign
 from tests.faults import farm_worker
 
 LIMIT_S = 120
-CHANGES = {"campaign": "far", "md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 600], "n_steps": 60}]}}
+STAGES = [
+    {"ensemble": "nvt", "temperature_k": [300, 600], "n_steps": 40},
+    {"ensemble": "nve", "n_steps": 20},
+]
+CHANGES = {"campaign": "far", "md": {"stages": STAGES}}
 
 
 class Farm:
@@ -155,7 +159,7 @@ class TestWholeCampaign:
         assert kinds[-1] == "finished"
         assert {"md_started", "halted", "selected", "trained"} <= set(kinds)
         results = [json.loads(path.read_text()) for path in sorted(directory.root.glob("walkers/*/*/result.json"))]
-        assert [Path(result["restart"]).is_file() for result in results] == [True, True]
+        assert [Path(result["restart"]).is_file() for result in results] == [True, True, True]
         assert all(Path(result["restart"]).is_relative_to(directory.root) for result in results)
         summary = json.loads((directory.root / "summary.json").read_text())
         assert Path(summary["potential"]).is_file()
