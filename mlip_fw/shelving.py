@@ -22,7 +22,7 @@ KEPT = 30
 
 
 def shelve_finished(launchpad: LaunchPad, fw_id: int) -> None:
-    """Move all but the newest finished Fireworks of a workflow to another workflow, if they are many.
+    """Move all but the newest finished Fireworks of a campaign's workflow to another workflow, if they are many.
 
     It is done in one change of one document, and only if nobody holds the workflow or has changed it meanwhile:
     there is no lock that a killed worker could leave. One that is killed before the second change, the shelf, leaves
@@ -36,7 +36,7 @@ def shelve_finished(launchpad: LaunchPad, fw_id: int) -> None:
         A Firework of it.
     """
     try:
-        workflow = launchpad.workflows.find_one({"nodes": fw_id})
+        workflow = launchpad.workflows.find_one({"nodes": fw_id, "metadata.mlip_fw": True})
         old = _old_ones(launchpad, workflow) if workflow else set()
         if old and _taken_out(launchpad, workflow, old):
             _put(launchpad, workflow["name"], workflow["metadata"], _among(workflow, old))

@@ -215,7 +215,7 @@ def test_what_a_killed_process_left_is_removed(handoff, oracle):
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
-    [(lambda atoms: good(atoms), "labelled"), (LabelError("no SCF"), "quarantined")],
+    [(good, "labelled"), (LabelError("no SCF"), "quarantined")],
     ids=["label", "failure"],
 )
 @pytest.mark.parametrize("killed", ["before the journal", "after the journal"])

@@ -120,6 +120,10 @@ class TestLeftAlone:
         shelve_finished(pad, running(pad))
         assert first in nodes(pad)[0]
 
+    def test_a_workflow_that_somebody_else_made(self, pad):
+        pad.workflows.update_one({}, {"$unset": {"metadata.mlip_fw": ""}})
+        assert self.stays(pad)
+
     def test_when_the_database_is_away(self, pad, monkeypatch, caplog):
         def away(*_, **__):
             raise AutoReconnect("no")
