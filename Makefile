@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CASES := tests
+# the long ones first, so that the last minutes are shared
+CASES := tests/real tests/faults tests/workflow tests/cli tests/unit
 MARKS := $(if $(MLIP_FW_LMP),,not native)
 
 .PHONY: demo demo-qe qe test lint docs bench clean
@@ -26,7 +27,7 @@ qe: $(VENV)/.installed
 	command -v pw.x || $(BIN)/mlip-fw doctor --install-qe
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 3 --dist loadfile --no-loadscope-reorder --durations=25
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -34,13 +34,8 @@ class Interrupted(KeyboardInterrupt):
         return {"error": INTERRUPTED, "message": str(self), "host": socket.gethostname(), "pid": os.getpid()}
 
 
-def anywhere(_: FrameType | None) -> bool:
-    """Let an interruption in at any place."""
-    return True
-
-
 @contextmanager
-def heeding_signals(may_interrupt: Callable[[FrameType | None], bool] = anywhere) -> Iterator[list[int]]:
+def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterator[list[int]]:
     """Raise :class:`Interrupted` when a signal asks to end and the place where it finds us allows it.
 
     An exception that is raised inside a finalizer is lost, so the interrupt comes again until it is heard.

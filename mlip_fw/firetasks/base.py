@@ -19,6 +19,7 @@ from mlip_fw.jobtime import working_seconds_left
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import Handoff, is_baton
 from mlip_fw.models.worker import Worker
+from mlip_fw.shelving import shelve_finished
 from mlip_fw.travel.copy import LocalCopy
 from mlip_fw.travel.errand import INPUTS, Errand
 from mlip_fw.travel.start import open_copy, require_inputs
@@ -101,6 +102,12 @@ class CampaignTask(FireTaskBase):
             )
         function: Callable[..., FWAction] = getattr(importlib.import_module(LOOP), name)
         return function
+
+    def shelve_finished(self) -> None:
+        """Keep this Firework's workflow short, if the database can be reached from here."""
+        launchpad = getattr(self, "launchpad", None)
+        if launchpad is not None:
+            shelve_finished(launchpad, self.fw_id)
 
     def _handed(self) -> Handoff:
         try:

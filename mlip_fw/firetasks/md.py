@@ -45,6 +45,7 @@ class RunMD(CampaignTask):
         """Return the mending of a halted run as a detour, or hand a finished stage's end on."""
         if STOPPED in fw_spec:
             return FWAction(update_spec={STOPPED: fw_spec[STOPPED]})
+        self.shelve_finished()
         handoff = handoff.taking_baton(fw_spec)
         folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
         result = once(folder / "result.json", MDResult, lambda: run_cycle(handoff, read_worker(fw_spec.get("_fw_env"))))

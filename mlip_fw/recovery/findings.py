@@ -51,7 +51,7 @@ def lost_runs(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
     """Find Fireworks whose worker is gone."""
     for firework in _fireworks(pad, {"state": "RUNNING"}):
         running = list(pad.launches.find({"launch_id": {"$in": firework["launches"]}, "state": "RUNNING"}))
-        reasons = [evidence.why_lost(launch, _directory(firework)) for launch in running]
+        reasons = [evidence.why_lost(launch, directory_of(firework)) for launch in running]
         if not running or not all(reasons):
             continue
         if len(firework.get("archived_launches", [])) >= _MOST_LOST:
@@ -136,7 +136,8 @@ def _fireworks(pad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
     return list(pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted))
 
 
-def _directory(firework: dict[str, Any]) -> str | None:
+def directory_of(firework: dict[str, Any]) -> str | None:
+    """Return the campaign directory that a Firework's document names."""
     handoff = firework["spec"]["_tasks"][0].get("handoff") or {}
     found = handoff.get("directory")
     return found if isinstance(found, str) else None

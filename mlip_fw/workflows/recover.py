@@ -83,8 +83,9 @@ def recover(
 
 def _tidy(launchpad: LaunchPad) -> None:
     running = set(launchpad.get_fw_ids({"state": "RUNNING"}))
-    for workflow in launchpad.workflows.find({"metadata.mlip_fw": True}, {"metadata": 1}):
-        remove_notes_of_the_dead(Path(workflow["metadata"]["directory"]), keep=running)
+    for directory in launchpad.workflows.distinct("metadata.directory", {"metadata.mlip_fw": True}):
+        if directory is not None:
+            remove_notes_of_the_dead(Path(directory), keep=running)
 
 
 def _mended(finding: Finding, dry_run: bool) -> Finding:

@@ -26,7 +26,7 @@ from mlip_fw.summary import summarize
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.crew import run_with_crew
 from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
+from mlip_fw.workflows.rockets import launch_quietly, may_interrupt, quiet, raise_if_fizzled
 
 logger = logging.getLogger("mlip_fw")
 
@@ -91,7 +91,7 @@ def _run_alone(workflow: Workflow, fworker: FWorker, signals: list[int]) -> None
 @contextmanager
 def _interruptible(where: Path) -> Iterator[list[int]]:
     """Turn a signal into a clean end: children gone, state on disk, one paragraph."""
-    with heeding_signals() as received:
+    with heeding_signals(may_interrupt) as received:
         try:
             yield received
         except (KeyboardInterrupt, MlipError) as error:

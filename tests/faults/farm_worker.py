@@ -19,6 +19,7 @@ from pathlib import Path
 from fireworks import FWorker, LaunchPad
 from pymongo.collection import Collection
 
+from mlip_fw import shelving
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.warm import Nursery
 from mlip_fw.firetasks.bootstrap import Bootstrap
@@ -45,6 +46,8 @@ WRITES = (
     *("find_one_and_update", "find_one_and_replace", "insert_one", "insert_many"),
     *("update_one", "delete_many", "replace_one", "delete_one"),
 )
+SHELF = {"MOST_FINISHED": 1, "KEPT": 1}
+"""So that a campaign with one halt has a finished part."""
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
 
@@ -61,6 +64,7 @@ def _be_a_worker(launchpad_file, worker_file, folder, fault):
     log = os.open("worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    vars(shelving).update(SHELF)
     name, *arguments = fault
     globals()[name](*arguments)
     if name == "term":
@@ -142,6 +146,11 @@ def pause(step, folder):
 def kill_in_write(number, moment):
     """Kill the worker before or after one of its writes to the database."""
     _patch_writes(number, moment, die)
+
+
+def kill_before_shelf():
+    """Kill the worker when finished Fireworks have left their workflow and are not yet in another one."""
+    shelving._put = lambda *_: die()
 
 
 def kill_database_in_write(number, pid):

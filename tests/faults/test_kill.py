@@ -102,6 +102,29 @@ def test_killed_campaign_goes_on(campaign, kind, count, how):
     assert again == summary["labels"] - len(kept)
 
 
+SIGNAL_BETWEEN_HEARTBEAT_AND_TASK = """
+import os, signal
+from fireworks.core.rocket import Rocket
+plain = Rocket.update_checkpoint
+def hit(*args):
+    Rocket.update_checkpoint = staticmethod(plain)
+    os.kill(os.getpid(), signal.SIGTERM)
+    plain(*args)
+Rocket.update_checkpoint = staticmethod(hit)
+from mlip_fw.cli.main import main
+main()
+"""
+
+
+def test_a_signal_before_the_task_leaves_no_thread_that_keeps_the_process_alive(campaign):
+    """FireWorks' heartbeat of a launch ends with the launch only."""
+    command, environment, folder = campaign
+    command = [command[0], "-c", SIGNAL_BETWEEN_HEARTBEAT_AND_TASK, *command[3:]]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1, ended.stderr
+    assert "the same command goes on" in ended.stderr
+
+
 def test_interrupt_leaves_no_process_behind(campaign):
     folder = campaign[2]
     process = start(campaign)

@@ -10,7 +10,7 @@ LAYERS = [
     {"errors", "seeds", "processes", "interrupts", "jobtime", "__init__"},
     {"models"},
     {"io"},
-    {"attendance", "layout", "dataset", "generations", "database"},
+    {"attendance", "shelving", "layout", "dataset", "generations", "database"},
     {"travel"},
     {"engines"},
     {"summary"},

@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from ase import Atoms
 
@@ -14,6 +15,7 @@ from mlip_fw.engines.oracle.answer import Labelled, OutOfTime
 from mlip_fw.engines.oracle.label import make_label
 from mlip_fw.engines.oracle.level import campaign_level, require_campaign_level
 from mlip_fw.errors import LabelError, WorkerError
+from mlip_fw.io.files import write_text
 from mlip_fw.io.structures import read_frame
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import LabelHandoff
@@ -23,6 +25,8 @@ from mlip_fw.models.worker import Worker
 logger = logging.getLogger("mlip_fw")
 MOST_PEERS = 8
 """Labels that a new one is compared with."""
+_UNTOLD = "untold"
+"""Lies in the folder of a label from before it is stored until the journal knows of it."""
 
 
 def label_structure(handoff: LabelHandoff, worker: Worker) -> LabelState:
@@ -37,9 +41,14 @@ def label_structure(handoff: LabelHandoff, worker: Worker) -> LabelState:
     with directory.labelling_locked(handoff.hash):
         if dataset.has(handoff.hash):
             dataset.release(handoff.hash)
+            if _is_untold(handoff.hash, directory, "labelled"):
+                labelled = dataset.read(handoff.hash)
+                _tell_label(handoff.hash, len(labelled), labelled.info, directory)
             shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
             return LabelState.EXISTED
         if dataset.is_quarantined(handoff.hash) and not handoff.retry:
+            if _is_untold(handoff.hash, directory, "quarantined"):
+                _tell_failure(next(r for r in dataset.quarantined() if r.hash == handoff.hash), directory)
             shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
             return LabelState.QUARANTINED
         return _label(handoff, worker, directory, dataset)
@@ -67,18 +76,30 @@ def _label(handoff: LabelHandoff, worker: Worker, directory: CampaignDirectory, 
         directory.log_event("label_out_of_time", label=handoff.hash, seconds=round(answer.seconds, 3))
         logger.info("label %s: out of time after %.0f s, to be continued", handoff.hash, answer.seconds)
         return LabelState.UNFINISHED
+    write_text(folder / _UNTOLD, "")
     _keep(handoff.hash, answer, dataset, level_id(level))
+    _tell_label(handoff.hash, len(atoms), answer.facts, directory)
     shutil.rmtree(folder, ignore_errors=True)
-    facts = {"seconds": answer.facts["label_seconds"], "corrections": answer.facts["corrections"]}
-    directory.log_event("labelled", label=handoff.hash, atoms=len(atoms), **facts)
-    mended = f", {facts['corrections']} corrections" if facts["corrections"] else ""
-    logger.info("label %s: %d atoms, %.2f s%s", handoff.hash, len(atoms), facts["seconds"], mended)
     return LabelState.DONE
 
 
 def _keep(name: str, answer: Labelled, dataset: Dataset, level: str) -> None:
     dataset.add(name, answer.atoms, {**answer.facts, "level_of_theory": level})
     dataset.release(name)
+
+
+def _is_untold(name: str, directory: CampaignDirectory, kind: str) -> bool:
+    """Return whether somebody was killed after a label was there and before the journal knew of it."""
+    if not (directory.labelling(name) / _UNTOLD).is_file():
+        return False
+    return not any(event["event"] == kind and event["label"] == name for event in directory.events())
+
+
+def _tell_label(name: str, n_atoms: int, facts: dict[str, Any], directory: CampaignDirectory) -> None:
+    seconds, corrections = float(facts["label_seconds"]), int(facts["corrections"])
+    directory.log_event("labelled", label=name, atoms=n_atoms, seconds=seconds, corrections=corrections)
+    mended = f", {corrections} corrections" if corrections else ""
+    logger.info("label %s: %d atoms, %.2f s%s", name, n_atoms, seconds, mended)
 
 
 def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: float) -> None:
@@ -91,7 +112,12 @@ def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: 
         n_atoms=len(atoms),
         seconds=seconds,
     )
+    write_text(directory.labelling(handoff.hash) / _UNTOLD, "")
     dataset.add_to_quarantine(atoms, record, error.files)
+    _tell_failure(record, directory)
     shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
-    directory.log_event("quarantined", label=handoff.hash, reason=str(error), seconds=round(seconds, 3))
-    logger.warning("label %s failed: %s", handoff.hash, error)
+
+
+def _tell_failure(record: QuarantineRecord, directory: CampaignDirectory) -> None:
+    directory.log_event("quarantined", label=record.hash, reason=record.reason, seconds=round(record.seconds, 3))
+    logger.warning("label %s failed: %s", record.hash, record.reason)
