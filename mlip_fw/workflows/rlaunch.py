@@ -26,7 +26,7 @@ from pymongo.errors import PyMongoError
 
 from mlip_fw.attendance import dismiss
 from mlip_fw.errors import WorkerError
-from mlip_fw.interrupts import INTERRUPTED, Interrupted, heeding_signals
+from mlip_fw.interrupts import INTERRUPTED, Interrupted, heeding_signals, undisturbed
 from mlip_fw.jobtime import seconds_left
 from mlip_fw.workflows.offline import mend_offline_mode
 from mlip_fw.workflows.rockets import may_interrupt
@@ -102,6 +102,7 @@ def _launching(received: list[int]) -> Iterator[None]:
             setattr(module, name, function)
 
 
+@undisturbed
 def _rerun_interrupted(launchpad: LaunchPad) -> None:
     """Make what this process was interrupted in ready to run."""
     details = "action.stored_data._exception._details"
@@ -118,7 +119,7 @@ def _rerun_interrupted(launchpad: LaunchPad) -> None:
 
 
 def _interrupting_unless_busy() -> Callable[[FrameType | None], bool]:
-    """Return what decides whether a signal may interrupt: not while its consequences are written down.
+    """Return what decides whether a signal may interrupt.
 
     The parent of ``rlaunch multi`` passes it on to each of its workers once, and ends when they have.
     """
@@ -129,9 +130,6 @@ def _interrupting_unless_busy() -> Callable[[FrameType | None], bool]:
             if worker.pid not in told and not worker.name.startswith(_THEIR_SERVERS):
                 told.add(worker.pid)
                 worker.terminate()
-        inner = frame
-        while inner is not None and inner.f_code is not _rerun_interrupted.__code__:
-            inner = inner.f_back
-        return not told and inner is None and may_interrupt(frame)
+        return not told and may_interrupt(frame)
 
     return may
