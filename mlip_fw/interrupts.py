@@ -53,7 +53,8 @@ def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterat
     Parameters
     ----------
     may_interrupt
-        Told the frame that a signal found running; where it says no, and in what is :func:`undisturbed`, the interrupt waits.
+        Told the frame that a signal found running; where it says no, the interrupt waits, as it does in
+        what is :func:`undisturbed`.
 
     Yields
     ------

@@ -99,5 +99,6 @@ def moment(value: Any) -> datetime.datetime:
 
 
 def _run_of(launch: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = next(s for s in reversed(launch["state_history"]) if s["state"] == "RUNNING")
-    return found
+    history: list[dict[str, Any]] = launch["state_history"]
+    # one that was ended before it ran has no such state
+    return next((state for state in reversed(history) if state["state"] == "RUNNING"), history[-1])

@@ -165,11 +165,34 @@ class TestLostRuns:
         assert "lost 5 times" in finding.what and f"lpad rerun_fws -i {running[1]}" in finding.what
         assert states(pad) == ["RUNNING", "WAITING"]
 
+    @pytest.mark.parametrize("how", ["a signal", "sbatch refused it"])
+    def test_what_ended_otherwise_is_not_counted(self, running, tmp_path, how):
+        pad, fw_id, launch = running
+        interrupted = FWAction(stored_data={"_exception": FIZZLED["interrupted"][0]})
+        for _ in range(5):
+            if how == "a signal":
+                pad.complete_launch(launch, interrupted, "FIZZLED")
+                pad.rerun_fw(fw_id)
+            else:
+                pad.rerun_fw(fw_id)
+                pad.cancel_reservation(pad.reserve_fw(FWorker(), str(tmp_path))[1])
+            _, launch = pad.checkout_fw(FWorker(), str(tmp_path))
+        assert "lost 5 times" not in found(pad, heartbeat_s=-1.0)[0][1]
+        assert states(pad) == ["READY", "WAITING"]
+
     def test_a_launch_that_nobody_told_of_is_told(self, running):
         pad, _, launch = running
         pad.launches.update_one({"launch_id": launch}, {"$set": {"state": "COMPLETED", "action": FWAction().to_dict()}})
         assert found(pad) == [("unnoticed", "its launch is COMPLETED, which the workflow has not noticed")]
         assert states(pad) == ["COMPLETED", "READY"]
+
+    def test_a_workflow_that_can_not_be_told_keeps_nobody_else_waiting(self, running, monkeypatch):
+        pad, fw_id, launch = running
+        pad.launches.update_one({"launch_id": launch}, {"$set": {"state": "COMPLETED", "action": FWAction().to_dict()}})
+        monkeypatch.setattr(pad, "_refresh_wf", lambda _: None)
+        (finding,) = recover(pad, heartbeat_s=-1.0, patience_s=0.0)
+        assert finding.mend is None
+        assert finding.what.endswith("not mended: LockedWorkflowError: its workflow is locked")
 
     def test_of_others_are_left_alone(self, running):
         pad = running[0]
@@ -247,6 +270,31 @@ class TestFizzled:
         assert [kind for kind, _ in found(pad)] == ["unnoticed" if is_known else "database was away"]
         assert states(pad) == (["COMPLETED", "WAITING", "READY"] if is_known else ["READY", "WAITING"])
         assert found(pad) == []
+
+    def test_one_that_failed_by_itself_is_not_completed_because_a_clock_is_ahead(self, running):
+        """A host whose clock is ahead added what follows, before this one began."""
+        pad, fw_id, launch = running
+        ahead = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
+        pad.fireworks.update_many({"fw_id": {"$ne": fw_id}}, {"$set": {"created_on": ahead}})
+        failed = {"_task": {"handoff": 1}, "_exception": FIZZLED["needs you"][0]}
+        pad.complete_launch(launch, FWAction(stored_data=failed), "FIZZLED")
+        assert [kind for kind, _ in found(pad)] == ["needs you"]
+        assert states(pad) == ["FIZZLED", "WAITING"]
+
+    def test_one_that_failed_before_it_ran(self, pad, handoff, tmp_path):
+        add_pair(pad, handoff)
+        _, launch = pad.reserve_fw(FWorker(), str(tmp_path))
+        pad.complete_launch(launch, FWAction(stored_data={"_exception": FIZZLED["needs you"][0]}), "FIZZLED")
+        assert [kind for kind, _ in found(pad)] == ["needs you"]
+
+    def test_one_that_a_worker_can_not_read_needs_a_person(self, pad, handoff, tmp_path):
+        add_pair(pad, handoff)
+        pad.fireworks.update_many({}, {"$set": {"spec._tasks.0._fw_name": "{{nowhere.to.be.Found}}"}})
+        assert pad.checkout_fw(FWorker(), str(tmp_path)) == (None, None)
+        pad.fireworks.update_many({}, {"$set": {"spec._tasks.0._fw_name": "ScriptTask"}})
+        ((kind, what),) = found(pad)
+        assert kind == "needs you" and what.startswith("a worker can't read it: ModuleNotFoundError: No module named")
+        assert states(pad) == ["FIZZLED", "WAITING"]
 
     def test_one_that_was_marked_as_lost_is_run_again(self, running):
         pad, _, launch = running
