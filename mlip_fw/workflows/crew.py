@@ -29,6 +29,7 @@ FOLDER = ".launchpad"
 _LOOK_S, _IDLE_S, _GRACE_S, _PATIENCE_S = 0.2, 0.1, 20.0, 2.0
 _DEATHS_PER_HAND = 3
 _AGAIN_S = 30.0
+_NOT_OVER = ["WAITING", "READY", "RESERVED", "RUNNING"]
 
 
 def run_with_crew(workflow: Workflow, root: Path, fworker: FWorker, workers: int) -> None:
@@ -73,9 +74,17 @@ def be_a_hand(launchpad: LaunchPad, fworker: FWorker) -> None:
         while not received:
             if launch_quietly(launchpad, fworker):
                 continue
-            if not launchpad.future_run_exists(fworker):
+            if not more_can_come(launchpad):
                 return
             time.sleep(_IDLE_S)
+
+
+def more_can_come(launchpad: LaunchPad) -> bool:
+    """Return whether any Firework is not over, asked at once for all.
+
+    FireWorks' ``future_run_exists`` asks for one state after the other, and overlooks a Firework that changes in between.
+    """
+    return launchpad.fireworks.find_one({"state": {"$in": _NOT_OVER}}, {"fw_id": 1}) is not None
 
 
 class _Hand:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 
 import pytest
+from fireworks import Firework, FWorker, ScriptTask, Workflow
 from ruamel.yaml import YAML
 
 from mlip_fw.attendance import attendant
@@ -16,6 +17,7 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.interrupts import Interrupted, heeding_signals
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.workflows import crew
+from mlip_fw.workflows.embedded import embedded_launchpad
 from tests.conftest import SMALL, merged
 
 CAMPAIGN = merged(
@@ -181,3 +183,13 @@ def test_a_worker_that_ends_slowly_is_waited_for(monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
     assert hands[0].process.returncode == 0
+
+
+def test_an_idle_worker_stays_while_another_one_works(tmp_path):
+    """What runs may add Fireworks when it ends, also if nothing waits for it."""
+    pad = embedded_launchpad()
+    pad.add_wf(Workflow([Firework([ScriptTask.from_str("true")])]))
+    _, launch = pad.checkout_fw(FWorker(), str(tmp_path))
+    assert crew.more_can_come(pad)
+    pad.complete_launch(launch)
+    assert not crew.more_can_come(pad)
