@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 import pytest
-from fireworks import Firework, FWorker, ScriptTask, Workflow
+from fireworks import Firework, ScriptTask, Workflow
 from ruamel.yaml import YAML
 
 from mlip_fw.attendance import attendant
@@ -185,11 +185,10 @@ def test_a_worker_that_ends_slowly_is_waited_for(monkeypatch):
     assert hands[0].process.returncode == 0
 
 
-def test_an_idle_worker_stays_while_another_one_works(tmp_path):
+@pytest.mark.parametrize(("state", "stays"), [("RUNNING", True), ("RESERVED", True), ("COMPLETED", False)])
+def test_an_idle_worker_stays_while_another_one_works(state, stays):
     """What runs may add Fireworks when it ends, also if nothing waits for it."""
     pad = embedded_launchpad()
     pad.add_wf(Workflow([Firework([ScriptTask.from_str("true")])]))
-    _, launch = pad.checkout_fw(FWorker(), str(tmp_path))
-    assert crew.more_can_come(pad)
-    pad.complete_launch(launch)
-    assert not crew.more_can_come(pad)
+    pad.fireworks.update_one({}, {"$set": {"state": state}})
+    assert crew.more_can_come(pad) is stays
