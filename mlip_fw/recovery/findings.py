@@ -50,9 +50,8 @@ def finished_unnoticed(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
 
 def lost_runs(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
     """Find Fireworks whose worker is gone."""
-    for firework in _fireworks(pad, {"state": "RUNNING"}):
-        running = list(pad.launches.find({"launch_id": {"$in": firework["launches"]}, "state": "RUNNING"}))
-        reasons = [evidence.why_lost(launch, _directory(firework)) for launch in running]
+    for firework, running in _with_launches(pad, evidence, "RUNNING"):
+        reasons = [evidence.why_lost(launch, directory_of(firework)) for launch in running]
         if not running or not all(reasons):
             continue
         if _times_lost(pad, firework) >= _MOST_LOST:
@@ -65,18 +64,18 @@ def lost_runs(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
 
 def reserved_in_vain(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
     """Find Fireworks that wait for a job that is gone, or that a worker died with while it took them."""
-    for firework in _fireworks(pad, {"state": "RESERVED"}):
-        launch = pad.launches.find_one({"launch_id": {"$in": firework["launches"]}, "state": "RESERVED"})
-        if launch is None:
+    for firework, reserved in _with_launches(pad, evidence, "RESERVED"):
+        if not reserved:
             if age_s(firework["updated_on"]) > _HALF_CHECKED_OUT_S:
                 what = "a worker died while it took it"
                 yield _finding("reservation", firework, what, partial(pad.rerun_fw, firework["fw_id"]))
             continue
-        job = reservation_of(launch)
-        never_submitted = job is None and age_s(firework["updated_on"]) > _SUBMITTING_S
-        if evidence.job_is_gone(job) or never_submitted:
+        launch = reserved[0]
+        job = evidence.lost_reservation(launch, directory_of(firework))
+        never_submitted = reservation_of(launch) is None and age_s(firework["updated_on"]) > _SUBMITTING_S
+        if job or never_submitted:
             what = f"its Slurm job {job} is gone" if job else "it was never submitted"
-            yield _finding("reservation", firework, what, partial(pad.cancel_reservation, launch["launch_id"]))
+            yield _finding("reservation", firework, what, partial(_cancel, pad, launch["launch_id"], job))
 
 
 def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
@@ -128,6 +127,13 @@ def _complete(pad: LaunchPad, launch_id: int, fw_id: int) -> None:
     pad._refresh_wf(fw_id)
 
 
+def _cancel(pad: LaunchPad, launch_id: int, job: Any) -> None:
+    """Cancel a reservation, if its job has not begun meanwhile, and no other job was submitted."""
+    launch = pad.launches.find_one({"launch_id": launch_id, "state": "RESERVED"})
+    if launch is not None and reservation_of(launch) == job:
+        pad.cancel_reservation(launch_id)
+
+
 def _times_lost(pad: LaunchPad, firework: dict[str, Any]) -> int:
     """Return how often a Firework was lost: launches that end in another way, even by a signal, say how."""
     lost = {"state": "FIZZLED", "action.stored_data._exception": {"$exists": False}}
@@ -145,13 +151,25 @@ def _rerun_lost(pad: LaunchPad, fw_id: int, launch_ids: list[int]) -> None:
     pad.rerun_fw(fw_id)
 
 
+def _with_launches(pad: LaunchPad, evidence: Evidence, state: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Return this user's Fireworks in a state with their launches in it: read before Slurm is asked for its jobs."""
+    found = [
+        (firework, list(pad.launches.find({"launch_id": {"$in": firework["launches"]}, "state": state})))
+        for firework in _fireworks(pad, {"state": state})
+        if not evidence.leaves_alone(directory_of(firework))
+    ]
+    evidence.slurm.forget_jobs()
+    return found
+
+
 def _fireworks(pad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the campaigns' Fireworks, whatever else lies on the LaunchPad."""
     wanted = ("fw_id", "name", "launches", "archived_launches", "updated_on", "spec._tasks", "spec._exception_details")
     return list(pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted))
 
 
-def _directory(firework: dict[str, Any]) -> str | None:
+def directory_of(firework: dict[str, Any]) -> str | None:
+    """Return the campaign directory that a Firework's document names."""
     handoff = firework["spec"]["_tasks"][0].get("handoff") or {}
     found = handoff.get("directory")
     return found if isinstance(found, str) else None

@@ -82,7 +82,7 @@ def be_a_hand(launchpad: LaunchPad, fworker: FWorker) -> None:
 def more_can_come(launchpad: LaunchPad) -> bool:
     """Return whether any Firework is not over, asked at once for all.
 
-    FireWorks' ``future_run_exists`` asks for one state after the other, and overlooks a Firework that changes in between.
+    FireWorks' ``future_run_exists`` asks for one state after the other, and overlooks what changes in between.
     """
     return launchpad.fireworks.find_one({"state": {"$in": _NOT_OVER}}, {"fw_id": 1}) is not None
 

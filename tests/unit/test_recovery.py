@@ -42,14 +42,22 @@ def running(pad, handoff, tmp_path):
 
 @pytest.fixture
 def squeue(tmp_path, monkeypatch):
-    """Return a function that puts a Slurm on the PATH which has some jobs."""
+    """Return a function that puts a Slurm on the PATH, of the cluster ``here``, which has some jobs."""
+    folder = tmp_path / "bin"
+
+    def script(name, *lines):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text("\n".join(["#!/bin/sh", *lines, ""]))
+        (folder / name).chmod(0o755)
 
     def make(*jobs, code=0):
-        folder = tmp_path / "bin"
-        folder.mkdir(exist_ok=True)
-        script = folder / "squeue"
-        script.write_text("#!/bin/sh\n" + "".join(f"echo {job}\n" for job in jobs) + f"exit {code}\n")
-        script.chmod(0o755)
+        script(
+            "squeue",
+            'test -z "$SQUEUE_STATES$SLURM_CLUSTERS" || exit',
+            *[f"echo {job}" for job in jobs],
+            f"exit {code}",
+        )
+        script("scontrol", "echo 'CgroupPlugin = autodetect'", "echo 'ClusterName             = Here'")
         monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
     return make
@@ -91,6 +99,9 @@ def everything(pad):
     return [list(pad.db[name].find()) for name in ("fireworks", "launches", "workflows", "offline_runs")]
 
 
+ELSEWHERE = {"host": "elsewhere", "queue": "slurm", "job": "42", "cluster": "slurm-here"}
+
+
 class TestWhyLost:
     def why(self, running, heartbeat_s=math.inf, root=None):
         pad, fw_id, launch = running
@@ -120,17 +131,37 @@ class TestWhyLost:
     @pytest.mark.parametrize(("jobs", "is_lost"), [(["41", "42"], False), (["41"], True), ([], True)])
     def test_on_another_host_slurm_knows(self, running, squeue, tmp_path, jobs, is_lost):
         squeue(*jobs)
-        note(tmp_path, running[1], host="elsewhere", queue="slurm", job="42")
+        note(tmp_path, running[1], **ELSEWHERE)
         assert self.why(running, heartbeat_s=-1.0, root=tmp_path) == ("its Slurm job 42 is gone" if is_lost else None)
 
     def test_a_slurm_that_does_not_answer_proves_nothing(self, running, squeue, tmp_path):
         squeue(code=1)
-        note(tmp_path, running[1], host="elsewhere", queue="slurm", job="42")
+        note(tmp_path, running[1], **ELSEWHERE)
+        assert self.why(running, root=tmp_path) is None
+
+    @pytest.mark.parametrize(
+        "changes", [{"cluster": "slurm-there"}, {"cluster": None}, {"queue": "pbs", "cluster": "pbs"}, {"uid": 1}]
+    )
+    def test_a_job_that_this_slurm_can_not_know_is_not_gone(self, running, squeue, tmp_path, monkeypatch, changes):
+        """Of another cluster or batch system, or hidden since another user's; silence decides."""
+        pad, fw_id, launch = running
+        squeue()
+        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: 7)
+        note(tmp_path, fw_id, **{**ELSEWHERE, "uid": 7, **changes})
+        pad.launches.update_one({"launch_id": launch}, {"$set": {"state_history.0.reservation_id": "42"}})
+        assert self.why(running, root=tmp_path) is None
+        assert "nothing was heard" in self.why(running, heartbeat_s=-1.0, root=tmp_path)
+
+    def test_the_user_s_settings_for_squeue_change_nothing(self, running, squeue, tmp_path, monkeypatch):
+        squeue("42")
+        monkeypatch.setenv("SQUEUE_STATES", "PD")
+        monkeypatch.setenv("SLURM_CLUSTERS", "there")
+        note(tmp_path, running[1], **ELSEWHERE)
         assert self.why(running, root=tmp_path) is None
 
     def test_on_another_host_without_slurm_silence_decides(self, running, monkeypatch, tmp_path):
         monkeypatch.setenv("PATH", str(tmp_path))
-        note(tmp_path, running[1], host="elsewhere", queue="slurm", job="42")
+        note(tmp_path, running[1], **ELSEWHERE)
         assert self.why(running, heartbeat_s=60.0, root=tmp_path) is None
         assert self.why(running, heartbeat_s=-1.0, root=tmp_path).startswith("nothing was heard of it for ")
 
@@ -214,6 +245,55 @@ class TestReservations:
         squeue(*jobs)
         assert found(pad) == ([("reservation", "its Slurm job 42 is gone")] if is_found else [])
         assert states(pad) == ["READY" if is_found else "RESERVED", "WAITING"]
+
+    @pytest.mark.parametrize(("queue", "is_found"), [("slurm-here", True), ("slurm-there", False), ("pbs", False)])
+    def test_in_a_campaign_of_several_clusters(self, reserved, squeue, tmp_path, queue, is_found):
+        pad, launch = reserved
+        pad.set_reservation_id(launch, 42)
+        squeue()
+        (tmp_path / FOLDER).mkdir()
+        (tmp_path / FOLDER / f"{queue}.queue").touch()
+        assert bool(found(pad)) == is_found
+
+    def test_of_another_user(self, reserved, squeue, monkeypatch, caplog, tmp_path):
+        pad, launch = reserved
+        pad.set_reservation_id(launch, 42)
+        squeue()
+        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: tmp_path.stat().st_uid + 7)
+        with caplog.at_level("INFO", "mlip_fw"):
+            assert found(pad) == []
+        assert caplog.text.count(f"{tmp_path} belongs to another user") == 1
+
+    def test_whose_directory_is_not_here(self, reserved, squeue):
+        pad, launch = reserved
+        pad.set_reservation_id(launch, 42)
+        pad.fireworks.update_many({}, {"$set": {"spec._tasks.0.handoff.directory": "/nowhere/at/all"}})
+        squeue()
+        assert found(pad) == []
+
+    def test_that_was_made_while_others_were_looked_at(self, reserved, squeue):
+        """The jobs are asked for after the reservations were read."""
+        pad, launch = reserved
+        squeue()
+        evidence = Evidence(math.inf)
+        assert evidence.slurm.jobs == set()
+        pad.set_reservation_id(launch, 42)
+        squeue("42")
+        assert list(findings.reserved_in_vain(pad, evidence)) == []
+
+    @pytest.mark.parametrize("meanwhile", ["it began", "another was submitted"])
+    def test_that_changes_before_it_is_mended(self, reserved, squeue, tmp_path, meanwhile):
+        pad, launch = reserved
+        pad.set_reservation_id(launch, 42)
+        squeue()
+        (finding,) = findings.reserved_in_vain(pad, Evidence(math.inf))
+        if meanwhile == "it began":
+            pad.checkout_fw(FWorker(), str(tmp_path), fw_id=finding.fw_id)
+        else:
+            pad.launches.update_one({"launch_id": launch}, {"$set": {"state_history.0.reservation_id": "43"}})
+        before = everything(pad)
+        finding.mend()
+        assert everything(pad) == before
 
     def test_that_was_never_submitted(self, reserved, monkeypatch):
         assert found(reserved[0]) == []
