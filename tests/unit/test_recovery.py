@@ -53,7 +53,7 @@ def squeue(tmp_path, monkeypatch):
     def make(*jobs, code=0):
         script(
             "squeue",
-            'test -z "$SQUEUE_STATES$SLURM_CLUSTERS" || exit',
+            'test -z "$SQUEUE_STATES$SLURM_CLUSTERS" || exit 0',
             *[f"echo {job}" for job in jobs],
             f"exit {code}",
         )
@@ -147,6 +147,7 @@ class TestWhyLost:
         pad, fw_id, launch = running
         squeue()
         monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: 7)
+        monkeypatch.setattr("mlip_fw.recovery.evidence._owner", lambda _: 7)
         note(tmp_path, fw_id, **{**ELSEWHERE, "uid": 7, **changes})
         pad.launches.update_one({"launch_id": launch}, {"$set": {"state_history.0.reservation_id": "42"}})
         assert self.why(running, root=tmp_path) is None
@@ -185,6 +186,12 @@ class TestLostRuns:
         note(tmp_path, running[1])
         assert found(running[0], heartbeat_s=-1.0) == []
         assert states(running[0]) == ["RUNNING", "WAITING"]
+
+    def test_of_another_user_are_left_alone(self, running, monkeypatch, caplog, tmp_path):
+        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: tmp_path.stat().st_uid + 7)
+        with caplog.at_level("INFO", "mlip_fw"):
+            assert found(running[0], heartbeat_s=-1.0) == []
+        assert caplog.text.count(f"{tmp_path} belongs to another user") == 1
 
     def test_five_times_are_left_for_a_person(self, running, tmp_path):
         pad = running[0]
@@ -254,15 +261,6 @@ class TestReservations:
         (tmp_path / FOLDER).mkdir()
         (tmp_path / FOLDER / f"{queue}.queue").touch()
         assert bool(found(pad)) == is_found
-
-    def test_of_another_user(self, reserved, squeue, monkeypatch, caplog, tmp_path):
-        pad, launch = reserved
-        pad.set_reservation_id(launch, 42)
-        squeue()
-        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: tmp_path.stat().st_uid + 7)
-        with caplog.at_level("INFO", "mlip_fw"):
-            assert found(pad) == []
-        assert caplog.text.count(f"{tmp_path} belongs to another user") == 1
 
     def test_whose_directory_is_not_here(self, reserved, squeue):
         pad, launch = reserved
