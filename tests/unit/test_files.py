@@ -1,5 +1,6 @@
 """Files are whole or not there; directories are claimed once; journals survive torn lines."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -7,6 +8,7 @@ import os
 import pytest
 from ase.build import bulk
 
+from mlip_fw import doctor
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.errors import CampaignError, DirectoryError, NumberTakenError
 from mlip_fw.generations import Generations
@@ -106,6 +108,27 @@ def test_second_run_is_kept_out(small, tmp_path):
         CampaignDirectory(tmp_path / "c").locked().__enter__()
     with directory.locked():
         pass
+
+
+@pytest.mark.parametrize("which", ["locked", "turn_locked"])
+def test_file_system_without_locks(small, tmp_path, monkeypatch, which):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    directory = CampaignDirectory(tmp_path / "c")
+    directory.claim(small())
+    monkeypatch.setattr("mlip_fw.io.locks.fcntl.flock", refuse)
+    with pytest.raises(DirectoryError, match=r"does not know flock .*-o flock"):
+        (directory.locked() if which == "locked" else directory.turn_locked("x")).__enter__()
+    assert not directory.is_locked()
+
+
+def test_doctor_sees_that_there_are_no_locks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert doctor._look("file locks", doctor._locks).ok
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("mlip_fw.io.locks._flock", lambda *_: (_ for _ in ()).throw(DirectoryError("no flock")))
+    assert not doctor._look("file locks", doctor._locks).ok
 
 
 def _log_many(root, writer):
