@@ -29,17 +29,19 @@ class Evidence:
         self.heartbeat_s = heartbeat_s
         self.dead_workers = dead_workers
         self.slurm = Slurm()
-        self._foreign: set[str | None] = set()
+        self._said: set[str] = set()
 
     def leaves_alone(self, directory: str | None) -> bool:
-        """Return whether a campaign is another user's, of whose processes and jobs little can be seen; say so once."""
+        """Return whether a campaign is another user's, of whose processes and jobs little can be seen; say so."""
         owner = _owner(directory)
-        if owner is None or sees_jobs_of(owner):
+        if directory is None or owner is None:
             return False
-        if directory not in self._foreign:
-            self._foreign.add(directory)
-            logger.info("%s belongs to another user: who recovers its Fireworks must be that user", directory)
-        return True
+        if not sees_jobs_of(owner):
+            self._say(f"{directory} belongs to another user: who recovers its Fireworks must be that user")
+            return True
+        if not self.slurm.is_here() and any(name.startswith("slurm") for name in queues(Path(directory))):
+            self._say("there is no squeue on the PATH: that Slurm's jobs are lost shows only by silence, if at all")
+        return False
 
     def lost_reservation(self, launch: dict[str, Any], directory: str | None) -> Any:
         """Return the number of the job that a launch was reserved for if the job is gone, else None.
@@ -77,6 +79,12 @@ class Evidence:
             return f"its Slurm job {job} is gone"
         silent = age_s(running.get("updated_on") or running["created_on"])
         return f"nothing was heard of it for {silent:.0f} s" if silent > self.heartbeat_s else None
+
+    def _say(self, what: str) -> None:
+        """Warn once."""
+        if what not in self._said:
+            self._said.add(what)
+            logger.warning(what)
 
     def _knows(self, note: Attendant) -> bool:
         """Return whether this machine's Slurm would show the job of a process."""

@@ -19,6 +19,10 @@ _CHANGES_ANSWERS = ("SQUEUE_", "SLURM_CLUSTERS")
 class Slurm:
     """The Slurm of this machine, asked once."""
 
+    def is_here(self) -> bool:
+        """Return whether its commands are on the PATH."""
+        return shutil.which("squeue") is not None
+
     @cached_property
     def jobs(self) -> set[str] | None:
         """Numbers of the jobs that it has, waiting or running; None if there is no Slurm that answers."""

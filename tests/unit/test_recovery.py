@@ -189,9 +189,18 @@ class TestLostRuns:
 
     def test_of_another_user_are_left_alone(self, running, monkeypatch, caplog, tmp_path):
         monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: tmp_path.stat().st_uid + 7)
-        with caplog.at_level("INFO", "mlip_fw"):
-            assert found(running[0], heartbeat_s=-1.0) == []
+        assert found(running[0], heartbeat_s=-1.0) == []
         assert caplog.text.count(f"{tmp_path} belongs to another user") == 1
+
+    def test_that_squeue_is_missing_is_said(self, running, monkeypatch, caplog, tmp_path):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        (tmp_path / FOLDER).mkdir()
+        (tmp_path / FOLDER / "pbs.queue").touch()
+        found(running[0])
+        assert "squeue" not in caplog.text
+        (tmp_path / FOLDER / "slurm-here.queue").touch()
+        found(running[0])
+        assert caplog.text.count("no squeue on the PATH") == 1
 
     def test_five_times_are_left_for_a_person(self, running, tmp_path):
         pad = running[0]
