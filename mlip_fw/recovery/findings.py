@@ -16,6 +16,7 @@ from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservatio
 _HALF_CHECKED_OUT_S = 60.0
 _SUBMITTING_S = 600.0
 _MOST_LOST = 5
+_OUR_TASKS = "{{mlip_fw."
 _DATABASE_AWAY = (
     "AutoReconnect",
     "NetworkTimeout",
@@ -165,7 +166,8 @@ def _with_launches(pad: LaunchPad, evidence: Evidence, state: str) -> list[tuple
 def _fireworks(pad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the campaigns' Fireworks, whatever else lies on the LaunchPad."""
     wanted = ("fw_id", "name", "launches", "archived_launches", "updated_on", "spec._tasks", "spec._exception_details")
-    return list(pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted))
+    found = pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted)
+    return [firework for firework in found if firework["spec"]["_tasks"][0]["_fw_name"].startswith(_OUR_TASKS)]
 
 
 def directory_of(firework: dict[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+from pathlib import Path
 
 import pytest
 from ase.build import bulk
@@ -108,6 +109,20 @@ def test_second_run_is_kept_out(small, tmp_path):
         CampaignDirectory(tmp_path / "c").locked().__enter__()
     with directory.locked():
         pass
+
+
+def test_a_new_name_is_made_lasting(tmp_path, monkeypatch):
+    """The folder is written out after the file was renamed, so that a power cut takes neither."""
+    synced, real = [], os.fsync
+
+    def fsync(descriptor):
+        place = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((place.name.startswith(".writing-"), place == tmp_path, (tmp_path / "a.json").exists()))
+        real(descriptor)
+
+    monkeypatch.setattr("mlip_fw.io.files.os.fsync", fsync)
+    write_json(tmp_path / "a.json", 1)
+    assert synced == [(True, False, False), (False, True, True)]
 
 
 @pytest.mark.parametrize("which", ["locked", "turn_locked"])

@@ -241,9 +241,10 @@ class TestLostRuns:
         assert finding.mend is None
         assert finding.what.endswith("not mended: LockedWorkflowError: its workflow is locked")
 
-    def test_of_others_are_left_alone(self, running):
+    @pytest.mark.parametrize("change", [{"$unset": {"spec.campaign": 1}}, {"$set": {"spec._tasks.0._fw_name": "X"}}])
+    def test_of_others_are_left_alone(self, running, change):
         pad = running[0]
-        pad.fireworks.update_many({}, {"$unset": {"spec.campaign": True}})
+        pad.fireworks.update_many({}, change)
         assert found(pad, heartbeat_s=-1.0) == []
 
 
@@ -376,9 +377,9 @@ class TestFizzled:
 
     def test_one_that_a_worker_can_not_read_needs_a_person(self, pad, handoff, tmp_path):
         add_pair(pad, handoff)
-        pad.fireworks.update_many({}, {"$set": {"spec._tasks.0._fw_name": "{{nowhere.to.be.Found}}"}})
+        pad.fireworks.update_many({}, {"$set": {"spec._tasks.0._fw_name": "{{mlip_fw.nowhere.Found}}"}})
         assert pad.checkout_fw(FWorker(), str(tmp_path)) == (None, None)
-        pad.fireworks.update_many({}, {"$set": {"spec._tasks.0._fw_name": "ScriptTask"}})
+        pad.fireworks.update_many({}, {"$set": {"spec._tasks.0._fw_name": "{{mlip_fw.firetasks.md.RunMD}}"}})
         ((kind, what),) = found(pad)
         assert kind == "needs you" and what.startswith("a worker can't read it: ModuleNotFoundError: No module named")
         assert states(pad) == ["FIZZLED", "WAITING"]
