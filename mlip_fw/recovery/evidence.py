@@ -40,7 +40,9 @@ class Evidence:
             self._say(f"{directory} belongs to another user: who recovers its Fireworks must be that user")
             return True
         if not self.slurm.is_here() and any(name.startswith("slurm") for name in queues(Path(directory))):
-            self._say("there is no squeue on the PATH: that Slurm's jobs are lost shows only by silence, if at all")
+            self._say(
+                "there is no squeue on the PATH: lost runs are known by their silence only, cancelled jobs not at all"
+            )
         return False
 
     def lost_reservation(self, launch: dict[str, Any], directory: str | None) -> Any:
