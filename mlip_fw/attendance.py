@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from mlip_fw.io.files import read_model, write_json
@@ -81,9 +82,11 @@ def queue_name(queue: str, cluster: str | None) -> str:
 def remove_notes_of_the_dead(root: Path, keep: set[int]) -> None:
     """Remove the notes that processes of this host left when they were killed, but those on the Fireworks ``keep``."""
     for note in (root / FOLDER).glob("[0-9]*.json"):
-        process = read_model(note, Attendant)
-        if process is not None and is_alive(process) is False and int(note.stem) not in keep:
-            note.unlink(missing_ok=True)
+        # those of other users may be neither readable nor removable
+        with suppress(OSError):
+            process = read_model(note, Attendant)
+            if process is not None and is_alive(process) is False and int(note.stem) not in keep:
+                note.unlink()
 
 
 def this_process() -> Attendant:

@@ -12,6 +12,7 @@ from mlip_fw.recovery.slurm import Slurm, sees_jobs_of
 
 logger = logging.getLogger("mlip_fw")
 _CLOCK_S = 2.0
+_SOMEBODY_ELSE = -1
 
 
 class Evidence:
@@ -119,6 +120,8 @@ def _owner(directory: str | None) -> int | None:
     """Return the user whose a directory is, or None if there is none here."""
     try:
         return None if directory is None else Path(directory).stat().st_uid
+    except PermissionError:
+        return _SOMEBODY_ELSE
     except OSError:
         return None
 

@@ -120,10 +120,12 @@ def test_only_notes_of_the_dead_are_removed(tmp_path):
     for fw_id, process in notes.items():
         write_json(tmp_path / ".running" / f"{fw_id}.json", process)
     (tmp_path / ".running" / "md-00-0000.lock").touch()
+    (tmp_path / ".running" / "5.json").mkdir()
     remove_notes_of_the_dead(tmp_path, keep={4})
     assert sorted(p.name for p in (tmp_path / ".running").iterdir()) == [
         "2.json",
         "3.json",
         "4.json",
+        "5.json",
         "md-00-0000.lock",
     ]

@@ -192,6 +192,14 @@ class TestLostRuns:
         assert found(running[0], heartbeat_s=-1.0) == []
         assert caplog.text.count(f"{tmp_path} belongs to another user") == 1
 
+    def test_of_a_directory_that_can_not_be_entered_are_left_alone(self, running, monkeypatch):
+        def refuse(*_, **__):
+            raise PermissionError
+
+        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: 7)
+        monkeypatch.setattr("mlip_fw.recovery.evidence.Path.stat", refuse)
+        assert found(running[0], heartbeat_s=-1.0) == []
+
     def test_that_squeue_is_missing_is_said(self, running, monkeypatch, caplog, tmp_path):
         monkeypatch.setenv("PATH", str(tmp_path))
         (tmp_path / FOLDER).mkdir()
