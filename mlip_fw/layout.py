@@ -174,7 +174,7 @@ class CampaignDirectory:
         try:
             with (self.root / ".lock").open("r") as handle:
                 return not try_lock(handle, only_looking=True)
-        except OSError:
+        except (OSError, DirectoryError):
             return False
 
     def log_event(self, kind: str, **facts: Any) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from mlip_fw.interrupts import ENDING, INTERRUPTED, Interrupted, heeding_signals
+from mlip_fw.interrupts import ENDING, INTERRUPTED, Interrupted, heeding_signals, undisturbed
 
 
 def anywhere(_frame):
@@ -66,3 +66,23 @@ def test_what_a_launch_records():
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }
+
+
+def test_what_cleans_up_comes_to_its_end(monkeypatch):
+    """Neither the interrupt that comes again nor a second signal cuts it short."""
+    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
+    done = []
+
+    @undisturbed
+    def clean_up():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.4)
+        done.append("clean")
+
+    with pytest.raises(Interrupted, match="SIGTERM"), heeding_signals(anywhere) as received:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            clean_up()
+    assert (done, received) == (["clean"], [signal.SIGTERM, signal.SIGINT])
