@@ -102,6 +102,25 @@ def test_killed_campaign_goes_on(campaign, kind, count, how):
     assert again == summary["labels"] - len(kept)
 
 
+def test_campaign_killed_in_its_rehearsal_goes_on(campaign):
+    folder = campaign[2]
+    alloy = {"bulk": {"symbol": "Cu", "a": 3.8, "cubic": True, "repeat": [4, 4, 4], "substitute": {"Au": 0.5}}}
+    changes = {"elements": ["Cu", "Au"], "structure": alloy}
+    changes["candidates"] = {"max_labels_per_halt": 1, "cutout": {"max_atoms": 90}}
+    changes["md"] = {"stages": [{"ensemble": "nvt", "temperature_k": 300, "n_steps": 150}]}
+    YAML(typ="safe").dump(merged(YAML(typ="safe").load(folder / "c.yaml"), changes), folder / "c.yaml")
+    process = start(campaign)
+    wait_for(process, folder, "halted")
+    process.kill()
+    process.communicate(timeout=60)
+    assert not (folder / "c" / "walkers" / "00").exists(), "the large cell waits for the rehearsal"
+    summary = finish(campaign)
+    assert (summary["outcome"], summary["halts"], summary["md_steps"]) == ("CONVERGED", 2, 150)
+    assert (folder / "labels.log").read_text().count("label") == summary["labels"]
+    started = [json.loads(line) for line in (folder / "c" / "events.jsonl").read_text().splitlines()]
+    assert [e["walker"] for e in started if e["event"] == "md_started"] == [1, 1, 0, 0]
+
+
 def test_interrupt_leaves_no_process_behind(campaign):
     folder = campaign[2]
     process = start(campaign)

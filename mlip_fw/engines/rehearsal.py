@@ -1,0 +1,51 @@
+"""The rehearsal: small cells go through all stages of the MD before the large ones do.
+
+A rehearsal is a walker whose number comes after those of the campaign's own walkers. It halts, is mended and goes
+on as they do; but its cell is small enough to be labelled whole, so what it teaches is natural to the last atom.
+"""
+
+from __future__ import annotations
+
+from ase import Atoms
+
+from mlip_fw.engines.candidates.small_cell import seamless_cell
+from mlip_fw.engines.start import start_of_walker, start_structures
+from mlip_fw.models.campaign import Campaign
+
+_MOST_WALKERS = 100
+
+
+def rehearsals(campaign: Campaign) -> dict[int, Atoms]:
+    """Return the small cell of each rehearsal by the number of its walker: one for each start that needs one.
+
+    With ``auto`` an alloy needs one if it is too large to be labelled: each small piece of it is arranged in its own
+    way, and the first of them, rattled, teach little of how the arrangements move.
+    """
+    settings, cutout = campaign.bootstrap, campaign.candidates.cutout
+    if settings.rehearsal == "never" or cutout.mode == "never" or campaign.potential.initial is not None:
+        return {}
+    found = {}
+    for walker, start in enumerate(start_structures(campaign), start=campaign.md.walkers):
+        is_alloy = len(set(start.numbers)) > 1
+        if (
+            len(start) <= cutout.max_atoms
+            or walker >= _MOST_WALKERS
+            or not (is_alloy or settings.rehearsal == "always")
+        ):
+            continue
+        cell = seamless_cell(start, cutout.max_atoms, campaign.potential.cutoff_a)
+        if cell is not None:
+            found[walker] = cell
+    return found
+
+
+def is_rehearsal(campaign: Campaign, walker: int) -> bool:
+    """Return whether a walker is a rehearsal."""
+    return walker >= campaign.md.walkers
+
+
+def start_of_run(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
+    """Return the start of a walker or rehearsal, and whether it must not move as its file says."""
+    if is_rehearsal(campaign, walker):
+        return rehearsals(campaign)[walker], True
+    return start_of_walker(campaign, walker)
