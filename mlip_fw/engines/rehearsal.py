@@ -21,22 +21,18 @@ def rehearsals(campaign: Campaign) -> dict[int, Atoms]:
     With ``auto`` an alloy needs one if it is too large to be labelled: each small piece of it is arranged in its own
     way, and the first of them, rattled, teach little of how the arrangements move.
     """
-    settings, cutout = campaign.bootstrap, campaign.candidates.cutout
-    if settings.rehearsal == "never" or cutout.mode == "never" or campaign.potential.initial is not None:
+    cutout, cutoff_a = campaign.candidates.cutout, campaign.potential.cutoff_a
+    if campaign.bootstrap.rehearsal == "never" or cutout.mode == "never" or campaign.potential.initial is not None:
         return {}
-    found = {}
-    for walker, start in enumerate(start_structures(campaign), start=campaign.md.walkers):
-        is_alloy = len(set(start.numbers)) > 1
-        if (
-            len(start) <= cutout.max_atoms
-            or walker >= _MOST_WALKERS
-            or not (is_alloy or settings.rehearsal == "always")
-        ):
-            continue
-        cell = seamless_cell(start, cutout.max_atoms, campaign.potential.cutoff_a)
-        if cell is not None:
-            found[walker] = cell
-    return found
+    numbered = enumerate(start_structures(campaign), start=campaign.md.walkers)
+    large = [(walker, start) for walker, start in numbered if _is_to_rehearse(start, campaign)]
+    cells = {walker: seamless_cell(start, cutout.max_atoms, cutoff_a) for walker, start in large}
+    return {walker: cell for walker, cell in cells.items() if cell is not None and walker < _MOST_WALKERS}
+
+
+def _is_to_rehearse(start: Atoms, campaign: Campaign) -> bool:
+    is_large = len(start) > campaign.candidates.cutout.max_atoms
+    return is_large and (campaign.bootstrap.rehearsal == "always" or len(set(start.numbers)) > 1)
 
 
 def is_rehearsal(campaign: Campaign, walker: int) -> bool:
