@@ -6,12 +6,15 @@ on as they do; but its cell is small enough to be labelled whole, so what it tea
 
 from __future__ import annotations
 
+import logging
+
 from ase import Atoms
 
 from mlip_fw.engines.candidates.small_cell import seamless_cell
 from mlip_fw.engines.start import start_of_walker, start_structures
 from mlip_fw.models.campaign import Campaign
 
+logger = logging.getLogger("mlip_fw")
 _MOST_WALKERS = 100
 
 
@@ -43,5 +46,7 @@ def is_rehearsal(campaign: Campaign, walker: int) -> bool:
 def start_of_run(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
     """Return the start of a walker or rehearsal, and whether it must not move as its file says."""
     if is_rehearsal(campaign, walker):
-        return rehearsals(campaign)[walker], True
+        cell = rehearsals(campaign)[walker]
+        logger.info("walker %d rehearses in a cell of %d atoms before the large one starts", walker, len(cell))
+        return cell, True
     return start_of_walker(campaign, walker)

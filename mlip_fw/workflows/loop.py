@@ -51,7 +51,7 @@ def after_bootstrap(handoff: Handoff, selection: Selection) -> FWAction:
     structures = str(CampaignDirectory(handoff.directory).bootstrap / "selected.extxyz")
     labels = [label_firework(h) for h in _label_handoffs(handoff, selection, structures)]
     links = {label: [train] for label in labels}
-    rehearsal = [md for walker in _rehearsing(handoff) for md in walker_fireworks(handoff, walker, train)]
+    rehearsal = [md for walker in rehearsals(handoff.campaign) for md in walker_fireworks(handoff, walker, train)]
     name = f"{handoff.campaign.campaign} bootstrap"
     return FWAction(detours=Workflow([*labels, train, *rehearsal], links, name=name))
 
@@ -102,14 +102,6 @@ def after_training(handoff: TrainHandoff, generation: int | None) -> FWAction:
         logger.warning("%d of %d labels failed; see quarantine/", balance.failed, balance.failed + balance.done)
         return FWAction(update_spec={STOPPED: StopReason.LABEL_FAILURES.value})
     return FWAction(stored_data={"generation": generation})
-
-
-def _rehearsing(handoff: Handoff) -> list[int]:
-    """Return the walkers that go through the MD in a small cell before the others start."""
-    cells = rehearsals(handoff.campaign)
-    for walker, cell in cells.items():
-        logger.info("walker %d rehearses in a cell of %d atoms before the others start", walker, len(cell))
-    return list(cells)
 
 
 def _label_balance(handoff: TrainHandoff) -> LabelBalance:
