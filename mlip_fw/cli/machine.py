@@ -28,6 +28,7 @@ def check(
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
+    from mlip_fw.engines.rehearsal import rehearsals
     from mlip_fw.engines.start import check_given_files, start_structures
     from mlip_fw.firetasks.base import read_worker
 
@@ -36,12 +37,14 @@ def check(
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
     engine, why = choose_engine(campaign.md.engine, worker)
+    rehearsed = rehearsals(campaign).values()
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
     facts: dict[str, Any] = {
         "campaign": campaign.campaign,
         "formula": ", ".join(atoms.get_chemical_formula() for atoms in starts),
         "atoms": max(map(len, starts)),
         "atoms_of_a_first_label": max(map(len, first)),
+        "atoms_of_a_rehearsal": max(map(len, rehearsed), default=0),
         "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
         "engine": engine,
         "engine_because": why,

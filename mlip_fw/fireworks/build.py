@@ -48,6 +48,21 @@ def md_firework(handoff: MDHandoff, parents: list[Firework] | None = None) -> Fi
     )
 
 
+def walker_fireworks(handoff: Handoff, walker: int, parent: Firework) -> list[Firework]:
+    """Return the MD Fireworks of all stages of a walker, each the child of the one before, the first of ``parent``."""
+    made: list[Firework] = []
+    for stage in range(len(handoff.campaign.md.stages)):
+        md = MDHandoff(
+            campaign=handoff.campaign,
+            directory=handoff.directory,
+            walker=walker,
+            stage=stage,
+            first_step=handoff.campaign.md.first_step(stage),
+        )
+        made.append(md_firework(md, parents=[made[-1] if made else parent]))
+    return made
+
+
 def candidates_firework(handoff: CandidatesHandoff) -> Firework:
     """Return the Firework that selects what to label."""
     folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)

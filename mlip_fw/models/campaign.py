@@ -107,6 +107,10 @@ class BootstrapSettings(Frozen):
     rattle_a: Positive = Field(0.05, description="standard deviation of the displacements, Å")
     strain: NotNegative = Field(0.02, lt=0.5, description="largest random strain of a cell component")
     dataset: str | None = Field(None, description="file of labelled structures (extxyz) to start with")
+    rehearsal: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="whether a small cell goes through all stages before a large one does; auto: if that is an alloy",
+    )
 
 
 class Budget(Frozen):

@@ -45,7 +45,9 @@ class CampaignSummary(Frozen):
     labels_failed: Count
     atoms_labelled: Count
     generations: Count
-    md_steps: Count = Field(description="MD steps of all walkers up to their last frame, each step counted once")
+    md_steps: Count = Field(
+        description="MD steps of all walkers, without rehearsals, up to their last frame, each step counted once"
+    )
     dataset_force_rmse_ev_a: NotNegative
     dataset_energy_rmse_ev_atom: NotNegative
     seconds: Seconds

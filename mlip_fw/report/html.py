@@ -48,5 +48,11 @@ def _render(directory: CampaignDirectory, images: dict[str, str]) -> str:
     chosen = {(s.walker, s.cycle): s for s in selections(directory) if s.generation is not None}
     halts = [(r, chosen.get((r.walker, r.cycle))) for r in md_results(directory) if r.outcome is MDOutcome.HALTED]
     quarantined = Dataset(directory.root).quarantined()
-    rows = summary_rows(summary)
-    return template.render(summary=summary, rows=rows, images=images, halts=halts, quarantined=quarantined)
+    return template.render(
+        summary=summary,
+        rows=summary_rows(summary),
+        images=images,
+        halts=halts,
+        n_walkers=directory.read_campaign().md.walkers,
+        quarantined=quarantined,
+    )

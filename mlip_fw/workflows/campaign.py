@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fireworks import Firework, Workflow
+from fireworks import Workflow
 
-from mlip_fw.fireworks.build import bootstrap_firework, md_firework, summary_firework
+from mlip_fw.fireworks.build import bootstrap_firework, summary_firework, walker_fireworks
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.handoff import Handoff, MDHandoff
+from mlip_fw.models.handoff import Handoff
 
 
 def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
@@ -18,24 +18,7 @@ def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
     """
     common = Handoff(campaign=campaign, directory=str(directory.absolute()))
     bootstrap = bootstrap_firework(common)
-    fireworks, ends = [bootstrap], []
-    for walker in range(campaign.md.walkers):
-        previous = bootstrap
-        for stage in range(len(campaign.md.stages)):
-            handoff = MDHandoff(
-                campaign=campaign,
-                directory=common.directory,
-                walker=walker,
-                stage=stage,
-                first_step=campaign.md.first_step(stage),
-            )
-            previous = _after(previous, handoff, fireworks)
-        ends.append(previous)
-    fireworks.append(summary_firework(common, parents=ends))
+    walkers = [walker_fireworks(common, walker, bootstrap) for walker in range(campaign.md.walkers)]
+    summary = summary_firework(common, parents=[stages[-1] for stages in walkers])
+    fireworks = [bootstrap, *(md for stages in walkers for md in stages), summary]
     return Workflow(fireworks, name=campaign.campaign, metadata={"mlip_fw": True, "directory": common.directory})
-
-
-def _after(previous: Firework, handoff: MDHandoff, fireworks: list[Firework]) -> Firework:
-    firework = md_firework(handoff, parents=[previous])
-    fireworks.append(firework)
-    return firework

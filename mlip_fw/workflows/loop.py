@@ -13,9 +13,16 @@ import math
 from fireworks import FWAction, Workflow
 
 from mlip_fw.dataset import Dataset
+from mlip_fw.engines.rehearsal import rehearsals
 from mlip_fw.errors import MDError
 from mlip_fw.firetasks.base import STOPPED, logger
-from mlip_fw.fireworks.build import candidates_firework, label_firework, md_firework, train_firework
+from mlip_fw.fireworks.build import (
+    candidates_firework,
+    label_firework,
+    md_firework,
+    train_firework,
+    walker_fireworks,
+)
 from mlip_fw.io.files import once, read_model, write_json
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import (
@@ -39,12 +46,14 @@ _WIDEST_FAN = 256
 
 
 def after_bootstrap(handoff: Handoff, selection: Selection) -> FWAction:
-    """Label the first structures, then train generation 0."""
+    """Label the first structures, train generation 0, and let small cells rehearse what large ones will do."""
     train = train_firework(TrainHandoff(campaign=handoff.campaign, directory=handoff.directory))
     structures = str(CampaignDirectory(handoff.directory).bootstrap / "selected.extxyz")
     labels = [label_firework(h) for h in _label_handoffs(handoff, selection, structures)]
     links = {label: [train] for label in labels}
-    return FWAction(detours=Workflow([*labels, train], links, name=f"{handoff.campaign.campaign} bootstrap"))
+    rehearsal = [md for walker in rehearsals(handoff.campaign) for md in walker_fireworks(handoff, walker, train)]
+    name = f"{handoff.campaign.campaign} bootstrap"
+    return FWAction(detours=Workflow([*labels, train, *rehearsal], links, name=name))
 
 
 def after_md(handoff: MDHandoff, result: MDResult) -> FWAction:

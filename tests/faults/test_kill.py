@@ -125,6 +125,26 @@ def test_a_signal_before_the_task_leaves_no_thread_that_keeps_the_process_alive(
     assert "the same command goes on" in ended.stderr
 
 
+def test_campaign_killed_in_its_rehearsal_goes_on(campaign):
+    folder = campaign[2]
+    alloy = {"bulk": {"symbol": "Cu", "a": 3.8, "cubic": True, "repeat": [4, 4, 4], "substitute": {"Au": 0.5}}}
+    changes = {"elements": ["Cu", "Au"], "structure": alloy}
+    changes["candidates"] = {"max_labels_per_halt": 1, "cutout": {"max_atoms": 90}}
+    changes["md"] = {"stages": [{"ensemble": "nvt", "temperature_k": 300, "n_steps": 150}]}
+    YAML(typ="safe").dump(merged(YAML(typ="safe").load(folder / "c.yaml"), changes), folder / "c.yaml")
+    process = start(campaign)
+    wait_for(process, folder, "halted")
+    process.kill()
+    process.communicate(timeout=60)
+    assert not (folder / "c" / "walkers" / "00").exists(), "the large cell waits for the rehearsal"
+    summary = finish(campaign)
+    assert (summary["outcome"], summary["halts"], summary["md_steps"]) == ("CONVERGED", 2, 150)
+    assert (folder / "labels.log").read_text().count("label") == summary["labels"]
+    events = [json.loads(line) for line in (folder / "c" / "events.jsonl").read_text().splitlines()]
+    walkers = [e["walker"] for e in events if e["event"] == "md_started"]
+    assert walkers == sorted(walkers, reverse=True), "first the rehearsal, to its end"
+
+
 def test_interrupt_leaves_no_process_behind(campaign):
     folder = campaign[2]
     process = start(campaign)
