@@ -3,6 +3,7 @@
 A fork server forks the workers, so that each is a process that has imported everything and shares nothing.
 """
 
+import contextlib
 import io
 import itertools
 import json
@@ -214,7 +215,10 @@ def _run_lmp(path):
                 _be_lmp(*json.loads(request), streams)
             for stream in streams:
                 os.close(stream)
-            client.sendall(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            # a client that was terminated meanwhile is not there to hear it
+            with contextlib.suppress(ConnectionError):
+                client.sendall(str(code).encode())
 
 
 def _be_lmp(folder, arguments, streams):
