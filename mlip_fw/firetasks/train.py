@@ -61,6 +61,8 @@ def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
                 found,
                 wanted,
             )
+    if record.stability is not None and not record.stability.sound:
+        _tell_refusal(record.generation, record.stability.reasons, directory)
     directory.log_event(
         "trained",
         generation=record.generation,
@@ -77,4 +79,15 @@ def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
         len(record.new_labels),
         1000 * record.dataset.force_rmse_ev_a,
         record.seconds,
+    )
+
+
+def _tell_refusal(generation: int, reasons: list[str], directory: CampaignDirectory) -> None:
+    directory.log_event("generation_refused", generation=generation, reasons=reasons)
+    instead = Generations(directory.root).fit_for_md()
+    logger.warning(
+        "generation %d is unfit for MD: %s; %s",
+        generation,
+        "; ".join(reasons),
+        f"MD goes on with generation {instead}" if instead != generation else "there is no better one: MD uses it",
     )

@@ -14,6 +14,19 @@ class Errors(Frozen):
     energy_rmse_ev_atom: NotNegative
 
 
+class Stability(Frozen):
+    """Whether a generation is fit for MD."""
+
+    sound: bool
+    reasons: list[str] = Field(description="what is wrong with it; empty if it is sound")
+    least_dimer_slope_ev_a: Real = Field(description="smallest force that drives two atoms apart below contact, eV/Å")
+    energy_drift_ev_atom: NotNegative | None = Field(
+        description="largest change of the total energy in a run at constant energy, eV/atom; null if it went wrong"
+    )
+    temperature_k: NotNegative = Field(description="temperature of that run, K; the hot run has twice as much")
+    seconds: NotNegative
+
+
 class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 
@@ -33,4 +46,7 @@ class TrainingRecord(Frozen):
     ridge: NotNegative
     active_set_swaps: Count
     gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")
+    stability: Stability | None = Field(
+        None, description="whether MD may use it; null if that was not looked at: it may"
+    )
     seconds: NotNegative

@@ -11,6 +11,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from mlip_fw.dataset import Dataset
+from mlip_fw.generations import Generations
 from mlip_fw.io.files import whole_file, write_text
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome
@@ -47,6 +48,11 @@ def _render(directory: CampaignDirectory, images: dict[str, str]) -> str:
     summary = summarize(directory)
     chosen = {(s.walker, s.cycle): s for s in selections(directory) if s.generation is not None}
     halts = [(r, chosen.get((r.walker, r.cycle))) for r in md_results(directory) if r.outcome is MDOutcome.HALTED]
-    quarantined = Dataset(directory.root).quarantined()
-    rows = summary_rows(summary)
-    return template.render(summary=summary, rows=rows, images=images, halts=halts, quarantined=quarantined)
+    return template.render(
+        summary=summary,
+        rows=summary_rows(summary),
+        images=images,
+        halts=halts,
+        refused=Generations(directory.root).refused(),
+        quarantined=Dataset(directory.root).quarantined(),
+    )

@@ -16,6 +16,7 @@ from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.basis import copy_of, fingerprint, linear_basis
 from mlip_fw.engines.train.linear import Fold, LinearFit, Triangle
+from mlip_fw.engines.train.solution import best_sound
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_arrays, write_arrays, write_json
@@ -144,11 +145,11 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         fit = fit.with_label(design, energy, forces, mask)
         fresh = fresh.with_label(design, energy, forces, mask)
         write_arrays(folder_of_rows / f"{name}.npz", rows_within(mask, design.projections, atoms))
-    coefficients, ridge = fit.solve(_degrees(known.basis), known.prior)
+    solution = best_sound(fit, shape, known.prior, folder_of_rows, frames, campaign)
     active, swaps, gamma_max, counts = _exchange_all(folder_of_rows, dataset, hashes, known.active, shape)
     with generations.new() as (number, folder):
         inverses = {name: found.inverse for name, found in active.items()}
-        _write(folder, copy_of(known.basis, coefficients), inverses, fit, known.prior)
+        _write(folder, copy_of(known.basis, solution.coefficients), inverses, fit, known.prior)
         record = TrainingRecord(
             generation=number,
             parent=known.generation,
@@ -157,13 +158,14 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             n_atoms=sum(counts.values()),
             n_environments=counts,
             functions_per_element=shape.n_functions(),
-            dataset=fit.errors(coefficients),
+            dataset=fit.errors(solution.coefficients),
             new_before=fresh.errors(np.array(known.basis.basis_coeffs)) if known.generation is not None else None,
             reference_energy_ev=energies,
             level_of_theory=level,
-            ridge=ridge,
+            ridge=solution.ridge,
             active_set_swaps=swaps,
             gamma_max_dataset=gamma_max,
+            stability=solution.stability,
             seconds=time.perf_counter() - started,
         )
         write_json(folder / "training.json", record)
@@ -200,17 +202,6 @@ def _targets(atoms: Atoms, energies: dict[str, float], core: AcePotential) -> tu
     repulsion = core.evaluate(atoms, gamma=False)
     free = sum(energies[symbol] for symbol in atoms.get_chemical_symbols())
     return float(atoms.get_potential_energy()) - free - repulsion.energy_ev, atoms.get_forces() - repulsion.forces_ev_a
-
-
-def _degrees(basis: ACEBBasisSet) -> np.ndarray:
-    """Return the roughness of each function: the sum of its radial and angular indices."""
-    return np.array(
-        [
-            float(sum(function.ns) + sum(function.ls))
-            for first, rest in zip(basis.basis_rank1, basis.basis, strict=True)
-            for function in [*first, *rest]
-        ]
-    )
 
 
 def _rows_of(name: str, folder: Path, dataset: Dataset, shape: AcePotential) -> dict[str, np.ndarray]:

@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import nnls
 
 from mlip_fw.engines.ace import Design
+from mlip_fw.engines.train.dimers import Rising
 from mlip_fw.models.training import Errors
 
 ENERGY_WEIGHT = 10.0
@@ -110,7 +112,13 @@ class LinearFit:
             energy_rmse_ev_atom=_joint_rmse([fold.energy for fold in self.folds], coefficients),
         )
 
-    def solve(self, degrees: np.ndarray, prior: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+    def solve(
+        self,
+        degrees: np.ndarray,
+        prior: np.ndarray | None = None,
+        rising: Rising | None = None,
+        firmness: float = 1.0,
+    ) -> tuple[np.ndarray, float]:
         """Return the coefficients (n_functions,) and the ridge that was chosen.
 
         Parameters
@@ -119,6 +127,10 @@ class LinearFit:
             (n_functions,) growth of the penalty: rough functions cost more than smooth ones.
         prior
             Coefficients that the penalty pulls to; zero by default.
+        rising
+            Conditions that the coefficients have to meet; None: none.
+        firmness
+            Multiplies the ridge that was chosen.
 
         Notes
         -----
@@ -126,6 +138,8 @@ class LinearFit:
         one predict the left-out fold best, over all folds. Whole structures are left out: force
         components of one structure are not independent, and criteria that take them for it, such as
         generalised cross-validation, fit noise while labels are few.
+
+        Conditions are met at the least cost in the penalised squares that the ridge leaves.
         """
         triangles = [fold.weighted() for fold in self.folds[: self.n_labels]]
         n = len(degrees)
@@ -150,7 +164,13 @@ class LinearFit:
         if len(triangles) > 1:
             others = [spectrum(triangles[:k] + triangles[k + 1 :]) for k in range(len(triangles))]
             ridge = float(min(_RIDGES, key=score))
-        return start + spectrum([stacked]).solve(ridge) / scale, ridge
+        ridge *= firmness
+        whole = spectrum([stacked])
+        coefficients = start + whole.solve(ridge) / scale
+        if rising is not None:
+            misses = rising.least - rising.rows @ coefficients
+            coefficients = coefficients + whole.shift(rising.rows / scale, misses, ridge) / scale
+        return coefficients, ridge
 
 
 @dataclass(frozen=True)
@@ -169,6 +189,22 @@ class _Spectrum:
     def solve(self, ridge: float) -> np.ndarray:
         kept = self.values / (self.values**2 + ridge**2)
         return np.asarray(self.vectors @ (kept * self.along))
+
+    def shift(self, rows: np.ndarray, misses: np.ndarray, ridge: float) -> np.ndarray:
+        """Return the cheapest change x with ``rows @ x >= misses``.
+
+        In the coordinates where cost is length this is least distance programming, which non-negative
+        least squares solves (Lawson and Hanson, Solving Least Squares Problems, chapter 23).
+        """
+        if (misses <= 0).all():
+            return np.zeros(rows.shape[1])
+        cheap = self.vectors / np.sqrt(self.values**2 + ridge**2)
+        sides = np.column_stack([rows @ cheap, misses]).T
+        aim = np.zeros(len(sides))
+        aim[-1] = 1.0
+        weights, _ = nnls(sides, aim)
+        residual = sides @ weights - aim
+        return np.asarray(cheap @ (-residual[:-1] / residual[-1]))
 
 
 def _joint_rmse(triangles: list[Triangle], coefficients: np.ndarray) -> float:
