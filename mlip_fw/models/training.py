@@ -19,7 +19,9 @@ class Stability(Frozen):
 
     sound: bool
     reasons: list[str] = Field(description="what is wrong with it; empty if it is sound")
-    least_dimer_slope_ev_a: Real = Field(description="smallest force that drives two atoms apart below contact, eV/Å")
+    least_dimer_slope_ev_a: Real | None = Field(
+        description="smallest force that drives two atoms apart below contact, eV/Å; null if that is no number"
+    )
     energy_drift_ev_atom: NotNegative | None = Field(
         description="largest change of the total energy in a run at constant energy, eV/atom; null if it went wrong"
     )

@@ -31,9 +31,9 @@ _LOOK_EVERY = 5
 _LARGEST_DRIFT = 0.1
 """Of the total energy, in units of the thermal energy 3/2 kT of each atom."""
 _EXPLODED = 3.0
-"""Temperature in units of the wanted one."""
-_DEEPEST_FALL = 1.0
-"""Of the potential energy below the start's, in units of 3/2 kT of each atom."""
+"""Kinetic energy in units of the thermal one."""
+_SOFT_EV_A2 = 2.0
+"""Force constant of a soft solid: what a structure can give off while it relaxes is at most about F² / 2k."""
 
 
 def examine(potential: AcePotential, frames: list[Atoms], campaign: Campaign) -> Stability:
@@ -59,13 +59,12 @@ def examine(potential: AcePotential, frames: list[Atoms], campaign: Campaign) ->
     rng = np.random.default_rng(derived_seed(campaign.seed, "stability"))
     slope, faults = _dimers(potential)
     drift, trouble = _constant_energy(_moving(start, potential, temperature, rng), campaign.md.timestep_fs, temperature)
-    faults += trouble
     hot = _HOTTER * temperature
-    faults += _hot(_moving(start, potential, hot, rng), campaign.md.timestep_fs, hot, rng)
+    faults += trouble + _hot(_moving(start, potential, hot, rng), campaign.md.timestep_fs, hot, rng)
     return Stability(
         sound=not faults,
         reasons=faults,
-        least_dimer_slope_ev_a=slope,
+        least_dimer_slope_ev_a=slope if np.isfinite(slope) else None,
         energy_drift_ev_atom=drift,
         temperature_k=temperature,
         seconds=time.perf_counter() - began,
@@ -83,13 +82,14 @@ def _dimers(potential: AcePotential) -> tuple[float, list[str]]:
     for pair in pairs_of(potential.elements):
         distances, slopes = repulsion_curve(potential, pair)
         least = min(least, float(slopes.min()))
-        if slopes.min() < -_FLAT_EV_A:
+        if not slopes.min() >= -_FLAT_EV_A:  # a slope that is no number is a fault too
             faults.append(f"two atoms {'-'.join(pair)} attract each other at {distances[slopes.argmin()]:.2f} Å")
     return least, faults
 
 
 def _moving(start: Atoms, potential: AcePotential, temperature_k: float, rng: np.random.Generator) -> Atoms:
     atoms = Atoms(start.numbers, start.positions, cell=start.cell, pbc=True)
+    atoms.info["strain_ev"] = float(np.sum(start.get_forces() ** 2)) / (2 * _SOFT_EV_A2)
     atoms.calc = AceCalculator(potential, atoms, gamma=False)
     speeds = np.sqrt(units.kB * temperature_k / atoms.get_masses())
     atoms.set_velocities(rng.normal(size=(len(atoms), 3)) * speeds[:, None])
@@ -126,11 +126,13 @@ def _hot(atoms: Atoms, timestep_fs: float, temperature_k: float, rng: np.random.
 def _follow(dynamics: MolecularDynamics, atoms: Atoms, temperature_k: float, atom_steps: int) -> str | None:
     """Run until something goes wrong, and say what it was."""
     n_steps = min(max(atom_steps // len(atoms), _FEWEST_STEPS), _MOST_STEPS)
+    heat = _thermal_ev(temperature_k) * len(atoms)
+    ceiling = _EXPLODED * heat + atoms.info["strain_ev"]
     try:
-        floor = atoms.get_potential_energy() - _DEEPEST_FALL * _thermal_ev(temperature_k) * len(atoms)
+        floor = atoms.get_potential_energy() - heat - atoms.info["strain_ev"]
         for step in range(_LOOK_EVERY, n_steps + 1, _LOOK_EVERY):
             dynamics.run(_LOOK_EVERY)
-            if atoms.get_temperature() > _EXPLODED * temperature_k:
+            if atoms.get_kinetic_energy() > ceiling:
                 return f"the atoms fly apart ({atoms.get_temperature():.0f} K at step {step})"
             if atoms.get_potential_energy() < floor:
                 return f"the atoms collapse (the energy falls without end, step {step})"
