@@ -29,6 +29,8 @@ def check(
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.start import check_given_files, start_structures
+    from mlip_fw.engines.train.basis import first_basis
+    from mlip_fw.engines.train.size import sentence, size_of
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
@@ -37,6 +39,7 @@ def check(
     require_oracle(campaign.oracle, worker, campaign.elements)
     engine, why = choose_engine(campaign.md.engine, worker)
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
+    size = size_of(first_basis(campaign), max(map(len, first)))
     facts: dict[str, Any] = {
         "campaign": campaign.campaign,
         "formula": ", ".join(atoms.get_chemical_formula() for atoms in starts),
@@ -47,9 +50,10 @@ def check(
         "engine_because": why,
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
         "max_labels": campaign.budget.max_labels,
+        "potential": sentence(size),
     }
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps({**facts, "potential": size.plain()}))
     else:
         _table("what the campaign would run", [(key.replace("_", " "), str(v), True) for key, v in facts.items()])
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 _VIRTUAL_SCALE = 1e-2
+_SMALLEST = 1e-6
+_UNSCALED = 1e-20
+"""Size of virtual rows where no environment says how large functions are."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class ActiveSet:
             return np.zeros(0)
         return np.asarray(np.abs(rows @ self.inverse).max(axis=1))
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether no environment has been seen at all: virtual rows only, of no scale."""
+        return bool(np.abs(self.matrix).max() < 2 * _UNSCALED)
+
     @classmethod
     def from_inverse(cls, inverse: np.ndarray) -> ActiveSet:
         """Take up an active set that was stored as its inverse."""
@@ -37,8 +45,10 @@ class ActiveSet:
     def empty(cls, rows: np.ndarray, n_functions: int) -> ActiveSet:
         """Return virtual rows only, scaled to the spread of ``rows`` (m, n_functions)."""
         typical = np.sqrt(np.mean(rows**2, axis=0)) if len(rows) else np.zeros(n_functions)
-        floor = max(float(typical.max(initial=0.0)), 1e-12) * 1e-6
-        scale = np.maximum(typical, floor) * _VIRTUAL_SCALE
+        largest = float(typical.max(initial=0.0))
+        scale = (
+            np.maximum(typical, _SMALLEST * largest) * _VIRTUAL_SCALE if largest else np.full(n_functions, _UNSCALED)
+        )
         return cls(np.diag(scale), np.diag(1 / scale))
 
 

@@ -29,6 +29,16 @@ class Stability(Frozen):
     seconds: NotNegative
 
 
+class PotentialSize(Frozen):
+    """How large a potential is, and how much memory its training takes."""
+
+    functions_per_element: dict[str, Count]
+    coefficients: Count = Field(description="basis functions of all elements together")
+    active_set_mb: NotNegative
+    fit_mb: NotNegative
+    label_mb: NotNegative = Field(description="of one label while it is learnt")
+
+
 class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 

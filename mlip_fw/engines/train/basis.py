@@ -12,6 +12,8 @@ from ase.data import atomic_numbers, covalent_radii
 from pyace import ACEBBasisSet, BBasisConfiguration, create_multispecies_basis_config
 
 from mlip_fw.errors import TrainingError
+from mlip_fw.io.pace import read_basis
+from mlip_fw.models.campaign import Campaign
 
 _CORE_FRACTION = 0.6
 CORE_WIDTH_A = 0.2
@@ -98,6 +100,14 @@ def linear_basis(elements: list[str], cutoff_a: float, functions_per_element: in
         ) from error
     basis.basis_coeffs = np.zeros(len(basis.basis_coeffs))
     return basis
+
+
+def first_basis(campaign: Campaign) -> ACEBBasisSet:
+    """Return the basis that a campaign starts with: that of a given potential, or a new one."""
+    settings = campaign.potential
+    if settings.initial is not None:
+        return read_basis(Path(settings.initial))
+    return linear_basis(campaign.elements, settings.cutoff_a, settings.functions_per_element)
 
 
 def require_linear(basis: ACEBBasisSet, source: str) -> None:

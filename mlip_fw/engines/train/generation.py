@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from threadpoolctl import threadpool_limits
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
-from mlip_fw.engines.train.basis import copy_of, fingerprint, linear_basis
+from mlip_fw.engines.train.basis import copy_of, fingerprint, first_basis
 from mlip_fw.engines.train.linear import Fold, LinearFit, Triangle
+from mlip_fw.engines.train.size import sentence, size_of
 from mlip_fw.engines.train.solution import best_sound
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
@@ -25,6 +27,7 @@ from mlip_fw.io.structures import mask_of
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import TrainingRecord
 
+logger = logging.getLogger("mlip_fw")
 _FIT = "fit.npz"
 
 
@@ -40,7 +43,8 @@ class Knowledge:
     prior: np.ndarray
     """(n_functions,) what the penalty pulls to: zero, or an initial potential."""
     active: dict[str, ActiveSet] | None
-    reference_energy_ev: dict[str, float] | None
+    reference_energy_ev: dict[str, float]
+    """Of the elements that a label had so far."""
     level_of_theory: str | None = None
 
 
@@ -71,16 +75,15 @@ def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
         fit=fit,
         prior=kept["prior"],
         active={name: ActiveSet.from_inverse(inverse) for name, inverse in inverses.items()},
-        reference_energy_ev=dict(record.reference_energy_ev) or None,
+        reference_energy_ev=dict(record.reference_energy_ev),
         level_of_theory=record.level_of_theory,
     )
 
 
 def _blank(campaign: Campaign) -> Knowledge:
-    settings = campaign.potential
-    basis = linear_basis(campaign.elements, settings.cutoff_a, settings.functions_per_element)
+    basis = first_basis(campaign)
     n = len(basis.basis_coeffs)
-    return Knowledge(None, (), basis, LinearFit.empty(n), np.zeros(n), None, None)
+    return Knowledge(None, (), basis, LinearFit.empty(n), np.zeros(n), None, {})
 
 
 def import_initial(generations: Generations, source: Path) -> TrainingRecord:
@@ -134,7 +137,9 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     before = AcePotential(known.basis)
     frames = [dataset.read(name) for name in new]
     level = _common_level(new, frames, known.level_of_theory)
-    energies = known.reference_energy_ev or _reference_energies(frames, before)
+    if known.generation is None:
+        logger.info("%s", sentence(size_of(known.basis, max(map(len, frames)))))
+    energies = _reference_energies(frames, before, known.reference_energy_ev)
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))
     fit, fresh = known.fit, LinearFit.empty(len(known.prior))
@@ -185,16 +190,22 @@ def _common_level(names: list[str], frames: list[Atoms], known: str | None) -> s
     return known
 
 
-def _reference_energies(frames: list[Atoms], before: AcePotential) -> dict[str, float]:
-    """Fit by composition what the potential so far (at first: nothing) leaves of the energies, once and for all.
+def _reference_energies(frames: list[Atoms], before: AcePotential, known: dict[str, float]) -> dict[str, float]:
+    """Fit by composition what the potential so far (at first: nothing) leaves of the energies.
 
-    A cut-out's energy includes its boundary: it counts only where there is nothing else.
+    The energy of an element is fixed once and for all by the first labels that have it. A cut-out's energy
+    includes its boundary: it counts only where there is nothing else.
     """
+    new = [name for name in before.elements if name not in known and any(name in a.symbols for a in frames)]
+    frames = [a for a in frames if set(new) & set(a.symbols)]
     frames = [a for a in frames if mask_of(a).all()] or frames
-    counts = np.array([[float(np.sum(a.symbols == e)) for e in before.elements] for a in frames])
-    left = np.array([a.get_potential_energy() - before.evaluate(a, gamma=False).energy_ev for a in frames])
-    solution = np.linalg.lstsq(counts, left, rcond=None)[0]
-    return {name: float(value) for name, value in zip(before.elements, solution, strict=True)}
+    if not new:
+        return known
+    counts = np.array([[float(np.sum(a.symbols == name)) for name in new] for a in frames])
+    fixed = [sum(known.get(symbol, 0.0) for symbol in a.symbols) for a in frames]
+    left = [a.get_potential_energy() - before.evaluate(a, gamma=False).energy_ev for a in frames]
+    solution = np.linalg.lstsq(counts, np.array(left) - np.array(fixed), rcond=None)[0]
+    return {**known, **{name: float(value) for name, value in zip(new, solution, strict=True)}}
 
 
 def _targets(atoms: Atoms, energies: dict[str, float], core: AcePotential) -> tuple[float, np.ndarray]:
@@ -230,7 +241,8 @@ def _exchange_all(
     result, swaps, gamma_max, counts = {}, 0, 0.0, {}
     for element, width in shape.n_functions().items():
         rows = np.concatenate(parts[element]) if parts[element] else np.zeros((0, width))
-        start = active[element] if active is not None else ActiveSet.empty(rows, width)
+        known = active[element] if active is not None else None
+        start = ActiveSet.empty(rows, width) if known is None or known.is_blank else known
         outcome = exchange(start, rows)
         result[element] = outcome.active
         swaps += outcome.swaps
