@@ -13,6 +13,7 @@ from mlip_fw.models.md import MDSettings
 from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
 
+ENERGY_WEIGHT = 10.0
 Thresholds = Annotated[
     Annotated[Positive, Tag("number")] | Annotated[dict[str, Positive], Tag("by_element")],
     Discriminator(lambda value: "by_element" if isinstance(value, dict) else "number"),
@@ -94,6 +95,10 @@ class PotentialSettings(Frozen):
     cutoff_a: Positive = Field(6.0, le=20.0, description="radial cutoff, Å")
     functions_per_element: Annotated[int, Field(strict=True, ge=10, le=5000)] = Field(
         200, description="basis functions per element"
+    )
+    energy_weight: Positive | Literal["auto"] = Field(
+        ENERGY_WEIGHT,
+        description="weight of an energy per atom (eV) against a force component (eV/Å); auto: by their scatter",
     )
     initial: str | None = Field(None, description="potential (.yaml) to start from; its .asi beside it")
 

@@ -56,6 +56,7 @@ class TrainingRecord(Frozen):
     )
     level_of_theory: str | None = Field(None, description="short name of the level of theory of all labels")
     ridge: NotNegative
+    energy_weight: NotNegative | None = Field(None, description="weight of energies per atom against force components")
     active_set_swaps: Count
     gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")
     stability: Stability | None = Field(

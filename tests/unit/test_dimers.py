@@ -9,7 +9,8 @@ from ase.calculators.emt import EMT
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.basis import copy_of, core_radius_a, core_repulsion, linear_basis, zbl_ev
 from mlip_fw.engines.train.dimers import contact_a, pairs_of, repulsion_curve, rising, rising_dimers
-from mlip_fw.engines.train.linear import LinearFit, _Spectrum
+from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.ridge import Spectrum
 
 ELEMENTS = ["Ag", "Au", "Cu"]
 
@@ -102,7 +103,7 @@ def test_a_fit_that_rises_by_itself_is_left_alone(fit, shape):
 
 def test_change_is_the_cheapest():
     """Cost x² + 4 y² with x + y >= 1 has its minimum at x = 0.8, y = 0.2."""
-    problem = _Spectrum.of(np.diag([1.0, 2.0]), np.zeros(2))
+    problem = Spectrum.of(np.diag([1.0, 2.0]), np.zeros(2))
     found = problem.shift(np.array([[1.0, 1.0], [-1.0, 0.0]]), np.array([1.0, -5.0]), 1e-9)
     assert found == pytest.approx([0.8, 0.2])
 

@@ -16,7 +16,8 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.basis import copy_of, fingerprint, first_basis
-from mlip_fw.engines.train.linear import Fold, LinearFit, Triangle
+from mlip_fw.engines.train.kept import read_fit, write_fit
+from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.engines.train.size import sentence, size_of
 from mlip_fw.engines.train.solution import best_sound
 from mlip_fw.errors import TrainingError
@@ -28,7 +29,6 @@ from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import TrainingRecord
 
 logger = logging.getLogger("mlip_fw")
-_FIT = "fit.npz"
 
 
 @dataclass(frozen=True)
@@ -60,20 +60,13 @@ def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
         )
     basis = read_basis(generations.potential(newest))
     inverses = read_active_set(generations.potential(newest).with_suffix(".asi"), list(basis.elements_name))
-    kept = read_arrays(generations.folder(newest) / _FIT)
-    if kept is None:
-        raise TrainingError(f"{generations.folder(newest)} has no whole {_FIT}; remove that folder and run again")
-    folds = tuple(
-        Fold(Triangle(e, int(m)), Triangle(f, int(n)))
-        for e, f, m, n in zip(kept["energy"], kept["force"], kept["n_energy"], kept["n_force"], strict=True)
-    )
-    fit = LinearFit(folds, len(record.labels))
+    fit, prior = read_fit(generations.folder(newest), len(record.labels))
     return Knowledge(
         generation=newest,
         labels=tuple(record.labels),
         basis=basis,
         fit=fit,
-        prior=kept["prior"],
+        prior=prior,
         active={name: ActiveSet.from_inverse(inverse) for name, inverse in inverses.items()},
         reference_energy_ev=dict(record.reference_energy_ev),
         level_of_theory=record.level_of_theory,
@@ -168,6 +161,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             reference_energy_ev=energies,
             level_of_theory=level,
             ridge=solution.ridge,
+            energy_weight=solution.energy_weight,
             active_set_swaps=swaps,
             gamma_max_dataset=gamma_max,
             stability=solution.stability,
@@ -261,11 +255,4 @@ def _write(
     write_basis(folder / "potential.yaml", basis)
     write_ctilde(folder / "potential.yace", basis)
     write_active_set(folder / "potential.asi", inverses)
-    fitted = {
-        "energy": np.array([fold.energy.r for fold in fit.folds]),
-        "n_energy": np.array([fold.energy.n_rows for fold in fit.folds]),
-        "force": np.array([fold.force.r for fold in fit.folds]),
-        "n_force": np.array([fold.force.n_rows for fold in fit.folds]),
-        "prior": prior,
-    }
-    write_arrays(folder / _FIT, fitted)
+    write_fit(folder, fit, prior)

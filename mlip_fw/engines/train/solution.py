@@ -28,6 +28,7 @@ class Solution:
     coefficients: np.ndarray
     """(n_functions,)"""
     ridge: float
+    energy_weight: float
     stability: Stability
 
 
@@ -52,16 +53,18 @@ def best_sound(
         Gives the conditions of the trial.
     """
     rising, tries = rising_dimers(folder, shape), []
+    wanted = campaign.potential.energy_weight
+    weight = fit.natural_weight() if wanted == "auto" else wanted
     for firmness in _FIRMNESS:
-        coefficients, ridge = fit.solve(_degrees(shape.basis), prior, rising, firmness)
+        coefficients, ridge = fit.solve(degrees_of(shape.basis), prior, rising, firmness, weight)
         stability = examine(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
-        tries.append(Solution(coefficients, ridge, stability))
+        tries.append(Solution(coefficients, ridge, weight, stability))
         if stability.sound:
             return tries[-1]
     return tries[0]
 
 
-def _degrees(basis: ACEBBasisSet) -> np.ndarray:
+def degrees_of(basis: ACEBBasisSet) -> np.ndarray:
     """Return the roughness of each function: the sum of its radial and angular indices."""
     return np.array(
         [
