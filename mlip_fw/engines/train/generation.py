@@ -18,11 +18,12 @@ from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.basis import copy_of, fingerprint, first_basis
 from mlip_fw.engines.train.kept import read_fit, write_fit
 from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.rows import Rows, RowsByElement
 from mlip_fw.engines.train.size import sentence, size_of
 from mlip_fw.engines.train.solution import best_sound
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
-from mlip_fw.io.files import read_arrays, write_arrays, write_json
+from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis, write_ctilde
 from mlip_fw.io.structures import mask_of
 from mlip_fw.models.campaign import Campaign
@@ -135,6 +136,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     energies = _reference_energies(frames, before, known.reference_energy_ev)
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))
+    rows = Rows(folder_of_rows, dataset, shape)
     fit, fresh = known.fit, LinearFit.empty(len(known.prior))
     for name, atoms in zip(new, frames, strict=True):
         design = shape.design(atoms)
@@ -142,9 +144,9 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         mask = mask_of(atoms)
         fit = fit.with_label(design, energy, forces, mask)
         fresh = fresh.with_label(design, energy, forces, mask)
-        write_arrays(folder_of_rows / f"{name}.npz", rows_within(mask, design.projections, atoms))
+        rows.add(name, rows_within(mask, design.projections, atoms))
     solution = best_sound(fit, shape, known.prior, folder_of_rows, frames, campaign)
-    active, swaps, gamma_max, counts = _exchange_all(folder_of_rows, dataset, hashes, known.active, shape)
+    active, swaps, gamma_max, counts = _exchange_all(rows.of(hashes), known.active)
     with generations.new() as (number, folder):
         inverses = {name: found.inverse for name, found in active.items()}
         _write(folder, copy_of(known.basis, solution.coefficients), inverses, fit, known.prior)
@@ -209,34 +211,13 @@ def _targets(atoms: Atoms, energies: dict[str, float], core: AcePotential) -> tu
     return float(atoms.get_potential_energy()) - free - repulsion.energy_ev, atoms.get_forces() - repulsion.forces_ev_a
 
 
-def _rows_of(name: str, folder: Path, dataset: Dataset, shape: AcePotential) -> dict[str, np.ndarray]:
-    """Return the basis functions of a label's atoms, from its file or, if that is damaged, anew."""
-    path = folder / f"{name}.npz"
-    kept = read_arrays(path)
-    if kept is not None and set(shape.elements) <= set(kept):
-        return kept
-    atoms = dataset.read(name)
-    rows = rows_within(mask_of(atoms), shape.evaluate_with_projections(atoms)[1], atoms)
-    write_arrays(path, rows)
-    return rows
-
-
 def _exchange_all(
-    folder: Path,
-    dataset: Dataset,
-    hashes: list[str],
-    active: dict[str, ActiveSet] | None,
-    shape: AcePotential,
+    environments: RowsByElement, active: dict[str, ActiveSet] | None
 ) -> tuple[dict[str, ActiveSet], int, float, dict[str, int]]:
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in shape.elements}
-    for name in hashes:
-        for element, rows in _rows_of(name, folder, dataset, shape).items():
-            parts[element].append(rows)
     result, swaps, gamma_max, counts = {}, 0, 0.0, {}
-    for element, width in shape.n_functions().items():
-        rows = np.concatenate(parts[element]) if parts[element] else np.zeros((0, width))
+    for element, rows in environments.items():
         known = active[element] if active is not None else None
-        start = ActiveSet.empty(rows, width) if known is None or known.is_blank else known
+        start = ActiveSet.empty(rows, rows.shape[1]) if known is None or known.is_blank else known
         outcome = exchange(start, rows)
         result[element] = outcome.active
         swaps += outcome.swaps
