@@ -39,7 +39,9 @@ def check(
     require_oracle(campaign.oracle, worker, campaign.elements)
     engine, why = choose_engine(campaign.md.engine, worker)
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
-    size = size_of(first_basis(campaign), max(map(len, first)))
+    n_first = max(campaign.bootstrap.n_structures, len(first))
+    size = size_of(first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), max(map(len, first)))
+
     facts: dict[str, Any] = {
         "campaign": campaign.campaign,
         "formula": ", ".join(atoms.get_chemical_formula() for atoms in starts),

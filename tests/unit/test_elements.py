@@ -10,7 +10,7 @@ from ase.calculators.emt import EMT
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.maxvol import ActiveSet
-from mlip_fw.engines.train.basis import linear_basis
+from mlip_fw.engines.train.basis import first_basis, linear_basis
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.size import sentence, size_of
 from mlip_fw.generations import Generations
@@ -74,6 +74,19 @@ def test_first_environments_of_an_element_set_the_scale_of_its_active_set(late_g
     assert np.isfinite(potential.inverses["Au"]).all()
     assert potential.evaluate(dataset.read("c")).gamma.max() < 1.01
     assert potential.evaluate(labelled(77, 1)).gamma.max() < 1e5
+
+
+@pytest.mark.parametrize(("n_labels", "expected"), [(1, 50), (4, 64), (20, 200)])
+def test_as_many_functions_as_environments(small, n_labels, expected):
+    campaign = small(elements=["Au", "Cu"], potential={"functions_per_element": "auto", "cutoff_a": 4.0})
+    size = size_of(first_basis(campaign, [labelled(k, 16) for k in range(n_labels)]), 32)
+    assert set(size.functions_per_element.values()) == {expected}
+
+
+def test_what_is_masked_out_counts_for_no_function(small):
+    campaign, atoms = small(potential={"functions_per_element": "auto"}), labelled(1) * (4, 1, 1)
+    atoms.arrays["mask"] = np.arange(len(atoms)) < 70
+    assert size_of(first_basis(campaign, [atoms]), 128).coefficients == 70
 
 
 def test_blank_active_set_is_told_from_one_of_virtual_rows():

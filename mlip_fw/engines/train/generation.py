@@ -49,11 +49,11 @@ class Knowledge:
     level_of_theory: str | None = None
 
 
-def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
-    """Return what the newest generation knows, or a blank start."""
+def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) -> Knowledge:
+    """Return what the newest generation knows, or a blank start for the labels that there are."""
     newest = generations.newest()
     if newest is None:
-        return _blank(campaign)
+        return _blank(campaign, [dataset.read(name) for name in dataset.hashes()])
     record = generations.record(newest)
     if record is None:
         raise TrainingError(
@@ -74,8 +74,8 @@ def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
     )
 
 
-def _blank(campaign: Campaign) -> Knowledge:
-    basis = first_basis(campaign)
+def _blank(campaign: Campaign, labelled: list[Atoms]) -> Knowledge:
+    basis = first_basis(campaign, labelled)
     n = len(basis.basis_coeffs)
     return Knowledge(None, (), basis, LinearFit.empty(n), np.zeros(n), None, {})
 
@@ -121,7 +121,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         If there is no label to learn from.
     """
     started = time.perf_counter()
-    known = knowledge(generations, campaign)
+    known = knowledge(generations, dataset, campaign)
     hashes = dataset.hashes()
     new = [name for name in hashes if name not in set(known.labels)]
     if not new:
