@@ -111,24 +111,26 @@ def test_figure_has_the_atoms_and_the_thresholds(learnt, tmp_path, campaign):
 
 
 class TestEnergyWeight:
-    def weight_of(self, root, campaign):
-        for seed, rattle in enumerate((0.05, 0.15)):
-            Dataset(root).add(f"{seed}", labelled(seed, rattle), {})
+    def weight_of(self, root, campaign, count=5):
+        for seed in range(count):
+            Dataset(root).add(f"{seed}", labelled(seed, 0.05 + 0.03 * seed), {})
         return train_generation(Generations(root), Dataset(root), campaign)
 
     def test_by_scatter(self, small, tmp_path):
-        given = self.weight_of(tmp_path / "a", small())
-        auto = self.weight_of(tmp_path / "b", small(potential={"energy_weight": "auto"}))
-        frames = [Dataset(tmp_path / "a").read(name) for name in ("0", "1")]
+        auto = self.weight_of(tmp_path, small(potential={"energy_weight": "auto"}))
+        frames = [Dataset(tmp_path).read(f"{seed}") for seed in range(5)]
         forces = np.sqrt(np.mean([a.get_forces() ** 2 for a in frames]))
-        energies = [a.get_potential_energy() / 32 for a in frames]
-        scatter = np.sqrt(np.mean((np.array(energies) - np.mean(energies)) ** 2))
-        assert given.energy_weight == 10.0
+        energies = np.array([a.get_potential_energy() / 32 for a in frames])
+        scatter = np.sqrt(np.mean((energies - energies.mean()) ** 2))
         assert auto.energy_weight == pytest.approx(forces / scatter, rel=1e-3)
+
+    def test_few_labels_scatter_too_little(self, small, tmp_path):
+        assert self.weight_of(tmp_path / "a", small(potential={"energy_weight": "auto"}), 2).energy_weight == 10.0
+        assert self.weight_of(tmp_path / "b", small(), 1).energy_weight == 10.0
 
     def test_large_weight_fits_energies_better(self, small, tmp_path):
         errors = [
-            self.weight_of(tmp_path / f"{w}", small(potential={"energy_weight": w})).dataset.energy_rmse_ev_atom
+            self.weight_of(tmp_path / f"{w}", small(potential={"energy_weight": w}), 2).dataset.energy_rmse_ev_atom
             for w in (0.01, 100.0)
         ]
         assert errors[1] < errors[0]

@@ -195,7 +195,13 @@ class LinearFit:
         return Scaled(triangles, stacked, np.where(seen, rms, 1.0) * degrees / degrees.mean())
 
     def natural_weight(self) -> float:
-        """Return the weight that makes energies per atom count as much as forces, by their scatter: 1 to 100 Å."""
+        """Return the weight that makes energies per atom count as much as forces, by their scatter: 1 to 100 Å.
+
+        The energies of a few labels scatter hardly at all, since atomic energies were fitted to them: until every
+        fold has a label it is 10 Å.
+        """
+        if self.n_labels < N_FOLDS:
+            return ENERGY_WEIGHT
         force = _joint_rmse([fold.force for fold in self.folds], None)
         energy = _joint_rmse([fold.energy for fold in self.folds], None)
         return float(np.clip(force / energy, _LEAST_WEIGHT, _MOST_WEIGHT)) if energy > 0 else _MOST_WEIGHT
