@@ -8,6 +8,8 @@ import numpy as np
 
 _VIRTUAL_SCALE = 1e-2
 _SMALLEST = 1e-6
+_POOL = 10
+"""Rows that take part in exchanges at a time, in units of the size of the active set."""
 _UNSCALED = 1e-20
 """Size of virtual rows where no environment says how large functions are."""
 
@@ -80,10 +82,23 @@ def exchange(active: ActiveSet, rows: np.ndarray, *, tolerance: float = 1.001, m
     -----
     Each exchange multiplies the volume by the largest component and costs O(m n), by a rank-1
     update (Goreinov et al., "How to find a good submatrix", 2010; Podryabinkin and Shapeev,
-    Comput. Mater. Sci. 140, 171 (2017)).
+    Comput. Mater. Sci. 140, 171 (2017)). Of very many rows, only those of the largest components take part;
+    all are looked at again when these have settled.
     """
-    if not len(rows):
-        return Exchange(active, 0, 0.0)
+    found, most = Exchange(active, 0, 0.0), _POOL * active.matrix.shape[1]
+    while found.swaps < max_swaps and len(rows):
+        gamma = found.active.gamma(rows)
+        if gamma.max() <= tolerance:
+            break
+        pool = rows if len(rows) <= most else rows[np.sort(np.argpartition(gamma, -most)[-most:])]
+        more = _exchange_within(found.active, pool, tolerance, max_swaps - found.swaps)
+        if not more.swaps:
+            break
+        found = Exchange(more.active, found.swaps + more.swaps, found.log_gain + more.log_gain)
+    return found
+
+
+def _exchange_within(active: ActiveSet, rows: np.ndarray, tolerance: float, max_swaps: int) -> Exchange:
     matrix, swaps, log_gain = active.matrix.copy(), 0, 0.0
     components = rows @ active.inverse
     while swaps < max_swaps:
