@@ -52,6 +52,15 @@ def test_spread_is_that_of_the_members(learnt):
     assert np.allclose(committee.force_spread_ev_a(atoms), drawn, rtol=0.15)
 
 
+def test_spread_on_the_labels_is_what_their_residuals_leave_open(learnt):
+    """Of m residuals of size s, n functions leave s² n open, summed over the labels themselves."""
+    generations = Generations(learnt)
+    committee, record = Committee.of_generation(generations, 1), generations.record(1)
+    total = sum((committee.force_spread_ev_a(Dataset(learnt).read(name)) ** 2).sum() for name in record.labels)
+    noise = record.dataset.force_rmse_ev_a**2 * 192 / (192 - 20)
+    assert total == pytest.approx(20 * noise, rel=0.3)
+
+
 def test_members_are_drawn_from_the_seed(learnt):
     committee = Committee.of_generation(Generations(learnt), 1)
     first, again, other = (np.array(committee.members(1, seed)[0].basis_coeffs) for seed in (1, 1, 2))
