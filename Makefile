@@ -42,6 +42,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/cutouts.py
 	$(BIN)/python benchmarks/farm.py
+	$(BIN)/python benchmarks/train.py
 
 clean:
 	rm -rf $(VENV) demo docs/_build build *.egg-info

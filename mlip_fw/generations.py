@@ -66,6 +66,19 @@ class Generations:
         numbers = self.numbers()
         return numbers[-1] if numbers else None
 
+    def fit_for_md(self) -> int | None:
+        """Return the number of the newest generation that was not refused; of the newest if all were, or None."""
+        return next((number for number in reversed(self.numbers()) if not self.faults(number)), self.newest())
+
+    def faults(self, generation: int) -> list[str]:
+        """Return why a generation is refused for MD; nothing if it is not."""
+        record = self.record(generation)
+        return [] if record is None or record.stability is None else record.stability.reasons
+
+    def refused(self) -> dict[int, list[str]]:
+        """Return why generations are refused for MD, by number."""
+        return {number: faults for number in self.numbers() if (faults := self.faults(number))}
+
     @contextmanager
     def new(self) -> Iterator[tuple[int, Path]]:
         """Give the next number and a folder to fill; publish it at the end.

@@ -35,7 +35,7 @@ def summarize(directory: CampaignDirectory) -> CampaignSummary:
     dataset, generations = Dataset(directory.root), Generations(directory.root)
     labels = [dataset.info(name) for name in dataset.hashes()]
     quarantined = dataset.quarantined()
-    newest = generations.newest()
+    newest = generations.fit_for_md()
     record = generations.record(newest) if newest is not None else None
     errors = record.dataset if record is not None else None
     outcome, reason = _outcome(events, is_run_here=directory.is_locked())
@@ -60,6 +60,7 @@ def summarize(directory: CampaignDirectory) -> CampaignSummary:
         labels_failed=len(quarantined),
         atoms_labelled=sum(label.n_atoms for label in labels),
         generations=len(generations.numbers()),
+        generations_refused=len(generations.refused()),
         md_steps=_steps([r for r in results if r.walker < campaign.md.walkers]),
         dataset_force_rmse_ev_a=errors.force_rmse_ev_a if errors else 0.0,
         dataset_energy_rmse_ev_atom=errors.energy_rmse_ev_atom if errors else 0.0,

@@ -30,6 +30,8 @@ def check(
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.rehearsal import rehearsals
     from mlip_fw.engines.start import check_given_files, start_structures
+    from mlip_fw.engines.train.basis import first_basis
+    from mlip_fw.engines.train.size import sentence, size_of
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
@@ -39,6 +41,9 @@ def check(
     engine, why = choose_engine(campaign.md.engine, worker)
     rehearsed = rehearsals(campaign).values()
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
+    n_first = max(campaign.bootstrap.n_structures, len(first))
+    size = size_of(first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), max(map(len, first)))
+
     facts: dict[str, Any] = {
         "campaign": campaign.campaign,
         "formula": ", ".join(atoms.get_chemical_formula() for atoms in starts),
@@ -50,9 +55,10 @@ def check(
         "engine_because": why,
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
         "max_labels": campaign.budget.max_labels,
+        "potential": sentence(size),
     }
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps({**facts, "potential": size.plain()}))
     else:
         _table("what the campaign would run", [(key.replace("_", " "), str(v), True) for key, v in facts.items()])
 

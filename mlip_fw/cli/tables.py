@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mlip_fw.cli.common import printable
 from mlip_fw.dataset import Dataset
+from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.report.rows import summary_rows
@@ -25,6 +26,17 @@ def print_summary(summary: CampaignSummary) -> None:
     Console().print(table)
     for what, path in (("potential", summary.potential), ("active set", summary.active_set)):
         print(f"{what}: {path or 'none yet'}")
+
+
+def print_refused(directory: CampaignDirectory) -> None:
+    """Print why generations were refused for MD, if any were."""
+    refused = Generations(directory.root).refused()
+    if not refused:
+        return
+    table = Table("generation", "why", title="generations that MD does not use", title_justify="left")
+    for number, reasons in refused.items():
+        table.add_row(str(number), Text(printable("; ".join(reasons))))
+    Console().print(table)
 
 
 def print_quarantine(directory: CampaignDirectory) -> None:

@@ -60,15 +60,15 @@ class TrainPotential(CampaignTask):
 
 def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
     assert record.dataset is not None
-    for element, wanted in record.functions_per_element.items():
-        if (found := record.n_environments.get(element, 0)) < wanted:
-            logger.warning(
-                "%s has %d environments for %d functions: gamma stays cautious until there are more labels; "
-                "a smaller potential.functions_per_element needs fewer",
-                element,
-                found,
-                wanted,
-            )
+    wanted, found = record.functions_per_element, record.n_environments
+    if scarce := [f"{name} ({found.get(name, 0)} for {n})" for name, n in wanted.items() if found.get(name, 0) < n]:
+        logger.warning(
+            "fewer environments than functions of %s: gamma stays cautious until there are more labels; a smaller "
+            "potential.functions_per_element needs fewer",
+            ", ".join(scarce),
+        )
+    if record.stability is not None and not record.stability.sound:
+        _tell_refusal(record.generation, record.stability.reasons, directory)
     directory.log_event(
         "trained",
         generation=record.generation,
@@ -85,4 +85,15 @@ def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
         len(record.new_labels),
         1000 * record.dataset.force_rmse_ev_a,
         record.seconds,
+    )
+
+
+def _tell_refusal(generation: int, reasons: list[str], directory: CampaignDirectory) -> None:
+    directory.log_event("generation_refused", generation=generation, reasons=reasons)
+    instead = Generations(directory.root).fit_for_md()
+    logger.warning(
+        "generation %d is unfit for MD: %s; %s",
+        generation,
+        "; ".join(reasons),
+        f"MD goes on with generation {instead}" if instead != generation else "there is no better one: MD uses it",
     )

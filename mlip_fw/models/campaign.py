@@ -13,6 +13,9 @@ from mlip_fw.models.md import MDSettings
 from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, EspressoOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
 
+ENERGY_WEIGHT = 10.0
+AUTO_FUNCTIONS = (50, 200)
+"""Fewest and most basis functions per element that ``auto`` takes."""
 Thresholds = Annotated[
     Annotated[Positive, Tag("number")] | Annotated[dict[str, Positive], Tag("by_element")],
     Discriminator(lambda value: "by_element" if isinstance(value, dict) else "number"),
@@ -92,10 +95,19 @@ class PotentialSettings(Frozen):
 
     kind: Literal["linear"] = Field("linear", description="linear: least squares, seconds per retraining")
     cutoff_a: Positive = Field(6.0, le=20.0, description="radial cutoff, Å")
-    functions_per_element: Annotated[int, Field(strict=True, ge=10, le=5000)] = Field(
-        200, description="basis functions per element"
+    functions_per_element: Annotated[int, Field(strict=True, ge=10, le=5000)] | Literal["auto"] = Field(
+        200, description="basis functions per element; auto: as many as the first labels have environments, 50 to 200"
+    )
+    energy_weight: Positive | Literal["auto"] = Field(
+        ENERGY_WEIGHT,
+        description="weight of an energy per atom (eV) against a force component (eV/Å); auto: by their scatter",
     )
     initial: str | None = Field(None, description="potential (.yaml) to start from; its .asi beside it")
+
+    @property
+    def fewest_functions(self) -> int:
+        """The number of basis functions per element, or the smallest that ``auto`` takes."""
+        return AUTO_FUNCTIONS[0] if self.functions_per_element == "auto" else self.functions_per_element
 
 
 class BootstrapSettings(Frozen):

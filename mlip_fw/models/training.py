@@ -14,6 +14,31 @@ class Errors(Frozen):
     energy_rmse_ev_atom: NotNegative
 
 
+class Stability(Frozen):
+    """Whether a generation is fit for MD."""
+
+    sound: bool
+    reasons: list[str] = Field(description="what is wrong with it; empty if it is sound")
+    least_dimer_slope_ev_a: Real | None = Field(
+        description="smallest force that drives two atoms apart below contact, eV/Å; null if that is no number"
+    )
+    energy_drift_ev_atom: NotNegative | None = Field(
+        description="largest change of the total energy in a run at constant energy, eV/atom; null if it went wrong"
+    )
+    temperature_k: NotNegative = Field(description="temperature of that run, K; the hot run has twice as much")
+    seconds: NotNegative
+
+
+class PotentialSize(Frozen):
+    """How large a potential is, and how much memory its training takes."""
+
+    functions_per_element: dict[str, Count]
+    coefficients: Count = Field(description="basis functions of all elements together")
+    active_set_mb: NotNegative
+    fit_mb: NotNegative
+    label_mb: NotNegative = Field(description="of one label while it is learnt")
+
+
 class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 
@@ -31,6 +56,10 @@ class TrainingRecord(Frozen):
     )
     level_of_theory: str | None = Field(None, description="short name of the level of theory of all labels")
     ridge: NotNegative
+    energy_weight: NotNegative | None = Field(None, description="weight of energies per atom against force components")
     active_set_swaps: Count
     gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")
+    stability: Stability | None = Field(
+        None, description="whether MD may use it; null if that was not looked at: it may"
+    )
     seconds: NotNegative

@@ -41,7 +41,7 @@ def run_cycle(handoff: MDHandoff, worker: Worker) -> MDResult:
     directory, campaign = CampaignDirectory(handoff.directory), handoff.campaign
     folder = directory.cycle(handoff.walker, handoff.cycle)
     generations = Generations(directory.root)
-    generation = generations.newest()
+    generation = generations.fit_for_md()
     if generation is None:
         raise MDError(f"there is no potential in {directory.root / 'potentials'}; run the campaign's Bootstrap first")
     engine, why = choose_engine(campaign.md.engine, worker)
