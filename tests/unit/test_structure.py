@@ -16,7 +16,7 @@ LAYERS = [
     {"firetasks"},
     {"fireworks"},
     {"recovery"},
-    {"workflows", "doctor", "report", "testing"},
+    {"workflows", "doctor", "report", "export", "testing"},
     {"cli"},
     {"__main__"},
 ]
