@@ -12,6 +12,7 @@ from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, 
 from mlip_fw.models.md import MDSettings
 from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
+from mlip_fw.models.validation import ValidationSettings
 
 Thresholds = Annotated[
     Annotated[Positive, Tag("number")] | Annotated[dict[str, Positive], Tag("by_element")],
@@ -131,6 +132,7 @@ class Campaign(Frozen):
     potential: PotentialSettings = PotentialSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
     budget: Budget = Budget()
+    validation: ValidationSettings = ValidationSettings()
 
     @model_validator(mode="after")
     def _every_stage_is_watched(self) -> Campaign:
@@ -189,7 +191,13 @@ class Campaign(Frozen):
     def identity(self) -> dict[str, Any]:
         """Return what must not change while a campaign directory is in use.
 
-        The budget may, and so may the size of cut-outs, the oracle's limits, and the way to a label that leaves its
-        value alone.
+        The budget may, and so may the validation, the size of cut-outs, the oracle's limits, and the way to a label
+        that leaves its value alone.
         """
-        return self.model_dump(mode="json", exclude={"budget": True, "oracle": MAY_CHANGE, "candidates": {"cutout"}})
+        may_change: dict[str, Any] = {
+            "budget": True,
+            "validation": True,
+            "oracle": MAY_CHANGE,
+            "candidates": {"cutout"},
+        }
+        return self.model_dump(mode="json", exclude=may_change)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from fireworks import Firework, Workflow
 
-from mlip_fw.fireworks.build import bootstrap_firework, md_firework, summary_firework
+from mlip_fw.fireworks.build import bootstrap_firework, md_firework, summary_firework, validate_firework
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import Handoff, MDHandoff
 
 
 def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
-    """Return Bootstrap → the stages of every walker → Summary.
+    """Return Bootstrap → the stages of every walker → Validate, if the campaign asks for it → Summary.
 
     What halts, labels and trainings it will take is not known yet; those Fireworks add themselves.
     """
@@ -31,6 +31,9 @@ def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
             )
             previous = _after(previous, handoff, fireworks)
         ends.append(previous)
+    if campaign.validation.asks_for_something:
+        ends = [validate_firework(common, parents=ends)]
+        fireworks += ends
     fireworks.append(summary_firework(common, parents=ends))
     return Workflow(fireworks, name=campaign.campaign, metadata={"mlip_fw": True, "directory": common.directory})
 

@@ -13,6 +13,7 @@ LAYERS = [
     {"attendance", "layout", "dataset", "generations", "database"},
     {"engines"},
     {"summary"},
+    {"validation"},
     {"firetasks"},
     {"fireworks"},
     {"recovery"},

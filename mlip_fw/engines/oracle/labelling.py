@@ -32,7 +32,7 @@ def label_structure(handoff: LabelHandoff, worker: Worker) -> LabelState:
     WorkerError
         If this machine is to blame: nothing is lost, the same Firework can be run again.
     """
-    directory, dataset = CampaignDirectory(handoff.directory), Dataset(Path(handoff.directory))
+    directory, dataset = CampaignDirectory(handoff.directory), Dataset(handoff.dataset_root)
     with directory.labelling_locked(handoff.hash):
         if dataset.has(handoff.hash):
             dataset.release(handoff.hash)
@@ -69,10 +69,14 @@ def _label(handoff: LabelHandoff, worker: Worker, directory: CampaignDirectory, 
     _keep(handoff.hash, answer, dataset, level_id(level))
     shutil.rmtree(folder, ignore_errors=True)
     facts = {"seconds": answer.facts["label_seconds"], "corrections": answer.facts["corrections"]}
-    directory.log_event("labelled", label=handoff.hash, atoms=len(atoms), **facts)
+    directory.log_event("labelled", label=handoff.hash, atoms=len(atoms), **facts, **_where(handoff))
     mended = f", {facts['corrections']} corrections" if facts["corrections"] else ""
     logger.info("label %s: %d atoms, %.2f s%s", handoff.hash, len(atoms), facts["seconds"], mended)
     return LabelState.DONE
+
+
+def _where(handoff: LabelHandoff) -> dict[str, bool]:
+    return {"apart": True} if handoff.apart else {}
 
 
 def _keep(name: str, answer: Labelled, dataset: Dataset, level: str) -> None:
@@ -81,7 +85,7 @@ def _keep(name: str, answer: Labelled, dataset: Dataset, level: str) -> None:
 
 
 def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: float) -> None:
-    directory, dataset = CampaignDirectory(handoff.directory), Dataset(Path(handoff.directory))
+    directory, dataset = CampaignDirectory(handoff.directory), Dataset(handoff.dataset_root)
     record = QuarantineRecord(
         hash=handoff.hash,
         reason=str(error),
@@ -92,5 +96,6 @@ def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: 
     )
     dataset.add_to_quarantine(atoms, record, error.files)
     shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
-    directory.log_event("quarantined", label=handoff.hash, reason=str(error), seconds=round(seconds, 3))
+    facts = {"seconds": round(seconds, 3), **_where(handoff)}
+    directory.log_event("quarantined", label=handoff.hash, reason=str(error), **facts)
     logger.warning("label %s failed: %s", handoff.hash, error)
