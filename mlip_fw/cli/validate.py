@@ -37,6 +37,7 @@ def validate(
     """
     from mlip_fw.firetasks.base import read_worker
     from mlip_fw.validation.conduct import last_report
+    from mlip_fw.workflows.runner import interruptible
     from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
 
     log_to_stderr()
@@ -48,7 +49,8 @@ def validate(
         (number,) = add_to_launchpad(validation_workflow(handoff), launchpad)
         typer.echo(f"added the validation of {handoff.campaign.campaign} as Firework {number}")
         return
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    with interruptible(directory.root), bar as progress:
         task = progress.add_task("labels", total=None)
         for done, needed in validate_here(handoff, read_worker(load_fworker(fworker).env)):
             progress.update(task, completed=done, total=needed)

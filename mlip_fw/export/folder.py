@@ -26,6 +26,8 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.card import ModelCard
 from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.validation import ValidationReport
+from mlip_fw.validation.conduct import REPORT, last_report
 
 CARD, DATASET, INITIAL = "model.json", "dataset.extxyz", "initial"
 _POTENTIAL = ("potential.yaml", "potential.asi", "potential.yace", "training.json")
@@ -61,7 +63,8 @@ def export_campaign(directory: CampaignDirectory, target: Path, generation: int 
     _write_campaign(directory, campaign, target)
     card = model_card(directory, records, frames, target, float(read_basis(target / "potential.yaml").cutoffmax))
     write_json(target / CARD, card)
-    _write_examples(campaign, card, frames, target)
+    report = _copy_validation(directory, card.generation, target)
+    _write_examples(campaign, card, report, frames, target)
     return card
 
 
@@ -130,7 +133,20 @@ def _beside(name: str, target: Path) -> str:
     return f"{folder.name}/{copy.name}"
 
 
-def _write_examples(campaign: Campaign, card: ModelCard, frames: list[Atoms], target: Path) -> None:
+def _copy_validation(directory: CampaignDirectory, generation: int, target: Path) -> ValidationReport | None:
+    """Copy report and figures of a validation, if there is one of this generation."""
+    report = last_report(directory)
+    if report is None or report.generation != generation:
+        return None
+    shutil.copyfile(directory.validation / REPORT, target / REPORT)
+    for figure in directory.validation.glob("*.png"):
+        shutil.copyfile(figure, target / f"validation-{figure.name}")
+    return report
+
+
+def _write_examples(
+    campaign: Campaign, card: ModelCard, report: ValidationReport | None, frames: list[Atoms], target: Path
+) -> None:
     if frames:
         whole = [atoms for atoms in frames if mask_of(atoms).all()] or frames
         example = Atoms(whole[-1].numbers, whole[-1].positions, cell=whole[-1].cell, pbc=True)
@@ -147,7 +163,7 @@ def _write_examples(campaign: Campaign, card: ModelCard, frames: list[Atoms], ta
         "gamma_halt": campaign.uncertainty.lowest_gamma_halt,
         "timestep_fs": campaign.md.timestep_fs,
         "temperature_k": card.domain.temperature_k[0] if card.domain.temperature_k else _PLAIN_TEMPERATURE_K,
-        "validation": None,
+        "report": report,
     }
     environment = Environment(autoescape=False, keep_trailing_newline=True, trim_blocks=False)
     for name in _EXAMPLES:

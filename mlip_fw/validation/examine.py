@@ -76,7 +76,12 @@ def examine(directory: CampaignDirectory, campaign: Campaign, level: dict[str, A
     mine = PotentialSource(potential, record.reference_energy_ev or _free_energies(potential, learnt))
     oracle = OracleSource(apart, level)
     found = Findings()
-    for held, frame in hold_out(directory, campaign, settings.n_frames, potential, level):
+    held_out = hold_out(directory, campaign, settings.n_frames, potential, level)
+    if len(held_out) < settings.n_frames:
+        found.unmeasured["frames"] = (
+            f"of {settings.n_frames} frames the trajectories have only {len(held_out)} to hold out"
+        )
+    for held, frame in held_out:
         if held.hash in record.labels:
             found.unmeasured[held.hash] = "this frame has been trained on since it was held out"
             continue

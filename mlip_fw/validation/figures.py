@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#777777"
 _COLOURS = {"oracle": _GREY, "potential": _BLUE}
+_WIDTHS = {"oracle": 3.0, "potential": 1.2}
 _DPI = 150
 
 
@@ -106,7 +107,7 @@ def phonon_figure(found: Findings) -> Figure:
         bands = found.bands[name]
         path = bands.path / bands.path[-1] * oracle.path[-1]
         for k, band in enumerate(bands.frequencies_thz.T):
-            axes.plot(path, band, color=_COLOURS[name], lw=1.2, label=name if k == 0 else None)
+            axes.plot(path, band, color=_COLOURS[name], lw=_WIDTHS[name], label=name if k == 0 else None)
     axes.set_xticks([place for place, _ in oracle.ticks], [label.replace("G", "Γ") for _, label in oracle.ticks])
     axes.axhline(0, color=_GREY, lw=0.6)
     axes.legend()

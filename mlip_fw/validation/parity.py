@@ -124,10 +124,9 @@ def calibration(unseen: np.ndarray, learnt: np.ndarray) -> Calibration | None:
                     covered=float(np.mean(errors <= promise)),
                 )
             )
-    correlation = float(spearmanr(unseen[:, 0], unseen[:, 1]).statistic)
-    return Calibration(
-        promise_ev_a=promise, rank_correlation=correlation if np.isfinite(correlation) else None, bins=bins
-    )
+    varies = np.ptp(unseen, axis=0).all()
+    correlation = float(spearmanr(unseen[:, 0], unseen[:, 1]).statistic) if varies else None
+    return Calibration(promise_ev_a=promise, rank_correlation=correlation, bins=bins)
 
 
 def _rms(values: np.ndarray) -> float:
