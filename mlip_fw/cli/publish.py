@@ -21,7 +21,9 @@ _JSON = typer.Option(False, "--json", help="print JSON on standard output")
 def export(
     campaign: str | None = _WHICH,
     output: Path = typer.Option(..., "--output", "-o", help="folder to write"),
-    generation: int | None = typer.Option(None, "--generation", min=0, help="which generation; default: the newest"),
+    generation: int | None = typer.Option(
+        None, "--generation", min=0, metavar="N", help="which generation; default: the newest"
+    ),
     as_json: bool = _JSON,
 ) -> None:
     """Write a potential with its active set, dataset, examples and model card as a folder of its own."""

@@ -20,9 +20,12 @@ _WHICH = typer.Argument(None, help="campaign directory; default: the one in this
 @app.command()
 def validate(
     campaign: str | None = _WHICH,
-    frames: int | None = typer.Option(None, "--frames", min=0, help="frames to hold out and label"),
+    frames: int | None = typer.Option(None, "--frames", min=0, metavar="N", help="frames to hold out and label"),
     properties: list[Property] | None = typer.Option(
-        None, "--property", help="what to compare with the oracle; may be given several times"
+        None,
+        "--property",
+        metavar="NAME",
+        help="equation_of_state, elastic, phonons, vacancy, surface or rdf; may be given several times",
     ),
     retry: bool = typer.Option(False, "--retry", help="label again what failed in an earlier validation"),
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),

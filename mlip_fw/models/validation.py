@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, Real
 from mlip_fw.models.structure import BulkSettings
@@ -23,13 +23,14 @@ class Property(StrEnum):
     RDF = "rdf"
 
 
+_Asked = Annotated[Property, WithJsonSchema({"type": "string", "enum": [kind.value for kind in Property]})]
+
+
 class ValidationSettings(Frozen):
     """What the last Firework before the summary compares with the oracle; by default nothing, as it costs labels."""
 
     n_frames: Count = Field(0, le=10_000, description="frames of the trajectories to label for it, never trained on")
-    properties: list[Property] = Field(
-        default_factory=list, description="of equation_of_state, elastic, phonons, vacancy, surface and rdf"
-    )
+    properties: list[_Asked] = Field([], description="what of the crystal and of the MD is compared with the oracle")
     crystal: BulkSettings | None = Field(
         None, description="perfect crystal whose properties are compared; null: structure.bulk"
     )
