@@ -6,6 +6,7 @@ missing: where the oracle's own minimum lies is known only after the equation of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,7 @@ from mlip_fw.validation.parity import (
 from mlip_fw.validation.rdf import Distribution
 from mlip_fw.validation.sources import NotYetError, OracleSource, PotentialSource, UnmeasurableError
 
+_MOST_LABELS = 200
 _MOST_TRIALS = 50
 """Generations whose errors on what the next one learnt are looked at, spread over all."""
 
@@ -72,8 +74,8 @@ def examine(directory: CampaignDirectory, campaign: Campaign, level: dict[str, A
         raise DirectoryError(f"{directory.root} has no potential to validate yet; `mlip-fw run` makes one")
     settings, apart = campaign.validation, Dataset(directory.validation)
     potential = AcePotential.from_files(generations.potential(newest))
-    learnt = [training.read(name) for name in record.labels]
-    mine = PotentialSource(potential, record.reference_energy_ev or _free_energies(potential, learnt))
+    learnt = _some(training, record.labels)
+    mine = PotentialSource(potential, record.reference_energy_ev or _free_energies(potential, list(learnt)))
     oracle = OracleSource(apart, level)
     found = Findings()
     held_out = hold_out(directory, campaign, settings.n_frames, potential, level)
@@ -99,7 +101,7 @@ def examine(directory: CampaignDirectory, campaign: Campaign, level: dict[str, A
     found.missing = oracle.missing
     if not found.missing:
         found.unseen = _before_they_were_learnt(generations, training, record)
-        found.report = _report(campaign, record, found, level, apart, mine, learnt)
+        found.report = _report(campaign, record, found, level, apart, mine, _some(training, record.labels))
     return found
 
 
@@ -110,7 +112,7 @@ def _report(
     level: dict[str, Any],
     apart: Dataset,
     mine: PotentialSource,
-    learnt: list[Atoms],
+    learnt: Iterator[Atoms],
 ) -> ValidationReport:
     pairs = found.pairs
     unseen = np.concatenate([gamma_and_errors(pairs), found.unseen])
@@ -130,6 +132,12 @@ def _report(
         labels=len(apart.hashes()),
         labels_failed=len(apart.quarantined()),
     )
+
+
+def _some(training: Dataset, names: list[str]) -> Iterator[Atoms]:
+    """Give labels of the training set, spread over all of them if there are many."""
+    chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), _MOST_LABELS)).astype(int))
+    return (training.read(names[k]) for k in chosen)
 
 
 def _before_they_were_learnt(generations: Generations, training: Dataset, record: TrainingRecord) -> np.ndarray:

@@ -103,10 +103,10 @@ def after_training(handoff: TrainHandoff, generation: int | None) -> FWAction:
 
 
 def after_validation(handoff: Handoff, missing: list[LabelHandoff]) -> FWAction:
-    """Make the labels that it needs and validate again; else the campaign ends."""
+    """Make the labels that it needs, not too many at once, and validate again; else the campaign ends."""
     if not missing:
         return FWAction()
-    again, labels = validate_firework(handoff), [label_firework(one) for one in missing]
+    again, labels = validate_firework(handoff), [label_firework(one) for one in missing[:_WIDEST_FAN]]
     links = {label: [again] for label in labels}
     return FWAction(detours=Workflow([*labels, again], links, name=f"{handoff.campaign.campaign} validation"))
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,10 @@ from ase.calculators.emt import EMT
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.generations import Generations
+from mlip_fw.io.structures import write_frames
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.validation import ValidationSettings
+from mlip_fw.validation.rdf import distributions
 from tests.conftest import merged
 from tests.real.test_campaigns import TINY, mlip_fw, write
 
@@ -93,3 +98,14 @@ def test_interrupted_validation_goes_on(learnt):
     report = json.loads(mlip_fw(*command[3:], folder=learnt).stdout)
     assert report["holdout"]["n_frames"] == 12
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_distribution_is_compared_with_a_given_trajectory(learnt, tmp_path):
+    directory = CampaignDirectory(learnt / "small")
+    apart = Dataset(directory.validation)
+    write_frames(tmp_path / "oracle.extxyz", [apart.read(name) for name in apart.hashes()])
+    asked = ValidationSettings(properties=["rdf"], reference_trajectory=str(tmp_path / "oracle.extxyz"))
+    campaign = directory.read_campaign().model_copy(update={"validation": asked})
+    mine, theirs = distributions(directory, campaign, Path("no potential is needed"))
+    assert mine.peak[0] == pytest.approx(theirs.peak[0], abs=0.15)
+    assert mine.r_a[-1] < 3.61

@@ -1,6 +1,7 @@
 """What a validation counts and measures: frames, errors, calibration, and quantities with known answers."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from mlip_fw.models.md import MDResult
 from mlip_fw.models.structure import BulkSettings
 from mlip_fw.models.validation import ValidationSettings
 from mlip_fw.validation import measure
-from mlip_fw.validation.compare import _conventional_factor
+from mlip_fw.validation.compare import Both, _conventional_factor, compare
 from mlip_fw.validation.crystal import Crystal, crystal_of
 from mlip_fw.validation.holdout import eligible, hold_out
 from mlip_fw.validation.parity import (
@@ -195,6 +196,37 @@ class TestOracleSource:
         dataset.add(name, emt(missing), {})
         (label,) = source.label([atoms])
         assert label.get_potential_energy() == pytest.approx(emt(atoms).get_potential_energy())
+
+
+class TestReasons:
+    @pytest.fixture
+    def reason(self, small):
+        """Return a function that gives the reason why a property of a campaign is not compared."""
+
+        def of(kind, **changes):
+            campaign = small(validation={"properties": [kind]}, **changes)
+            unmeasured = {}
+            compare(Both(SimpleNamespace(gamma_max=0.0), None, None, campaign, None), [], unmeasured, {})
+            return unmeasured[kind]
+
+        return of
+
+    def test_cells_of_different_shapes_need_k_points(self, reason):
+        assert "the Γ point alone" in reason("surface", oracle={"kind": "espresso", "ecutwfc_ry": 12.0})
+
+    def test_compounds_have_chemical_potentials(self, reason):
+        alloy = {"bulk": {"symbol": "CuAu", "crystal": "rocksalt", "a": 5.5, "cubic": True, "repeat": [1, 1, 1]}}
+        for kind in ("vacancy", "surface"):
+            assert "chemical potentials" in reason(kind, elements=["Au", "Cu"], structure=alloy)
+
+    def test_md_by_dft_is_not_started(self, reason):
+        said = reason("rdf", oracle={"kind": "espresso", "ecutwfc_ry": 12.0})
+        assert "give frames of one in validation.reference_trajectory" in said
+
+    def test_a_file_names_no_crystal(self, reason):
+        assert "name the crystal in validation.crystal" in reason(
+            "elastic", structure={"bulk": None, "file": "/x.extxyz"}
+        )
 
 
 DUMP = """ITEM: TIMESTEP

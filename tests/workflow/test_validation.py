@@ -14,8 +14,9 @@ from mlip_fw.models.worker import Worker
 from mlip_fw.validation.conduct import last_report
 from mlip_fw.workflows import runner
 from mlip_fw.workflows.campaign import campaign_workflow
+from mlip_fw.workflows.rockets import launch_quietly, raise_if_fizzled
 from mlip_fw.workflows.runner import run_campaign
-from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff
+from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
 from tests.workflow.test_loop import fireworks
 
 CRYSTAL = {"properties": ["equation_of_state", "vacancy"]}
@@ -162,3 +163,16 @@ def test_what_is_asked_here_comes_before_what_the_campaign_asks(small, tmp_path)
 def test_report_is_plain_json(validated):
     text = (validated[0].validation / "validation.json").read_text()
     assert ValidationReport.model_validate_json(text) == last_report(validated[0])
+
+
+def test_validation_can_be_a_workflow_of_its_own(validated):
+    directory, _, _, worker = validated
+    pad = runner.embedded_launchpad()
+    pad.add_wf(validation_workflow(validation_handoff(directory, properties=[Property.SURFACE])))
+    while launch_quietly(pad, worker):
+        raise_if_fizzled(pad)
+    (surface,) = last_report(directory).quantities
+    assert (surface.name, surface.unit) == ("surface energy (1 1 1)", "J/m²")
+    assert surface.oracle == pytest.approx(1.04, abs=0.05)
+    # the perfect cell has a label by now: only the slab needs one, between two looks
+    assert len(pad.get_fw_ids({"state": "COMPLETED"})) == len(pad.get_fw_ids({})) == 3
