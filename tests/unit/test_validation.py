@@ -98,7 +98,7 @@ class TestErrors:
 class TestCalibration:
     def test_promise_is_kept_where_gamma_is_small(self):
         learnt = np.column_stack([np.full(100, 0.5), np.arange(1, 101)])
-        unseen = np.array([[0.2, 10.0], [0.9, 90.0], [3.0, 200.0], [3.5, 50.0], [50.0, 500.0]])
+        unseen = np.array([[0.2, 10.0], [0.9, 90.0], [3.0, 150.0], [3.5, 50.0], [50.0, 500.0]])
         found = calibration(unseen, learnt)
         assert found.promise_ev_a == pytest.approx(95, abs=0.1)
         assert [(b.from_gamma, b.n_atoms, b.covered) for b in found.bins] == [
@@ -261,9 +261,9 @@ def write_run(directory, cycle, steps, **facts):
 class TestFrames:
     @pytest.fixture
     def directory(self, tmp_path):
-        """Return a campaign whose only walker halted at step 200, though it ran to 220, and came to step 400."""
+        """Return a campaign whose only walker halted at step 200, though it ran to 500, and came to step 400."""
         found = CampaignDirectory(tmp_path / "c")
-        write_run(found, 0, range(0, 230, 10), outcome="halted", step=200)
+        write_run(found, 0, range(0, 510, 10), outcome="halted", step=200)
         write_run(found, 1, range(200, 410, 10), outcome="finished", step=400)
         return found
 
@@ -280,6 +280,7 @@ class TestFrames:
     def test_frames_are_drawn_once_and_more_come_after_them(self, directory, small):
         drawn = hold_out(directory, self.campaign(small), 3, None, LEVEL)
         assert hold_out(directory, self.campaign(small), 3, None, LEVEL) == drawn
+        write_run(directory, 2, range(400, 480, 10), outcome="walltime", step=470)
         more = hold_out(directory, self.campaign(small), 9, None, LEVEL)
         assert more[:3] == drawn
         assert len({held.step for held, _ in more}) == 9
@@ -300,7 +301,7 @@ class TestFrames:
 
     def test_one_step_of_a_dump(self, directory):
         path = directory.cycle(0, 0) / "dump.lammpstrj"
-        assert dump_steps(path) == list(range(0, 230, 10))
+        assert dump_steps(path) == list(range(0, 510, 10))
         frame = dict(read_dump(path))[130]
         assert np.array_equal(read_dumped_step(path, 130).positions, frame.positions)
         assert read_dumped_step(path, 135) is None
