@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import write_campaign
 from mlip_fw.io.files import write_json, write_text
 from mlip_fw.io.lammps import write_data
-from mlip_fw.io.pace import read_basis
-from mlip_fw.io.structures import mask_of, write_frames
+from mlip_fw.io.pace import read_active_set, read_basis
+from mlip_fw.io.structures import mask_of, read_any, write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.card import ModelCard
@@ -108,9 +109,9 @@ def _write_campaign(directory: CampaignDirectory, campaign: Campaign, target: Pa
         structure["file"] = _beside(structure["file"], target)
     if structure["files"]:
         structure["files"] = [_beside(name, target) for name in structure["files"]]
-    if data["potential"]["initial"]:
-        _beside(str(Path(data["potential"]["initial"]).with_suffix(".asi")), target)
-        data["potential"]["initial"] = _beside(data["potential"]["initial"], target)
+    if initial := data["potential"]["initial"]:
+        data["potential"]["initial"] = _beside(initial, target, read_basis)
+        _beside(str(Path(initial).with_suffix(".asi")), target, _require_active_set)
     if data["bootstrap"]["dataset"]:
         data["bootstrap"]["dataset"] = _beside(data["bootstrap"]["dataset"], target)
     if "pseudo_dir" in oracle:
@@ -120,12 +121,24 @@ def _write_campaign(directory: CampaignDirectory, campaign: Campaign, target: Pa
         shutil.copyfile(directory.level_file, target / directory.level_file.name)
 
 
-def _beside(name: str, target: Path) -> str:
-    """Copy a file to ``inputs/`` and return its path from ``target``; files of one name don't replace each other."""
+def _require_structure(path: Path) -> None:
+    read_any(path, "a file that the campaign names")
+
+
+def _require_active_set(path: Path) -> None:
+    read_active_set(path, [])
+
+
+def _beside(name: str, target: Path, require: Callable[[Path], object] = _require_structure) -> str:
+    """Copy a file to ``inputs/`` and return its path from ``target``; files of one name don't replace each other.
+
+    Only structures and potentials are copied: a campaign from somebody else must not make us publish other files.
+    """
     source, folder = Path(name), target / "inputs"
     copy = folder / source.name
     if not source.is_file():
         return f"{folder.name}/{copy.name}"
+    require(source)
     if copy.is_file() and sha256(copy) != sha256(source):
         copy = folder / f"{sha256(source)[:8]}-{source.name}"
     folder.mkdir(exist_ok=True)

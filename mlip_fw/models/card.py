@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, Real
 from mlip_fw.models.training import Errors
+
+_LabelName = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+"""It becomes the name of a file."""
 
 
 class Domain(Frozen):
@@ -25,7 +28,9 @@ class Recipe(Frozen):
     """In which order the labels came: with the dataset, all that decides the coefficients."""
 
     imported: bool = Field(description="whether it all began with a potential that was given; it is in initial/")
-    steps: list[list[str]] = Field(description="labels that were new to each training, in the order of dataset.extxyz")
+    steps: list[list[_LabelName]] = Field(
+        description="labels that were new to each training, in the order of dataset.extxyz"
+    )
 
 
 class ModelCard(Frozen):

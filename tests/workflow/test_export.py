@@ -1,6 +1,7 @@
 """A potential that leaves its campaign: examples run, the fit is made again to the bit, a new campaign goes on."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -14,13 +15,13 @@ from mlip_fw.cli.app import app
 from mlip_fw.cli.main import main  # noqa: F401  adds all commands
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
-from mlip_fw.errors import DirectoryError
+from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.export.folder import export_campaign
 from mlip_fw.export.frame import pacemaker_frame
 from mlip_fw.export.history import split_frames
 from mlip_fw.export.rebuild import compare, rebuild
 from mlip_fw.generations import Generations
-from mlip_fw.io.campaign_file import read_campaign
+from mlip_fw.io.campaign_file import read_campaign, write_campaign
 from mlip_fw.io.structures import MASK, read_frame
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.workflows.runner import run_campaign
@@ -199,6 +200,29 @@ def test_exported_campaign_names_no_place_of_this_machine(continued, tmp_path):
     assert copy.potential.initial == str(tmp_path / "pot" / "inputs" / "potential.yaml")
     assert (tmp_path / "pot" / "inputs" / "potential.asi").is_file()
     assert (tmp_path / "pot" / "inputs" / "dataset.extxyz").is_file()
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".yaml", ".asi"])
+def test_other_files_are_not_published(learnt, small, tmp_path, suffix):
+    secret = tmp_path / f"secret{suffix}"
+    secret.write_text("not a structure")
+    directory = CampaignDirectory(tmp_path / "c")
+    shutil.copytree(learnt.root, directory.root)
+    directory.campaign_file.unlink()
+    write_campaign(directory.campaign_file, small(structure={"bulk": None, "file": str(secret)}))
+    with pytest.raises(CampaignError, match="a file that the campaign names"):
+        export_campaign(directory, tmp_path / "pot")
+    assert not (tmp_path / "pot" / "inputs" / secret.name).exists()
+
+
+def test_recipe_names_labels_and_no_other_files(exported, tmp_path):
+    for path in exported[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    card = json.loads((tmp_path / "model.json").read_text())
+    card["recipe"]["steps"][0][0] = "../../../elsewhere"
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    with pytest.raises(DirectoryError, match="has no whole model.json"):
+        list(rebuild(tmp_path, tmp_path / "again"))
 
 
 class TestCommands:
