@@ -62,6 +62,11 @@ class CampaignDirectory:
         return self.root / "labelling" / name
 
     @property
+    def validation(self) -> Path:
+        """Folder of what is compared with the oracle and never trained on."""
+        return self.root / "validation"
+
+    @property
     def level_file(self) -> Path:
         """The level of theory of all labels."""
         return self.root / "level_of_theory.json"
@@ -141,8 +146,8 @@ class CampaignDirectory:
             if differing:
                 raise CampaignError(
                     f"{self.root} holds another campaign: {', '.join(differing[:5])} differ from its campaign.yaml "
-                    "(only budget, candidates.cutout and the oracle's limits may change); give another --dir, or "
-                    "remove the directory to start anew"
+                    "(only budget, validation, candidates.cutout and the oracle's limits may change); give another "
+                    "--dir, or remove the directory to start anew"
                 )
         elif self._holds_something_else():
             raise CampaignError(f"{self.root} is not empty and holds no campaign; give another --dir")

@@ -11,6 +11,7 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.errors import NumberTakenError
 from mlip_fw.firetasks.base import CampaignTask, logger
+from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import TrainHandoff
 from mlip_fw.models.training import TrainingRecord

@@ -18,10 +18,11 @@ from mlip_fw.firetasks.label import LabelStructure
 from mlip_fw.firetasks.md import RunMD
 from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
+from mlip_fw.firetasks.validate import ValidatePotential
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import CandidatesHandoff, Handoff, LabelHandoff, MDHandoff, TrainHandoff
 
-_PRIORITY = {"md": 1, "bootstrap": 1, "summary": 1, "candidates": 3, "label": 4, "train": 5}
+_PRIORITY = {"md": 1, "bootstrap": 1, "summary": 1, "validate": 1, "candidates": 3, "label": 4, "train": 5}
 
 
 def bootstrap_firework(handoff: Handoff) -> Firework:
@@ -86,6 +87,14 @@ def train_firework(handoff: TrainHandoff, parents: list[Firework] | None = None)
         name = f"train w{handoff.walker:02d} c{handoff.cycle:04d}"
         folder = directory.cycle(handoff.walker, handoff.cycle)
     return _firework(TrainPotential, handoff, name, "train", "train", folder, then="after_training", parents=parents)
+
+
+def validate_firework(handoff: Handoff, parents: list[Firework] | None = None) -> Firework:
+    """Return the Firework that compares the newest potential with the oracle."""
+    folder = CampaignDirectory(handoff.directory).validation
+    return _firework(
+        ValidatePotential, handoff, "validate", "validate", "train", folder, then="after_validation", parents=parents
+    )
 
 
 def summary_firework(handoff: Handoff, parents: list[Firework]) -> Firework:

@@ -26,6 +26,7 @@ _PATHS = (
     ("potential", "initial"),
     ("bootstrap", "dataset"),
     ("oracle", "pseudo_dir"),
+    ("validation", "reference_trajectory"),
 )
 _KINDS = list(ORACLES)
 _TAGS = {*(("oracle", kind) for kind in _KINDS), ("gamma_halt", "number"), ("gamma_halt", "by_element")}

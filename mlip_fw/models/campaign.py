@@ -12,6 +12,7 @@ from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, 
 from mlip_fw.models.md import MDSettings
 from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, EspressoOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
+from mlip_fw.models.validation import ValidationSettings
 
 ENERGY_WEIGHT = 10.0
 AUTO_FUNCTIONS = (50, 200)
@@ -152,6 +153,7 @@ class Campaign(Frozen):
         description="how workers get each other's files. shared: all see one campaign directory; filepad: through the "
         "LaunchPad's database",
     )
+    validation: ValidationSettings = ValidationSettings()
 
     @model_validator(mode="after")
     def _every_stage_is_watched(self) -> Campaign:
@@ -224,9 +226,14 @@ class Campaign(Frozen):
     def identity(self) -> dict[str, Any]:
         """Return what must not change while a campaign directory is in use.
 
-        The budget may, and so may the size of cut-outs, the way of files, the oracle's limits, and the way to a label
-        that leaves its value alone.
+        The budget may, and so may the validation, the size of cut-outs, the way of files, the oracle's limits, and the
+        way to a label that leaves its value alone.
         """
-        return self.model_dump(
-            mode="json", exclude={"budget": True, "files": True, "oracle": MAY_CHANGE, "candidates": {"cutout"}}
-        )
+        may_change: dict[str, Any] = {
+            "budget": True,
+            "files": True,
+            "validation": True,
+            "oracle": MAY_CHANGE,
+            "candidates": {"cutout"},
+        }
+        return self.model_dump(mode="json", exclude=may_change)

@@ -100,12 +100,18 @@ class LabelHandoff(Handoff):
     index: Count
     turns: Count = Field(0, description="how often the calculation was cut by the walltime and continued")
     retry: bool = Field(False, description="label it although it is in the quarantine")
+    apart: bool = Field(False, description="keep it in validation/, where nothing is trained on")
     more: list[Structure] = Field(default_factory=list, description="of the same file, to be labelled after it")
 
     @model_validator(mode="after")
     def _structures_inside(self) -> LabelHandoff:
         self.require_inside("structures", self.structures)
         return self
+
+    @property
+    def dataset_root(self) -> Path:
+        """Folder that the label, or the quarantine of it, belongs to."""
+        return Path(self.directory) / "validation" if self.apart else Path(self.directory)
 
     def one_by_one(self) -> Iterator[LabelHandoff]:
         """Yield this hand-off, then one for each that follows; each still knows what comes after it."""

@@ -4,6 +4,7 @@
 
     MD halted   ->  detour  Candidates -> Train -> MD(resumed)  -> (old children of MD)
     Candidates  ->  detours Label 1 … n                          -> Train
+    Validate    ->  detour  Label 1 … n -> Validate              -> Summary
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mlip_fw.fireworks.build import (
     label_firework,
     md_firework,
     train_firework,
+    validate_firework,
     walker_fireworks,
 )
 from mlip_fw.io.files import once, read_model, write_json
@@ -102,6 +104,15 @@ def after_training(handoff: TrainHandoff, generation: int | None) -> FWAction:
         logger.warning("%d of %d labels failed; see quarantine/", balance.failed, balance.failed + balance.done)
         return FWAction(update_spec={STOPPED: StopReason.LABEL_FAILURES.value})
     return FWAction(stored_data={"generation": generation})
+
+
+def after_validation(handoff: Handoff, missing: list[LabelHandoff]) -> FWAction:
+    """Make the labels that it needs, not too many at once, and validate again; else the campaign ends."""
+    if not missing:
+        return FWAction()
+    again, labels = validate_firework(handoff), [label_firework(one) for one in missing[:_WIDEST_FAN]]
+    links = {label: [again] for label in labels}
+    return FWAction(detours=Workflow([*labels, again], links, name=f"{handoff.campaign.campaign} validation"))
 
 
 def _label_balance(handoff: TrainHandoff) -> LabelBalance:

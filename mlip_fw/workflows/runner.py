@@ -62,7 +62,7 @@ def run_campaign(
     require_oracle(campaign.oracle, worker, campaign.elements)
     choose_engine(campaign.md.engine, worker)
     directory.require_free_for(campaign)
-    with directory.locked(), quiet(), _interruptible(directory.root) as signals, _working_directory(directory.root):
+    with directory.locked(), quiet(), interruptible(directory.root) as signals, _working_directory(directory.root):
         directory.claim(campaign)
         remove_half_written(directory.root)
         Generations(directory.root).remove_drafts()
@@ -89,7 +89,7 @@ def _run_alone(workflow: Workflow, fworker: FWorker, signals: list[int]) -> None
 
 
 @contextmanager
-def _interruptible(where: Path) -> Iterator[list[int]]:
+def interruptible(where: Path) -> Iterator[list[int]]:
     """Turn a signal into a clean end: children gone, state on disk, one paragraph."""
     with heeding_signals(may_interrupt) as received:
         try:

@@ -279,10 +279,10 @@ def test_full_disk(campaign, tmp_path):
 def test_interrupt_that_a_finalizer_swallows_is_heard_again(tmp_path):
     """Python ignores what is raised inside a finalizer, and with it an interrupt that falls there."""
     from mlip_fw.errors import MlipError
-    from mlip_fw.workflows.runner import _interruptible
+    from mlip_fw.workflows.runner import interruptible
 
     started = time.monotonic()
-    with pytest.raises(MlipError, match="interrupted"), _interruptible(tmp_path) as signals:
+    with pytest.raises(MlipError, match="interrupted"), interruptible(tmp_path) as signals:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except KeyboardInterrupt:

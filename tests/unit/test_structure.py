@@ -14,10 +14,11 @@ LAYERS = [
     {"travel"},
     {"engines"},
     {"summary"},
+    {"validation"},
     {"firetasks"},
     {"fireworks"},
     {"recovery"},
-    {"workflows", "doctor", "report", "testing"},
+    {"workflows", "doctor", "report", "export", "testing"},
     {"cli"},
     {"__main__"},
 ]

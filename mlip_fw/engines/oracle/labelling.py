@@ -37,18 +37,18 @@ def label_structure(handoff: LabelHandoff, worker: Worker) -> LabelState:
     WorkerError
         If this machine is to blame: nothing is lost, the same Firework can be run again.
     """
-    directory, dataset = CampaignDirectory(handoff.directory), Dataset(Path(handoff.directory))
+    directory, dataset = CampaignDirectory(handoff.directory), Dataset(handoff.dataset_root)
     with directory.labelling_locked(handoff.hash):
         if dataset.has(handoff.hash):
             dataset.release(handoff.hash)
             if _is_untold(handoff.hash, directory, "labelled"):
                 labelled = dataset.read(handoff.hash)
-                _tell_label(handoff.hash, len(labelled), labelled.info, directory)
+                _tell_label(handoff, len(labelled), labelled.info, directory)
             shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
             return LabelState.EXISTED
         if dataset.is_quarantined(handoff.hash) and not handoff.retry:
             if _is_untold(handoff.hash, directory, "quarantined"):
-                _tell_failure(next(r for r in dataset.quarantined() if r.hash == handoff.hash), directory)
+                _tell_failure(handoff, next(r for r in dataset.quarantined() if r.hash == handoff.hash), directory)
             shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
             return LabelState.QUARANTINED
         return _label(handoff, worker, directory, dataset)
@@ -78,9 +78,13 @@ def _label(handoff: LabelHandoff, worker: Worker, directory: CampaignDirectory, 
         return LabelState.UNFINISHED
     write_text(folder / _UNTOLD, "")
     _keep(handoff.hash, answer, dataset, level_id(level))
-    _tell_label(handoff.hash, len(atoms), answer.facts, directory)
+    _tell_label(handoff, len(atoms), answer.facts, directory)
     shutil.rmtree(folder, ignore_errors=True)
     return LabelState.DONE
+
+
+def _where(handoff: LabelHandoff) -> dict[str, bool]:
+    return {"apart": True} if handoff.apart else {}
 
 
 def _keep(name: str, answer: Labelled, dataset: Dataset, level: str) -> None:
@@ -95,15 +99,15 @@ def _is_untold(name: str, directory: CampaignDirectory, kind: str) -> bool:
     return not any(event["event"] == kind and event["label"] == name for event in directory.events())
 
 
-def _tell_label(name: str, n_atoms: int, facts: dict[str, Any], directory: CampaignDirectory) -> None:
-    seconds, corrections = float(facts["label_seconds"]), int(facts["corrections"])
-    directory.log_event("labelled", label=name, atoms=n_atoms, seconds=seconds, corrections=corrections)
-    mended = f", {corrections} corrections" if corrections else ""
-    logger.info("label %s: %d atoms, %.2f s%s", name, n_atoms, seconds, mended)
+def _tell_label(handoff: LabelHandoff, n_atoms: int, facts: dict[str, Any], directory: CampaignDirectory) -> None:
+    told = {"seconds": float(facts["label_seconds"]), "corrections": int(facts["corrections"])}
+    directory.log_event("labelled", label=handoff.hash, atoms=n_atoms, **told, **_where(handoff))
+    mended = f", {told['corrections']} corrections" if told["corrections"] else ""
+    logger.info("label %s: %d atoms, %.2f s%s", handoff.hash, n_atoms, told["seconds"], mended)
 
 
 def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: float) -> None:
-    directory, dataset = CampaignDirectory(handoff.directory), Dataset(Path(handoff.directory))
+    directory, dataset = CampaignDirectory(handoff.directory), Dataset(handoff.dataset_root)
     record = QuarantineRecord(
         hash=handoff.hash,
         reason=str(error),
@@ -114,10 +118,11 @@ def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: 
     )
     write_text(directory.labelling(handoff.hash) / _UNTOLD, "")
     dataset.add_to_quarantine(atoms, record, error.files)
-    _tell_failure(record, directory)
+    _tell_failure(handoff, record, directory)
     shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
 
 
-def _tell_failure(record: QuarantineRecord, directory: CampaignDirectory) -> None:
-    directory.log_event("quarantined", label=record.hash, reason=record.reason, seconds=round(record.seconds, 3))
+def _tell_failure(handoff: LabelHandoff, record: QuarantineRecord, directory: CampaignDirectory) -> None:
+    told = {"reason": record.reason, "seconds": round(record.seconds, 3)}
+    directory.log_event("quarantined", label=record.hash, **told, **_where(handoff))
     logger.warning("label %s failed: %s", record.hash, record.reason)
