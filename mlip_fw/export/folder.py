@@ -44,7 +44,7 @@ def export_campaign(directory: CampaignDirectory, target: Path, generation: int 
     target
         The folder to write; what an earlier export left there is replaced.
     generation
-        Its number; the newest by default.
+        Its number; by default the newest that is fit for MD.
 
     Raises
     ------
@@ -70,11 +70,11 @@ def export_campaign(directory: CampaignDirectory, target: Path, generation: int 
 
 
 def _chosen(generations: Generations, wanted: int | None, directory: CampaignDirectory) -> int:
-    known = generations.numbers()
-    if not known:
+    known, fit = generations.numbers(), generations.fit_for_md()
+    if fit is None:
         raise DirectoryError(f"{directory.root} has no potential yet; `mlip-fw run` makes one")
     if wanted is None:
-        return known[-1]
+        return fit
     if wanted not in known:
         raise DirectoryError(f"{directory.root} has no generation {wanted}; it has {known[0]} to {known[-1]}")
     return wanted

@@ -43,7 +43,10 @@ def conduct(handoff: Handoff, worker: Worker, *, anew: bool = False) -> list[Lab
     """
     campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
     known = last_report(directory)
-    same = known and (known.generation, known.settings) == (Generations(directory.root).newest(), campaign.validation)
+    same = known and (known.generation, known.settings) == (
+        Generations(directory.root).fit_for_md(),
+        campaign.validation,
+    )
     if same and not anew:
         return []
     if isinstance(campaign.oracle, AseOracle) and needs_oracle_md(campaign):

@@ -60,7 +60,7 @@ class Findings:
 
 
 def examine(directory: CampaignDirectory, campaign: Campaign, level: dict[str, Any]) -> Findings:
-    """Compare the newest generation with all labels that ``campaign.validation`` needs and that are there.
+    """Compare the newest generation fit for MD with the labels that ``campaign.validation`` needs, if they are there.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def examine(directory: CampaignDirectory, campaign: Campaign, level: dict[str, A
         If there is no potential yet.
     """
     generations, training = Generations(directory.root), Dataset(directory.root)
-    newest = generations.newest()
+    newest = generations.fit_for_md()
     record = generations.record(newest) if newest is not None else None
     if newest is None or record is None:
         raise DirectoryError(f"{directory.root} has no potential to validate yet; `mlip-fw run` makes one")
