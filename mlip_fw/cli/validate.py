@@ -12,6 +12,7 @@ from rich.table import Table
 
 from mlip_fw.cli.app import app
 from mlip_fw.cli.common import add_to_launchpad, find_campaign, load_fworker, log_to_stderr
+from mlip_fw.errors import DirectoryError
 from mlip_fw.models.validation import Property, ValidationReport
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
@@ -48,6 +49,8 @@ def validate(
     handoff = validation_handoff(directory, frames, properties)
     if retry:
         forget_failures(directory)
+    if to_launchpad and handoff.campaign.files == "filepad":
+        raise DirectoryError(f"the files of {directory.root} travel (files: filepad): validate here, without --add")
     if to_launchpad:
         (number,) = add_to_launchpad(validation_workflow(handoff), launchpad)
         typer.echo(f"added the validation of {handoff.campaign.campaign} as Firework {number}")

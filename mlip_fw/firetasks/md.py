@@ -14,7 +14,7 @@ from mlip_fw.io.files import once
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import MDHandoff
 from mlip_fw.models.md import MDOutcome, MDResult
-from mlip_fw.travel.errand import FAILURES, IMPORTED, INPUTS, TO_RUN, Errand, Want
+from mlip_fw.travel.errand import EARLIER, FAILURES, IMPORTED, INPUTS, TO_RUN, Errand, Want
 
 
 @explicit_serialize
@@ -39,7 +39,7 @@ class RunMD(CampaignTask):
             start = Path(handoff.start)
             wants.append(Want(handoff.place(start.with_name("result.json")), only=(start.name,)))
         made = f"{handoff.place(cycle)}/result.json"
-        return Errand((TO_RUN, INPUTS, *wants, FAILURES, IMPORTED), (made,), label_names=True)
+        return Errand((TO_RUN, EARLIER, INPUTS, *wants, FAILURES, IMPORTED), (made,), label_names=True)
 
     def work(self, handoff: MDHandoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return the mending of a halted run as a detour, or hand a finished stage's end on."""

@@ -185,6 +185,15 @@ class Campaign(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _validation_has_one_directory(self) -> Campaign:
+        if self.files == "filepad" and self.validation.asks_for_something:
+            raise ValueError(
+                "validation needs one campaign directory, and with files: filepad there are several: leave it out, and "
+                "when the campaign is over, `mlip-fw pull` and `mlip-fw validate`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _folders_do_not_travel(self) -> Campaign:
         if self.files == "filepad" and isinstance(self.oracle, EspressoOracle) and self.oracle.pseudo_dir is not None:
             raise ValueError(

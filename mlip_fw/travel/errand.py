@@ -33,6 +33,8 @@ class Errand:
 
 LEVEL = "level_of_theory.json"
 TO_RUN = Want(NEWEST, only=_TO_RUN, newest=True)
+EARLIER = Want(NEWEST, only=_TO_RUN)
+"""All generations: the newest may be unfit for MD."""
 TO_TRAIN = Want(NEWEST, newest=True)
 FAILURES = Want("quarantine/", only=("*.json",))
 IMPORTED = Want("bootstrap/imported/")

@@ -11,10 +11,11 @@ from fireworks.utilities.filepad import FilePad
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.errors import CampaignError, FilePadError, NumberTakenError, WorkerError
+from mlip_fw.firetasks.md import RunMD
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.handoff import Handoff
+from mlip_fw.models.handoff import Handoff, MDHandoff
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
@@ -370,6 +371,16 @@ class TestGenerations:
         b.fetch(Errand((TO_TRAIN,)))
         assert (Generations(b.root).folder(1) / "fit.npz").is_file()
 
+    def test_md_has_the_generation_before_a_refused_one(self, small, machine):
+        a, b = machine("a"), machine("b")
+        for _ in range(2):
+            a.fetch(Errand((TO_TRAIN,)))
+            train(a)
+        handoff = MDHandoff(campaign=small(files="filepad"), directory=str(b.root), walker=0)
+        b.fetch(RunMD(handoff=handoff.plain()).errand(handoff, {}))
+        assert Generations(b.root).numbers() == [0, 1]
+        assert Generations(b.root).potential(0).is_file()
+
     def test_own_generation_that_another_process_has_fetched_already(self, machine, monkeypatch):
         a = machine("a")
         claim = a._claim
@@ -507,3 +518,15 @@ class TestPull:
         with pytest.raises(Exception, match=r"one campaign small .* found small \(/x/small\), small \(/y/small\)"):
             find_published(pad, "small")
         assert find_published(pad, "/y/small")[1] == "/y/small"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"validation": {"n_frames": 2}}, "validation needs one campaign directory"),
+        ({"oracle": {"kind": "espresso", "ecutwfc_ry": 30.0, "pseudo_dir": "/here"}}, "folder of one machine"),
+    ],
+)
+def test_what_needs_one_machine_is_refused(small, changes, said):
+    with pytest.raises(CampaignError, match=said):
+        small(files="filepad", **changes)
