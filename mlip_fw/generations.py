@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlip_fw.errors import DirectoryError, NumberTakenError
 from mlip_fw.io.files import read_model
-from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.training import Trainer, TrainingRecord
 
 _NAME = re.compile(r"gen_(\d{4})")
 _MOST = 9999
@@ -52,6 +52,15 @@ class Generations:
         """Return the number of the newest generation, or None."""
         numbers = self.numbers()
         return numbers[-1] if numbers else None
+
+    def newest_of(self, trainer: Trainer) -> int | None:
+        """Return the number of the newest generation that ``trainer`` made, or None."""
+        return next((n for n in reversed(self.numbers()) if self.trainer(n) == trainer), None)
+
+    def trainer(self, generation: int) -> Trainer:
+        """Return who made a generation; one whose record is damaged counts as linear."""
+        record = self.record(generation)
+        return record.trainer if record is not None else "linear"
 
     @contextmanager
     def new(self) -> Iterator[tuple[int, Path]]:

@@ -48,6 +48,11 @@ class CampaignDirectory:
         """Folder of the first structures."""
         return self.root / "bootstrap"
 
+    @property
+    def polishing(self) -> Path:
+        """Folder in which pacemaker trains; gone when its generation is there."""
+        return self.root / "polishing"
+
     def labelling(self, name: str) -> Path:
         """Return the folder in which the label ``name`` is computed; gone when it is there."""
         return self.root / "labelling" / name
@@ -227,6 +232,7 @@ def input_hashes(campaign: Campaign) -> dict[str, str]:
     named = {
         **campaign.structure.named_files(),
         "potential.initial": campaign.potential.initial,
+        "potential.pacemaker.template": campaign.potential.pacemaker.template,
         "bootstrap.dataset": campaign.bootstrap.dataset,
     }
     return {key: _sha256(Path(name)) for key, name in named.items() if name and Path(name).is_file()}

@@ -14,6 +14,7 @@ from rich.text import Text
 from mlip_fw.cli.app import EXIT_ERROR, app
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr, printable
 from mlip_fw.io.campaign_file import read_campaign
+from mlip_fw.layout import CampaignDirectory
 
 
 @app.command()
@@ -29,6 +30,7 @@ def check(
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.start import check_given_files, start_structures
+    from mlip_fw.engines.train.pacemaker.schedule import decided
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
@@ -46,6 +48,7 @@ def check(
         "engine": engine,
         "engine_because": why,
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
+        "trainer": decided(campaign, CampaignDirectory(Path(campaign.campaign))).words,
         "max_labels": campaign.budget.max_labels,
     }
     if as_json:

@@ -22,8 +22,11 @@ _LAUNCHPAD = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml")
 
 
 def _load(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
+    from mlip_fw.engines.train.pacemaker.schedule import decided
+
     campaign = read_campaign(path)
-    return campaign, CampaignDirectory(directory if directory is not None else Path(campaign.campaign))
+    where = CampaignDirectory(directory if directory is not None else Path(campaign.campaign))
+    return decided(campaign, where).campaign, where
 
 
 @app.command()

@@ -87,15 +87,35 @@ class CandidateSettings(Frozen):
     cutout: CutoutSettings = CutoutSettings()
 
 
+Functions = Annotated[int, Field(strict=True, ge=10, le=5000)]
+
+
+class PacemakerSettings(Frozen):
+    """When and how pacemaker polishes the potential."""
+
+    every: PositiveCount = Field(10, description="linear generations between two that pacemaker polishes")
+    at_end: bool = Field(True, description="polish once more when all MD has ended")
+    functions_per_element: Functions | None = Field(
+        None, description="basis functions per element; null: those of the template, or else of the linear fit"
+    )
+    iterations: PositiveCount | None = Field(
+        None, description="most steps of the optimiser for one generation; null: those of the template, or else 200"
+    )
+    template: str | None = Field(None, description="input.yaml of pacemaker to take the other settings from")
+
+
 class PotentialSettings(Frozen):
     """The form of the potential."""
 
-    kind: Literal["linear"] = Field("linear", description="linear: least squares, seconds per retraining")
-    cutoff_a: Positive = Field(6.0, le=20.0, description="radial cutoff, Å")
-    functions_per_element: Annotated[int, Field(strict=True, ge=10, le=5000)] = Field(
-        200, description="basis functions per element"
+    kind: Literal["auto", "linear", "pacemaker"] = Field(
+        "auto",
+        description="linear: least squares, seconds per retraining; pacemaker: the same, and polished by pacemaker at "
+        "times; auto: pacemaker if it is installed where the campaign is first run or added, else linear",
     )
+    cutoff_a: Positive = Field(6.0, le=20.0, description="radial cutoff, Å")
+    functions_per_element: Functions = Field(200, description="basis functions per element")
     initial: str | None = Field(None, description="potential (.yaml) to start from; its .asi beside it")
+    pacemaker: PacemakerSettings = PacemakerSettings()
 
 
 class BootstrapSettings(Frozen):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import Field
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, Real
+
+Trainer = Literal["linear", "pacemaker"]
 
 
 class Errors(Frozen):
@@ -18,6 +22,8 @@ class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 
     generation: Count
+    trainer: Trainer = "linear"
+    versions: dict[str, str] = Field(default_factory=dict, description="of the trainer's programs")
     parent: Count | None = Field(None, description="generation that this one grew from")
     labels: list[str] = Field(description="hashes of all labels that it was trained on")
     new_labels: list[str] = Field(description="hashes that the generation before had not seen")
@@ -30,7 +36,9 @@ class TrainingRecord(Frozen):
         description="energies by element, fixed once, that the potential leaves out, eV"
     )
     level_of_theory: str | None = Field(None, description="short name of the level of theory of all labels")
-    ridge: NotNegative
+    ridge: NotNegative | None = Field(None, description="strength of the linear fit's penalty")
+    iterations: Count | None = Field(None, description="steps of pacemaker's optimiser, over all attempts")
+    corrections: list[dict[str, Any]] = Field(default_factory=list, description="repairs of pacemaker's fit, in order")
     active_set_swaps: Count
     gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")
     seconds: NotNegative

@@ -44,8 +44,8 @@ class Knowledge:
 
 
 def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
-    """Return what the newest generation knows, or a blank start."""
-    newest = generations.newest()
+    """Return what the newest linear generation knows, or a blank start."""
+    newest = generations.newest_of("linear")
     if newest is None:
         return _blank(campaign)
     record = generations.record(newest)
