@@ -6,11 +6,13 @@ potential without cores to targets without them; they are put back afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pyace import ACEBBasisSet, BBasisConfiguration, create_multispecies_basis_config
+from pyace.basis import MapStringString
 
 from mlip_fw.engines.train.basis import linear_basis
 from mlip_fw.engines.train.pacemaker.template import Template
@@ -69,7 +71,7 @@ def _with_two_densities(linear: BBasisConfiguration) -> BBasisConfiguration:
             block.ndensityi, block.fs_parameters = _DENSITIES, _EXPONENTS
         block.funcspecs = [_function(f, [*f.coeffs, 0.0][:_DENSITIES]) for f in block.funcspecs]
 
-    return _changed(linear, change)
+    return changed(linear, change)
 
 
 def carried_over(source: BBasisConfiguration, form: BBasisConfiguration) -> BBasisConfiguration:
@@ -81,21 +83,21 @@ def carried_over(source: BBasisConfiguration, form: BBasisConfiguration) -> BBas
 
     def change(block: Any) -> None:
         old = known.get(block.block_name)
-        have = {_name(f): list(f.coeffs) for f in old.funcspecs} if old is not None else {}
+        have = {name_of(f): list(f.coeffs) for f in old.funcspecs} if old is not None else {}
         block.funcspecs = [
-            _function(f, [*have[_name(f)], *[0.0] * len(f.coeffs)][: len(f.coeffs)])
+            _function(f, [*have[name_of(f)], *[0.0] * len(f.coeffs)][: len(f.coeffs)])
             for f in block.funcspecs
-            if _name(f) in have
+            if name_of(f) in have
         ]
         if old is not None and np.shape(old.radcoefficients) and np.shape(block.radcoefficients):
             block.radcoefficients = _overlaid(np.array(block.radcoefficients), np.array(old.radcoefficients))
 
-    return _changed(form, change)
+    return changed(form, change)
 
 
 def functions_of(form: BBasisConfiguration) -> set[tuple[Any, ...]]:
     """Return the names of the functions of a potential."""
-    return {(block.block_name, *_name(f)) for block in form.funcspecs_blocks for f in block.funcspecs}
+    return {(block.block_name, *name_of(f)) for block in form.funcspecs_blocks for f in block.funcspecs}
 
 
 def without_cores(form: BBasisConfiguration) -> BBasisConfiguration:
@@ -104,7 +106,7 @@ def without_cores(form: BBasisConfiguration) -> BBasisConfiguration:
     def change(block: Any) -> None:
         block.core_rep_parameters, block.r_in, block.delta_in = [0.0, 1.0], 0.0, 0.0
 
-    return _changed(form, change)
+    return changed(form, change)
 
 
 def with_cores_of(source: BBasisConfiguration, form: BBasisConfiguration) -> BBasisConfiguration:
@@ -116,7 +118,7 @@ def with_cores_of(source: BBasisConfiguration, form: BBasisConfiguration) -> BBa
             for key in _CORE:
                 setattr(block, key, getattr(known[block.block_name], key))
 
-    return _changed(form, change)
+    return changed(form, change)
 
 
 def read_form(path: Path) -> BBasisConfiguration | None:
@@ -131,9 +133,11 @@ def read_form(path: Path) -> BBasisConfiguration | None:
     return form if np.isfinite(np.array(form.get_all_coeffs())).all() else None
 
 
-def _changed(form: BBasisConfiguration, change: Any) -> BBasisConfiguration:
-    """Return a copy whose blocks ``change`` has changed; pyace hands out copies of blocks, so they are put back."""
+def changed(form: BBasisConfiguration, change: Callable[[Any], None]) -> BBasisConfiguration:
+    """Return a copy whose blocks ``change`` has changed, without metadata: a user's name and a date may be there."""
     copy = form.copy()
+    copy.metadata = MapStringString()
+    # pyace hands out copies of blocks, so they are put back
     blocks = [block.copy() for block in copy.funcspecs_blocks]
     for block in blocks:
         change(block)
@@ -141,7 +145,8 @@ def _changed(form: BBasisConfiguration, change: Any) -> BBasisConfiguration:
     return copy
 
 
-def _name(function: Any) -> tuple[tuple[Any, ...], ...]:
+def name_of(function: Any) -> tuple[tuple[Any, ...], ...]:
+    """Return what a function is, whatever its coefficients."""
     return tuple(function.elements), tuple(function.ns), tuple(function.ls), tuple(function.LS)
 
 
