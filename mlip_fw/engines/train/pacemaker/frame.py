@@ -93,6 +93,8 @@ def write_frame(path: Path, rows: list[Row]) -> None:
             "w_forces": [row.force_weights / n_atoms for row in rows],
         }
     )
+    # names as pandas 3 keeps them are not readable for pandas 2, which pacemaker may have
+    table.columns = table.columns.astype(object)
     with whole_file(path) as temporary:
         table.to_pickle(temporary, compression="gzip", protocol=4)
 

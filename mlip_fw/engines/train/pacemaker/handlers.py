@@ -61,8 +61,10 @@ def _smaller_batches(fit: Fit) -> dict[str, Any] | None:
 
 
 def _other_optimiser(fit: Fit) -> dict[str, Any] | None:
-    now = fit.settings["fit"]["optimizer"]
-    return _set(fit, "fit", {"optimizer": "BFGS" if now == "L-BFGS-B" else "L-BFGS-B"})
+    if fit.settings["fit"]["optimizer"] == "L-BFGS-B":
+        return _set(fit, "fit", {"optimizer": "BFGS", "options": None})
+    # SciPy's default would stop at once, as the loss is far below 1
+    return _set(fit, "fit", {"optimizer": "L-BFGS-B", "options": {"ftol": 1e-15, "gtol": 1e-8}})
 
 
 def _stiffer(fit: Fit) -> dict[str, Any] | None:
