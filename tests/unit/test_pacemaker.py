@@ -1,5 +1,6 @@
 """Pacemaker: what it is given, what is believed of what it says, and when it is its turn."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -27,6 +28,7 @@ from mlip_fw.engines.train.pacemaker.form import (
 from mlip_fw.engines.train.pacemaker.frame import kappa_of, loss_of, rmse_of, rows_of, write_frame
 from mlip_fw.engines.train.pacemaker.inputs import settings_of, write_input
 from mlip_fw.engines.train.pacemaker.output import read_metrics
+from mlip_fw.engines.train.pacemaker.probe import can_run
 from mlip_fw.engines.train.pacemaker.schedule import decided, is_due, is_left_to_do
 from mlip_fw.engines.train.pacemaker.template import Template, read_template
 from mlip_fw.engines.train.pacemaker.trainer import OutOfTime, polish
@@ -69,8 +71,6 @@ def learnt(small_campaign, tmp_path_factory):
 @pytest.fixture
 def campaign_there(learnt, tmp_path):
     """Return a copy of it that a test may change."""
-    import shutil
-
     root, campaign = learnt
     shutil.copytree(root, tmp_path / "campaign")
     return Generations(tmp_path / "campaign"), Dataset(tmp_path / "campaign"), campaign, tmp_path / "campaign/polishing"
@@ -367,7 +367,7 @@ class TestPolish:
     @pytest.mark.parametrize(
         ("fate", "error", "says"),
         [
-            ("no_tensorflow", WorkerError, r"not installed beside pacemaker.*install mlip-fw\[pacemaker\]"),
+            ("no_tensorflow", WorkerError, r"not installed beside it: .*'tensorflow'.*install mlip-fw\[pacemaker\]"),
             ("numpy", WorkerError, "NumPy is too new"),
             ("no_space", WorkerError, "no space left.*free space"),
             ("nan", TrainingError, "the loss is not a number.*tried: .*L-BFGS-B.*L2_coeffs"),
@@ -439,3 +439,40 @@ class TestPolish:
         ace = AcePotential(ACEBBasisSet(start))
         assert loss_of(ace, rows) < loss_of(AcePotential(ACEBBasisSet(worse)), rows)
         assert rmse_of(ace, rows) > 0
+
+
+class TestProbe:
+    @pytest.fixture
+    def beside(self, tmp_path):
+        """Return a function that makes a pacemaker beside a Python that says something and ends."""
+
+        def make(said, exit_code=0):
+            for name in ("pacemaker", "python"):
+                (tmp_path / name).write_text(f"#!/bin/sh\necho '{said}'\necho '{said}' >&2\nexit {exit_code}\n")
+                (tmp_path / name).chmod(0o755)
+            return Worker(pacemaker_cmd=str(tmp_path / "pacemaker"))
+
+        return make
+
+    def test_versions_are_told(self, beside):
+        assert can_run(beside("0.6.2 2.20.0 2.3.5")).endswith("tensorpotential 0.6.2, TensorFlow 2.20.0, NumPy 2.3.5")
+
+    @pytest.mark.parametrize(
+        ("said", "exit_code", "complaint"),
+        [
+            ("0.6.2 2.20.0 2.4.1", 0, "has NumPy 2.4.1; tensorpotential needs one below 2.4"),
+            ("No module named tensorflow", 1, r"\(No module named tensorflow\); install mlip-fw\[pacemaker\]"),
+        ],
+    )
+    def test_what_is_missing_is_told(self, beside, said, exit_code, complaint):
+        with pytest.raises(WorkerError, match=complaint):
+            can_run(beside(said, exit_code))
+
+    def test_other_commands_are_started(self):
+        with pytest.raises(WorkerError, match="ended with exit code 1"):
+            can_run(Worker(pacemaker_cmd="false"))
+
+
+@pytest.mark.parametrize(("own", "left", "limit"), [(None, 500.0, 500.0), (300.0, 500.0, 300.0), (900.0, 10.0, 60.0)])
+def test_pacemaker_ends_before_its_batch_job(own, left, limit):
+    assert Worker(train_walltime_s=own).ending_within(left).train_walltime_s == limit

@@ -19,7 +19,7 @@ class Trouble(StrEnum):
     """What can go wrong with a fit."""
 
     OUT_OF_TIME = "the worker's walltime is over"
-    NOT_INSTALLED = "TensorFlow or tensorpotential is not installed beside pacemaker"
+    NOT_INSTALLED = "TensorFlow, or something else that pacemaker needs, is not installed beside it"
     NUMPY = "its NumPy is too new for tensorpotential"
     MEMORY = "out of memory"
     DISK = "no space left"
@@ -38,7 +38,7 @@ class Found:
 
 
 _SAID = (
-    (Trouble.NOT_INSTALLED, r"No module named '(?:tensorflow|tensorpotential|tf_keras)[\w.]*'"),
+    (Trouble.NOT_INSTALLED, r"No module named '"),
     (Trouble.NUMPY, r"only 0-dimensional arrays can be converted"),
     (Trouble.DISK, r"No space left on device|[Dd]isk quota exceeded"),
     (
