@@ -30,6 +30,7 @@ def check(
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.start import check_given_files, start_structures
+    from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.engines.train.pacemaker.schedule import decided
     from mlip_fw.firetasks.base import read_worker
 
@@ -37,6 +38,8 @@ def check(
     check_given_files(campaign)
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
+    schedule = decided(campaign, CampaignDirectory(Path(campaign.campaign)))
+    require_pacemaker(schedule.campaign, worker)
     engine, why = choose_engine(campaign.md.engine, worker)
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
     facts: dict[str, Any] = {
@@ -48,7 +51,7 @@ def check(
         "engine": engine,
         "engine_because": why,
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
-        "trainer": decided(campaign, CampaignDirectory(Path(campaign.campaign))).words,
+        "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
     }
     if as_json:

@@ -109,6 +109,18 @@ def command_of(worker: Worker) -> str:
     )
 
 
+def require_pacemaker(campaign: Campaign, worker: Worker) -> None:
+    """Check that pacemaker is here if the campaign has it train.
+
+    Raises
+    ------
+    WorkerError
+        If it is not.
+    """
+    if campaign.potential.kind == "pacemaker":
+        command_of(worker)
+
+
 class PacemakerJob(Job):
     """Run pacemaker once; custodian's handlers change the fit between two runs."""
 
