@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from ruamel.yaml import YAML
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.pacemaker import schedule, trainer
-from mlip_fw.engines.train.pacemaker.job import PacemakerJob
+from mlip_fw.engines.train.pacemaker.job import PacemakerJob, said
 from mlip_fw.engines.train.pacemaker.output import read_metrics
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
@@ -34,7 +35,7 @@ COPPER = merged(
         "potential": {"kind": "pacemaker", "functions_per_element": 30, "pacemaker": {"every": 2, "iterations": 10}},
     },
 )
-COLD_STEPS = 20
+COLD_STEPS = 40
 
 
 @pytest.fixture(scope="module")
@@ -124,14 +125,14 @@ def test_warm_start_is_faster_than_a_cold_one(campaign, command, tmp_path):
             fit.begin = blank.to_BBasisConfiguration()
         job = PacemakerJob(fit)
         job.setup()
-        started = time.monotonic()
         job.run()
-        seconds[kind] = time.monotonic() - started
         assert fit.found is None
+        # without the start of TensorFlow, which is the same for both
+        seconds[kind] = float(re.search(r"Fitting took\s+(\S+) seconds", said(fit.folder)).group(1))
         losses[kind] = read_metrics(tmp_path / kind)[-1].loss
     print(
-        f"loss {losses['warm']:.2e} after {seconds['warm']:.1f} s warm, {losses['cold']:.2e} after "
-        f"{seconds['cold']:.1f} s cold: at least {seconds['cold'] / seconds['warm']:.1f} times as fast"
+        f"loss {losses['warm']:.2e} after {seconds['warm']:.2f} s of fitting warm, {losses['cold']:.2e} after "
+        f"{seconds['cold']:.2f} s cold: more than {seconds['cold'] / seconds['warm']:.1f} times as fast"
     )
     assert losses["warm"] < losses["cold"]
     assert seconds["warm"] < seconds["cold"]

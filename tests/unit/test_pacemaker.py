@@ -391,18 +391,20 @@ class TestPolish:
         assert len(record.corrections) == 1
         assert changed in str(record.corrections[0]["actions"])
 
-    def test_walltime_cuts_and_the_next_goes_on(self, campaign_there, small, monkeypatch):
+    def test_walltime_cuts_and_the_next_goes_on(self, campaign_there, small, monkeypatch, caplog):
         from mlip_fw.engines.train.pacemaker import job
 
         monkeypatch.setattr(job, "_SHORTEST_S", 0.1)
         generations, dataset, _, folder = campaign_there
-        campaign = small(potential={"kind": "pacemaker", "pacemaker": {"iterations": 400}})
+        campaign = small(potential={"kind": "pacemaker", "pacemaker": {"iterations": 150}})
         worker = stand_in("--step-s 0.1").model_copy(update={"train_walltime_s": 8.0})
         cut = polish(generations, dataset, campaign, worker, folder)
         assert isinstance(cut, OutOfTime)
-        assert 0 < cut.steps < 400
+        assert 0 < cut.steps < 150
+        caplog.set_level("INFO")
         record = polish(generations, dataset, campaign, stand_in(), folder)
-        assert record.iterations == 400
+        assert f"from an unfinished fit; at most {150 - cut.steps} steps" in caplog.text
+        assert record.iterations == 150
         assert record.seconds > 8
         assert not folder.exists()
 
