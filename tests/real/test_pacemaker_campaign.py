@@ -35,7 +35,7 @@ COPPER = merged(
         "potential": {"kind": "pacemaker", "functions_per_element": 30, "pacemaker": {"every": 2, "iterations": 10}},
     },
 )
-COLD_STEPS = 150
+COLD_STEPS = 400
 
 
 @pytest.fixture(scope="module")
