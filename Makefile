@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACEMAKER := .venv-pacemaker
-CASES := tests
+# the long ones first, so that the last minutes are shared
+CASES := tests/real tests/faults tests/workflow tests/cli tests/unit
 MARKS := $(if $(MLIP_FW_LMP),,not native)
 
 .PHONY: demo demo-qe qe pacemaker test lint docs bench clean
@@ -38,7 +39,7 @@ $(PACEMAKER)/.installed: Makefile
 	touch $@
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 3 --dist loadfile --no-loadscope-reorder --durations=25
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
@@ -53,6 +54,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/cutouts.py
 	$(BIN)/python benchmarks/farm.py
+	$(BIN)/python benchmarks/train.py
 
 clean:
 	rm -rf $(VENV) $(PACEMAKER) demo docs/_build build *.egg-info

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from mlip_fw.engines.ace import AcePotential, Design, rows_within
 from mlip_fw.engines.bootstrap import first_structures
-from mlip_fw.engines.candidates.small_cell import small_cell
+from mlip_fw.engines.candidates.small_cell import seamless_cell
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.basis import copy_of, linear_basis
 from mlip_fw.engines.train.linear import LinearFit
@@ -145,8 +145,8 @@ def campaign(system: System, policy: Policy, tests: dict[int, list[Atoms]], boot
     first = first_structures([system.start], made_with, rng)
     potential = learner.learn([hard(atoms, np.ones(len(atoms), dtype=bool)) for atoms in first])
     n_halts = 0
-    if policy is rehearsed:
-        cell = small_cell(system.start, made_with.candidates.cutout.max_atoms, CUTOFF_A)
+    cell = seamless_cell(system.start, made_with.candidates.cutout.max_atoms, CUTOFF_A)
+    if policy is rehearsed and cell is not None:
         potential, n_halts, _ = _ramp(cell, whole, learner, potential, system, rng)
     potential, halts_of_all, finished = _ramp(system.start, policy, learner, potential, system, rng)
     errors = tuple(1000 * force_rmse(potential, frames) for frames in tests.values())

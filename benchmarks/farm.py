@@ -194,7 +194,8 @@ def stand_in_campaign(campaign: Campaign, root: Path) -> Workflow:
     budget = campaign.budget.model_copy(update={"max_cycles": 100_000, "max_labels": 1_000_000})
     common = {"campaign": campaign.model_copy(update={"budget": budget}), "directory": str(root)}
     md = md_firework(MDHandoff(**common, walker=0))
-    return Workflow([md, summary_firework(Handoff(**common), parents=[md])], name=campaign.campaign)
+    metadata = {"mlip_fw": True, "directory": str(root)}
+    return Workflow([md, summary_firework(Handoff(**common), parents=[md])], name=campaign.campaign, metadata=metadata)
 
 
 def workers_part(_: int) -> Part:
@@ -239,8 +240,9 @@ def fan_part(largest: int) -> Part:
         with farm(StandIns(size, 1)) as place:
             place.launch()
             candidates = place.launch()
-            labels = [cost for _ in range(min(_SAMPLE, size)) if (cost := place.launch())]
-            if candidates is None or len(labels) < min(_SAMPLE, size):
+            # the first label loads modules
+            labels = [cost for _ in range(min(_SAMPLE, size)) if (cost := place.launch())][1:]
+            if candidates is None or len(labels) < min(_SAMPLE, size) - 1:
                 raise RuntimeError(f"the fan of {size} labels was not added; see the Fireworks of the campaign")
             found[str(size)] = {**_means(labels), "candidates_s": candidates[0], "bytes": place.sizes()}
     return _with_ratios(found)
@@ -254,9 +256,15 @@ def chain_part(largest: int) -> Part:
             costs.append(cost)
         place.require_exactly_once()
         sizes = place.sizes()
-    # a window of whole cycles around each size, so that all kinds weigh the same
-    windows = {s: costs[max(0, s - 4 * _PER_CYCLE) : max(s, 2 * _PER_CYCLE)] for s in SIZES if s <= largest}
+    windows = {size: _around(costs, size) for size in SIZES if size <= largest}
     return _with_ratios({str(s): _means(window) for s, window in windows.items()}) | {"bytes": sizes}
+
+
+def _around(costs: list[tuple[float, float]], size: int) -> list[tuple[float, float]]:
+    """Return the costs of whole cycles up to a size, so that all kinds weigh the same; the first loads modules."""
+    first = max(1, size // _PER_CYCLE - 4)
+    last = max(first + 2, size // _PER_CYCLE)
+    return costs[first * _PER_CYCLE : last * _PER_CYCLE]
 
 
 def _means(costs: list[tuple[float, float]]) -> dict[str, float]:

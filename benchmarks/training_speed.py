@@ -74,7 +74,7 @@ def measure_training(root: Path, campaign: Campaign, frames: list[Atoms]) -> Tra
         one_more.append(_timed(lambda: train_generation(generations, dataset, campaign))[0])
     record = generations.record(1)
     assert record is not None and record.dataset is not None
-    return TrainingTimes(one_more, _pyace_from_scratch(campaign, frames), record.dataset.force_rmse_ev_a)
+    return TrainingTimes(one_more, pyace_from_scratch(campaign, frames), record.dataset.force_rmse_ev_a)
 
 
 def median_s(times: TrainingTimes) -> float:
@@ -82,7 +82,7 @@ def median_s(times: TrainingTimes) -> float:
     return statistics.median(times.one_more)
 
 
-def _pyace_from_scratch(campaign: Campaign, frames: list[Atoms]) -> dict[str, float]:
+def pyace_from_scratch(campaign: Campaign, frames: list[Atoms]) -> dict[str, float]:
     """Return the seconds of pyace's design matrix, Ridge fit, projections, MaxVol and inverse."""
     settings = campaign.potential
     basis = linear_basis(campaign.elements, settings.cutoff_a, settings.functions_per_element)

@@ -28,6 +28,7 @@ class Dataset:
     def __init__(self, root: Path) -> None:
         self._labels, self._quarantine = root / "labels", root / "quarantine"
         self._imported = root / "bootstrap" / "imported"
+        self._elsewhere = self._labels / ".elsewhere"
 
     def path(self, name: str) -> Path:
         """Return where the label ``name`` lies or would lie."""
@@ -45,7 +46,11 @@ class Dataset:
     def n_computed(self) -> int:
         """Return how many reference calculations were made: labels that were not imported, and failures."""
         imported = sum(1 for _ in self._imported.glob("[!.]*"))
-        return len(self.hashes()) - imported + len(self.quarantined())
+        return len({*self.hashes(), *self._known_elsewhere()}) - imported + len(self.quarantined())
+
+    def note_elsewhere(self, names: Sequence[str]) -> None:
+        """Remember which labels there are on other machines, which this one need not have."""
+        write_text(self._elsewhere, "\n".join(names))
 
     def mark_imported(self, name: str) -> None:
         """Remember that a label came with the campaign and cost nothing."""
@@ -58,6 +63,10 @@ class Dataset:
     def has(self, name: str) -> bool:
         """Return whether the label ``name`` is there."""
         return self.path(name).is_file()
+
+    def has_anywhere(self, name: str) -> bool:
+        """Return whether the label ``name`` is there, or on another machine."""
+        return self.has(name) or name in self._known_elsewhere()
 
     def read(self, name: str) -> Atoms:
         """Return a labelled structure with its energy, forces and stress."""
@@ -105,6 +114,9 @@ class Dataset:
         for path in (self._quarantine / f"{name}.json", self._quarantine / f"{name}.extxyz"):
             path.unlink(missing_ok=True)
         shutil.rmtree(self._quarantine / name, ignore_errors=True)
+
+    def _known_elsewhere(self) -> list[str]:
+        return self._elsewhere.read_text().split() if self._elsewhere.is_file() else []
 
 
 def _copy_ends(source: Path, target: Path) -> None:

@@ -23,6 +23,7 @@ from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.generations import Generations
 from mlip_fw.io.addresses import without_credentials
+from mlip_fw.io.locks import alone
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign
@@ -48,7 +49,7 @@ class Finding(Frozen):
 
 
 def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) -> list[Finding]:
-    """Return what was found of LAMMPS, gamma, oracles, pacemaker, the queue and, if given, the database."""
+    """Return what was found of LAMMPS, gamma, oracles, pacemaker, file locks, the queue and, if given, the database."""
     engine: list[Engine] = []
 
     def which_engine() -> str:
@@ -63,6 +64,7 @@ def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) 
         _look("oracle (EMT)", _oracle),
         _look("Quantum ESPRESSO", lambda: _espresso(read_worker(fworker.env))),
         _look("pacemaker", lambda: _pacemaker(read_worker(fworker.env))),
+        _look("file locks", _locks),
         _look("queue", lambda: shutil.which("sbatch") or "no sbatch: campaigns run here, not through Slurm"),
     ]
     if launchpad is not None:
@@ -120,6 +122,13 @@ def _pacemaker(worker: Worker) -> str:
         return can_run(worker)
     except WorkerError as error:
         return f"not here ({error}); potential.kind: linear doesn't need it"
+
+
+def _locks() -> str:
+    """Lock a file in this folder, which is one of those that campaigns will be in, most often."""
+    folder = Path.cwd()
+    with alone(folder / ".mlip-fw-doctor.lock"):
+        return f"{folder} knows them"
 
 
 def _database(launchpad: LaunchPad) -> str:

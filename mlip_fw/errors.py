@@ -6,6 +6,7 @@
     ├── CampaignError             the campaign file, or a file it names, can't be used
     ├── DirectoryError            the campaign directory can't be used
     │   └── NumberTakenError      another training published the same generation first
+    ├── FilePadError              a file in the LaunchPad's FilePad is damaged or can't be used
     ├── WorkerError               this machine lacks a program or a setting
     ├── MDError                   the simulation could not be run, or crashed beyond mending
     ├── LabelError                a reference calculation gave no trustworthy label
@@ -38,6 +39,10 @@ class DirectoryError(MlipError):
 
 class NumberTakenError(DirectoryError):
     """Another training published the same generation first: look again."""
+
+
+class FilePadError(MlipError):
+    """A file in the LaunchPad's FilePad is damaged, missing or none of mlip_fw's."""
 
 
 class WorkerError(MlipError):

@@ -6,7 +6,7 @@ import errno
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,16 +16,29 @@ from mlip_fw.models.training import Trainer, TrainingRecord
 
 _NAME = re.compile(r"gen_(\d{4})")
 _MOST = 9999
+_IS_THERE = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 class Generations:
     """``potentials/gen_NNNN`` of a campaign directory.
 
     A generation appears whole or not at all, whatever is killed meanwhile, and never changes.
+
+    Parameters
+    ----------
+    root
+        The campaign directory.
+    claim
+        Called with number and folder of a new generation before it appears; may raise that the number is taken.
+    newest
+        With ``claim``: the generation to go on from, whatever appears meanwhile; None if there is none.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root / "potentials"
+    def __init__(
+        self, root: Path, *, claim: Callable[[int, Path], None] | None = None, newest: int | None = None
+    ) -> None:
+        self._root, self._claim = root / "potentials", claim
+        self._most = _MOST if claim is None else -1 if newest is None else newest
 
     def rows(self, basis: str) -> Path:
         """Return the folder of basis functions of labelled structures, kept between trainings for each basis."""
@@ -46,7 +59,7 @@ class Generations:
     def numbers(self) -> list[int]:
         """Return the numbers of all generations, in order."""
         found = (_NAME.fullmatch(p.name) for p in self._root.glob("gen_*"))
-        return sorted(int(m.group(1)) for m in found if m)
+        return sorted(number for m in found if m and (number := int(m.group(1))) <= self._most)
 
     def newest(self) -> int | None:
         """Return the number of the newest generation, or None."""
@@ -61,6 +74,27 @@ class Generations:
         """Return who made a generation; one whose record is damaged counts as linear."""
         record = self.record(generation)
         return record.trainer if record is not None else "linear"
+
+    def fit_for_md(self) -> int | None:
+        """Return the number of the newest generation that was not refused; of the newest if all were, or None."""
+        return next((number for number in reversed(self.numbers()) if not self.faults(number)), self.newest())
+
+    def newest_to_select_with(self) -> int | None:
+        """Return the number of the newest generation whose active set can be used, or None.
+
+        That of a refused linear generation can: it does not depend on the coefficients. pacemaker's basis does.
+        """
+        numbers = reversed(self.numbers())
+        return next((n for n in numbers if self.trainer(n) == "linear" or not self.faults(n)), None)
+
+    def faults(self, generation: int) -> list[str]:
+        """Return why a generation is refused for MD; nothing if it is not."""
+        record = self.record(generation)
+        return [] if record is None or record.stability is None else record.stability.reasons
+
+    def refused(self) -> dict[int, list[str]]:
+        """Return why generations are refused for MD, by number."""
+        return {number: faults for number in self.numbers() if (faults := self.faults(number))}
 
     @contextmanager
     def new(self) -> Iterator[tuple[int, Path]]:
@@ -81,13 +115,28 @@ class Generations:
         try:
             draft.mkdir(parents=True)
             yield number, draft
-            draft.rename(self.folder(number))
+            if self._claim is None:
+                draft.rename(self.folder(number))
+            else:
+                self._claim(number, draft)
+                self._place(number, draft)
         except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno in _IS_THERE:
                 raise NumberTakenError(f"another training has published generation {number} meanwhile") from error
             raise DirectoryError(f"can't write generation {number} in {self._root}: {error.strerror}") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+    def _place(self, number: int, draft: Path) -> None:
+        """Let a claimed generation appear; another process of this machine may have fetched part of it already."""
+        self._most = number
+        try:
+            draft.rename(self.folder(number))
+        except OSError as error:
+            if error.errno not in _IS_THERE:
+                raise
+            for path in draft.iterdir():
+                path.replace(self.folder(number) / path.name)
 
     def remove_drafts(self) -> None:
         """Remove what killed trainings left."""

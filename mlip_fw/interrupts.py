@@ -2,7 +2,7 @@
 
 A cluster ends a job with SIGTERM, a user with SIGINT or SIGHUP. In the middle of a calculation the
 exception ends it cleanly: its children go, and what was reached is on disk. In the middle of a
-write to the LaunchPad it waits until the write is over.
+write to the LaunchPad, or while other processes are ended, it waits until that is over.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import CodeType, FrameType
+from typing import ParamSpec, TypeVar
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What users and batch systems send to end a process, or to warn it of its end."""
@@ -20,6 +21,9 @@ _INSIST_S = 3.0
 _DEFER_S = 0.1
 INTERRUPTED = "Interrupted"
 """What FireWorks stores as the kind of error of a launch that a signal ended."""
+_undisturbed: set[CodeType] = set()
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -34,13 +38,14 @@ class Interrupted(KeyboardInterrupt):
         return {"error": INTERRUPTED, "message": str(self), "host": socket.gethostname(), "pid": os.getpid()}
 
 
-def anywhere(_: FrameType | None) -> bool:
-    """Let an interruption in at any place."""
-    return True
+def undisturbed(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function come to its end before any interrupt: a decorator for what cleans up after one."""
+    _undisturbed.add(function.__code__)
+    return function
 
 
 @contextmanager
-def heeding_signals(may_interrupt: Callable[[FrameType | None], bool] = anywhere) -> Iterator[list[int]]:
+def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterator[list[int]]:
     """Raise :class:`Interrupted` when a signal asks to end and the place where it finds us allows it.
 
     An exception that is raised inside a finalizer is lost, so the interrupt comes again until it is heard.
@@ -48,7 +53,8 @@ def heeding_signals(may_interrupt: Callable[[FrameType | None], bool] = anywhere
     Parameters
     ----------
     may_interrupt
-        Told the frame that a signal found running; where it says no, the interrupt waits.
+        Told the frame that a signal found running; where it says no, the interrupt waits, as it does in
+        what is :func:`undisturbed`.
 
     Yields
     ------
@@ -56,12 +62,15 @@ def heeding_signals(may_interrupt: Callable[[FrameType | None], bool] = anywhere
         Numbers of the signals so far.
     """
     received: list[int] = []
+    was_raised = False
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal was_raised
         if number != signal.SIGALRM:
             received.append(number)
-        allowed = may_interrupt(frame)
-        signal.setitimer(signal.ITIMER_REAL, _INSIST_S if allowed else _DEFER_S)
+        allowed = may_interrupt(frame) and not _is_undisturbed(frame)
+        was_raised |= allowed
+        signal.setitimer(signal.ITIMER_REAL, _INSIST_S if was_raised else _DEFER_S)
         if allowed:
             raise Interrupted(received[0])
 
@@ -72,3 +81,9 @@ def heeding_signals(may_interrupt: Callable[[FrameType | None], bool] = anywhere
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_undisturbed(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code not in _undisturbed:
+        frame = frame.f_back
+    return frame is not None

@@ -19,7 +19,6 @@ from mlip_fw.io.links import links_out_of
 from mlip_fw.io.locks import alone, try_lock
 from mlip_fw.models.campaign import Campaign
 
-_EVENTS = "events.jsonl"
 _LOCK_TRIES = 5
 _INPUTS = "inputs.json"
 _OWN_LINKS = ("labelling/*/pseudo", "labelling/*/tmp")
@@ -53,9 +52,24 @@ class CampaignDirectory:
         """Folder in which pacemaker trains; gone when its generation is there."""
         return self.root / "polishing"
 
+    @property
+    def journal(self) -> Path:
+        """What happened, one JSON object a line."""
+        return self.root / "events.jsonl"
+
+    @property
+    def from_elsewhere(self) -> Path:
+        """Folder of what happened on other machines, where files travel."""
+        return self.root / "events"
+
     def labelling(self, name: str) -> Path:
         """Return the folder in which the label ``name`` is computed; gone when it is there."""
         return self.root / "labelling" / name
+
+    @property
+    def validation(self) -> Path:
+        """Folder of what is compared with the oracle and never trained on."""
+        return self.root / "validation"
 
     @property
     def level_file(self) -> Path:
@@ -118,6 +132,10 @@ class CampaignDirectory:
                 f"{', '.join(changed)} changed since the campaign in {self.root} began; put back what it was, or give "
                 "another --dir"
             )
+        self.write_campaign(campaign)
+
+    def write_campaign(self, campaign: Campaign) -> None:
+        """Write the campaign as it is started here."""
         write_campaign(self.campaign_file, campaign)
 
     def require_free_for(self, campaign: Campaign) -> None:
@@ -129,12 +147,12 @@ class CampaignDirectory:
             If it does; a changed budget is no other campaign.
         """
         if self.exists():
-            differing = _differences(self.read_campaign().identity(), campaign.identity())
+            differing = differences(self.read_campaign().identity(), campaign.identity())
             if differing:
                 raise CampaignError(
                     f"{self.root} holds another campaign: {', '.join(differing[:5])} differ from its campaign.yaml "
-                    "(only budget, candidates.cutout and the oracle's limits may change); give another --dir, or "
-                    "remove the directory to start anew"
+                    "(only budget, validation, candidates.cutout and the oracle's limits may change); give another "
+                    "--dir, or remove the directory to start anew"
                 )
         elif self._holds_something_else():
             raise CampaignError(f"{self.root} is not empty and holds no campaign; give another --dir")
@@ -166,40 +184,40 @@ class CampaignDirectory:
         try:
             with (self.root / ".lock").open("r") as handle:
                 return not try_lock(handle, only_looking=True)
-        except OSError:
+        except (OSError, DirectoryError):
             return False
 
     def log_event(self, kind: str, **facts: Any) -> None:
         """Append one line to the journal; a line is written whole or not at all."""
         line = json.dumps({"time": round(time.time(), 3), "event": kind, **facts}, allow_nan=False) + "\n"
         try:
-            descriptor = os.open(self.root / _EVENTS, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            descriptor = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             try:
                 start = "\n" if _ends_torn(descriptor) else ""
                 os.write(descriptor, (start + line).encode())
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise DirectoryError(f"can't write {self.root / _EVENTS}: {error.strerror}") from error
+            raise DirectoryError(f"can't write {self.journal}: {error.strerror}") from error
 
     def mend_journal(self) -> None:
         """Drop a last line that a crash left unfinished."""
-        path = self.root / _EVENTS
+        path = self.journal
         if path.is_file() and (text := path.read_text(errors="replace")) and not text.endswith("\n"):
             write_text(path, text[: text.rfind("\n") + 1])
 
     def events(self) -> list[dict[str, Any]]:
-        """Return all whole events, oldest first."""
-        path = self.root / _EVENTS
-        if not path.is_file():
-            return []
+        """Return all whole events, oldest first; with those that came from other machines."""
+        parts = sorted(self.from_elsewhere.glob("*.jsonl"))
+        texts = [path.read_text(errors="replace") for path in (self.journal, *parts) if path.is_file()]
+        lines = [line for text in texts for line in text.splitlines()]
         found = []
-        for line in path.read_text(errors="replace").splitlines():
+        for line in dict.fromkeys(lines) if parts else lines:
             try:
                 found.append(json.loads(line))
             except ValueError:
                 continue
-        return found
+        return sorted(found, key=lambda event: event["time"]) if parts else found
 
     def _holds_something_else(self) -> bool:
         # FireWorks makes the first Firework's folder before that Firework can claim the directory
@@ -229,13 +247,7 @@ class CampaignDirectory:
 
 def input_hashes(campaign: Campaign) -> dict[str, str]:
     """Return the sha256 of every file that the campaign names."""
-    named = {
-        **campaign.structure.named_files(),
-        "potential.initial": campaign.potential.initial,
-        "potential.pacemaker.template": campaign.potential.pacemaker.template,
-        "bootstrap.dataset": campaign.bootstrap.dataset,
-    }
-    return {key: _sha256(Path(name)) for key, name in named.items() if name and Path(name).is_file()}
+    return {key: _sha256(Path(name)) for key, name in campaign.named_files().items() if Path(name).is_file()}
 
 
 def _sha256(path: Path) -> str:
@@ -248,12 +260,13 @@ def _ends_torn(descriptor: int) -> bool:
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return the keys, joined by dots, whose values differ."""
     names = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            names += _differences(before, after, f"{prefix}{key}.")
+            names += differences(before, after, f"{prefix}{key}.")
         elif before != after:
             names.append(f"{prefix}{key}")
     return names

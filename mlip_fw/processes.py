@@ -17,6 +17,14 @@ def die_with_parent(how: int = signal.SIGKILL) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how)
 
 
+def pid_namespace() -> str:
+    """Return the name of the world in which process numbers of this process are valid: containers have their own."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
 def start_ticks(pid: int) -> int | None:
     """Return the start of a process in clock ticks since boot; None if there is none or it is a zombie (man 5 proc)."""
     try:

@@ -30,11 +30,12 @@ def selections(directory: CampaignDirectory) -> list[Selection]:
 
 def summarize(directory: CampaignDirectory) -> CampaignSummary:
     """Return what the campaign has come to so far."""
+    campaign = directory.read_campaign()
     events, results = directory.events(), md_results(directory)
     dataset, generations = Dataset(directory.root), Generations(directory.root)
     labels = [dataset.info(name) for name in dataset.hashes()]
     quarantined = dataset.quarantined()
-    newest = generations.newest()
+    newest = generations.fit_for_md()
     record = generations.record(newest) if newest is not None else None
     errors = record.dataset if record is not None else None
     outcome, reason = _outcome(events, is_run_here=directory.is_locked())
@@ -50,7 +51,7 @@ def summarize(directory: CampaignDirectory) -> CampaignSummary:
     }
     total = _total_seconds(events)
     return CampaignSummary(
-        campaign=directory.read_campaign().campaign,
+        campaign=campaign.campaign,
         outcome=outcome,
         reason=reason,
         cycles=sum(s.generation is not None for s in chosen),
@@ -59,7 +60,8 @@ def summarize(directory: CampaignDirectory) -> CampaignSummary:
         labels_failed=len(quarantined),
         atoms_labelled=sum(label.n_atoms for label in labels),
         generations=len(generations.numbers()),
-        md_steps=_steps(results),
+        generations_refused=len(generations.refused()),
+        md_steps=_steps([r for r in results if r.walker < campaign.md.walkers]),
         dataset_force_rmse_ev_a=errors.force_rmse_ev_a if errors else 0.0,
         dataset_energy_rmse_ev_atom=errors.energy_rmse_ev_atom if errors else 0.0,
         seconds=Seconds(total=total, overhead=max(0.0, total - sum(parts.values())), **parts),

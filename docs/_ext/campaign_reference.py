@@ -251,7 +251,7 @@ def _spelled(parameter: Any) -> str:
 
 
 def _value(parameter: Any) -> str:
-    return "N" if isinstance(parameter.default, int) else "PATH"
+    return str(parameter.metavar or ("N" if isinstance(parameter.default, int) else "PATH"))
 
 
 def _usage(parameter: Any) -> str:

@@ -6,6 +6,8 @@ import logging
 import stat
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fireworks import FWorker, LaunchPad, Workflow
@@ -54,7 +56,14 @@ def find_campaign(name: str | None) -> CampaignDirectory:
     if name is not None:
         directory = CampaignDirectory(name)
         if not directory.exists():
-            raise DirectoryError(f"{name} is not a campaign directory: it has no campaign.yaml and no events.jsonl")
+            raise DirectoryError(
+                f"{name} is not a campaign directory: it has no campaign.yaml and no events.jsonl; `mlip-fw pull` "
+                "brings one whose files are on the LaunchPad"
+            )
+        if not directory.journal.is_file() and directory.read_campaign().files == "filepad":
+            raise DirectoryError(
+                f"the files of {name} are on the LaunchPad (files: filepad); `mlip-fw pull` brings them"
+            )
         return directory
     found = campaigns_here()
     if len(found) != 1:
@@ -133,13 +142,27 @@ def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
         If its database does not answer or is new.
     """
     pad = load_launchpad(path)
-    where = without_credentials(pad.host)
     try:
-        return sorted(pad.add_wf(workflow).values())
-    except PyMongoError as error:
-        said = str(error).split(", Timeout")[0]
-        raise WorkerError(f"the LaunchPad database at {where} does not answer: {said}; see `lpad -l`") from error
+        with answering(pad):
+            return sorted(pad.add_wf(workflow).values())
     except ValueError as error:
         if "FW id" not in str(error):
             raise
+        where = without_credentials(pad.host)
         raise WorkerError(f"the LaunchPad {pad.name} at {where} is new: initialize it with `lpad reset`") from error
+
+
+@contextmanager
+def answering(pad: LaunchPad) -> Iterator[None]:
+    """Say so if the database of a LaunchPad does not answer.
+
+    Raises
+    ------
+    WorkerError
+        If it does not.
+    """
+    try:
+        yield
+    except PyMongoError as error:
+        where, said = without_credentials(pad.host), str(error).split(", Timeout")[0]
+        raise WorkerError(f"the LaunchPad database at {where} does not answer: {said}; see `lpad -l`") from error

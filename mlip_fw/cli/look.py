@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mlip_fw.cli.app import app
 from mlip_fw.cli.common import campaigns_here, find_campaign
-from mlip_fw.cli.tables import print_quarantine, print_summary
+from mlip_fw.cli.tables import print_age, print_quarantine, print_refused, print_summary
 from mlip_fw.summary import summarize
 
 _WHICH = typer.Argument(None, help="campaign directory; default: those in this folder", metavar="[CAMPAIGN]")
@@ -29,7 +29,9 @@ def status(
         typer.echo(json.dumps(plain[0] if campaign is not None else plain))
     elif campaign is not None or len(summaries) == 1:
         print_summary(summaries[0])
+        print_refused(directories[0])
         print_quarantine(directories[0])
+        print_age(directories[0])
     elif not summaries:
         typer.echo("no campaign in this folder")
     else:

@@ -29,9 +29,12 @@ def check(
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
+    from mlip_fw.engines.rehearsal import rehearsals
     from mlip_fw.engines.start import check_given_files, start_structures
+    from mlip_fw.engines.train.basis import first_basis
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.engines.train.pacemaker.schedule import decided
+    from mlip_fw.engines.train.size import sentence, size_of
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
@@ -41,21 +44,27 @@ def check(
     schedule = decided(campaign, CampaignDirectory(Path(campaign.campaign)))
     require_pacemaker(schedule.campaign, worker)
     engine, why = choose_engine(campaign.md.engine, worker)
+    rehearsed = rehearsals(campaign).values()
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
+    n_first = max(campaign.bootstrap.n_structures, len(first))
+    size = size_of(first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), max(map(len, first)))
+
     facts: dict[str, Any] = {
         "campaign": campaign.campaign,
         "formula": ", ".join(atoms.get_chemical_formula() for atoms in starts),
         "atoms": max(map(len, starts)),
         "atoms_of_a_first_label": max(map(len, first)),
+        "atoms_of_a_rehearsal": max(map(len, rehearsed), default=0),
         "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
         "engine": engine,
         "engine_because": why,
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
+        "potential": sentence(size),
     }
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps({**facts, "potential": size.plain()}))
     else:
         _table("what the campaign would run", [(key.replace("_", " "), str(v), True) for key, v in facts.items()])
 

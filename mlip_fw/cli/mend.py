@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from mlip_fw.cli.app import EXIT_STOPPED, app
-from mlip_fw.cli.common import add_to_launchpad, find_campaign, load_fworker, log_to_stderr
+from mlip_fw.cli.common import add_to_launchpad, answering, find_campaign, load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.errors import DirectoryError
 from mlip_fw.io.campaign_file import read_campaign
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
@@ -26,7 +27,7 @@ def retry_labels(
 ) -> None:
     """Label again what is in the quarantine; `mlip-fw run` then goes on with what came of it."""
     from mlip_fw.firetasks.base import read_worker
-    from mlip_fw.workflows.retry import retry_handoffs, retry_here, retry_workflow
+    from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_here, retry_workflow
 
     log_to_stderr()
     directory = find_campaign(campaign)
@@ -34,7 +35,15 @@ def retry_labels(
         with directory.locked():
             directory.claim(read_campaign(changed))
     handoffs = retry_handoffs(directory, label or [])
+    travels = directory.read_campaign().files == "filepad"
+    if travels and not to_launchpad:
+        raise DirectoryError(f"the files of {directory.root} travel (files: filepad): give --add, and a worker labels")
     if to_launchpad:
+        if travels:
+            from mlip_fw.travel.pull import places_of
+
+            with answering(pad := load_launchpad(launchpad)):
+                handoffs = handoffs_there(handoffs, places_of(pad, directory))
         if handoffs:
             add_to_launchpad(retry_workflow(handoffs), launchpad)
         typer.echo(f"added {len(handoffs)} labels to the LaunchPad")

@@ -9,9 +9,9 @@ from pathlib import Path
 import typer
 
 from mlip_fw.cli.app import EXIT_STOPPED, app
-from mlip_fw.cli.common import add_to_launchpad, load_fworker, log_to_stderr
+from mlip_fw.cli.common import add_to_launchpad, answering, load_fworker, load_launchpad, log_to_stderr
 from mlip_fw.cli.tables import print_summary
-from mlip_fw.errors import WorkerError
+from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
@@ -94,6 +94,10 @@ def workflow(
     from mlip_fw.workflows.campaign import campaign_workflow
 
     campaign, where = _checked(campaign_file, directory, fworker)
+    if campaign.files == "filepad" and (named := campaign.named_files()):
+        raise CampaignError(
+            f"{', '.join(named)} would have to travel (files: filepad), which no Workflow file does; take `mlip-fw add`"
+        )
     made = campaign_workflow(campaign, where.root)
     with whole_file(output) as temporary:
         kind = "json" if output.suffix == ".json" else "yaml"
@@ -113,5 +117,11 @@ def add(
 
     log_to_stderr()
     campaign, where = _checked(campaign_file, directory, fworker)
+    if campaign.files == "filepad":
+        from mlip_fw.travel.start import add_files
+
+        where.claim(campaign)
+        with answering(pad := load_launchpad(launchpad)):
+            add_files(campaign, str(where.root), pad)
     ids = add_to_launchpad(campaign_workflow(campaign, where.root), launchpad)
     typer.echo(f"added {campaign.campaign} as Fireworks {', '.join(str(i) for i in ids)}")

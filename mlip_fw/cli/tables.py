@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mlip_fw.cli.common import printable
 from mlip_fw.dataset import Dataset
+from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.report.rows import summary_rows
@@ -25,6 +28,17 @@ def print_summary(summary: CampaignSummary) -> None:
         print(f"{what}: {path or 'none yet'}")
 
 
+def print_refused(directory: CampaignDirectory) -> None:
+    """Print why generations were refused for MD, if any were."""
+    refused = Generations(directory.root).refused()
+    if not refused:
+        return
+    table = Table("generation", "why", title="generations that MD does not use", title_justify="left")
+    for number, reasons in refused.items():
+        table.add_row(str(number), Text(printable("; ".join(reasons))))
+    Console().print(table)
+
+
 def print_quarantine(directory: CampaignDirectory) -> None:
     """Print why labels failed, if any did."""
     records = Dataset(directory.root).quarantined()
@@ -36,3 +50,10 @@ def print_quarantine(directory: CampaignDirectory) -> None:
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)
     print("mend what is wrong, then: mlip-fw retry-labels")
+
+
+def print_age(directory: CampaignDirectory) -> None:
+    """Say of when the files are, if they come from the LaunchPad."""
+    if directory.read_campaign().files == "filepad":
+        pulled = datetime.datetime.fromtimestamp(directory.journal.stat().st_mtime)
+        print(f"as of the last mlip-fw pull, {pulled:%Y-%m-%d %H:%M:%S}")

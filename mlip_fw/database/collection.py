@@ -72,37 +72,50 @@ class Collection:
         self._owners = {name: {} for name, index in self.indexes.items() if index.get("unique")}
         for stored in self:
             self.require_unique(stored.fields, stored.row)
-            self._enter(stored)
+            self._enter(stored, set(self._found))
 
     def exchange(self, before: Stored | None, after: Stored | None) -> None:
         """Put ``after`` in the place of ``before``; None stands for no document."""
+        moved = self._moved(before, after)
         if before is not None:
-            self._leave(before)
+            self._leave(before, moved)
             if after is None:
                 del self._documents[before.row]
         if after is not None:
             is_out_of_order = before is None and self._documents and after.row < next(reversed(self._documents))
             self._documents[after.row] = after
-            self._enter(after)
+            self._enter(after, moved)
             if is_out_of_order:
                 self._documents = dict(sorted(self._documents.items()))
 
-    def _enter(self, stored: Stored) -> None:
-        for field, rows in self._found.items():
+    def _moved(self, before: Stored | None, after: Stored | None) -> set[str]:
+        """Return the fields with an index in which ``after`` differs from ``before``; few do in most changes."""
+        if before is None or after is None:
+            return set(self._found)
+        return {field for field in self._found if not _is_same(before.fields, after.fields, field.partition(".")[0])}
+
+    def _owners_by(self, moved: set[str]) -> list[tuple[Fields, dict[Hashable, int]]]:
+        """Return the unique indexes that documents leave or enter if these fields differ, with their owners."""
+        unique = [(self.indexes[name], owners) for name, owners in self._owners.items()]
+        return [(i, owners) for i, owners in unique if "partialFilterExpression" in i or moved & i["key"].keys()]
+
+    def _enter(self, stored: Stored, moved: set[str]) -> None:
+        for field in moved:
             for value in _values(stored.fields, field):
-                rows.setdefault(value, set()).add(stored.row)
-        for name, owners in self._owners.items():
-            for key in _keys(self.indexes[name], stored.fields):
+                self._found[field].setdefault(value, set()).add(stored.row)
+        for index, owners in self._owners_by(moved):
+            for key in _keys(index, stored.fields):
                 owners[key] = stored.row
 
-    def _leave(self, stored: Stored) -> None:
-        for field, rows in self._found.items():
+    def _leave(self, stored: Stored, moved: set[str]) -> None:
+        for field in moved:
+            rows = self._found[field]
             for value in _values(stored.fields, field):
                 rows[value].discard(stored.row)
                 if not rows[value]:
                     del rows[value]
-        for name, owners in self._owners.items():
-            for key in _keys(self.indexes[name], stored.fields):
+        for index, owners in self._owners_by(moved):
+            for key in _keys(index, stored.fields):
                 del owners[key]
 
     def require_unique(self, fields: Fields, row: int | None) -> None:
@@ -147,6 +160,13 @@ def _exact(wanted: Any) -> list[Hashable] | None:
     else:
         values = [wanted]
     return [_hashed(value) for value in values] if all(isinstance(value, _EXACT) for value in values) else None
+
+
+def _is_same(one: Fields, other: Fields, name: str) -> bool:
+    """Return whether a field is the same in two documents, to the type of each number."""
+    if name not in one or name not in other:
+        return name not in one and name not in other
+    return one[name] is other[name] or bson.encode({"": one[name]}) == bson.encode({"": other[name]})
 
 
 def _hashed(value: Any) -> Hashable:

@@ -8,6 +8,7 @@ from typing import Any
 import bson
 from bson import ObjectId
 
+from mlip_fw.database.collection import Fields, Stored
 from mlip_fw.database.matching import engine_speaks, new_machine
 from mlip_fw.database.refusal import RefusedError, not_here
 from mlip_fw.database.wire import CODEC
@@ -17,7 +18,6 @@ _OPERATORS = {
     *("$addToSet", "$pull", "$pullAll", "$push"),
 }
 _MACHINE = new_machine()
-Fields = dict[str, Any]
 
 
 def is_replacement(update: Any) -> bool:
@@ -40,25 +40,39 @@ def is_replacement(update: Any) -> bool:
     return not operators
 
 
-def changed(body: bytes, query: Mapping[str, Any], update: Any, *, is_new: bool = False) -> Fields:
-    """Return the document ``body`` after an update.
+def changed(before: Stored, query: Mapping[str, Any], update: Any, *, is_new: bool = False) -> Fields:
+    """Return the fields of the document ``before`` after an update.
 
     Raises
     ------
     RefusedError
         With code 66 if that changed its ``_id``, or with what mongomock makes of the update.
     """
-    fields: Fields = bson.decode(body, CODEC)
-    identity = fields.get("_id")
+    identity = before.fields.get("_id")
     if is_replacement(update):
         if update.get("_id", identity) != identity:
             raise RefusedError(66, "the (immutable) field '_id' of a document can't be changed by replacing it")
         return {"_id": identity, **update}
+    if _is_shallow(update):
+        return _with_other_fields(before.fields, update)
+    fields: Fields = bson.decode(before.body, CODEC)
     with engine_speaks():
         _MACHINE._apply_update_document(fields, query, update, is_new)
     if "_id" in fields and fields["_id"] == identity:
         return fields
     raise RefusedError(66, "the (immutable) field '_id' of a document can't be changed")
+
+
+def _is_shallow(update: Fields) -> bool:
+    """Return whether whole fields are set and removed, and nothing within them."""
+    paths = [path for changes in update.values() for path in changes]
+    return update.keys() <= {"$set", "$unset"} and not any("." in p or p.startswith("$") or p == "_id" for p in paths)
+
+
+def _with_other_fields(before: Fields, update: Fields) -> Fields:
+    """Return a document that shares with ``before`` what is not changed, so that a lock costs no copy of it all."""
+    gone = update.get("$unset", {})
+    return {name: value for name, value in (before | update.get("$set", {})).items() if name not in gone}
 
 
 def upserted(query: Mapping[str, Any], update: Any) -> Fields:
@@ -76,7 +90,7 @@ def upserted(query: Mapping[str, Any], update: Any) -> Fields:
     if identity is None:
         identity = ObjectId()
     base = {"_id": identity} if replaces else {"_id": identity, **start}
-    return changed(bson.encode(base), query, update, is_new=True)
+    return changed(Stored(0, bson.encode(base), base), query, update, is_new=True)
 
 
 def _equalities(query: Mapping[str, Any]) -> Fields:

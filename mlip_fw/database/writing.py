@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
 
 from mlip_fw.database.collection import Collection, Fields, Stored
-from mlip_fw.database.matching import shown
-from mlip_fw.database.queries import as_document, select
+from mlip_fw.database.queries import as_document, encoded, select
 from mlip_fw.database.refusal import RefusedError, not_here
 from mlip_fw.database.session import OK, Command, Reply, Session
 from mlip_fw.database.store import Store
@@ -61,7 +61,7 @@ def _update(session: Session, request: Request) -> Reply:
         collection = session.store.find(request.database, str(request.command["update"]))
         found = select(collection, query, most=_MANY if multi else _ONE)
         for stored in found:
-            after = session.store.replace(collection, stored, changed(stored.body, query, update))
+            after = session.store.replace(collection, stored, changed(stored, query, update))
             matched.append(index)
             modified.extend([index] if after is not stored else [])
         if not found and statement.get("upsert"):
@@ -103,7 +103,7 @@ def _find_and_modify(session: Session, request: Request) -> Reply:
         before = found[0] if found else None
         after, made = _modify(store, request, collection, before, query)
     result = after if command.get("new") else before
-    value = None if result is None else shown(result.fields, projection) if projection else result.fields
+    value = None if result is None else RawBSONDocument(encoded([result], projection)[0])
     last: Fields = {"n": int(bool(found or made))}
     if not removes:
         last["updatedExisting"] = bool(found)
@@ -123,7 +123,7 @@ def _modify(
     if update is None:
         store.delete(collection, before)
         return None, None
-    return store.replace(collection, before, changed(before.body, query, update)), None
+    return store.replace(collection, before, changed(before, query, update)), None
 
 
 def _upsert(store: Store, request: Request, query: Fields, update: Any) -> Stored:

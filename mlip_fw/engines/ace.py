@@ -113,9 +113,7 @@ class AcePotential:
 
     def n_functions(self) -> dict[str, int]:
         """Return the number of basis functions of each element."""
-        pairs = zip(self.basis.basis_rank1, self.basis.basis, strict=True)
-        counts = [len(first) + len(rest) for first, rest in pairs]
-        return dict(zip(self.elements, counts, strict=True))
+        return functions_of(self.basis)
 
     def _by_element(self, rows: list[list[float]], atoms: Atoms) -> dict[str, np.ndarray]:
         species, widths = self.species(atoms), self.n_functions()
@@ -123,6 +121,12 @@ class AcePotential:
             name: np.array([rows[k] for k in np.flatnonzero(species == s)], dtype=float).reshape(-1, widths[name])
             for s, name in enumerate(self.elements)
         }
+
+
+def functions_of(basis: ACEBBasisSet) -> dict[str, int]:
+    """Return the number of basis functions of each element."""
+    parts = zip(basis.elements_name, basis.basis_rank1, basis.basis, strict=True)
+    return {str(name): len(first) + len(rest) for name, first, rest in parts}
 
 
 def rows_within(mask: np.ndarray, projections: dict[str, np.ndarray], atoms: Atoms) -> dict[str, np.ndarray]:

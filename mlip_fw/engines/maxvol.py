@@ -7,6 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 _VIRTUAL_SCALE = 1e-2
+_SMALLEST = 1e-6
+_POOL = 10
+"""Rows that take part in exchanges at a time, in units of the size of the active set."""
+_UNSCALED = 1e-20
+"""Size of virtual rows where no environment says how large functions are."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,11 @@ class ActiveSet:
             return np.zeros(0)
         return np.asarray(np.abs(rows @ self.inverse).max(axis=1))
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether no environment has been seen at all: virtual rows only, of no scale."""
+        return bool(np.abs(self.matrix).max() < 2 * _UNSCALED)
+
     @classmethod
     def from_inverse(cls, inverse: np.ndarray) -> ActiveSet:
         """Take up an active set that was stored as its inverse."""
@@ -37,8 +47,10 @@ class ActiveSet:
     def empty(cls, rows: np.ndarray, n_functions: int) -> ActiveSet:
         """Return virtual rows only, scaled to the spread of ``rows`` (m, n_functions)."""
         typical = np.sqrt(np.mean(rows**2, axis=0)) if len(rows) else np.zeros(n_functions)
-        floor = max(float(typical.max(initial=0.0)), 1e-12) * 1e-6
-        scale = np.maximum(typical, floor) * _VIRTUAL_SCALE
+        largest = float(typical.max(initial=0.0))
+        scale = (
+            np.maximum(typical, _SMALLEST * largest) * _VIRTUAL_SCALE if largest else np.full(n_functions, _UNSCALED)
+        )
         return cls(np.diag(scale), np.diag(1 / scale))
 
 
@@ -70,10 +82,23 @@ def exchange(active: ActiveSet, rows: np.ndarray, *, tolerance: float = 1.001, m
     -----
     Each exchange multiplies the volume by the largest component and costs O(m n), by a rank-1
     update (Goreinov et al., "How to find a good submatrix", 2010; Podryabinkin and Shapeev,
-    Comput. Mater. Sci. 140, 171 (2017)).
+    Comput. Mater. Sci. 140, 171 (2017)). Of very many rows, only those of the largest components take part;
+    all are looked at again when these have settled.
     """
-    if not len(rows):
-        return Exchange(active, 0, 0.0)
+    found, most = Exchange(active, 0, 0.0), _POOL * active.matrix.shape[1]
+    while found.swaps < max_swaps and len(rows):
+        gamma = found.active.gamma(rows)
+        if gamma.max() <= tolerance:
+            break
+        pool = rows if len(rows) <= most else rows[np.sort(np.argpartition(gamma, -most)[-most:])]
+        more = _exchange_within(found.active, pool, tolerance, max_swaps - found.swaps)
+        if not more.swaps:
+            break
+        found = Exchange(more.active, found.swaps + more.swaps, found.log_gain + more.log_gain)
+    return found
+
+
+def _exchange_within(active: ActiveSet, rows: np.ndarray, tolerance: float, max_swaps: int) -> Exchange:
     matrix, swaps, log_gain = active.matrix.copy(), 0, 0.0
     components = rows @ active.inverse
     while swaps < max_swaps:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlip_fw.errors import WorkerError
+from mlip_fw.interrupts import undisturbed
 from mlip_fw.processes import die_with_parent
 
 PATIENCE_S = 10.0
@@ -92,6 +93,7 @@ def run_command(
     return Ended(process.returncode, timed_out, time.perf_counter() - started)
 
 
+@undisturbed
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process group: politely at first, so that mpirun ends its ranks, wherever they are.
 

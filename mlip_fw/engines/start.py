@@ -66,7 +66,7 @@ def check_given_files(campaign: Campaign) -> None:
     Raises
     ------
     CampaignError
-        If a potential, its active set or a dataset is missing or has other elements or no labels.
+        If a potential, its active set, a dataset or a trajectory is missing or has other elements or no labels.
     """
     if campaign.potential.initial is not None:
         source = Path(campaign.potential.initial)
@@ -74,6 +74,8 @@ def check_given_files(campaign: Campaign) -> None:
             require_file(path, "potential.initial", _MOST_BYTES)
         _check_initial(source, campaign)
     read_template(campaign.potential.pacemaker.template)
+    if campaign.validation.reference_trajectory is not None:
+        require_file(Path(campaign.validation.reference_trajectory), "validation.reference_trajectory", _MOST_BYTES)
     if campaign.bootstrap.dataset is not None:
         for index, frame in enumerate(read_any(Path(campaign.bootstrap.dataset), "bootstrap.dataset")):
             _check_labelled(frame, index, campaign)

@@ -16,7 +16,6 @@ from mlip_fw.engines.start import check_given_files, start_structures
 from mlip_fw.engines.train.generation import import_initial
 from mlip_fw.errors import CampaignError
 from mlip_fw.firetasks.base import CampaignTask, logger, read_worker
-from mlip_fw.generations import Generations
 from mlip_fw.io.files import once
 from mlip_fw.io.structures import MASK, canonical, mask_of, read_any, write_frames
 from mlip_fw.layout import CampaignDirectory
@@ -24,6 +23,7 @@ from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.selection import Choice, Selection
 from mlip_fw.models.worker import Worker
 from mlip_fw.seeds import derived_seed
+from mlip_fw.travel.errand import IMPORTED, INPUTS, LABELS, LEVEL, TO_RUN, Errand, Want
 
 
 @explicit_serialize
@@ -34,6 +34,15 @@ class Bootstrap(CampaignTask):
         """Return the one name that all Bootstraps of a campaign share."""
         return "bootstrap"
 
+    def errand(self, handoff: Handoff, fw_spec: dict[str, Any]) -> Errand:
+        """Return what travels: the campaign's inputs here, and the first structures from here."""
+        selection = "bootstrap/selection.json"
+        wants, made = [TO_RUN, INPUTS, Want(LEVEL), Want(selection)], [LEVEL, selection]
+        if handoff.campaign.bootstrap.dataset is not None:
+            wants += [LABELS, IMPORTED]
+            made += ["bootstrap/imported/[!.]*", "labels/[!.]*.extxyz"]
+        return Errand(tuple(wants), tuple(made))
+
     def work(self, handoff: Handoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return the Label and Train Fireworks of generation 0 as a detour."""
         campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
@@ -42,7 +51,7 @@ class Bootstrap(CampaignTask):
         if campaign.bootstrap.dataset is not None:
             level = level_id(campaign_level(directory, campaign, worker))
             _import_dataset(Path(campaign.bootstrap.dataset), Dataset(directory.root), level)
-        generations = Generations(directory.root)
+        generations = self.generations(handoff.directory)
         if campaign.potential.initial is not None:
             if generations.newest() is None:
                 check_given_files(campaign)

@@ -10,7 +10,7 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.train.pacemaker.schedule import is_left_to_do
 from mlip_fw.engines.train.pacemaker.trainer import OutOfTime, polish
 from mlip_fw.firetasks.base import CampaignTask, logger, read_worker
-from mlip_fw.generations import Generations
+from mlip_fw.firetasks.train import tell_if_refused
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import PolishHandoff
 from mlip_fw.models.training import TrainingRecord
@@ -29,7 +29,7 @@ class PolishPotential(CampaignTask):
     def work(self, handoff: PolishHandoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return what was made, or the same Firework again if the walltime cut it."""
         directory = CampaignDirectory(handoff.directory)
-        generations = Generations(directory.root)
+        generations = self.generations(handoff.directory)
         made = None
         if is_left_to_do(generations):
             worker = read_worker(fw_spec.get("_fw_env"))
@@ -42,6 +42,7 @@ class PolishPotential(CampaignTask):
 
 def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
     assert record.dataset is not None
+    tell_if_refused(record, directory)
     directory.log_event(
         "polished",
         generation=record.generation,

@@ -11,11 +11,21 @@ from mlip_fw.io.files import write_json
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.summary import summarize
+from mlip_fw.travel.errand import FAILURES, LABELS, NEWEST, TO_RUN, Errand, Want
 
 
 @explicit_serialize
 class Summarize(CampaignTask):
     """Say what the campaign came to."""
+
+    def errand(self, handoff: Handoff, fw_spec: dict[str, Any]) -> Errand:
+        """Return what travels: all records and labels here, the summary from here."""
+        records = (
+            Want("walkers/", only=("result.json", "selection.json")),
+            Want("bootstrap/selection.json", only=("*.json",)),
+        )
+        trainings = Want(NEWEST, only=("training.json",))
+        return Errand((TO_RUN, trainings, *records, LABELS, FAILURES, Want("events/")), ("summary.json",))
 
     def work(self, handoff: Handoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return the numbers; the whole summary is in ``summary.json``."""

@@ -13,9 +13,9 @@ from mlip_fw.errors import NumberTakenError
 from mlip_fw.firetasks.base import CampaignTask, logger
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import TrainHandoff
 from mlip_fw.models.training import TrainingRecord
+from mlip_fw.travel.errand import FAILURES, LABELS, TO_TRAIN, Errand, Want
 
 
 @explicit_serialize
@@ -30,37 +30,45 @@ class TrainPotential(CampaignTask):
             return "train-bootstrap"
         return f"train-{handoff.walker:02d}-{handoff.cycle:04d}"
 
+    def errand(self, handoff: TrainHandoff, fw_spec: dict[str, Any]) -> Errand:
+        """Return what travels: all labels and the newest generation here; a new one is published as it appears."""
+        directory = CampaignDirectory(handoff.directory)
+        folder = directory.bootstrap
+        if handoff.walker is not None and handoff.cycle is not None:
+            folder = directory.cycle(handoff.walker, handoff.cycle)
+        found = handoff.place(folder / "labels.json")
+        return Errand((TO_TRAIN, LABELS, FAILURES, Want(found)), (found,))
+
     def work(self, handoff: TrainHandoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return the number of the newest generation, or the reason to stop."""
-        root = Path(handoff.directory)
-        generations, dataset = Generations(root), Dataset(root)
-        record = _train(generations, dataset, handoff.campaign) if dataset.hashes() else None
+        dataset = Dataset(Path(handoff.directory))
+        record = self._train(handoff, dataset) if dataset.hashes() else None
         if record is not None:
-            _tell(record, CampaignDirectory(root))
-        return self.then()(handoff, generations.newest())
+            _tell(record, CampaignDirectory(handoff.directory))
+        return self.then()(handoff, self.generations(handoff.directory).newest())
 
-
-def _train(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
-    """Train; if another training was faster, look at what it has learnt and go on from there."""
-    while True:
-        try:
-            record: TrainingRecord | None = train_generation(generations, dataset, campaign)
-            return record
-        except NumberTakenError:
-            logger.info("another training was faster; looking again")
+    def _train(self, handoff: TrainHandoff, dataset: Dataset) -> TrainingRecord | None:
+        """Train; if another training was faster, look at what it has learnt and go on from there."""
+        while True:
+            try:
+                generations = self.generations(handoff.directory)
+                record: TrainingRecord | None = train_generation(generations, dataset, handoff.campaign)
+                return record
+            except NumberTakenError:
+                logger.info("another training was faster; looking again")
+                self.look_again()
 
 
 def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
     assert record.dataset is not None
-    for element, wanted in record.functions_per_element.items():
-        if (found := record.n_environments.get(element, 0)) < wanted:
-            logger.warning(
-                "%s has %d environments for %d functions: gamma stays cautious until there are more labels; "
-                "a smaller potential.functions_per_element needs fewer",
-                element,
-                found,
-                wanted,
-            )
+    wanted, found = record.functions_per_element, record.n_environments
+    if scarce := [f"{name} ({found.get(name, 0)} for {n})" for name, n in wanted.items() if found.get(name, 0) < n]:
+        logger.warning(
+            "fewer environments than functions of %s: gamma stays cautious until there are more labels; a smaller "
+            "potential.functions_per_element needs fewer",
+            ", ".join(scarce),
+        )
+    tell_if_refused(record, directory)
     directory.log_event(
         "trained",
         generation=record.generation,
@@ -77,4 +85,19 @@ def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
         len(record.new_labels),
         1000 * record.dataset.force_rmse_ev_a,
         record.seconds,
+    )
+
+
+def tell_if_refused(record: TrainingRecord, directory: CampaignDirectory) -> None:
+    """Say that a generation is unfit for MD, if it is, and which one MD goes on with."""
+    if record.stability is None or record.stability.sound:
+        return
+    generation, reasons = record.generation, record.stability.reasons
+    directory.log_event("generation_refused", generation=generation, reasons=reasons)
+    instead = Generations(directory.root).fit_for_md()
+    logger.warning(
+        "generation %d is unfit for MD: %s; %s",
+        generation,
+        "; ".join(reasons),
+        f"MD goes on with generation {instead}" if instead != generation else "there is no better one: MD uses it",
     )

@@ -19,10 +19,11 @@ from mlip_fw.firetasks.md import RunMD
 from mlip_fw.firetasks.polish import PolishPotential
 from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
+from mlip_fw.firetasks.validate import ValidatePotential
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import CandidatesHandoff, Handoff, LabelHandoff, MDHandoff, PolishHandoff, TrainHandoff
 
-_PRIORITY = {"md": 1, "bootstrap": 1, "summary": 1, "candidates": 3, "label": 4, "train": 5, "polish": 5}
+_PRIORITY = {"md": 1, "bootstrap": 1, "summary": 1, "validate": 1, "candidates": 3, "label": 4, "train": 5, "polish": 5}
 
 
 def bootstrap_firework(handoff: Handoff) -> Firework:
@@ -47,6 +48,21 @@ def md_firework(handoff: MDHandoff, parents: list[Firework] | None = None) -> Fi
         then="after_md",
         parents=parents,
     )
+
+
+def walker_fireworks(handoff: Handoff, walker: int, parent: Firework) -> list[Firework]:
+    """Return the MD Fireworks of all stages of a walker, each the child of the one before, the first of ``parent``."""
+    made: list[Firework] = []
+    for stage in range(len(handoff.campaign.md.stages)):
+        md = MDHandoff(
+            campaign=handoff.campaign,
+            directory=handoff.directory,
+            walker=walker,
+            stage=stage,
+            first_step=handoff.campaign.md.first_step(stage),
+        )
+        made.append(md_firework(md, parents=[made[-1] if made else parent]))
+    return made
 
 
 def candidates_firework(handoff: CandidatesHandoff) -> Firework:
@@ -81,6 +97,14 @@ def polish_firework(handoff: PolishHandoff, parents: list[Firework] | None = Non
     return _firework(PolishPotential, handoff, name, "polish", "train", folder, then="after_polish", parents=parents)
 
 
+def validate_firework(handoff: Handoff, parents: list[Firework] | None = None) -> Firework:
+    """Return the Firework that compares the newest potential with the oracle."""
+    folder = CampaignDirectory(handoff.directory).validation
+    return _firework(
+        ValidatePotential, handoff, "validate", "validate", "train", folder, then="after_validation", parents=parents
+    )
+
+
 def summary_firework(handoff: Handoff, parents: list[Firework]) -> Firework:
     """Return the last Firework of a campaign."""
     return _firework(Summarize, handoff, "summary", "summary", "train", Path(handoff.directory), parents=parents)
@@ -103,8 +127,9 @@ def _firework(
     spec = {
         "_category": category,
         "_priority": _PRIORITY[kind],
-        "_launch_dir": str(folder),
         "_add_launchpad_and_fw_id": True,
         "campaign": handoff.campaign.campaign,
+        # where files travel, each worker has a folder of its own
+        **({"_launch_dir": str(folder)} if handoff.campaign.files == "shared" else {"_add_fworker": True}),
     }
     return Firework(task(parameters), spec=spec, name=f"{handoff.campaign.campaign}: {name}", parents=parents)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import types
 import typing
 from pathlib import Path
@@ -13,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.files import whole_file
+from mlip_fw.io.files import write_text
 from mlip_fw.io.safe_yaml import load_yaml
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.oracle import ORACLES
@@ -26,6 +27,7 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("potential", "pacemaker", "template"),
     ("bootstrap", "dataset"),
     ("oracle", "pseudo_dir"),
+    ("validation", "reference_trajectory"),
 )
 _KINDS = list(ORACLES)
 _TAGS = {*(("oracle", kind) for kind in _KINDS), ("gamma_halt", "number"), ("gamma_halt", "by_element")}
@@ -88,8 +90,14 @@ def parse_campaign(data: dict[str, Any], where: str) -> Campaign:
 
 def write_campaign(path: Path, campaign: Campaign) -> None:
     """Write ``campaign`` as YAML, every default spelled out."""
-    with whole_file(path) as temporary:
-        YAML(typ="safe", pure=True).dump(campaign.model_dump(mode="json"), temporary)
+    write_text(path, campaign_text(campaign))
+
+
+def campaign_text(campaign: Campaign) -> str:
+    """Return ``campaign`` as YAML, every default spelled out."""
+    stream = io.StringIO()
+    YAML(typ="safe", pure=True).dump(campaign.model_dump(mode="json"), stream)
+    return stream.getvalue()
 
 
 def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,10 +43,22 @@ def whole_file(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+        _make_lasting(path.parent)
     except OSError as error:
         raise DirectoryError(f"can't write {path}: {error.strerror or error}; free space or mend its rights") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _make_lasting(folder: Path) -> None:
+    """Have the names in a folder outlive a power cut: what is said to be there must be there then."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # some network file systems can't, and have no need to
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def require_file(path: Path, what: str, most_bytes: int) -> None:

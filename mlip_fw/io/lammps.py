@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,22 @@ def read_dump(path: Path) -> list[tuple[int, Atoms]]:
         while (frame := _next_frame(handle)) is not None:
             frames.append(frame)
     return frames
+
+
+def dump_steps(path: Path) -> list[int]:
+    """Return the steps of the frames of a text dump, the last one too if it is not whole."""
+    with path.open() as handle:
+        return [int(next(handle, "0")) for line in handle if line.startswith("ITEM: TIMESTEP")]
+
+
+def read_dumped_step(path: Path, step: int) -> Atoms | None:
+    """Read the frame of one step of a text dump as :func:`read_dump` does, and pass over the others."""
+    with path.open() as handle:
+        for line in handle:
+            if line.startswith("ITEM: TIMESTEP") and int(next(handle, "-1")) == step:
+                found = _next_frame(chain([line, f"{step}\n"], handle))
+                return None if found is None else found[1]
+    return None
 
 
 def _next_frame(lines: Iterator[str]) -> tuple[int, Atoms] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -13,6 +14,7 @@ from typing import TextIO
 from mlip_fw.errors import DirectoryError
 
 _PAUSE_S = 0.1
+_UNKNOWN = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextmanager
@@ -22,7 +24,7 @@ def alone(path: Path) -> Iterator[None]:
     Raises
     ------
     DirectoryError
-        If the file can't be written.
+        If the file can't be written or locked.
     """
     while True:
         try:
@@ -31,7 +33,7 @@ def alone(path: Path) -> Iterator[None]:
         except OSError as error:
             raise DirectoryError(f"can't write in {path.parent}: {error.strerror}") from error
         with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _flock(handle, fcntl.LOCK_EX)
             if not _is_same_file(handle, path):
                 continue
             try:
@@ -48,14 +50,31 @@ def try_lock(handle: TextIO, *, only_looking: bool = False) -> bool:
     ----------
     only_looking
         Share the lock with others that look, and don't wait.
+
+    Raises
+    ------
+    DirectoryError
+        If the file system knows no locks.
     """
     try:
-        fcntl.flock(handle, (fcntl.LOCK_SH if only_looking else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        _flock(handle, (fcntl.LOCK_SH if only_looking else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         if not only_looking:
             time.sleep(_PAUSE_S)
         return False
     return True
+
+
+def _flock(handle: TextIO, how: int) -> None:
+    try:
+        fcntl.flock(handle, how)
+    except OSError as error:
+        if error.errno not in _UNKNOWN:
+            raise
+        raise DirectoryError(
+            f"the file system of {Path(handle.name).parent} does not know flock ({error.strerror}); have it mounted so "
+            "that it does (Lustre: -o flock), or use a folder on another one"
+        ) from error
 
 
 def _is_same_file(handle: TextIO, path: Path) -> bool:

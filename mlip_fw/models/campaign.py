@@ -10,9 +10,13 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
 from mlip_fw.models.md import MDSettings
-from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, Oracle
+from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, EspressoOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
+from mlip_fw.models.validation import ValidationSettings
 
+ENERGY_WEIGHT = 10.0
+AUTO_FUNCTIONS = (50, 200)
+"""Fewest and most basis functions per element that ``auto`` takes."""
 Thresholds = Annotated[
     Annotated[Positive, Tag("number")] | Annotated[dict[str, Positive], Tag("by_element")],
     Discriminator(lambda value: "by_element" if isinstance(value, dict) else "number"),
@@ -113,9 +117,20 @@ class PotentialSettings(Frozen):
         "times; auto: pacemaker if it is installed where the campaign is first run or added, else linear",
     )
     cutoff_a: Positive = Field(6.0, le=20.0, description="radial cutoff, Å")
-    functions_per_element: Functions = Field(200, description="basis functions per element")
+    functions_per_element: Functions | Literal["auto"] = Field(
+        200, description="basis functions per element; auto: as many as the first labels have environments, 50 to 200"
+    )
+    energy_weight: Positive | Literal["auto"] = Field(
+        ENERGY_WEIGHT,
+        description="weight of an energy per atom (eV) against a force component (eV/Å); auto: by their scatter",
+    )
     initial: str | None = Field(None, description="potential (.yaml) to start from; its .asi beside it")
     pacemaker: PacemakerSettings = PacemakerSettings()
+
+    @property
+    def fewest_functions(self) -> int:
+        """The number of basis functions per element, or the smallest that ``auto`` takes."""
+        return AUTO_FUNCTIONS[0] if self.functions_per_element == "auto" else self.functions_per_element
 
 
 class BootstrapSettings(Frozen):
@@ -127,6 +142,10 @@ class BootstrapSettings(Frozen):
     rattle_a: Positive = Field(0.05, description="standard deviation of the displacements, Å")
     strain: NotNegative = Field(0.02, lt=0.5, description="largest random strain of a cell component")
     dataset: str | None = Field(None, description="file of labelled structures (extxyz) to start with")
+    rehearsal: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="whether a small cell goes through all stages before a large one does; auto: if that is an alloy",
+    )
 
 
 class Budget(Frozen):
@@ -151,6 +170,12 @@ class Campaign(Frozen):
     potential: PotentialSettings = PotentialSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
     budget: Budget = Budget()
+    files: Literal["shared", "filepad"] = Field(
+        "shared",
+        description="how workers get each other's files. shared: all see one campaign directory; filepad: through the "
+        "LaunchPad's database",
+    )
+    validation: ValidationSettings = ValidationSettings()
 
     @model_validator(mode="after")
     def _every_stage_is_watched(self) -> Campaign:
@@ -181,6 +206,33 @@ class Campaign(Frozen):
             self._require_same_elements("oracle.starting_moments_mub", set(self.oracle.starting_moments_mub))
         return self
 
+    @model_validator(mode="after")
+    def _validation_has_one_directory(self) -> Campaign:
+        if self.files == "filepad" and self.validation.asks_for_something:
+            raise ValueError(
+                "validation needs one campaign directory, and with files: filepad there are several: leave it out, and "
+                "when the campaign is over, `mlip-fw pull` and `mlip-fw validate`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pacemaker_has_one_directory(self) -> Campaign:
+        if self.files == "filepad" and self.potential.kind == "pacemaker":
+            raise ValueError(
+                "potential.kind: pacemaker needs one campaign directory, and with files: filepad there are several: "
+                "say linear, or files: shared"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folders_do_not_travel(self) -> Campaign:
+        if self.files == "filepad" and isinstance(self.oracle, EspressoOracle) and self.oracle.pseudo_dir is not None:
+            raise ValueError(
+                "oracle.pseudo_dir is a folder of one machine, and with files: filepad there are several: leave it out "
+                "and give env.pseudo_dir in each worker's file"
+            )
+        return self
+
     def _require_same_elements(self, key: str, named: set[str], *, whole: bool = False) -> None:
         if foreign := sorted(named - set(self.elements)):
             raise ValueError(f"{key} names {', '.join(foreign)}, which elements does not")
@@ -206,10 +258,26 @@ class Campaign(Frozen):
             raise ValueError("an element is named twice")
         return sorted(elements)
 
+    def named_files(self) -> dict[str, str]:
+        """Return the files to read under the keys that name them."""
+        others = {
+            "potential.initial": self.potential.initial,
+            "potential.pacemaker.template": self.potential.pacemaker.template,
+            "bootstrap.dataset": self.bootstrap.dataset,
+        }
+        return {**self.structure.named_files(), **{key: name for key, name in others.items() if name}}
+
     def identity(self) -> dict[str, Any]:
         """Return what must not change while a campaign directory is in use.
 
-        The budget may, and so may the size of cut-outs, the oracle's limits, and the way to a label that leaves its
-        value alone.
+        The budget may, and so may the validation, the size of cut-outs, the way of files, the oracle's limits, and the
+        way to a label that leaves its value alone.
         """
-        return self.model_dump(mode="json", exclude={"budget": True, "oracle": MAY_CHANGE, "candidates": {"cutout"}})
+        may_change: dict[str, Any] = {
+            "budget": True,
+            "files": True,
+            "validation": True,
+            "oracle": MAY_CHANGE,
+            "candidates": {"cutout"},
+        }
+        return self.model_dump(mode="json", exclude=may_change)

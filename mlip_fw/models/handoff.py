@@ -12,12 +12,18 @@ from pydantic import Field, model_validator
 from mlip_fw.models.base import Count, Frozen
 from mlip_fw.models.campaign import Campaign
 
+_BATON = "mlip_fw_baton_"
+
 
 class Handoff(Frozen):
     """What every Firework of a campaign knows."""
 
     campaign: Campaign
     directory: str = Field(description="absolute path of the campaign directory", pattern=r"^/[^\x00-\x1f]*$")
+
+    def place(self, path: Path | str) -> str:
+        """Return a path of the campaign directory relative to it."""
+        return Path(path).relative_to(self.directory).as_posix()
 
     def require_inside(self, key: str, path: str) -> None:
         """Refuse a path that leaves the campaign directory."""
@@ -36,7 +42,12 @@ class Baton(Frozen):
 
 def baton_key(walker: int, stage: int) -> str:
     """Return the key of a spec that holds the baton for a stage."""
-    return f"mlip_fw_baton_{walker:02d}_{stage:02d}"
+    return f"{_BATON}{walker:02d}_{stage:02d}"
+
+
+def is_baton(key: str) -> bool:
+    """Return whether a key of a spec holds a baton."""
+    return key.startswith(_BATON)
 
 
 class MDHandoff(Handoff):
@@ -89,12 +100,18 @@ class LabelHandoff(Handoff):
     index: Count
     turns: Count = Field(0, description="how often the calculation was cut by the walltime and continued")
     retry: bool = Field(False, description="label it although it is in the quarantine")
+    apart: bool = Field(False, description="keep it in validation/, where nothing is trained on")
     more: list[Structure] = Field(default_factory=list, description="of the same file, to be labelled after it")
 
     @model_validator(mode="after")
     def _structures_inside(self) -> LabelHandoff:
         self.require_inside("structures", self.structures)
         return self
+
+    @property
+    def dataset_root(self) -> Path:
+        """Folder that the label, or the quarantine of it, belongs to."""
+        return Path(self.directory) / "validation" if self.apart else Path(self.directory)
 
     def one_by_one(self) -> Iterator[LabelHandoff]:
         """Yield this hand-off, then one for each that follows; each still knows what comes after it."""

@@ -45,9 +45,12 @@ class CampaignSummary(Frozen):
     labels_failed: Count
     atoms_labelled: Count
     generations: Count
-    md_steps: Count = Field(description="MD steps of all walkers up to their last frame, each step counted once")
+    generations_refused: Count = Field(0, description="generations that are unfit for MD")
+    md_steps: Count = Field(
+        description="MD steps of all walkers, without rehearsals, up to their last frame, each step counted once"
+    )
     dataset_force_rmse_ev_a: NotNegative
     dataset_energy_rmse_ev_atom: NotNegative
     seconds: Seconds
-    potential: str = Field(description="absolute path of the newest generation's .yaml, or empty")
-    active_set: str = Field(description="absolute path of the newest generation's .asi, or empty")
+    potential: str = Field(description="absolute path of the .yaml of the newest generation that MD may use, or empty")
+    active_set: str = Field(description="absolute path of the .asi of that generation, or empty")

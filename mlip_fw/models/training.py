@@ -18,6 +18,31 @@ class Errors(Frozen):
     energy_rmse_ev_atom: NotNegative
 
 
+class Stability(Frozen):
+    """Whether a generation is fit for MD."""
+
+    sound: bool
+    reasons: list[str] = Field(description="what is wrong with it; empty if it is sound")
+    least_dimer_slope_ev_a: Real | None = Field(
+        description="smallest force that drives two atoms apart below contact, eV/Å; null if that is no number"
+    )
+    energy_drift_ev_atom: NotNegative | None = Field(
+        description="largest change of the total energy in a run at constant energy, eV/atom; null if it went wrong"
+    )
+    temperature_k: NotNegative = Field(description="temperature of that run, K; the hot run has twice as much")
+    seconds: NotNegative
+
+
+class PotentialSize(Frozen):
+    """How large a potential is, and how much memory its training takes."""
+
+    functions_per_element: dict[str, Count]
+    coefficients: Count = Field(description="basis functions of all elements together")
+    active_set_mb: NotNegative
+    fit_mb: NotNegative
+    label_mb: NotNegative = Field(description="of one label while it is learnt")
+
+
 class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 
@@ -26,7 +51,7 @@ class TrainingRecord(Frozen):
     versions: dict[str, str] = Field(default_factory=dict, description="of the trainer's programs")
     parent: Count | None = Field(None, description="generation that this one grew from")
     labels: list[str] = Field(description="hashes of all labels that it was trained on")
-    new_labels: list[str] = Field(description="hashes that the generation before had not seen")
+    new_labels: list[str] = Field(description="hashes that the parent had not seen")
     n_atoms: Count
     n_environments: dict[str, Count]
     functions_per_element: dict[str, Count]
@@ -39,6 +64,10 @@ class TrainingRecord(Frozen):
     ridge: NotNegative | None = Field(None, description="strength of the linear fit's penalty")
     iterations: Count | None = Field(None, description="steps of pacemaker's optimiser, over all attempts")
     corrections: list[dict[str, Any]] = Field(default_factory=list, description="repairs of pacemaker's fit, in order")
+    energy_weight: NotNegative | None = Field(None, description="weight of energies per atom against force components")
     active_set_swaps: Count
     gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")
+    stability: Stability | None = Field(
+        None, description="whether MD may use it; null if that was not looked at: it may"
+    )
     seconds: NotNegative

@@ -28,6 +28,11 @@ class Worker(Frozen):
     scratch: str | None = Field(
         None, pattern=r"^[/~$]", description="directory for wave functions and densities; default: the campaign's"
     )
+    campaigns_dir: str | None = Field(
+        None,
+        pattern=r"^[/~$]",
+        description="directory for this machine's copies of campaigns whose files travel through the FilePad",
+    )
     trusted_calculators: list[str] = Field(
         default_factory=list,
         description="names of ASE calculators that campaigns may use although they can run programs or read code, "

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import shutil
-import subprocess
-from functools import cached_property
+import logging
 from pathlib import Path
 from typing import Any
 
-from mlip_fw.attendance import attendant, is_alive
+from mlip_fw.attendance import Attendant, attendant, is_alive, queues
+from mlip_fw.recovery.slurm import Slurm, sees_jobs_of
 
-_QUEUE_PATIENCE_S = 30
+logger = logging.getLogger("mlip_fw")
 _CLOCK_S = 2.0
+_SOMEBODY_ELSE = -1
 
 
 class Evidence:
@@ -29,27 +29,33 @@ class Evidence:
     def __init__(self, heartbeat_s: float, dead_workers: frozenset[str] = frozenset()) -> None:
         self.heartbeat_s = heartbeat_s
         self.dead_workers = dead_workers
+        self.slurm = Slurm()
+        self._said: set[str] = set()
 
-    @cached_property
-    def jobs(self) -> set[str] | None:
-        """Numbers of the jobs that Slurm has, waiting or running; None if there is no Slurm that answers."""
-        if shutil.which("squeue") is None:
-            return None
-        try:
-            done = subprocess.run(
-                ["squeue", "--noheader", "--all", "--format=%A"],
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=_QUEUE_PATIENCE_S,
+    def leaves_alone(self, directory: str | None) -> bool:
+        """Return whether a campaign is another user's, of whose processes and jobs little can be seen; say so."""
+        owner = _owner(directory)
+        if directory is None or owner is None:
+            return False
+        if not sees_jobs_of(owner):
+            self._say(f"{directory} belongs to another user: who recovers its Fireworks must be that user")
+            return True
+        if not self.slurm.is_here() and any(name.startswith("slurm") for name in queues(Path(directory))):
+            self._say(
+                "there is no squeue on the PATH: lost runs are known by their silence only, cancelled jobs not at all"
             )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return set(done.stdout.split()) if done.returncode == 0 else None
+        return False
 
-    def job_is_gone(self, job: Any) -> bool:
-        """Return whether Slurm is there and has no such job."""
-        return job is not None and self.jobs is not None and str(job) not in self.jobs
+    def lost_reservation(self, launch: dict[str, Any], directory: str | None) -> Any:
+        """Return the number of the job that a launch was reserved for if the job is gone, else None.
+
+        A number alone does not say of which cluster it is, so no other may ever have worked on the campaign.
+        """
+        job, owner = reservation_of(launch), _owner(directory)
+        if directory is None or owner is None or not sees_jobs_of(owner):
+            return None
+        is_of_this_slurm = queues(Path(directory)) <= {self.slurm.name}
+        return job if is_of_this_slurm and self.slurm.has_lost(job) else None
 
     def why_lost(self, launch: dict[str, Any], directory: str | None) -> str | None:
         """Return why a running launch is lost, or None if it is not known to be.
@@ -65,16 +71,28 @@ class Evidence:
             return f"its {worker} has died"
         running = _run_of(launch)
         note = attendant(Path(directory), launch["fw_id"]) if directory else None
-        if note is not None and note.since >= moment(running["created_on"]).timestamp() - _CLOCK_S:
+        is_new = note is not None and note.since >= moment(running["created_on"]).timestamp() - _CLOCK_S
+        if note is not None and is_new:
             alive = is_alive(note)
             if alive is not None:
                 return None if alive else f"its process {note.pid} on {note.host} is gone"
-            if note.queue == "slurm" and self.jobs is not None:
-                return f"its Slurm job {note.job} is gone" if self.job_is_gone(note.job) else None
-        if self.job_is_gone(job := reservation_of(launch)):
+            if self._knows(note):
+                return f"its Slurm job {note.job} is gone" if self.slurm.has_lost(note.job) else None
+        if not (note and is_new and note.queue) and (job := self.lost_reservation(launch, directory)):
             return f"its Slurm job {job} is gone"
         silent = age_s(running.get("updated_on") or running["created_on"])
         return f"nothing was heard of it for {silent:.0f} s" if silent > self.heartbeat_s else None
+
+    def _say(self, what: str) -> None:
+        """Warn once."""
+        if what not in self._said:
+            self._said.add(what)
+            logger.warning(what)
+
+    def _knows(self, note: Attendant) -> bool:
+        """Return whether this machine's Slurm would show the job of a process."""
+        is_ours = note.queue == "slurm" and note.cluster is not None and note.cluster == self.slurm.name
+        return is_ours and self.slurm.jobs is not None and sees_jobs_of(note.uid)
 
 
 def began(launch: dict[str, Any]) -> datetime.datetime:
@@ -98,6 +116,17 @@ def moment(value: Any) -> datetime.datetime:
     return found.replace(tzinfo=datetime.UTC) if found.tzinfo is None else found
 
 
+def _owner(directory: str | None) -> int | None:
+    """Return the user whose a directory is, or None if there is none here."""
+    try:
+        return None if directory is None else Path(directory).stat().st_uid
+    except PermissionError:
+        return _SOMEBODY_ELSE
+    except OSError:
+        return None
+
+
 def _run_of(launch: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = next(s for s in reversed(launch["state_history"]) if s["state"] == "RUNNING")
-    return found
+    history: list[dict[str, Any]] = launch["state_history"]
+    # one that was ended before it ran has no such state
+    return next((state for state in reversed(history) if state["state"] == "RUNNING"), history[-1])

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from fireworks import FWAction, LaunchPad
+from fireworks.core.launchpad import LockedWorkflowError
 
 from mlip_fw.interrupts import INTERRUPTED
 from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservation_of
@@ -15,6 +16,7 @@ from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservatio
 _HALF_CHECKED_OUT_S = 60.0
 _SUBMITTING_S = 600.0
 _MOST_LOST = 5
+_OUR_TASKS = "{{mlip_fw."
 _DATABASE_AWAY = (
     "AutoReconnect",
     "NetworkTimeout",
@@ -44,17 +46,16 @@ def finished_unnoticed(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
         )
         if ended is not None:
             what = f"its launch is {ended['state']}, which the workflow has not noticed"
-            yield _finding("unnoticed", firework, what, partial(pad._refresh_wf, firework["fw_id"]))
+            yield _finding("unnoticed", firework, what, partial(_tell, pad, firework["fw_id"]))
 
 
 def lost_runs(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
     """Find Fireworks whose worker is gone."""
-    for firework in _fireworks(pad, {"state": "RUNNING"}):
-        running = list(pad.launches.find({"launch_id": {"$in": firework["launches"]}, "state": "RUNNING"}))
-        reasons = [evidence.why_lost(launch, _directory(firework)) for launch in running]
+    for firework, running in _with_launches(pad, evidence, "RUNNING"):
+        reasons = [evidence.why_lost(launch, directory_of(firework)) for launch in running]
         if not running or not all(reasons):
             continue
-        if len(firework.get("archived_launches", [])) >= _MOST_LOST:
+        if _times_lost(pad, firework) >= _MOST_LOST:
             what = f"{reasons[0]}; it was lost {_MOST_LOST} times: look at its folder, then lpad rerun_fws -i "
             yield _finding("lost run", firework, what + str(firework["fw_id"]), None)
         else:
@@ -64,26 +65,26 @@ def lost_runs(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
 
 def reserved_in_vain(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
     """Find Fireworks that wait for a job that is gone, or that a worker died with while it took them."""
-    for firework in _fireworks(pad, {"state": "RESERVED"}):
-        launch = pad.launches.find_one({"launch_id": {"$in": firework["launches"]}, "state": "RESERVED"})
-        if launch is None:
+    for firework, reserved in _with_launches(pad, evidence, "RESERVED"):
+        if not reserved:
             if age_s(firework["updated_on"]) > _HALF_CHECKED_OUT_S:
                 what = "a worker died while it took it"
                 yield _finding("reservation", firework, what, partial(pad.rerun_fw, firework["fw_id"]))
             continue
-        job = reservation_of(launch)
-        never_submitted = job is None and age_s(firework["updated_on"]) > _SUBMITTING_S
-        if evidence.job_is_gone(job) or never_submitted:
+        launch = reserved[0]
+        job = evidence.lost_reservation(launch, directory_of(firework))
+        never_submitted = reservation_of(launch) is None and age_s(firework["updated_on"]) > _SUBMITTING_S
+        if job or never_submitted:
             what = f"its Slurm job {job} is gone" if job else "it was never submitted"
-            yield _finding("reservation", firework, what, partial(pad.cancel_reservation, launch["launch_id"]))
+            yield _finding("reservation", firework, what, partial(_cancel, pad, launch["launch_id"], job))
 
 
 def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
     """Find Fireworks that fizzled for no fault of their own, and name the others, which need a person."""
     for firework in _fireworks(pad, {"state": "FIZZLED"}):
         launch = pad.launches.find_one({"launch_id": {"$in": firework["launches"]}, "state": "FIZZLED"})
-        exception = _exception(launch)
-        last_line = str(exception.get("_stacktrace") or "").strip().rpartition("\n")[2]
+        exception = _unreadable(firework) if launch is None else _stored(launch).get("_exception") or {}
+        last_line = _last_line(exception)
         details = exception.get("_details") or {}
         again = partial(pad.rerun_fw, firework["fw_id"])
         if (told := _launch_that_was_told(pad, firework)) is not None:
@@ -102,10 +103,10 @@ def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
 
 
 def _launch_that_was_told(pad: LaunchPad, firework: dict[str, Any]) -> int | None:
-    """Return the number of a Firework's launch if the workflow holds Fireworks that it has added."""
+    """Return the number of a Firework's launch if it ended well, and the workflow holds Fireworks that it has added."""
     launch = pad.launches.find_one({"launch_id": {"$in": firework["launches"][-1:]}})
     workflow = pad.workflows.find_one({"nodes": firework["fw_id"]}, {"links": 1})
-    if launch is None or workflow is None:
+    if launch is None or workflow is None or not _failed_after_its_task(launch):
         return None
     children = workflow["links"].get(str(firework["fw_id"]), [])
     born = [child["created_on"] for child in pad.fireworks.find({"fw_id": {"$in": children}}, {"created_on": 1})]
@@ -113,11 +114,32 @@ def _launch_that_was_told(pad: LaunchPad, firework: dict[str, Any]) -> int | Non
     return told if any(moment(date) > began(launch) for date in born) else None
 
 
+def _tell(pad: LaunchPad, fw_id: int) -> None:
+    """Have a workflow notice that a launch is over."""
+    pad._refresh_wf(fw_id)
+    if pad.fireworks.find_one({"fw_id": fw_id, "state": "RUNNING"}) is not None:
+        raise LockedWorkflowError("its workflow is locked")
+
+
 def _complete(pad: LaunchPad, launch_id: int, fw_id: int) -> None:
     """Have a launch COMPLETED whose action has been applied."""
     done = {"state": "COMPLETED", "action": FWAction().to_dict()}
     pad.launches.update_one({"launch_id": launch_id}, {"$set": done})
     pad._refresh_wf(fw_id)
+
+
+def _cancel(pad: LaunchPad, launch_id: int, job: Any) -> None:
+    """Cancel a reservation, if its job has not begun meanwhile, and no other job was submitted."""
+    launch = pad.launches.find_one({"launch_id": launch_id, "state": "RESERVED"})
+    if launch is not None and reservation_of(launch) == job:
+        pad.cancel_reservation(launch_id)
+
+
+def _times_lost(pad: LaunchPad, firework: dict[str, Any]) -> int:
+    """Return how often a Firework was lost: launches that end in another way, even by a signal, say how."""
+    lost = {"state": "FIZZLED", "action.stored_data._exception": {"$exists": False}}
+    times: int = pad.launches.count_documents({"launch_id": {"$in": firework.get("archived_launches", [])}, **lost})
+    return times
 
 
 def _rerun_lost(pad: LaunchPad, fw_id: int, launch_ids: list[int]) -> None:
@@ -130,22 +152,50 @@ def _rerun_lost(pad: LaunchPad, fw_id: int, launch_ids: list[int]) -> None:
     pad.rerun_fw(fw_id)
 
 
+def _with_launches(pad: LaunchPad, evidence: Evidence, state: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Return this user's Fireworks in a state with their launches in it: read before Slurm is asked for its jobs."""
+    found = [
+        (firework, list(pad.launches.find({"launch_id": {"$in": firework["launches"]}, "state": state})))
+        for firework in _fireworks(pad, {"state": state})
+        if not evidence.leaves_alone(directory_of(firework))
+    ]
+    evidence.slurm.forget_jobs()
+    return found
+
+
 def _fireworks(pad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the campaigns' Fireworks, whatever else lies on the LaunchPad."""
-    wanted = {"fw_id": 1, "name": 1, "launches": 1, "archived_launches": 1, "updated_on": 1, "spec._tasks": 1}
-    return list(pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted))
+    wanted = ("fw_id", "name", "launches", "archived_launches", "updated_on", "spec._tasks", "spec._exception_details")
+    found = pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted)
+    return [firework for firework in found if firework["spec"]["_tasks"][0]["_fw_name"].startswith(_OUR_TASKS)]
 
 
-def _directory(firework: dict[str, Any]) -> str | None:
+def directory_of(firework: dict[str, Any]) -> str | None:
+    """Return the campaign directory that a Firework's document names."""
     handoff = firework["spec"]["_tasks"][0].get("handoff") or {}
     found = handoff.get("directory")
     return found if isinstance(found, str) else None
 
 
-def _exception(launch: dict[str, Any] | None) -> dict[str, Any]:
-    stored = ((launch or {}).get("action") or {}).get("stored_data") or {}
-    found: dict[str, Any] = stored.get("_exception") or {}
+def _last_line(exception: dict[str, Any]) -> str:
+    return str(exception.get("_stacktrace") or "").strip().rpartition("\n")[2]
+
+
+def _stored(launch: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = (launch.get("action") or {}).get("stored_data") or {}
     return found
+
+
+def _failed_after_its_task(launch: dict[str, Any]) -> bool:
+    """Return whether FireWorks failed, when the task had come to its end; it names the task if that one failed."""
+    stored = _stored(launch)
+    return "_exception" in stored and stored.get("_task") is None
+
+
+def _unreadable(firework: dict[str, Any]) -> dict[str, Any]:
+    """Return what FireWorks noted of a Firework that a worker took and could not read: such a one has no launch."""
+    noted = firework["spec"].get("_exception_details") or {}
+    return {**noted, "_details": {"message": f"a worker can't read it: {_last_line(noted)}"}} if noted else {}
 
 
 def _finding(kind: str, firework: dict[str, Any], what: str | None, mend: Callable[[], Any] | None) -> Finding:

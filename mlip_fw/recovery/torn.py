@@ -3,7 +3,8 @@
 FireWorks locks a workflow, writes new Fireworks, writes the changed ones, writes the workflow, and
 unlocks it. A death in between leaves the lock, maybe Fireworks that belong to no workflow, and maybe
 a Firework that says COMPLETED while its workflow has not heard what follows from it. An exception in
-between leaves the same without the lock.
+between leaves the same without the lock. A death while finished Fireworks are put on the shelf leaves them
+without a workflow, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from mlip_fw.recovery.findings import Finding
+from mlip_fw.recovery.findings import Finding, directory_of
+from mlip_fw.shelving import shelve_strays
 
 HALF_ADDED = "half added"
 _MOST_LOOKS = 4
@@ -42,6 +44,8 @@ class _Look:
     """What is not as it should be at one moment."""
 
     orphans: frozenset[int]
+    finished: frozenset[int]
+    """Those of the orphans that ran to their end; one that was half added never does."""
     torn: dict[Any, _Torn]
 
 
@@ -65,10 +69,14 @@ def torn_workflows(pad: LaunchPad, patience_s: float) -> Iterator[Finding]:
 
 def _lasting(pad: LaunchPad, before: _Look, now: _Look) -> Iterator[Finding]:
     # before the lock goes, so that nobody takes up what is done again
-    for fw_id in sorted(now.orphans):
+    for fw_id in sorted(now.orphans - now.finished):
         what = "belongs to no workflow: a worker died while it added it"
         remove = partial(pad.fireworks.delete_one, {"fw_id": fw_id})
         yield Finding(HALF_ADDED, fw_id, _name(pad, fw_id), what, remove)
+    for (campaign, directory), fw_ids in _by_campaign(pad, now.finished).items():
+        name = f"{campaign}: {len(fw_ids)} finished Fireworks"
+        what = "in no workflow: a worker died while it put them on the shelf"
+        yield Finding("half shelved", fw_ids[0], name, what, partial(shelve_strays, pad, campaign, directory, fw_ids))
     for key, torn in now.torn.items():
         if before.torn.get(key) == torn:
             kind, since = ("stale lock", ", which is locked since") if torn.is_locked else ("half changed", "")
@@ -94,9 +102,10 @@ def _look(pad: LaunchPad) -> _Look:
         firework["fw_id"]: firework["state"]
         for firework in pad.fireworks.find({"spec.campaign": {"$exists": True}}, {"fw_id": 1, "state": 1})
     }
-    orphans = ours.keys() - {node for workflow in workflows for node in workflow["nodes"]}
+    orphans = frozenset(ours.keys() - {node for workflow in workflows for node in workflow["nodes"]})
+    finished = frozenset(fw_id for fw_id in orphans if ours[fw_id] == "COMPLETED")
     looked = {workflow["_id"]: _torn(workflow, ours) for workflow in workflows}
-    return _Look(frozenset(orphans), {key: torn for key, torn in looked.items() if torn is not None})
+    return _Look(orphans, finished, {key: torn for key, torn in looked.items() if torn is not None})
 
 
 def _torn(workflow: dict[str, Any], ours: dict[int, str]) -> _Torn | None:
@@ -111,6 +120,14 @@ def _torn(workflow: dict[str, Any], ours: dict[int, str]) -> _Torn | None:
     if not is_locked and not differing:
         return None
     return _Torn(nodes, workflow["name"], workflow.get("updated_on"), is_locked, differing)
+
+
+def _by_campaign(pad: LaunchPad, fw_ids: frozenset[int]) -> dict[tuple[str, str | None], list[int]]:
+    """Return Fireworks by the name and the directory of their campaign."""
+    found: dict[tuple[str, str | None], list[int]] = {}
+    for firework in pad.fireworks.find({"fw_id": {"$in": sorted(fw_ids)}}, {"fw_id": 1, "spec": 1}):
+        found.setdefault((firework["spec"]["campaign"], directory_of(firework)), []).append(firework["fw_id"])
+    return found
 
 
 def _name(pad: LaunchPad, fw_id: int) -> str:

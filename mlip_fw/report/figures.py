@@ -1,11 +1,15 @@
-"""Figures: gamma against step, error against labels."""
+"""Figures: gamma against step, error against labels, error against uncertainty."""
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.calibration import unseen_atoms
+from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report.collect import training_records, trajectories
 
@@ -55,6 +59,31 @@ def error_figure(directory: CampaignDirectory) -> Figure:
     axes.set_xlabel("number of labels")
     axes.set_ylabel("force RMSE (meV/Å)")
     axes.set_title(f"{directory.read_campaign().campaign}: error against labels")
+    return figure
+
+
+def calibration_figure(directory: CampaignDirectory) -> Figure:
+    """Draw true force errors of labels, before they were trained on, against gamma and against the committee."""
+    seen = unseen_atoms(Generations(directory.root), Dataset(directory.root))
+    campaign, errors = directory.read_campaign(), 1000 * seen.error_ev_a
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    left.loglog(seen.gamma, errors, ".", ms=3, alpha=0.4, color=_BLUE, label="one atom, before it was trained on")
+    for which, style in ((0.5, "-"), (0.95, "--")):
+        line = seen.quantiles(which)
+        left.plot(line[:, 0], 1000 * line[:, 1], style, color="black", label=f"{100 * which:g} % of them are below")
+    for name, halt in campaign.uncertainty.named_thresholds().items():
+        left.axvline(halt, color=_ORANGE, ls="--", lw=1, label=f"{name} = {halt:g}")
+    left.set_xlabel("extrapolation grade γ")
+    left.set_ylabel("true error of the force (meV/Å)")
+    right.loglog(1000 * seen.spread_ev_a, errors, ".", ms=3, alpha=0.4, color=_BLUE)
+    if (factor := seen.overconfidence) > 0:
+        ends = np.array([errors.min(), errors.max()])
+        right.plot(ends, ends, lw=1, color=_GREY, label="error = spread")
+        right.plot(ends / factor, ends, ":", lw=1, color=_GREY, label=f"error = {factor:.1f} · spread, as on average")
+    right.set_xlabel("spread of the committee (meV/Å)")
+    figure.suptitle(f"{campaign.campaign}: what uncertainty says of the error")
+    figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     return figure
 
 

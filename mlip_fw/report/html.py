@@ -11,10 +11,11 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from mlip_fw.dataset import Dataset
+from mlip_fw.generations import Generations
 from mlip_fw.io.files import whole_file, write_text
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome
-from mlip_fw.report.figures import error_figure, gamma_figure
+from mlip_fw.report.figures import calibration_figure, error_figure, gamma_figure
 from mlip_fw.summary import md_results, selections, summarize
 
 _DPI = 150
@@ -22,7 +23,11 @@ _DPI = 150
 
 def write_report(directory: CampaignDirectory, page: Path) -> list[Path]:
     """Write the page and its figures (PNG beside it) and return their paths."""
-    figures = {"gamma": gamma_figure(directory), "errors": error_figure(directory)}
+    figures = {
+        "gamma": gamma_figure(directory),
+        "errors": error_figure(directory),
+        "calibration": calibration_figure(directory),
+    }
     pngs = {name: _png(figure) for name, figure in figures.items()}
     paths = [page]
     for name, content in pngs.items():
@@ -47,6 +52,12 @@ def _render(directory: CampaignDirectory, images: dict[str, str]) -> str:
     summary = summarize(directory)
     chosen = {(s.walker, s.cycle): s for s in selections(directory) if s.generation is not None}
     halts = [(r, chosen.get((r.walker, r.cycle))) for r in md_results(directory) if r.outcome is MDOutcome.HALTED]
-    quarantined = Dataset(directory.root).quarantined()
-    rows = summary_rows(summary)
-    return template.render(summary=summary, rows=rows, images=images, halts=halts, quarantined=quarantined)
+    return template.render(
+        summary=summary,
+        rows=summary_rows(summary),
+        images=images,
+        halts=halts,
+        n_walkers=directory.read_campaign().md.walkers,
+        refused=Generations(directory.root).refused(),
+        quarantined=Dataset(directory.root).quarantined(),
+    )

@@ -7,6 +7,7 @@ from mlip_fw.models.summary import CampaignSummary
 
 def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
     """Return the summary as (what, value) pairs with units."""
+    refused = summary.generations_refused
     seconds, trained = summary.seconds, summary.labels > 0 and summary.generations > 0
     share = [f"{name} {value:.1f}" for name, value in seconds.model_dump().items() if name != "total" and value >= 0.05]
     return [
@@ -15,7 +16,7 @@ def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
         ("halts", f"{summary.halts}"),
         ("labels", f"{summary.labels} ({summary.atoms_labelled} atoms)"),
         ("failed labels", f"{summary.labels_failed}"),
-        ("generations", f"{summary.generations}"),
+        ("generations", f"{summary.generations}" + (f" ({refused} refused for MD)" if refused else "")),
         ("force RMSE on the labels", f"{1000 * summary.dataset_force_rmse_ev_a:.2f} meV/Å" if trained else "-"),
         ("energy RMSE on the labels", f"{1000 * summary.dataset_energy_rmse_ev_atom:.3f} meV/atom" if trained else "-"),
         ("wall time", f"{seconds.total:.1f} s" + (f": {', '.join(share)}" if share else "")),

@@ -137,14 +137,20 @@ def _write(plan: Script, log: Path, atoms: Atoms, step: int, halted: bool, at_st
 
 
 def _dump(atoms: Atoms, gamma: np.ndarray, step: int, forces: np.ndarray) -> str:
-    cell = atoms.cell.array
-    lines = ["ITEM: TIMESTEP", str(step), "ITEM: NUMBER OF ATOMS", str(len(atoms)), "ITEM: BOX BOUNDS pp pp pp"]
-    lines += [f"0.0 {cell[k, k]:.17g}" for k in range(3)]
+    lines = ["ITEM: TIMESTEP", str(step), "ITEM: NUMBER OF ATOMS", str(len(atoms)), *_bounds(atoms.cell.array)]
     lines.append("ITEM: ATOMS id element x y z vx vy vz fx fy fz f_gamma")
     for k, (symbol, position) in enumerate(zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)):
         numbers = [*position, 0.0, 0.0, 0.0, *forces[k], gamma[k]]
         lines.append(f"{k + 1} {symbol} " + " ".join(f"{number:.17g}" for number in numbers))
     return "\n".join(lines) + "\n"
+
+
+def _bounds(cell: np.ndarray) -> list[str]:
+    """Return the box of a dump: of a tilted one the bounds of the whole, as LAMMPS writes them."""
+    (lx, _, _), (xy, ly, _), (xz, yz, lz) = cell
+    along_x, along_y = (0.0, xy, xz, xy + xz), (0.0, yz)
+    rows = [(min(along_x), lx + max(along_x), xy), (min(along_y), ly + max(along_y), xz), (0.0, lz, yz)]
+    return ["ITEM: BOX BOUNDS xy xz yz pp pp pp", *(" ".join(f"{number:.17g}" for number in row) for row in rows)]
 
 
 def _lose_atoms(log: Path) -> None:

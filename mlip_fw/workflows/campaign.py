@@ -4,42 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fireworks import Firework, Workflow
+from fireworks import Workflow
 
-from mlip_fw.fireworks.build import bootstrap_firework, md_firework, polish_firework, summary_firework
+from mlip_fw.fireworks.build import (
+    bootstrap_firework,
+    polish_firework,
+    summary_firework,
+    validate_firework,
+    walker_fireworks,
+)
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.handoff import Handoff, MDHandoff, PolishHandoff
+from mlip_fw.models.handoff import Handoff, PolishHandoff
 
 
 def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
-    """Return Bootstrap → the stages of every walker → Summary; before that Polish, if pacemaker trains.
+    """Return Bootstrap → the stages of every walker → Polish and Validate, if the campaign asks for them → Summary.
 
     What halts, labels and trainings it will take is not known yet; those Fireworks add themselves.
     """
     common = Handoff(campaign=campaign, directory=str(directory.absolute()))
     bootstrap = bootstrap_firework(common)
-    fireworks, ends = [bootstrap], []
-    for walker in range(campaign.md.walkers):
-        previous = bootstrap
-        for stage in range(len(campaign.md.stages)):
-            handoff = MDHandoff(
-                campaign=campaign,
-                directory=common.directory,
-                walker=walker,
-                stage=stage,
-                first_step=campaign.md.first_step(stage),
-            )
-            previous = _after(previous, handoff, fireworks)
-        ends.append(previous)
-    if campaign.potential.kind == "pacemaker" and campaign.potential.pacemaker.at_end:
-        polish = polish_firework(PolishHandoff(campaign=campaign, directory=common.directory), parents=ends)
-        fireworks.append(polish)
-        ends = [polish]
-    fireworks.append(summary_firework(common, parents=ends))
+    walkers = [walker_fireworks(common, walker, bootstrap) for walker in range(campaign.md.walkers)]
+    ends = [stages[-1] for stages in walkers]
+    polish = [polish_firework(_polish(common), parents=ends)] if _is_polished_at_the_end(campaign) else []
+    ends = polish or ends
+    validation = [validate_firework(common, parents=ends)] if campaign.validation.asks_for_something else []
+    summary = summary_firework(common, parents=validation or ends)
+    fireworks = [bootstrap, *(md for stages in walkers for md in stages), *polish, *validation, summary]
     return Workflow(fireworks, name=campaign.campaign, metadata={"mlip_fw": True, "directory": common.directory})
 
 
-def _after(previous: Firework, handoff: MDHandoff, fireworks: list[Firework]) -> Firework:
-    firework = md_firework(handoff, parents=[previous])
-    fireworks.append(firework)
-    return firework
+def _is_polished_at_the_end(campaign: Campaign) -> bool:
+    return campaign.potential.kind == "pacemaker" and campaign.potential.pacemaker.at_end
+
+
+def _polish(common: Handoff) -> PolishHandoff:
+    return PolishHandoff(campaign=common.campaign, directory=common.directory)

@@ -19,7 +19,7 @@ from fireworks import FWorker, LaunchPad, Workflow
 from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import WorkerError
-from mlip_fw.interrupts import heeding_signals
+from mlip_fw.interrupts import heeding_signals, undisturbed
 from mlip_fw.processes import die_with_parent
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rockets import launch_quietly, may_interrupt, quiet, raise_if_fizzled
@@ -29,6 +29,7 @@ FOLDER = ".launchpad"
 _LOOK_S, _IDLE_S, _GRACE_S, _PATIENCE_S = 0.2, 0.1, 20.0, 2.0
 _DEATHS_PER_HAND = 3
 _AGAIN_S = 30.0
+_NOT_OVER = ["WAITING", "READY", "RESERVED", "RUNNING"]
 
 
 def run_with_crew(workflow: Workflow, root: Path, fworker: FWorker, workers: int) -> None:
@@ -61,8 +62,7 @@ def run_with_crew(workflow: Workflow, root: Path, fworker: FWorker, workers: int
         with _crew(workers, [str(facts.launchpad_file), str(worker_file)]) as hands:
             _watch(launchpad, hands)
     finally:
-        stop_server(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear_away(folder)
 
 
 def be_a_hand(launchpad: LaunchPad, fworker: FWorker) -> None:
@@ -74,9 +74,17 @@ def be_a_hand(launchpad: LaunchPad, fworker: FWorker) -> None:
         while not received:
             if launch_quietly(launchpad, fworker):
                 continue
-            if not launchpad.future_run_exists(fworker):
+            if not more_can_come(launchpad):
                 return
             time.sleep(_IDLE_S)
+
+
+def more_can_come(launchpad: LaunchPad) -> bool:
+    """Return whether any Firework is not over, asked at once for all.
+
+    FireWorks' ``future_run_exists`` asks for one state after the other, and overlooks what changes in between.
+    """
+    return launchpad.fireworks.find_one({"state": {"$in": _NOT_OVER}}, {"fw_id": 1}) is not None
 
 
 class _Hand:
@@ -100,14 +108,25 @@ def _crew(workers: int, files: list[str]) -> Iterator[list[_Hand]]:
     try:
         yield hands
     finally:
-        for hand in hands:
-            hand.process.terminate()
-        for hand in hands:
-            try:
-                hand.process.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                hand.process.kill()
-                hand.process.wait()
+        _dismiss(hands)
+
+
+@undisturbed
+def _dismiss(hands: list[_Hand]) -> None:
+    for hand in hands:
+        hand.process.terminate()
+    for hand in hands:
+        try:
+            hand.process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            hand.process.kill()
+            hand.process.wait()
+
+
+@undisturbed
+def _clear_away(folder: Path) -> None:
+    stop_server(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _watch(launchpad: LaunchPad, hands: list[_Hand]) -> None:

@@ -5,6 +5,7 @@
     MD halted   ->  detour  Candidates -> Train -> MD(resumed)  -> (old children of MD)
     Candidates  ->  detours Label 1 … n                          -> Train
     Train       ->  detour  Polish, when it is pacemaker's turn   -> (old children of Train)
+    Validate    ->  detour  Label 1 … n -> Validate              -> Summary
 """
 
 from __future__ import annotations
@@ -15,10 +16,19 @@ from typing import Any
 from fireworks import FWAction, Workflow
 
 from mlip_fw.dataset import Dataset
+from mlip_fw.engines.rehearsal import rehearsals
 from mlip_fw.engines.train.pacemaker.schedule import is_due
 from mlip_fw.errors import MDError
 from mlip_fw.firetasks.base import STOPPED, logger
-from mlip_fw.fireworks.build import candidates_firework, label_firework, md_firework, polish_firework, train_firework
+from mlip_fw.fireworks.build import (
+    candidates_firework,
+    label_firework,
+    md_firework,
+    polish_firework,
+    train_firework,
+    validate_firework,
+    walker_fireworks,
+)
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import once, read_model, write_json
 from mlip_fw.layout import CampaignDirectory
@@ -44,12 +54,14 @@ _WIDEST_FAN = 256
 
 
 def after_bootstrap(handoff: Handoff, selection: Selection) -> FWAction:
-    """Label the first structures, then train generation 0."""
+    """Label the first structures, train generation 0, and let small cells rehearse what large ones will do."""
     train = train_firework(TrainHandoff(campaign=handoff.campaign, directory=handoff.directory))
     structures = str(CampaignDirectory(handoff.directory).bootstrap / "selected.extxyz")
     labels = [label_firework(h) for h in _label_handoffs(handoff, selection, structures)]
     links = {label: [train] for label in labels}
-    return FWAction(detours=Workflow([*labels, train], links, name=f"{handoff.campaign.campaign} bootstrap"))
+    rehearsal = [md for walker in rehearsals(handoff.campaign) for md in walker_fireworks(handoff, walker, train)]
+    name = f"{handoff.campaign.campaign} bootstrap"
+    return FWAction(detours=Workflow([*labels, train, *rehearsal], links, name=name))
 
 
 def after_md(handoff: MDHandoff, result: MDResult) -> FWAction:
@@ -111,6 +123,15 @@ def after_polish(handoff: PolishHandoff, spec: dict[str, Any], *, cut: bool) -> 
         again.spec.update(stop)
         return FWAction(detours=again)
     return FWAction(update_spec=stop)
+
+
+def after_validation(handoff: Handoff, missing: list[LabelHandoff]) -> FWAction:
+    """Make the labels that it needs, not too many at once, and validate again; else the campaign ends."""
+    if not missing:
+        return FWAction()
+    again, labels = validate_firework(handoff), [label_firework(one) for one in missing[:_WIDEST_FAN]]
+    links = {label: [again] for label in labels}
+    return FWAction(detours=Workflow([*labels, again], links, name=f"{handoff.campaign.campaign} validation"))
 
 
 def _label_balance(handoff: TrainHandoff) -> LabelBalance:

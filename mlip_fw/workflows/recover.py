@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fireworks import LaunchPad
 from fireworks.fw_config import PING_TIME_SECS
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import ConnectionFailure, DuplicateKeyError
 
 from mlip_fw.attendance import remove_notes_of_the_dead
 from mlip_fw.errors import DirectoryError
@@ -83,13 +84,21 @@ def recover(
 
 def _tidy(launchpad: LaunchPad) -> None:
     running = set(launchpad.get_fw_ids({"state": "RUNNING"}))
-    for workflow in launchpad.workflows.find({"metadata.mlip_fw": True}, {"metadata": 1}):
-        remove_notes_of_the_dead(Path(workflow["metadata"]["directory"]), keep=running)
+    for directory in launchpad.workflows.distinct("metadata.directory", {"metadata.mlip_fw": True}):
+        if directory is not None:
+            remove_notes_of_the_dead(Path(directory), keep=running)
 
 
 def _mended(finding: Finding, dry_run: bool) -> Finding:
-    if finding.mend is not None and not dry_run:
+    if finding.mend is None or dry_run:
+        return finding
+    try:
         finding.mend()
+    except ConnectionFailure:
+        raise
+    except Exception as error:
+        # what ails one Firework must not keep all others from being mended
+        return replace(finding, what=f"{finding.what}; not mended: {type(error).__name__}: {error}", mend=None)
     return finding
 
 

@@ -15,6 +15,7 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.worker import Worker
+from mlip_fw.travel.places import Places
 
 
 def retry_handoffs(directory: CampaignDirectory, names: list[str]) -> list[LabelHandoff]:
@@ -41,6 +42,11 @@ def retry_handoffs(directory: CampaignDirectory, names: list[str]) -> list[Label
         )
         for name in names or known
     ]
+
+
+def handoffs_there(handoffs: list[LabelHandoff], places: Places) -> list[LabelHandoff]:
+    """Return hand-offs of a campaign whose files travel with the paths that all its workers know."""
+    return [LabelHandoff.model_validate(places.there(handoff.plain())) for handoff in handoffs]
 
 
 def retry_here(handoffs: list[LabelHandoff], worker: Worker) -> Iterator[tuple[str, LabelState]]:

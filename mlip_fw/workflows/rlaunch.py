@@ -20,14 +20,16 @@ from types import FrameType
 from typing import Any
 
 from fireworks import LaunchPad
-from fireworks.core import rocket_launcher
+from fireworks.core import rocket, rocket_launcher
+from fireworks.features import multi_launcher
 from fireworks.scripts import rlaunch_run
 from pymongo.errors import PyMongoError
 
 from mlip_fw.attendance import dismiss
 from mlip_fw.errors import WorkerError
-from mlip_fw.interrupts import INTERRUPTED, Interrupted, heeding_signals
+from mlip_fw.interrupts import INTERRUPTED, Interrupted, heeding_signals, undisturbed
 from mlip_fw.jobtime import seconds_left
+from mlip_fw.workflows.heartbeat import persistent
 from mlip_fw.workflows.offline import mend_offline_mode
 from mlip_fw.workflows.rockets import may_interrupt
 
@@ -71,15 +73,15 @@ def rlaunch_cleanly(arguments: list[str]) -> int:
 
 @contextmanager
 def _launching(received: list[int]) -> Iterator[None]:
-    """Let FireWorks ask us before and after each rocket."""
-    rocket = rocket_launcher.launch_rocket
+    """Let FireWorks ask us before and after each rocket, and not lose its heartbeat."""
+    theirs = rocket_launcher.launch_rocket
 
-    @functools.wraps(rocket)
+    @functools.wraps(theirs)
     def launch(launchpad: LaunchPad | None, *arguments: Any, **options: Any) -> bool:
         left = seconds_left()
         if left is not None and left < _LEAST_S:
             raise _JobIsOverError
-        ran: bool = rocket(launchpad, *arguments, **options)
+        ran: bool = theirs(launchpad, *arguments, **options)
         dismiss()
         if received:
             if launchpad is not None:
@@ -87,14 +89,17 @@ def _launching(received: list[int]) -> Iterator[None]:
             raise Interrupted(received[0])
         return ran
 
-    before: list[tuple[Any, str, Callable[..., Any]]] = [
-        (rlaunch_run, "launch_rocket", rlaunch_run.launch_rocket),
-        (rocket_launcher, "launch_rocket", rocket),
-        (rlaunch_run, "handle_interrupt", rlaunch_run.handle_interrupt),
+    ours: list[tuple[Any, str, Any]] = [
+        (rlaunch_run, "launch_rocket", launch),
+        (rocket_launcher, "launch_rocket", launch),
+        # rlaunch sets this function as its own handler of SIGINT
+        (rlaunch_run, "handle_interrupt", signal.getsignal(signal.SIGINT)),
+        (rocket, "ping_launch", persistent(rocket.ping_launch)),
+        (multi_launcher, "ping_multilaunch", persistent(multi_launcher.ping_multilaunch)),
     ]
-    rlaunch_run.launch_rocket = rocket_launcher.launch_rocket = launch
-    # rlaunch sets this function as its own handler of SIGINT
-    rlaunch_run.handle_interrupt = signal.getsignal(signal.SIGINT)
+    before = [(module, name, getattr(module, name)) for module, name, _ in ours]
+    for module, name, function in ours:
+        setattr(module, name, function)
     try:
         yield
     finally:
@@ -102,6 +107,7 @@ def _launching(received: list[int]) -> Iterator[None]:
             setattr(module, name, function)
 
 
+@undisturbed
 def _rerun_interrupted(launchpad: LaunchPad) -> None:
     """Make what this process was interrupted in ready to run."""
     details = "action.stored_data._exception._details"
@@ -118,7 +124,7 @@ def _rerun_interrupted(launchpad: LaunchPad) -> None:
 
 
 def _interrupting_unless_busy() -> Callable[[FrameType | None], bool]:
-    """Return what decides whether a signal may interrupt: not while its consequences are written down.
+    """Return what decides whether a signal may interrupt.
 
     The parent of ``rlaunch multi`` passes it on to each of its workers once, and ends when they have.
     """
@@ -129,9 +135,6 @@ def _interrupting_unless_busy() -> Callable[[FrameType | None], bool]:
             if worker.pid not in told and not worker.name.startswith(_THEIR_SERVERS):
                 told.add(worker.pid)
                 worker.terminate()
-        inner = frame
-        while inner is not None and inner.f_code is not _rerun_interrupted.__code__:
-            inner = inner.f_back
-        return not told and inner is None and may_interrupt(frame)
+        return not told and may_interrupt(frame)
 
     return may

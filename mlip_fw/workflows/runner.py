@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,9 @@ from mlip_fw.summary import summarize
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.crew import run_with_crew
 from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
+from mlip_fw.workflows.rockets import launch_quietly, may_interrupt, quiet, raise_if_fizzled
+
+logger = logging.getLogger("mlip_fw")
 
 
 def run_campaign(
@@ -50,13 +53,16 @@ def run_campaign(
     MlipError
         If a Firework failed; nothing is lost, and the same call goes on from there.
     """
+    if campaign.files != "shared":
+        logger.info("files: %s is for several machines; here they lie in %s", campaign.files, directory.root)
+        campaign = campaign.model_copy(update={"files": "shared"})
     start_structures(campaign)
     check_given_files(campaign)
     worker = read_worker(fworker.env)
     require_oracle(campaign.oracle, worker, campaign.elements)
     choose_engine(campaign.md.engine, worker)
     directory.require_free_for(campaign)
-    with directory.locked(), quiet(), _interruptible(directory.root) as signals, _working_directory(directory.root):
+    with directory.locked(), quiet(), interruptible(directory.root) as signals, _working_directory(directory.root):
         directory.claim(campaign)
         remove_half_written(directory.root)
         Generations(directory.root).remove_drafts()
@@ -83,9 +89,9 @@ def _run_alone(workflow: Workflow, fworker: FWorker, signals: list[int]) -> None
 
 
 @contextmanager
-def _interruptible(where: Path) -> Iterator[list[int]]:
+def interruptible(where: Path) -> Iterator[list[int]]:
     """Turn a signal into a clean end: children gone, state on disk, one paragraph."""
-    with heeding_signals() as received:
+    with heeding_signals(may_interrupt) as received:
         try:
             yield received
         except (KeyboardInterrupt, MlipError) as error:

@@ -21,6 +21,7 @@ from mlip_fw.engines.oracle.espresso.trouble import Trouble
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign, CandidateSettings, UncertaintySettings
+from mlip_fw.models.card import Domain, ModelCard, Recipe
 from mlip_fw.models.label import LabelBalance, QuarantineRecord
 from mlip_fw.models.md import MDResult
 from mlip_fw.models.oracle import MAY_CHANGE, ORACLES, LabelLimits
@@ -28,6 +29,15 @@ from mlip_fw.models.selection import Choice, Selection
 from mlip_fw.models.structure import StructureSettings
 from mlip_fw.models.summary import CampaignSummary, Seconds, StopReason
 from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.validation import (
+    Calibration,
+    FrameErrors,
+    GammaBin,
+    HeldOut,
+    Property,
+    Quantity,
+    ValidationReport,
+)
 from mlip_fw.models.worker import Worker
 from tests.cli.pages import DOCS, blocks_in, names_in, pages
 from tests.conftest import ROOT
@@ -137,9 +147,10 @@ class TestKeys:
     def test_keys_that_may_change_are_listed(self):
         text = (REFERENCE / "campaign-file.md").read_text().partition("## What may change")[2]
         assert [key for key in MAY_CHANGE if f"`oracle.{key}`" not in text] == []
-        assert [key for key in ("budget", "candidates.cutout") if f"all of `{key}`" not in text] == []
+        assert [key for key in ("budget", "validation", "candidates.cutout") if f"all of `{key}`" not in text] == []
         fixed = read_campaign(ROOT / "examples" / "cu-melt.yaml").identity()
-        assert set(Campaign.model_fields) - set(fixed) == {"budget"}
+        assert set(Campaign.model_fields) - set(fixed) == {"budget", "files", "validation"}
+        assert "| `files` |" in text
         assert set(CandidateSettings.model_fields) - set(fixed["candidates"]) == {"cutout"}
 
     def test_every_threshold_and_strategy_is_discussed(self):
@@ -201,6 +212,17 @@ class TestWrittenFiles:
 
     def test_every_key_of_a_quarantined_label_is_explained_where_it_is_read(self):
         assert set(QuarantineRecord.model_fields) - names_in(HOW_TO / "read-the-quarantine.md") == set()
+
+    @pytest.mark.parametrize("model", [ValidationReport, FrameErrors, Calibration, GammaBin, Quantity, HeldOut])
+    def test_every_key_of_a_validation_is_explained(self, model):
+        assert set(model.model_fields) - names_in(HOW_TO / "read-the-validation.md") == set()
+
+    def test_every_property_is_explained(self):
+        assert {kind.value for kind in Property} - names_in(HOW_TO / "read-the-validation.md") == set()
+
+    @pytest.mark.parametrize("model", [ModelCard, Domain, Recipe])
+    def test_every_key_of_a_model_card_is_explained(self, model):
+        assert set(model.model_fields) - names_in(HOW_TO / "publish-a-potential.md") == set()
 
     def test_every_fact_of_a_label_is_explained(self):
         facts = facts_of(code="x", version="1", seconds=1.0, corrections=[], convergence={})

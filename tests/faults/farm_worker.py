@@ -3,6 +3,7 @@
 A fork server forks the workers, so that each is a process that has imported everything and shares nothing.
 """
 
+import contextlib
 import io
 import itertools
 import json
@@ -19,6 +20,7 @@ from pathlib import Path
 from fireworks import FWorker, LaunchPad
 from pymongo.collection import Collection
 
+from mlip_fw import shelving
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.warm import Nursery
 from mlip_fw.firetasks.bootstrap import Bootstrap
@@ -28,6 +30,7 @@ from mlip_fw.firetasks.md import RunMD
 from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
 from mlip_fw.testing import lmp
+from mlip_fw.travel.copy import LocalCopy
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rlaunch import rlaunch_cleanly
 from mlip_fw.workflows.rockets import launch_quietly, quiet
@@ -44,6 +47,8 @@ WRITES = (
     *("find_one_and_update", "find_one_and_replace", "insert_one", "insert_many"),
     *("update_one", "delete_many", "replace_one", "delete_one"),
 )
+SHELF = {"MOST_FINISHED": 1, "KEPT": 1}
+"""So that a campaign with one halt has a finished part."""
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
 
@@ -60,6 +65,7 @@ def _be_a_worker(launchpad_file, worker_file, folder, fault):
     log = os.open("worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    vars(shelving).update(SHELF)
     name, *arguments = fault
     globals()[name](*arguments)
     if name == "term":
@@ -143,6 +149,11 @@ def kill_in_write(number, moment):
     _patch_writes(number, moment, die)
 
 
+def kill_before_shelf():
+    """Kill the worker when finished Fireworks have left their workflow and are not yet in another one."""
+    shelving._put = lambda *_: die()
+
+
 def kill_database_in_write(number, pid):
     """Kill the database server when the worker is about to write something to it."""
     _patch_writes(number, "before", lambda: os.kill(pid, signal.SIGKILL))
@@ -204,7 +215,10 @@ def _run_lmp(path):
                 _be_lmp(*json.loads(request), streams)
             for stream in streams:
                 os.close(stream)
-            client.sendall(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            # a client that was terminated meanwhile is not there to hear it
+            with contextlib.suppress(ConnectionError):
+                client.sendall(str(code).encode())
 
 
 def _be_lmp(folder, arguments, streams):
@@ -224,6 +238,17 @@ def _be_lmp(folder, arguments, streams):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def kill_when_published():
+    """Kill the worker when it has published what it made, before FireWorks hears of it."""
+    publish = LocalCopy.publish
+
+    def publishing(self, patterns):
+        publish(self, patterns)
+        die()
+
+    LocalCopy.publish = publishing
 
 
 def count_writes(work):

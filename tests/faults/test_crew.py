@@ -9,11 +9,15 @@ import time
 from collections import Counter
 
 import pytest
+from fireworks import Firework, ScriptTask, Workflow
 from ruamel.yaml import YAML
 
 from mlip_fw.attendance import attendant
 from mlip_fw.dataset import Dataset
+from mlip_fw.interrupts import Interrupted, heeding_signals
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.workflows import crew
+from mlip_fw.workflows.embedded import embedded_launchpad
 from tests.conftest import SMALL, merged
 
 CAMPAIGN = merged(
@@ -159,3 +163,32 @@ def test_a_failure_is_said_once_and_ends_all(folder):
     assert not processes_of(folder)
     (folder / "lmp.sh").write_text(LAMMPS.format(python=sys.executable))
     is_whole(folder, finish(start(folder, "--workers", "2")))
+
+
+def test_a_worker_that_ends_slowly_is_waited_for(monkeypatch):
+    """The interrupt that ended the run comes again meanwhile."""
+    slow = (
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(0)))\n"
+        "print(flush=True)\ntime.sleep(60)"
+    )
+
+    class SlowHand(crew._Hand):
+        def start(self):
+            self.process = subprocess.Popen([sys.executable, "-c", slow], stdout=subprocess.PIPE)
+            self.process.stdout.readline()
+
+    monkeypatch.setattr(crew, "_Hand", SlowHand)
+    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
+    with pytest.raises(Interrupted), heeding_signals(lambda _: True), crew._crew(1, []) as hands:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    assert hands[0].process.returncode == 0
+
+
+@pytest.mark.parametrize(("state", "stays"), [("RUNNING", True), ("RESERVED", True), ("COMPLETED", False)])
+def test_an_idle_worker_stays_while_another_one_works(state, stays):
+    """What runs may add Fireworks when it ends, also if nothing waits for it."""
+    pad = embedded_launchpad()
+    pad.add_wf(Workflow([Firework([ScriptTask.from_str("true")])]))
+    pad.fireworks.update_one({}, {"$set": {"state": state}})
+    assert crew.more_can_come(pad) is stays

@@ -14,11 +14,13 @@ import subprocess
 import time
 from collections import Counter
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from fireworks import FWorker, LaunchPad
 
+from mlip_fw import shelving
 from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.warm import nursery
@@ -129,21 +131,22 @@ class Farm:
         labels = tuple(Dataset(self.root).hashes())
         return summary.outcome, summary.halts, summary.generations, summary.labels_failed, labels
 
-    def require_whole(self, most_events_lost=0):
+    def require_whole(self):
         """Check that the end is that of the run without faults, and that nothing is left over."""
         assert self.outcome() == self.result
         events = CampaignDirectory(self.root).events()
         labelled = Counter(event["label"] for event in events if event["event"] == "labelled")
         assert set(labelled.values()) == {1}
-        assert len(self.result[-1]) - len(labelled) <= most_events_lost
-        assert labelled.keys() <= set(self.result[-1])
+        assert labelled.keys() == set(self.result[-1])
         workflows = list(self.pad.workflows.find())
-        assert [workflow["state"] for workflow in workflows] == ["COMPLETED"]
-        assert "locked" not in workflows[0]
+        assert {workflow["state"] for workflow in workflows} == {"COMPLETED"}
+        assert not any("locked" in workflow for workflow in workflows)
+        assert len(workflows) > 1, "what was finished early is on the shelf"
         states = {firework["fw_id"]: firework["state"] for firework in self.pad.fireworks.find()}
-        assert sorted(states) == sorted(workflows[0]["nodes"])
+        assert sorted(states) == sorted(node for workflow in workflows for node in workflow["nodes"])
         assert len(states) == len(self.documents["summary"]["fireworks"])
-        assert set(states.values()) | set(workflows[0]["fw_states"].values()) == {"COMPLETED"}
+        said = [state for workflow in workflows for state in workflow["fw_states"].values()]
+        assert set(states.values()) | set(said) == {"COMPLETED"}
         assert list(recover(self.pad, heartbeat_s=0.0, patience_s=0.0)) == []
         assert not [note for note in (self.root / ".running").glob("*.json") if note.stem.isdigit()]
 
@@ -169,7 +172,7 @@ def farm(disk):
     command = f"{lmp_cmd} --halt-at 20 --misbehave killed --once {once}"
     here = Path.cwd()
     farm = Farm(base, FWorker(name="farm", env={"lmp_cmd": command}))
-    with quiet():
+    with quiet(), patch.multiple(shelving, **farm_worker.SHELF):
         nursery()
         farm.run_without_faults(make_small(**SMALL))
         yield farm
@@ -231,11 +234,11 @@ class Case:
             time.sleep(0.02)
         self.farm.serve()
 
-    def finish(self, **limits):
+    def finish(self):
         """Recover, run on, and compare with the run without faults."""
         because = []
         self.farm.finish(because)
-        self.farm.require_whole(**limits)
+        self.farm.require_whole()
         self.said = f"stopped: {because[0].what[:50]}" if because else "resumed"
         return because
 
@@ -251,9 +254,18 @@ def test_worker_is_killed(case, step, seed):
 
 @pytest.mark.parametrize("step", ["label"])
 def test_worker_is_killed_before_the_journal(case, step):
-    """The label is there, but not its line in the journal: it is not computed again."""
+    """The label is there, but not its line in the journal: it is not computed again, and the line is written."""
     assert case.end(case.farm.start("kill", step, "kept")) == -signal.SIGKILL
-    assert case.finish(most_events_lost=1) == []
+    assert case.finish() == []
+
+
+@pytest.mark.parametrize("step", ["md"])
+def test_worker_is_killed_before_the_shelf(case, step):
+    """Finished Fireworks have left their workflow, and are in no other one."""
+    assert case.end(case.farm.start("kill_before_shelf")) == -signal.SIGKILL
+    held = [node for workflow in case.farm.pad.workflows.find() for node in workflow["nodes"]]
+    assert len(held) < case.farm.pad.fireworks.count_documents({})
+    assert case.finish() == []
 
 
 @pytest.mark.parametrize(("step", "seed"), [*((step, 0) for step in STEPS), ("label", 1), ("md", 1)])

@@ -102,6 +102,49 @@ def test_killed_campaign_goes_on(campaign, kind, count, how):
     assert again == summary["labels"] - len(kept)
 
 
+SIGNAL_BETWEEN_HEARTBEAT_AND_TASK = """
+import os, signal
+from fireworks.core.rocket import Rocket
+plain = Rocket.update_checkpoint
+def hit(*args):
+    Rocket.update_checkpoint = staticmethod(plain)
+    os.kill(os.getpid(), signal.SIGTERM)
+    plain(*args)
+Rocket.update_checkpoint = staticmethod(hit)
+from mlip_fw.cli.main import main
+main()
+"""
+
+
+def test_a_signal_before_the_task_leaves_no_thread_that_keeps_the_process_alive(campaign):
+    """FireWorks' heartbeat of a launch ends with the launch only."""
+    command, environment, folder = campaign
+    command = [command[0], "-c", SIGNAL_BETWEEN_HEARTBEAT_AND_TASK, *command[3:]]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1, ended.stderr
+    assert "the same command goes on" in ended.stderr
+
+
+def test_campaign_killed_in_its_rehearsal_goes_on(campaign):
+    folder = campaign[2]
+    alloy = {"bulk": {"symbol": "Cu", "a": 3.8, "cubic": True, "repeat": [4, 4, 4], "substitute": {"Au": 0.5}}}
+    changes = {"elements": ["Cu", "Au"], "structure": alloy}
+    changes["candidates"] = {"max_labels_per_halt": 1, "cutout": {"max_atoms": 90}}
+    changes["md"] = {"stages": [{"ensemble": "nvt", "temperature_k": 300, "n_steps": 150}]}
+    YAML(typ="safe").dump(merged(YAML(typ="safe").load(folder / "c.yaml"), changes), folder / "c.yaml")
+    process = start(campaign)
+    wait_for(process, folder, "halted")
+    process.kill()
+    process.communicate(timeout=60)
+    assert not (folder / "c" / "walkers" / "00").exists(), "the large cell waits for the rehearsal"
+    summary = finish(campaign)
+    assert (summary["outcome"], summary["halts"], summary["md_steps"]) == ("CONVERGED", 2, 150)
+    assert (folder / "labels.log").read_text().count("label") == summary["labels"]
+    events = [json.loads(line) for line in (folder / "c" / "events.jsonl").read_text().splitlines()]
+    walkers = [e["walker"] for e in events if e["event"] == "md_started"]
+    assert walkers == sorted(walkers, reverse=True), "first the rehearsal, to its end"
+
+
 def test_interrupt_leaves_no_process_behind(campaign):
     folder = campaign[2]
     process = start(campaign)
@@ -236,10 +279,10 @@ def test_full_disk(campaign, tmp_path):
 def test_interrupt_that_a_finalizer_swallows_is_heard_again(tmp_path):
     """Python ignores what is raised inside a finalizer, and with it an interrupt that falls there."""
     from mlip_fw.errors import MlipError
-    from mlip_fw.workflows.runner import _interruptible
+    from mlip_fw.workflows.runner import interruptible
 
     started = time.monotonic()
-    with pytest.raises(MlipError, match="interrupted"), _interruptible(tmp_path) as signals:
+    with pytest.raises(MlipError, match="interrupted"), interruptible(tmp_path) as signals:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except KeyboardInterrupt:

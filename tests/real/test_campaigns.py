@@ -159,9 +159,9 @@ def test_status_and_report(tiny, tmp_path):
     mlip_fw("report", "small", "-o", tmp_path / "r.html", folder=folder)
     page = (tmp_path / "r.html").read_text()
     assert "CONVERGED" in page
-    assert page.count("data:image/png;base64") == 2
+    assert page.count("data:image/png;base64") == 3
     assert "http" not in page.replace("http-equiv", "")
-    assert {p.name for p in tmp_path.iterdir()} == {"r.html", "r-gamma.png", "r-errors.png"}
+    assert {p.name for p in tmp_path.iterdir()} == {"r.html", "r-gamma.png", "r-errors.png", "r-calibration.png"}
 
 
 def test_tiny_threshold_halts_at_the_first_check(tmp_path):
@@ -225,7 +225,17 @@ def test_add_to_the_launchpad(tmp_path):
 def test_doctor(tmp_path):
     findings = json.loads(mlip_fw("doctor", "--json", folder=tmp_path).stdout)
     assert {f["what"]: f["ok"] for f in findings} == dict.fromkeys(
-        ["worker file", "MD engine", "gamma canary", "oracle (EMT)", "Quantum ESPRESSO", "pacemaker", "queue"], True
+        [
+            "worker file",
+            "MD engine",
+            "gamma canary",
+            "oracle (EMT)",
+            "Quantum ESPRESSO",
+            "pacemaker",
+            "file locks",
+            "queue",
+        ],
+        True,
     )
 
 

@@ -93,3 +93,15 @@ def test_only_masked_in_atoms_are_trained_on(large):
         mask = dataset.read(name).arrays.get("mask")
         trained += len(dataset.read(name)) if mask is None else int(np.sum(mask))
     assert generations.record(generations.newest()).n_environments == {"Al": trained}
+
+
+def test_held_out_frames_are_cut_out_too(large):
+    """A frame of 256 atoms is never labelled: a small cell around a random atom is, and its mask counts."""
+    folder, _ = large
+    report = json.loads(mlip_fw("validate", "large", "--frames", 2, "--json", folder=folder).stdout)
+    apart = Dataset(folder / "large" / "validation")
+    labels = [apart.read(name) for name in apart.hashes()]
+    assert max(map(len, labels)) <= MOST
+    assert report["holdout"]["n_frames"] == len(labels) == 2
+    assert report["holdout"]["n_atoms"] == sum(int(label.arrays["mask"].sum()) for label in labels)
+    assert report["holdout"]["force_rmse_ev_a"] < 0.2

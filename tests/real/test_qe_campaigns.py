@@ -29,6 +29,8 @@ ALUMINIUM = merged(
         "potential": {"cutoff_a": 4.5, "functions_per_element": 40},
     },
 )
+TARGETS = {"lattice constant a": 0.5, "bulk modulus": 5.0, "highest optical frequency at Γ": 5.0}
+"""Largest difference from pw.x, in per cent."""
 ALUMINIUM["oracle"] = {"kind": "espresso", "ecutwfc_ry": 12.0, "functional": "LDA", "smearing_width_ev": 0.5}
 
 
@@ -67,6 +69,20 @@ def test_silicon_from_nothing_to_converged(silicon):
 def test_contract(silicon, tmp_path):
     folder, out = silicon
     check_contract(folder / "si-qe", out, tmp_path)
+
+
+def test_silicon_has_the_crystal_of_pw(silicon):
+    """The final potential against pw.x itself, in the cell that was learnt from."""
+    folder, _ = silicon
+    asked = ("--frames", 0, "--property", "equation_of_state", "--property", "phonons", "--json")
+    report = json.loads(mlip_fw("validate", "si-qe", *asked, folder=folder).stdout)
+    found = {q["name"]: q for q in report["quantities"]}
+    assert set(TARGETS) <= set(found)
+    for name, target in TARGETS.items():
+        print(f"{name}: {found[name]['potential']:.5g}, pw.x {found[name]['oracle']:.5g} {found[name]['unit']}")
+        assert abs(found[name]["difference_percent"]) < target, found[name]
+    assert found["lattice constant a"]["oracle"] == pytest.approx(5.42, abs=0.02)
+    assert report["labels"] == 8
 
 
 def test_other_pseudopotential_is_another_level(silicon, tmp_path):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mlip_fw.attendance import attend, attendant, dismiss, is_alive, remove_notes_of_the_dead, this_process
+from mlip_fw.attendance import attend, attendant, dismiss, is_alive, queues, remove_notes_of_the_dead, this_process
 from mlip_fw.io.files import write_json
 
 
@@ -65,6 +65,43 @@ def test_of_another_host_nothing_is_known():
     assert is_alive(this_process().model_copy(update={"host": "elsewhere"})) is None
 
 
+def test_of_a_container_of_this_host_nothing_is_known():
+    assert is_alive(this_process().model_copy(update={"namespace": "pid:[1]", "started": 0})) is None
+
+
+@pytest.mark.parametrize(("uid", "pid", "alive"), [(1, 2**22, None), (7, 2**22, False), (1, None, True)])
+def test_what_is_not_seen_of_another_user_is_not_gone(monkeypatch, uid, pid, alive):
+    monkeypatch.setattr("mlip_fw.attendance.os.getuid", lambda: 7)
+    note = this_process()
+    assert is_alive(note.model_copy(update={"uid": uid, "pid": pid or note.pid})) is alive
+
+
+def test_a_note_of_an_older_version_is_read(tmp_path):
+    old = this_process().model_dump(exclude={"cluster", "uid", "namespace"})
+    write_json(tmp_path / ".running" / "7.json", old)
+    assert is_alive(attendant(tmp_path, 7)) is True
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"SLURM_JOB_ID": "4", "SLURM_CLUSTER_NAME": "Big/Iron"}, "slurm-big-iron"),
+        ({"SLURM_JOB_ID": "4"}, "slurm"),
+        ({"PBS_JOBID": "4", "SLURM_CLUSTER_NAME": "big"}, "pbs"),
+    ],
+)
+def test_the_queues_that_worked_are_remembered(monkeypatch, tmp_path, variables, name):
+    for variable in ("SLURM_JOB_ID", "PBS_JOBID", "JOB_ID", "SLURM_CLUSTER_NAME"):
+        monkeypatch.delenv(variable, raising=False)
+    assert queues(tmp_path) == set()
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    attend(tmp_path, 7)
+    assert attendant(tmp_path, 7).cluster == name
+    dismiss()
+    assert queues(tmp_path) == {name}
+
+
 @pytest.mark.parametrize(
     ("variable", "queue"), [("SLURM_JOB_ID", "slurm"), ("PBS_JOBID", "pbs"), ("JOB_ID", "sge"), (None, None)]
 )
@@ -83,10 +120,12 @@ def test_only_notes_of_the_dead_are_removed(tmp_path):
     for fw_id, process in notes.items():
         write_json(tmp_path / ".running" / f"{fw_id}.json", process)
     (tmp_path / ".running" / "md-00-0000.lock").touch()
+    (tmp_path / ".running" / "5.json").mkdir()
     remove_notes_of_the_dead(tmp_path, keep={4})
     assert sorted(p.name for p in (tmp_path / ".running").iterdir()) == [
         "2.json",
         "3.json",
         "4.json",
+        "5.json",
         "md-00-0000.lock",
     ]

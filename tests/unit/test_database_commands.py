@@ -1,5 +1,7 @@
 """Commands, as drivers send them: what is answered, and what is refused in MongoDB's words."""
 
+import itertools
+import random
 from datetime import datetime
 
 import bson
@@ -265,6 +267,34 @@ class TestUpdate:
         talk.insert({"_id": 1, "state": "READY"})
         talk.update({}, {"$set": {"state": "DONE"}})
         assert (talk.ids({"state": "READY"}), talk.ids({"state": "DONE"})) == ([], [1])
+
+    def test_indexes_follow_every_change(self, talk):
+        """They are what new ones would be; what differs in the type of a number only, or is absent, differs."""
+        values = [0, False, 1, True, 1.0, None, "1", [1, 2], [True], [2], {"x": 1}, {"x": True}]
+        indexes = [{"key": {field: 1}, "name": field} for field in ("x", "inner.x", "list")]
+        indexes.append({"key": {"u": 1}, "name": "u", "unique": True, "partialFilterExpression": {"x": 1}})
+        talk({"createIndexes": "a", "indexes": indexes})
+        talk.insert(*({"_id": i, "u": i} for i in range(6)))
+        chance = random.Random(7)
+        for _ in range(300):
+            field, value = chance.choice(["x", "list", "inner", "u", "other"]), chance.choice(values)
+            change = chance.choice([{"$set": {field: value}}, {"$unset": {field: ""}}, {field: value, "u": value}])
+            talk.update({"_id": chance.randrange(6)}, change)
+        talk.insert(*talk.find(), into="new")
+        assert talk({"createIndexes": "new", "indexes": indexes})["ok"] == 1.0
+        old, new = (talk.session.store.find("t", name) for name in ("a", "new"))
+        for field, value in itertools.product(["x", "inner.x", "list", "u"], [0, False, 1, True, "1", 2]):
+            found = [[stored.fields for stored in c.candidates({field: value})[0]] for c in (old, new)]
+            assert found[0] == found[1], (field, value)
+        assert len(old._owners["u"]) == len(new._owners["u"])
+
+    def test_what_an_update_shares_is_not_changed_by_the_next(self, talk):
+        talk.insert({"_id": 1, "list": [1], "x": {"y": 1}}, {"_id": 2})
+        talk.update({}, {"$set": {"x": {"y": 2}}}, multi=True)
+        talk.update({"_id": 1}, {"$set": {"x.y": 3}, "$push": {"list": 2}})
+        talk.update({"_id": 1}, {"$unset": {"x": ""}})
+        assert talk.find() == [{"_id": 1, "list": [1, 2]}, {"_id": 2, "x": {"y": 2}}]
+        assert (talk.ids({"x.y": 2}), talk.ids({"x.y": 3})) == ([2], [])
 
     def test_too_large(self, talk):
         talk.insert({"_id": 1, "x": "0" * (2**24 - 100)})

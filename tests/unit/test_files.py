@@ -1,12 +1,15 @@
 """Files are whole or not there; directories are claimed once; journals survive torn lines."""
 
+import errno
 import json
 import multiprocessing
 import os
+from pathlib import Path
 
 import pytest
 from ase.build import bulk
 
+from mlip_fw import doctor
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.errors import CampaignError, DirectoryError, NumberTakenError
 from mlip_fw.generations import Generations
@@ -106,6 +109,41 @@ def test_second_run_is_kept_out(small, tmp_path):
         CampaignDirectory(tmp_path / "c").locked().__enter__()
     with directory.locked():
         pass
+
+
+def test_a_new_name_is_made_lasting(tmp_path, monkeypatch):
+    """The folder is written out after the file was renamed, so that a power cut takes neither."""
+    synced, real = [], os.fsync
+
+    def fsync(descriptor):
+        place = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((place.name.startswith(".writing-"), place == tmp_path, (tmp_path / "a.json").exists()))
+        real(descriptor)
+
+    monkeypatch.setattr("mlip_fw.io.files.os.fsync", fsync)
+    write_json(tmp_path / "a.json", 1)
+    assert synced == [(True, False, False), (False, True, True)]
+
+
+@pytest.mark.parametrize("which", ["locked", "turn_locked"])
+def test_file_system_without_locks(small, tmp_path, monkeypatch, which):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    directory = CampaignDirectory(tmp_path / "c")
+    directory.claim(small())
+    monkeypatch.setattr("mlip_fw.io.locks.fcntl.flock", refuse)
+    with pytest.raises(DirectoryError, match=r"does not know flock .*-o flock"):
+        (directory.locked() if which == "locked" else directory.turn_locked("x")).__enter__()
+    assert not directory.is_locked()
+
+
+def test_doctor_sees_that_there_are_no_locks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert doctor._look("file locks", doctor._locks).ok
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("mlip_fw.io.locks._flock", lambda *_: (_ for _ in ()).throw(DirectoryError("no flock")))
+    assert not doctor._look("file locks", doctor._locks).ok
 
 
 def _log_many(root, writer):

@@ -7,13 +7,17 @@ import time
 
 import pytest
 
-from mlip_fw.interrupts import ENDING, INTERRUPTED, Interrupted, heeding_signals
+from mlip_fw.interrupts import ENDING, INTERRUPTED, Interrupted, heeding_signals, undisturbed
+
+
+def anywhere(_frame):
+    return True
 
 
 @pytest.mark.parametrize("number", ENDING)
 def test_a_signal_becomes_an_exception(number):
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted, match=signal.Signals(number).name), heeding_signals() as received:
+    with pytest.raises(Interrupted, match=signal.Signals(number).name), heeding_signals(anywhere) as received:
         os.kill(os.getpid(), number)
         time.sleep(5)
     assert received == [number]
@@ -44,7 +48,7 @@ def test_it_waits_until_the_place_allows_it():
 
 def test_it_comes_again_when_it_was_lost(monkeypatch):
     monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
-    with pytest.raises(Interrupted), heeding_signals() as received:
+    with pytest.raises(Interrupted), heeding_signals(anywhere) as received:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)
@@ -62,3 +66,23 @@ def test_what_a_launch_records():
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }
+
+
+def test_what_cleans_up_comes_to_its_end(monkeypatch):
+    """Neither the interrupt that comes again nor a second signal cuts it short."""
+    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
+    done = []
+
+    @undisturbed
+    def clean_up():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.4)
+        done.append("clean")
+
+    with pytest.raises(Interrupted, match="SIGTERM"), heeding_signals(anywhere) as received:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            clean_up()
+    assert (done, received) == (["clean"], [signal.SIGTERM, signal.SIGINT])

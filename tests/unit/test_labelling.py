@@ -213,6 +213,33 @@ def test_what_a_killed_process_left_is_removed(handoff, oracle):
     assert not left.exists()
 
 
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(good, "labelled"), (LabelError("no SCF"), "quarantined")],
+    ids=["label", "failure"],
+)
+@pytest.mark.parametrize("killed", ["before the journal", "after the journal"])
+def test_the_journal_hears_of_each_label_once(handoff, oracle, monkeypatch, answer, kind, killed):
+    """A process is killed when a label is stored, on either side of the line in the journal."""
+    calls, given = oracle(answer), handoff()
+    directory = CampaignDirectory(given.directory)
+    log_event = CampaignDirectory.log_event
+
+    def killed_there(*arguments, **facts):
+        if killed == "after the journal":
+            log_event(*arguments, **facts)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(CampaignDirectory, "log_event", killed_there)
+        label_structure(given, Worker())
+    assert label_structure(given, Worker()) in (LabelState.EXISTED, LabelState.QUARANTINED)
+    assert label_structure(given, Worker()) in (LabelState.EXISTED, LabelState.QUARANTINED)
+    assert [(e["event"], e["label"]) for e in directory.events()] == [(kind, given.hash)]
+    assert len(calls) == 1, "and it is computed once"
+    assert not directory.labelling(given.hash).exists()
+
+
 def test_names_of_levels_and_versions_survive_the_file(handoff, oracle):
     """Extended XYZ gives back as a number what looks like one."""
     facts = facts_of(

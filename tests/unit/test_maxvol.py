@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mlip_fw.engines import maxvol
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 
 
@@ -77,3 +78,17 @@ def test_stored_inverse_is_the_same_active_set(rows):
     again = ActiveSet.from_inverse(active.inverse)
     assert np.allclose(again.matrix, active.matrix)
     assert exchange(again, rows).swaps == 0
+
+
+def test_very_many_rows_settle_as_well(monkeypatch):
+    """Where only a pool of rows takes part at a time, no row is above the tolerance in the end all the same."""
+    rows = np.random.default_rng(4).normal(size=(3000, 12))
+    start = ActiveSet.empty(rows, 12)
+    at_once = exchange(start, rows)
+    monkeypatch.setattr(maxvol, "_POOL", 2)
+    pooled = exchange(start, rows)
+    assert pooled.active.gamma(rows).max() <= 1.001
+    assert pooled.log_gain == pytest.approx(
+        np.linalg.slogdet(pooled.active.matrix)[1] - np.linalg.slogdet(start.matrix)[1]
+    )
+    assert pooled.log_gain == pytest.approx(at_once.log_gain, abs=1.0)

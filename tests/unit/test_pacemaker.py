@@ -220,14 +220,14 @@ class TestFrame:
 
     def test_energies_weigh_as_in_the_linear_fit(self, learnt):
         rows = rows_of([labelled(s) for s in range(3)], {"Cu": 0.0}, linear_of(learnt))
-        kappa = kappa_of(rows)
+        kappa = kappa_of(rows, 10.0)
         # a frame of 32 atoms: 100 (eV/atom)² of its energy for each (eV/Å)² of its 32 forces
         assert (1 - kappa) / 3 / (kappa / 96) == pytest.approx(100)
 
     def test_no_whole_label_leaves_forces_alone(self, learnt, tmp_path):
         rows = rows_of([labelled(0, np.arange(32) > 3)], {"Cu": 0.0}, linear_of(learnt))
         write_frame(tmp_path / "f", rows)
-        assert kappa_of(rows) == 1
+        assert kappa_of(rows, 10.0) == 1
         assert pd.read_pickle(tmp_path / "f", compression="gzip")["w_energy"].sum() == 1
 
 
@@ -337,7 +337,9 @@ class TestPolish:
         after = train_generation(generations, dataset, campaign)
         assert (after.generation, after.parent, after.new_labels) == (2, 0, ["00000000000000ff"])
         again = polish(generations, dataset, campaign, stand_in(), folder)
-        assert (again.generation, again.new_labels) == (3, ["00000000000000ff"])
+        assert (again.generation, again.parent, len(again.labels)) == (3, 2, 3)
+        # all of its labels are its parent's
+        assert again.new_labels == []
 
     def test_growing_basis(self, campaign_there, small):
         generations, dataset, _, folder = campaign_there
@@ -436,10 +438,10 @@ class TestPolish:
         coefficients = np.array(worse.get_all_coeffs())
         worse.set_all_coeffs(coefficients * 1.5)
         worse.save(str(folder / "begin.yaml"))
-        start, what = best_start(folder, [generations.potential(1), generations.potential(0)], form, rows)
+        start, what = best_start(folder, [generations.potential(1), generations.potential(0)], form, rows, 0.5)
         assert what == "gen_0001"
         ace = AcePotential(ACEBBasisSet(start))
-        assert loss_of(ace, rows) < loss_of(AcePotential(ACEBBasisSet(worse)), rows)
+        assert loss_of(ace, rows, 0.5) < loss_of(AcePotential(ACEBBasisSet(worse)), rows, 0.5)
         assert rmse_of(ace, rows) > 0
 
 

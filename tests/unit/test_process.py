@@ -8,6 +8,7 @@ import pytest
 
 from mlip_fw.engines.process import run_command
 from mlip_fw.errors import WorkerError
+from mlip_fw.interrupts import Interrupted, heeding_signals
 
 
 def run(tmp_path, code, **options):
@@ -93,3 +94,16 @@ def test_shell_that_finds_nothing(tmp_path):
 def test_unbalanced_quotes(tmp_path):
     with pytest.raises(WorkerError, match="No closing quotation"):
         run_command("pw_cmd", "pw.x 'oops", tmp_path, stdout=tmp_path / "out")
+
+
+def test_a_command_that_ends_slowly_is_not_left_behind(tmp_path, monkeypatch):
+    """The interrupt comes again while it is given time, and before it is killed."""
+    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
+    monkeypatch.setattr("mlip_fw.engines.process.PATIENCE_S", 0.6)
+    code = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print(os.getpid(), flush=True); os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
+    )
+    with pytest.raises(Interrupted), heeding_signals(lambda _: True):
+        run(tmp_path, code)
+    assert gone(int((tmp_path / "out").read_text()))

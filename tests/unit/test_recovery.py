@@ -42,14 +42,22 @@ def running(pad, handoff, tmp_path):
 
 @pytest.fixture
 def squeue(tmp_path, monkeypatch):
-    """Return a function that puts a Slurm on the PATH which has some jobs."""
+    """Return a function that puts a Slurm on the PATH, of the cluster ``here``, which has some jobs."""
+    folder = tmp_path / "bin"
+
+    def script(name, *lines):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text("\n".join(["#!/bin/sh", *lines, ""]))
+        (folder / name).chmod(0o755)
 
     def make(*jobs, code=0):
-        folder = tmp_path / "bin"
-        folder.mkdir(exist_ok=True)
-        script = folder / "squeue"
-        script.write_text("#!/bin/sh\n" + "".join(f"echo {job}\n" for job in jobs) + f"exit {code}\n")
-        script.chmod(0o755)
+        script(
+            "squeue",
+            'test -z "$SQUEUE_STATES$SLURM_CLUSTERS" || exit 0',
+            *[f"echo {job}" for job in jobs],
+            f"exit {code}",
+        )
+        script("scontrol", "echo 'CgroupPlugin = autodetect'", "echo 'ClusterName             = Here'")
         monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
     return make
@@ -91,6 +99,9 @@ def everything(pad):
     return [list(pad.db[name].find()) for name in ("fireworks", "launches", "workflows", "offline_runs")]
 
 
+ELSEWHERE = {"host": "elsewhere", "queue": "slurm", "job": "42", "cluster": "slurm-here"}
+
+
 class TestWhyLost:
     def why(self, running, heartbeat_s=math.inf, root=None):
         pad, fw_id, launch = running
@@ -120,17 +131,38 @@ class TestWhyLost:
     @pytest.mark.parametrize(("jobs", "is_lost"), [(["41", "42"], False), (["41"], True), ([], True)])
     def test_on_another_host_slurm_knows(self, running, squeue, tmp_path, jobs, is_lost):
         squeue(*jobs)
-        note(tmp_path, running[1], host="elsewhere", queue="slurm", job="42")
+        note(tmp_path, running[1], **ELSEWHERE)
         assert self.why(running, heartbeat_s=-1.0, root=tmp_path) == ("its Slurm job 42 is gone" if is_lost else None)
 
     def test_a_slurm_that_does_not_answer_proves_nothing(self, running, squeue, tmp_path):
         squeue(code=1)
-        note(tmp_path, running[1], host="elsewhere", queue="slurm", job="42")
+        note(tmp_path, running[1], **ELSEWHERE)
+        assert self.why(running, root=tmp_path) is None
+
+    @pytest.mark.parametrize(
+        "changes", [{"cluster": "slurm-there"}, {"cluster": None}, {"queue": "pbs", "cluster": "pbs"}, {"uid": 1}]
+    )
+    def test_a_job_that_this_slurm_can_not_know_is_not_gone(self, running, squeue, tmp_path, monkeypatch, changes):
+        """Of another cluster or batch system, or hidden since another user's; silence decides."""
+        pad, fw_id, launch = running
+        squeue()
+        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: 7)
+        monkeypatch.setattr("mlip_fw.recovery.evidence._owner", lambda _: 7)
+        note(tmp_path, fw_id, **{**ELSEWHERE, "uid": 7, **changes})
+        pad.launches.update_one({"launch_id": launch}, {"$set": {"state_history.0.reservation_id": "42"}})
+        assert self.why(running, root=tmp_path) is None
+        assert "nothing was heard" in self.why(running, heartbeat_s=-1.0, root=tmp_path)
+
+    def test_the_user_s_settings_for_squeue_change_nothing(self, running, squeue, tmp_path, monkeypatch):
+        squeue("42")
+        monkeypatch.setenv("SQUEUE_STATES", "PD")
+        monkeypatch.setenv("SLURM_CLUSTERS", "there")
+        note(tmp_path, running[1], **ELSEWHERE)
         assert self.why(running, root=tmp_path) is None
 
     def test_on_another_host_without_slurm_silence_decides(self, running, monkeypatch, tmp_path):
         monkeypatch.setenv("PATH", str(tmp_path))
-        note(tmp_path, running[1], host="elsewhere", queue="slurm", job="42")
+        note(tmp_path, running[1], **ELSEWHERE)
         assert self.why(running, heartbeat_s=60.0, root=tmp_path) is None
         assert self.why(running, heartbeat_s=-1.0, root=tmp_path).startswith("nothing was heard of it for ")
 
@@ -155,6 +187,29 @@ class TestLostRuns:
         assert found(running[0], heartbeat_s=-1.0) == []
         assert states(running[0]) == ["RUNNING", "WAITING"]
 
+    def test_of_another_user_are_left_alone(self, running, monkeypatch, caplog, tmp_path):
+        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: tmp_path.stat().st_uid + 7)
+        assert found(running[0], heartbeat_s=-1.0) == []
+        assert caplog.text.count(f"{tmp_path} belongs to another user") == 1
+
+    def test_of_a_directory_that_can_not_be_entered_are_left_alone(self, running, monkeypatch):
+        def refuse(*_, **__):
+            raise PermissionError
+
+        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: 7)
+        monkeypatch.setattr("mlip_fw.recovery.evidence.Path.stat", refuse)
+        assert found(running[0], heartbeat_s=-1.0) == []
+
+    def test_that_squeue_is_missing_is_said(self, running, monkeypatch, caplog, tmp_path):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        (tmp_path / FOLDER).mkdir()
+        (tmp_path / FOLDER / "pbs.queue").touch()
+        found(running[0])
+        assert "squeue" not in caplog.text
+        (tmp_path / FOLDER / "slurm-here.queue").touch()
+        found(running[0])
+        assert caplog.text.count("no squeue on the PATH") == 1
+
     def test_five_times_are_left_for_a_person(self, running, tmp_path):
         pad = running[0]
         for _ in range(5):
@@ -165,15 +220,39 @@ class TestLostRuns:
         assert "lost 5 times" in finding.what and f"lpad rerun_fws -i {running[1]}" in finding.what
         assert states(pad) == ["RUNNING", "WAITING"]
 
+    @pytest.mark.parametrize("how", ["a signal", "sbatch refused it"])
+    def test_what_ended_otherwise_is_not_counted(self, running, tmp_path, how):
+        pad, fw_id, launch = running
+        interrupted = FWAction(stored_data={"_exception": FIZZLED["interrupted"][0]})
+        for _ in range(5):
+            if how == "a signal":
+                pad.complete_launch(launch, interrupted, "FIZZLED")
+                pad.rerun_fw(fw_id)
+            else:
+                pad.rerun_fw(fw_id)
+                pad.cancel_reservation(pad.reserve_fw(FWorker(), str(tmp_path))[1])
+            _, launch = pad.checkout_fw(FWorker(), str(tmp_path))
+        assert "lost 5 times" not in found(pad, heartbeat_s=-1.0)[0][1]
+        assert states(pad) == ["READY", "WAITING"]
+
     def test_a_launch_that_nobody_told_of_is_told(self, running):
         pad, _, launch = running
         pad.launches.update_one({"launch_id": launch}, {"$set": {"state": "COMPLETED", "action": FWAction().to_dict()}})
         assert found(pad) == [("unnoticed", "its launch is COMPLETED, which the workflow has not noticed")]
         assert states(pad) == ["COMPLETED", "READY"]
 
-    def test_of_others_are_left_alone(self, running):
+    def test_a_workflow_that_can_not_be_told_keeps_nobody_else_waiting(self, running, monkeypatch):
+        pad, fw_id, launch = running
+        pad.launches.update_one({"launch_id": launch}, {"$set": {"state": "COMPLETED", "action": FWAction().to_dict()}})
+        monkeypatch.setattr(pad, "_refresh_wf", lambda _: None)
+        (finding,) = recover(pad, heartbeat_s=-1.0, patience_s=0.0)
+        assert finding.mend is None
+        assert finding.what.endswith("not mended: LockedWorkflowError: its workflow is locked")
+
+    @pytest.mark.parametrize("change", [{"$unset": {"spec.campaign": 1}}, {"$set": {"spec._tasks.0._fw_name": "X"}}])
+    def test_of_others_are_left_alone(self, running, change):
         pad = running[0]
-        pad.fireworks.update_many({}, {"$unset": {"spec.campaign": True}})
+        pad.fireworks.update_many({}, change)
         assert found(pad, heartbeat_s=-1.0) == []
 
 
@@ -191,6 +270,46 @@ class TestReservations:
         squeue(*jobs)
         assert found(pad) == ([("reservation", "its Slurm job 42 is gone")] if is_found else [])
         assert states(pad) == ["READY" if is_found else "RESERVED", "WAITING"]
+
+    @pytest.mark.parametrize(("queue", "is_found"), [("slurm-here", True), ("slurm-there", False), ("pbs", False)])
+    def test_in_a_campaign_of_several_clusters(self, reserved, squeue, tmp_path, queue, is_found):
+        pad, launch = reserved
+        pad.set_reservation_id(launch, 42)
+        squeue()
+        (tmp_path / FOLDER).mkdir()
+        (tmp_path / FOLDER / f"{queue}.queue").touch()
+        assert bool(found(pad)) == is_found
+
+    def test_whose_directory_is_not_here(self, reserved, squeue):
+        pad, launch = reserved
+        pad.set_reservation_id(launch, 42)
+        pad.fireworks.update_many({}, {"$set": {"spec._tasks.0.handoff.directory": "/nowhere/at/all"}})
+        squeue()
+        assert found(pad) == []
+
+    def test_that_was_made_while_others_were_looked_at(self, reserved, squeue):
+        """The jobs are asked for after the reservations were read."""
+        pad, launch = reserved
+        squeue()
+        evidence = Evidence(math.inf)
+        assert evidence.slurm.jobs == set()
+        pad.set_reservation_id(launch, 42)
+        squeue("42")
+        assert list(findings.reserved_in_vain(pad, evidence)) == []
+
+    @pytest.mark.parametrize("meanwhile", ["it began", "another was submitted"])
+    def test_that_changes_before_it_is_mended(self, reserved, squeue, tmp_path, meanwhile):
+        pad, launch = reserved
+        pad.set_reservation_id(launch, 42)
+        squeue()
+        (finding,) = findings.reserved_in_vain(pad, Evidence(math.inf))
+        if meanwhile == "it began":
+            pad.checkout_fw(FWorker(), str(tmp_path), fw_id=finding.fw_id)
+        else:
+            pad.launches.update_one({"launch_id": launch}, {"$set": {"state_history.0.reservation_id": "43"}})
+        before = everything(pad)
+        finding.mend()
+        assert everything(pad) == before
 
     def test_that_was_never_submitted(self, reserved, monkeypatch):
         assert found(reserved[0]) == []
@@ -247,6 +366,31 @@ class TestFizzled:
         assert [kind for kind, _ in found(pad)] == ["unnoticed" if is_known else "database was away"]
         assert states(pad) == (["COMPLETED", "WAITING", "READY"] if is_known else ["READY", "WAITING"])
         assert found(pad) == []
+
+    def test_one_that_failed_by_itself_is_not_completed_because_a_clock_is_ahead(self, running):
+        """A host whose clock is ahead added what follows, before this one began."""
+        pad, fw_id, launch = running
+        ahead = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
+        pad.fireworks.update_many({"fw_id": {"$ne": fw_id}}, {"$set": {"created_on": ahead}})
+        failed = {"_task": {"handoff": 1}, "_exception": FIZZLED["needs you"][0]}
+        pad.complete_launch(launch, FWAction(stored_data=failed), "FIZZLED")
+        assert [kind for kind, _ in found(pad)] == ["needs you"]
+        assert states(pad) == ["FIZZLED", "WAITING"]
+
+    def test_one_that_failed_before_it_ran(self, pad, handoff, tmp_path):
+        add_pair(pad, handoff)
+        _, launch = pad.reserve_fw(FWorker(), str(tmp_path))
+        pad.complete_launch(launch, FWAction(stored_data={"_exception": FIZZLED["needs you"][0]}), "FIZZLED")
+        assert [kind for kind, _ in found(pad)] == ["needs you"]
+
+    def test_one_that_a_worker_can_not_read_needs_a_person(self, pad, handoff, tmp_path):
+        add_pair(pad, handoff)
+        pad.fireworks.update_many({}, {"$set": {"spec._tasks.0._fw_name": "{{mlip_fw.nowhere.Found}}"}})
+        assert pad.checkout_fw(FWorker(), str(tmp_path)) == (None, None)
+        pad.fireworks.update_many({}, {"$set": {"spec._tasks.0._fw_name": "{{mlip_fw.firetasks.md.RunMD}}"}})
+        ((kind, what),) = found(pad)
+        assert kind == "needs you" and what.startswith("a worker can't read it: ModuleNotFoundError: No module named")
+        assert states(pad) == ["FIZZLED", "WAITING"]
 
     def test_one_that_was_marked_as_lost_is_run_again(self, running):
         pad, _, launch = running

@@ -46,7 +46,7 @@ def select_in_cycle(handoff: CandidatesHandoff, worker: Worker) -> Selection:
     campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
     folder = directory.cycle(handoff.walker, handoff.cycle)
     generations, dataset = Generations(directory.root), Dataset(directory.root)
-    generation = generations.newest()
+    generation = generations.newest_to_select_with()
     assert generation is not None
     potential = AcePotential.from_files(generations.potential(generation))
     assert potential.inverses is not None
@@ -58,7 +58,7 @@ def select_in_cycle(handoff: CandidatesHandoff, worker: Worker) -> Selection:
     write_frames(folder / "candidates.extxyz", [c.structure() for c in candidates] or [frame.atoms])
     level = campaign_level(directory, campaign, worker)
     names = [label_name(c.atoms, level) for c in candidates]
-    known = [dataset.has(name) or dataset.is_quarantined(name) for name in names]
+    known = [dataset.has_anywhere(name) or dataset.is_quarantined(name) for name in names]
     if any(known):
         rejected["labelled before"] = sum(known)
     fresh = [k for k, old in enumerate(known) if not old]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.calculator import Calculator, all_changes
 from ase.md.langevin import Langevin
 
 from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.calculator import AceCalculator
 from mlip_fw.engines.geometry import too_close
 
 HOTTER = 1.2
 """A burst's temperature in units of the MD's."""
 _STEPS, _SPACING = 100, 10
-_SKIN_A = 1.0
 _FRICTION_1_FS = 0.01
 _LONGEST_STEP_FS = 2.0
 _EXPLODED = 3.0
@@ -51,7 +48,7 @@ def burst(
     wanted temperature) has been unphysical for an unknown time and gives no frames at all.
     """
     copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
-    copy.calc = _Watched(potential, copy)
+    copy.calc = AceCalculator(potential, copy, gamma=True)
     hot = HOTTER * temperature_k
     speeds = np.sqrt(units.kB * hot / copy.get_masses())
     copy.set_velocities(rng.normal(size=(len(copy), 3)) * speeds[:, None])
@@ -74,25 +71,3 @@ def burst(
     except FloatingPointError:
         return []
     return frames
-
-
-class _Watched(Calculator):
-    """ASE's view of a potential that remembers the extrapolation grades of its last evaluation."""
-
-    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
-
-    def __init__(self, potential: AcePotential, atoms: Atoms) -> None:
-        super().__init__()
-        self._potential, self._neighbours = potential, potential.neighbours(atoms, skin_a=_SKIN_A)
-        self.gamma = np.zeros(len(atoms))
-
-    def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
-        super().calculate(atoms, properties, system_changes)
-        answer = self._potential.evaluate_moving(
-            self._neighbours, self.atoms.positions, self.atoms.cell.array, gamma=True
-        )
-        assert answer.gamma is not None
-        if not (np.isfinite(answer.forces_ev_a).all() and np.isfinite(answer.gamma).all()):
-            raise FloatingPointError("forces are not finite")
-        self.gamma = answer.gamma
-        self.results = {"energy": answer.energy_ev, "forces": answer.forces_ev_a}

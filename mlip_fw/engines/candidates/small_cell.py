@@ -10,6 +10,7 @@ from ase import Atoms
 
 from mlip_fw.engines.candidates.cutout_box import FilledBox, filled_boxes
 from mlip_fw.engines.candidates.cutout_cloud import frame_to_cut
+from mlip_fw.engines.geometry import heights_a
 from mlip_fw.io.structures import canonical
 
 _SHRINK = 0.85
@@ -17,6 +18,8 @@ _LEAST_A = 5.0
 """Images of an atom are never closer than this, Å."""
 _UNTOUCHED_A = 2.0
 """No surroundings have to stay as they are; an atom of its own is enough."""
+_SEAMLESS = 0.05
+"""Share of atoms left out at the new boundary: crystals stay below it, however hot, liquids are above."""
 
 
 def small_cell(start: Atoms, max_atoms: int, cutoff_a: float, around: list[int] | None = None) -> Atoms:
@@ -39,12 +42,31 @@ def small_cell(start: Atoms, max_atoms: int, cutoff_a: float, around: list[int] 
     whole = canonical(start)
     if len(start) <= max_atoms:
         return whole
+    box = _small_box(whole, max_atoms, cutoff_a, middle_atoms(whole) if around is None else around)
+    return whole if box is None else box.atoms
+
+
+def seamless_cell(start: Atoms, max_atoms: int, cutoff_a: float) -> Atoms | None:
+    """Return a small cell of ``start`` that MD can go on in, with the velocities of its atoms; None if none fits.
+
+    It is a piece of a crystal or of its surface, with a natural boundary; no cell of a liquid is one, and none of
+    large molecules.
+    """
+    box = _small_box(canonical(start), max_atoms, cutoff_a, middle_atoms(start))
+    if box is None or box.n_removed > _SEAMLESS * len(box.atoms) or heights_a(box.atoms.cell.array).min() < cutoff_a:
+        return None
+    atoms = box.atoms.copy()
+    atoms.set_momenta(start.get_momenta()[box.origin])
+    return atoms
+
+
+def _small_box(start: Atoms, max_atoms: int, cutoff_a: float, around: list[int]) -> FilledBox | None:
     share = {symbol: count / len(start) for symbol, count in Counter(start.get_chemical_symbols()).items()}
-    for made in _attempts(whole, middle_atoms(whole) if around is None else around, max_atoms, cutoff_a):
+    for made in _attempts(start, around, max_atoms, cutoff_a):
         complete = [box for box in made if set(box.atoms.get_chemical_symbols()) == set(share)]
         if complete:
-            return min(complete, key=lambda box: (_strays(box.atoms, share), box.n_removed, len(box.atoms))).atoms
-    return whole
+            return min(complete, key=lambda box: (_strays(box.atoms, share), box.n_removed, len(box.atoms)))
+    return None
 
 
 def _attempts(start: Atoms, around: list[int], max_atoms: int, cutoff_a: float) -> Iterator[list[FilledBox]]:

@@ -13,7 +13,7 @@ from mlip_fw.engines.md.closer import FOLDER, trace_back, went_too_far
 from mlip_fw.engines.md.outcome import Ending, frame_before_crash
 from mlip_fw.engines.md.run import Engine, choose_engine, run_md
 from mlip_fw.engines.md.script import DUMP, LAST_RESTART, NEAR_RESTARTS, RunPlan
-from mlip_fw.engines.start import start_of_walker
+from mlip_fw.engines.rehearsal import is_rehearsal, start_of_run
 from mlip_fw.errors import MDError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model, write_json
@@ -41,7 +41,7 @@ def run_cycle(handoff: MDHandoff, worker: Worker) -> MDResult:
     directory, campaign = CampaignDirectory(handoff.directory), handoff.campaign
     folder = directory.cycle(handoff.walker, handoff.cycle)
     generations = Generations(directory.root)
-    generation = generations.newest()
+    generation = generations.fit_for_md()
     if generation is None:
         raise MDError(f"there is no potential in {directory.root / 'potentials'}; run the campaign's Bootstrap first")
     engine, why = choose_engine(campaign.md.engine, worker)
@@ -57,6 +57,7 @@ def run_cycle(handoff: MDHandoff, worker: Worker) -> MDResult:
         generation=generation,
         engine=engine,
         why=why,
+        rehearsal=is_rehearsal(campaign, handoff.walker),
     )
     ending = run_md(plan, folder, engine, worker)
     if ending.outcome is MDOutcome.CRASHED and ending.is_physics:
@@ -117,7 +118,7 @@ def _hear_canary(handoff: MDHandoff, engine: Engine, worker: Worker, potential: 
     with directory.turn_locked(f"canary-{engine}"):
         known = read_model(folder / "canary.json", CanaryRecord)
         if known is None or known.lmp_cmd != worker.lmp_cmd:
-            atoms, _ = start_of_walker(campaign, 0)
+            atoms, _ = start_of_run(campaign, 0)
             write_json(folder / "canary.json", sing(engine, worker, potential, atoms, tuple(campaign.elements), folder))
 
 
@@ -173,7 +174,7 @@ def _plan(handoff: MDHandoff, folder: Path, potential: Path, worker: Worker) -> 
     temperature = None
     start, is_restart, seed = handoff.start, True, None
     if start is None:
-        atoms, is_taken = start_of_walker(campaign, handoff.walker)
+        atoms, is_taken = start_of_run(campaign, handoff.walker)
         start, is_restart = str(folder / "start.data"), False
         write_data(Path(start), atoms, tuple(campaign.elements))
         moves = bool(atoms.get_momenta().any())

@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from ase import Atoms
 
@@ -14,6 +15,7 @@ from mlip_fw.engines.oracle.answer import Labelled, OutOfTime
 from mlip_fw.engines.oracle.label import make_label
 from mlip_fw.engines.oracle.level import campaign_level, require_campaign_level
 from mlip_fw.errors import LabelError, WorkerError
+from mlip_fw.io.files import write_text
 from mlip_fw.io.structures import read_frame
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import LabelHandoff
@@ -21,7 +23,10 @@ from mlip_fw.models.label import LabelState, QuarantineRecord
 from mlip_fw.models.worker import Worker
 
 logger = logging.getLogger("mlip_fw")
-_MOST_PEERS = 8
+MOST_PEERS = 8
+"""Labels that a new one is compared with."""
+_UNTOLD = "untold"
+"""Lies in the folder of a label from before it is stored until the journal knows of it."""
 
 
 def label_structure(handoff: LabelHandoff, worker: Worker) -> LabelState:
@@ -32,13 +37,18 @@ def label_structure(handoff: LabelHandoff, worker: Worker) -> LabelState:
     WorkerError
         If this machine is to blame: nothing is lost, the same Firework can be run again.
     """
-    directory, dataset = CampaignDirectory(handoff.directory), Dataset(Path(handoff.directory))
+    directory, dataset = CampaignDirectory(handoff.directory), Dataset(handoff.dataset_root)
     with directory.labelling_locked(handoff.hash):
         if dataset.has(handoff.hash):
             dataset.release(handoff.hash)
+            if _is_untold(handoff.hash, directory, "labelled"):
+                labelled = dataset.read(handoff.hash)
+                _tell_label(handoff, len(labelled), labelled.info, directory)
             shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
             return LabelState.EXISTED
         if dataset.is_quarantined(handoff.hash) and not handoff.retry:
+            if _is_untold(handoff.hash, directory, "quarantined"):
+                _tell_failure(handoff, next(r for r in dataset.quarantined() if r.hash == handoff.hash), directory)
             shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
             return LabelState.QUARANTINED
         return _label(handoff, worker, directory, dataset)
@@ -57,7 +67,7 @@ def _label(handoff: LabelHandoff, worker: Worker, directory: CampaignDirectory, 
     started = time.perf_counter()
     try:
         answer = make_label(
-            atoms, handoff.campaign.oracle, worker, handoff.campaign.elements, folder, dataset.some(_MOST_PEERS)
+            atoms, handoff.campaign.oracle, worker, handoff.campaign.elements, folder, dataset.some(MOST_PEERS)
         )
     except LabelError as error:
         _set_aside(handoff, atoms, error, time.perf_counter() - started)
@@ -66,13 +76,15 @@ def _label(handoff: LabelHandoff, worker: Worker, directory: CampaignDirectory, 
         directory.log_event("label_out_of_time", label=handoff.hash, seconds=round(answer.seconds, 3))
         logger.info("label %s: out of time after %.0f s, to be continued", handoff.hash, answer.seconds)
         return LabelState.UNFINISHED
+    write_text(folder / _UNTOLD, "")
     _keep(handoff.hash, answer, dataset, level_id(level))
+    _tell_label(handoff, len(atoms), answer.facts, directory)
     shutil.rmtree(folder, ignore_errors=True)
-    facts = {"seconds": answer.facts["label_seconds"], "corrections": answer.facts["corrections"]}
-    directory.log_event("labelled", label=handoff.hash, atoms=len(atoms), **facts)
-    mended = f", {facts['corrections']} corrections" if facts["corrections"] else ""
-    logger.info("label %s: %d atoms, %.2f s%s", handoff.hash, len(atoms), facts["seconds"], mended)
     return LabelState.DONE
+
+
+def _where(handoff: LabelHandoff) -> dict[str, bool]:
+    return {"apart": True} if handoff.apart else {}
 
 
 def _keep(name: str, answer: Labelled, dataset: Dataset, level: str) -> None:
@@ -80,8 +92,22 @@ def _keep(name: str, answer: Labelled, dataset: Dataset, level: str) -> None:
     dataset.release(name)
 
 
+def _is_untold(name: str, directory: CampaignDirectory, kind: str) -> bool:
+    """Return whether somebody was killed after a label was there and before the journal knew of it."""
+    if not (directory.labelling(name) / _UNTOLD).is_file():
+        return False
+    return not any(event["event"] == kind and event["label"] == name for event in directory.events())
+
+
+def _tell_label(handoff: LabelHandoff, n_atoms: int, facts: dict[str, Any], directory: CampaignDirectory) -> None:
+    told = {"seconds": float(facts["label_seconds"]), "corrections": int(facts["corrections"])}
+    directory.log_event("labelled", label=handoff.hash, atoms=n_atoms, **told, **_where(handoff))
+    mended = f", {told['corrections']} corrections" if told["corrections"] else ""
+    logger.info("label %s: %d atoms, %.2f s%s", handoff.hash, n_atoms, told["seconds"], mended)
+
+
 def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: float) -> None:
-    directory, dataset = CampaignDirectory(handoff.directory), Dataset(Path(handoff.directory))
+    directory, dataset = CampaignDirectory(handoff.directory), Dataset(handoff.dataset_root)
     record = QuarantineRecord(
         hash=handoff.hash,
         reason=str(error),
@@ -90,7 +116,13 @@ def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: 
         n_atoms=len(atoms),
         seconds=seconds,
     )
+    write_text(directory.labelling(handoff.hash) / _UNTOLD, "")
     dataset.add_to_quarantine(atoms, record, error.files)
+    _tell_failure(handoff, record, directory)
     shutil.rmtree(directory.labelling(handoff.hash), ignore_errors=True)
-    directory.log_event("quarantined", label=handoff.hash, reason=str(error), seconds=round(seconds, 3))
-    logger.warning("label %s failed: %s", handoff.hash, error)
+
+
+def _tell_failure(handoff: LabelHandoff, record: QuarantineRecord, directory: CampaignDirectory) -> None:
+    told = {"reason": record.reason, "seconds": round(record.seconds, 3)}
+    directory.log_event("quarantined", label=record.hash, **told, **_where(handoff))
+    logger.warning("label %s failed: %s", record.hash, record.reason)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from pyace import ACEBBasisSet, BBasisConfiguration, create_multispecies_basis_config
 
 from mlip_fw.errors import TrainingError
+from mlip_fw.io.pace import read_basis
+from mlip_fw.io.structures import mask_of
+from mlip_fw.models.campaign import AUTO_FUNCTIONS, Campaign
 
 _CORE_FRACTION = 0.6
-_CORE_PREFACTOR_EV = 100.0
-_CORE_LAMBDA = 1.0
-_CORE_WIDTH_A = 0.2
+CORE_WIDTH_A = 0.2
+"""Within this distance below the core radius, all but the core repulsion is switched off, Å."""
+_COULOMB_EV_A = 14.399645
+_BOHR_A = 0.529177
+_ZBL = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
+"""(weight, decay) of the terms of the universal screening function."""
 _FUNCTIONS = {
     "UNARY": {"nradmax_by_orders": [15, 6, 4, 3, 2], "lmax_by_orders": [0, 4, 3, 2, 1]},
     "BINARY": {"nradmax_by_orders": [15, 6, 3, 2, 1], "lmax_by_orders": [0, 3, 2, 1, 1]},
@@ -28,6 +36,25 @@ def core_radius_a(first: str, second: str) -> float:
     """Return the distance below which the cores of two elements repel, Å."""
     radii = [covalent_radii[atomic_numbers[name]] for name in (first, second)]
     return float(_CORE_FRACTION * sum(radii))
+
+
+def zbl_ev(first: str, second: str, distance_a: float) -> float:
+    """Return the screened Coulomb repulsion of two nuclei (Ziegler, Biersack and Littmark, 1985), eV."""
+    charges = [atomic_numbers[name] for name in (first, second)]
+    reduced = distance_a * sum(z**0.23 for z in charges) / (0.8854 * _BOHR_A)
+    screening = sum(weight * math.exp(-decay * reduced) for weight, decay in _ZBL)
+    return float(_COULOMB_EV_A * charges[0] * charges[1] / distance_a * screening)
+
+
+def core_repulsion(first: str, second: str) -> tuple[float, float]:
+    """Return (prefactor, lambda) of a pair's core repulsion, 2 · prefactor · exp(-lambda r²) / r.
+
+    It equals the universal repulsion of nuclei at the core radius, before it is cut off there, and at half of it.
+    """
+    outer = core_radius_a(first, second)
+    near, far = (r * zbl_ev(first, second, r) / 2 for r in (outer / 2, outer))
+    decay = math.log(near / far) / (0.75 * outer**2)
+    return far * math.exp(decay * outer**2), decay
 
 
 def linear_basis(elements: list[str], cutoff_a: float, functions_per_element: int) -> ACEBBasisSet:
@@ -64,7 +91,7 @@ def linear_basis(elements: list[str], cutoff_a: float, functions_per_element: in
                 "drho_core_cut": 250,
             }
         },
-        "bonds": {"ALL": _bond(cutoff_a, 0.0), **_pairs(elements, cutoff_a)},
+        "bonds": {"ALL": _bond(cutoff_a, 0.0, (0.0, 1.0)), **_pairs(elements, cutoff_a)},
         "functions": {"number_of_functions_per_element": functions_per_element, **_FUNCTIONS},
     }
     try:
@@ -75,6 +102,30 @@ def linear_basis(elements: list[str], cutoff_a: float, functions_per_element: in
         ) from error
     basis.basis_coeffs = np.zeros(len(basis.basis_coeffs))
     return basis
+
+
+def first_basis(campaign: Campaign, labelled: list[Atoms]) -> ACEBBasisSet:
+    """Return the basis that a campaign starts with: that of a given potential, or a new one.
+
+    Parameters
+    ----------
+    campaign
+        Says what the basis is like.
+    labelled
+        The first structures to learn, which decide how many functions ``auto`` is.
+    """
+    settings = campaign.potential
+    if settings.initial is not None:
+        return read_basis(Path(settings.initial))
+    wanted = settings.functions_per_element
+    n_functions = _as_many_as_environments(labelled) if wanted == "auto" else wanted
+    return linear_basis(campaign.elements, settings.cutoff_a, n_functions)
+
+
+def _as_many_as_environments(labelled: list[Atoms]) -> int:
+    """Return the mean number of environments of the elements that there are, within bounds."""
+    symbols = [s for atoms in labelled for s in np.array(atoms.get_chemical_symbols())[mask_of(atoms)]]
+    return int(np.clip(len(symbols) / max(1, len(set(symbols))), *AUTO_FUNCTIONS))
 
 
 def require_linear(basis: ACEBBasisSet, source: str) -> None:
@@ -104,16 +155,16 @@ def fingerprint(basis: ACEBBasisSet) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def _bond(cutoff_a: float, core_a: float) -> dict[str, object]:
+def _bond(cutoff_a: float, core_a: float, repulsion: tuple[float, float]) -> dict[str, object]:
     return {
         "radbase": "SBessel",
         "radparameters": [5.25],
         "rcut": cutoff_a,
         "dcut": 0.01,
         "NameOfCutoffFunction": "cos",
-        "core-repulsion": [_CORE_PREFACTOR_EV, _CORE_LAMBDA],
+        "core-repulsion": list(repulsion),
         "r_in": core_a,
-        "delta_in": _CORE_WIDTH_A,
+        "delta_in": CORE_WIDTH_A,
         "inner_cutoff_type": "distance",
     }
 
@@ -123,5 +174,5 @@ def _pairs(elements: list[str], cutoff_a: float) -> dict[object, dict[str, objec
     for first in elements:
         for second in elements:
             key: object = first if first == second else (first, second)
-            pairs[key] = _bond(cutoff_a, core_radius_a(first, second))
+            pairs[key] = _bond(cutoff_a, core_radius_a(first, second), core_repulsion(first, second))
     return pairs

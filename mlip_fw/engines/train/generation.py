@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,21 @@ from threadpoolctl import threadpool_limits
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
-from mlip_fw.engines.train.basis import copy_of, fingerprint, linear_basis
-from mlip_fw.engines.train.linear import Fold, LinearFit, Triangle
+from mlip_fw.engines.train.basis import copy_of, fingerprint, first_basis
+from mlip_fw.engines.train.kept import read_fit, write_fit
+from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.rows import Rows, RowsByElement
+from mlip_fw.engines.train.size import sentence, size_of
+from mlip_fw.engines.train.solution import best_sound
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
-from mlip_fw.io.files import read_arrays, write_arrays, write_json
+from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis, write_ctilde
 from mlip_fw.io.structures import mask_of
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import TrainingRecord
 
-_FIT = "fit.npz"
+logger = logging.getLogger("mlip_fw")
 
 
 @dataclass(frozen=True)
@@ -39,15 +44,16 @@ class Knowledge:
     prior: np.ndarray
     """(n_functions,) what the penalty pulls to: zero, or an initial potential."""
     active: dict[str, ActiveSet] | None
-    reference_energy_ev: dict[str, float] | None
+    reference_energy_ev: dict[str, float]
+    """Of the elements that a label had so far."""
     level_of_theory: str | None = None
 
 
-def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
-    """Return what the newest linear generation knows, or a blank start."""
+def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) -> Knowledge:
+    """Return what the newest linear generation knows, or a blank start for the labels that there are."""
     newest = generations.newest_of("linear")
     if newest is None:
-        return _blank(campaign)
+        return _blank(campaign, [dataset.read(name) for name in dataset.hashes()])
     record = generations.record(newest)
     if record is None:
         raise TrainingError(
@@ -55,31 +61,23 @@ def knowledge(generations: Generations, campaign: Campaign) -> Knowledge:
         )
     basis = read_basis(generations.potential(newest))
     inverses = read_active_set(generations.potential(newest).with_suffix(".asi"), list(basis.elements_name))
-    kept = read_arrays(generations.folder(newest) / _FIT)
-    if kept is None:
-        raise TrainingError(f"{generations.folder(newest)} has no whole {_FIT}; remove that folder and run again")
-    folds = tuple(
-        Fold(Triangle(e, int(m)), Triangle(f, int(n)))
-        for e, f, m, n in zip(kept["energy"], kept["force"], kept["n_energy"], kept["n_force"], strict=True)
-    )
-    fit = LinearFit(folds, len(record.labels))
+    fit, prior = read_fit(generations.folder(newest), len(record.labels))
     return Knowledge(
         generation=newest,
         labels=tuple(record.labels),
         basis=basis,
         fit=fit,
-        prior=kept["prior"],
+        prior=prior,
         active={name: ActiveSet.from_inverse(inverse) for name, inverse in inverses.items()},
-        reference_energy_ev=dict(record.reference_energy_ev) or None,
+        reference_energy_ev=dict(record.reference_energy_ev),
         level_of_theory=record.level_of_theory,
     )
 
 
-def _blank(campaign: Campaign) -> Knowledge:
-    settings = campaign.potential
-    basis = linear_basis(campaign.elements, settings.cutoff_a, settings.functions_per_element)
+def _blank(campaign: Campaign, labelled: list[Atoms]) -> Knowledge:
+    basis = first_basis(campaign, labelled)
     n = len(basis.basis_coeffs)
-    return Knowledge(None, (), basis, LinearFit.empty(n), np.zeros(n), None, None)
+    return Knowledge(None, (), basis, LinearFit.empty(n), np.zeros(n), None, {})
 
 
 def import_initial(generations: Generations, source: Path) -> TrainingRecord:
@@ -123,7 +121,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         If there is no label to learn from.
     """
     started = time.perf_counter()
-    known = knowledge(generations, campaign)
+    known = knowledge(generations, dataset, campaign)
     hashes = dataset.hashes()
     new = [name for name in hashes if name not in set(known.labels)]
     if not new:
@@ -133,9 +131,12 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     before = AcePotential(known.basis)
     frames = [dataset.read(name) for name in new]
     level = _common_level(new, frames, known.level_of_theory)
-    energies = known.reference_energy_ev or _reference_energies(frames, before)
+    if known.generation is None:
+        logger.info("%s", sentence(size_of(known.basis, max(map(len, frames)))))
+    energies = _reference_energies(frames, before, known.reference_energy_ev)
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))
+    rows = Rows(folder_of_rows, dataset, shape)
     fit, fresh = known.fit, LinearFit.empty(len(known.prior))
     for name, atoms in zip(new, frames, strict=True):
         design = shape.design(atoms)
@@ -143,12 +144,12 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         mask = mask_of(atoms)
         fit = fit.with_label(design, energy, forces, mask)
         fresh = fresh.with_label(design, energy, forces, mask)
-        write_arrays(folder_of_rows / f"{name}.npz", rows_within(mask, design.projections, atoms))
-    coefficients, ridge = fit.solve(_degrees(known.basis), known.prior)
-    active, swaps, gamma_max, counts = _exchange_all(folder_of_rows, dataset, hashes, known.active, shape)
+        rows.add(name, rows_within(mask, design.projections, atoms))
+    solution = best_sound(fit, shape, known.prior, folder_of_rows, frames, campaign)
+    active, swaps, gamma_max, counts = _exchange_all(rows.of(hashes), known.active)
     with generations.new() as (number, folder):
         inverses = {name: found.inverse for name, found in active.items()}
-        _write(folder, copy_of(known.basis, coefficients), inverses, fit, known.prior)
+        _write(folder, copy_of(known.basis, solution.coefficients), inverses, fit, known.prior)
         record = TrainingRecord(
             generation=number,
             parent=known.generation,
@@ -157,13 +158,15 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             n_atoms=sum(counts.values()),
             n_environments=counts,
             functions_per_element=shape.n_functions(),
-            dataset=fit.errors(coefficients),
+            dataset=fit.errors(solution.coefficients),
             new_before=fresh.errors(np.array(known.basis.basis_coeffs)) if known.generation is not None else None,
             reference_energy_ev=energies,
             level_of_theory=level,
-            ridge=ridge,
+            ridge=solution.ridge,
+            energy_weight=solution.energy_weight,
             active_set_swaps=swaps,
             gamma_max_dataset=gamma_max,
+            stability=solution.stability,
             seconds=time.perf_counter() - started,
         )
         write_json(folder / "training.json", record)
@@ -183,16 +186,22 @@ def _common_level(names: list[str], frames: list[Atoms], known: str | None) -> s
     return known
 
 
-def _reference_energies(frames: list[Atoms], before: AcePotential) -> dict[str, float]:
-    """Fit by composition what the potential so far (at first: nothing) leaves of the energies, once and for all.
+def _reference_energies(frames: list[Atoms], before: AcePotential, known: dict[str, float]) -> dict[str, float]:
+    """Fit by composition what the potential so far (at first: nothing) leaves of the energies.
 
-    A cut-out's energy includes its boundary: it counts only where there is nothing else.
+    The energy of an element is fixed once and for all by the first labels that have it. A cut-out's energy
+    includes its boundary: it counts only where there is nothing else.
     """
+    new = [name for name in before.elements if name not in known and any(name in a.symbols for a in frames)]
+    frames = [a for a in frames if set(new) & set(a.symbols)]
     frames = [a for a in frames if mask_of(a).all()] or frames
-    counts = np.array([[float(np.sum(a.symbols == e)) for e in before.elements] for a in frames])
-    left = np.array([a.get_potential_energy() - before.evaluate(a, gamma=False).energy_ev for a in frames])
-    solution = np.linalg.lstsq(counts, left, rcond=None)[0]
-    return {name: float(value) for name, value in zip(before.elements, solution, strict=True)}
+    if not new:
+        return known
+    counts = np.array([[float(np.sum(a.symbols == name)) for name in new] for a in frames])
+    fixed = [sum(known.get(symbol, 0.0) for symbol in a.symbols) for a in frames]
+    left = [a.get_potential_energy() - before.evaluate(a, gamma=False).energy_ev for a in frames]
+    solution = np.linalg.lstsq(counts, np.array(left) - np.array(fixed), rcond=None)[0]
+    return {**known, **{name: float(value) for name, value in zip(new, solution, strict=True)}}
 
 
 def _targets(atoms: Atoms, energies: dict[str, float], core: AcePotential) -> tuple[float, np.ndarray]:
@@ -202,44 +211,13 @@ def _targets(atoms: Atoms, energies: dict[str, float], core: AcePotential) -> tu
     return float(atoms.get_potential_energy()) - free - repulsion.energy_ev, atoms.get_forces() - repulsion.forces_ev_a
 
 
-def _degrees(basis: ACEBBasisSet) -> np.ndarray:
-    """Return the roughness of each function: the sum of its radial and angular indices."""
-    return np.array(
-        [
-            float(sum(function.ns) + sum(function.ls))
-            for first, rest in zip(basis.basis_rank1, basis.basis, strict=True)
-            for function in [*first, *rest]
-        ]
-    )
-
-
-def _rows_of(name: str, folder: Path, dataset: Dataset, shape: AcePotential) -> dict[str, np.ndarray]:
-    """Return the basis functions of a label's atoms, from its file or, if that is damaged, anew."""
-    path = folder / f"{name}.npz"
-    kept = read_arrays(path)
-    if kept is not None and set(shape.elements) <= set(kept):
-        return kept
-    atoms = dataset.read(name)
-    rows = rows_within(mask_of(atoms), shape.evaluate_with_projections(atoms)[1], atoms)
-    write_arrays(path, rows)
-    return rows
-
-
 def _exchange_all(
-    folder: Path,
-    dataset: Dataset,
-    hashes: list[str],
-    active: dict[str, ActiveSet] | None,
-    shape: AcePotential,
+    environments: RowsByElement, active: dict[str, ActiveSet] | None
 ) -> tuple[dict[str, ActiveSet], int, float, dict[str, int]]:
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in shape.elements}
-    for name in hashes:
-        for element, rows in _rows_of(name, folder, dataset, shape).items():
-            parts[element].append(rows)
     result, swaps, gamma_max, counts = {}, 0, 0.0, {}
-    for element, width in shape.n_functions().items():
-        rows = np.concatenate(parts[element]) if parts[element] else np.zeros((0, width))
-        start = active[element] if active is not None else ActiveSet.empty(rows, width)
+    for element, rows in environments.items():
+        known = active[element] if active is not None else None
+        start = ActiveSet.empty(rows, rows.shape[1]) if known is None or known.is_blank else known
         outcome = exchange(start, rows)
         result[element] = outcome.active
         swaps += outcome.swaps
@@ -258,11 +236,4 @@ def _write(
     write_basis(folder / "potential.yaml", basis)
     write_ctilde(folder / "potential.yace", basis)
     write_active_set(folder / "potential.asi", inverses)
-    fitted = {
-        "energy": np.array([fold.energy.r for fold in fit.folds]),
-        "n_energy": np.array([fold.energy.n_rows for fold in fit.folds]),
-        "force": np.array([fold.force.r for fold in fit.folds]),
-        "n_force": np.array([fold.force.n_rows for fold in fit.folds]),
-        "prior": prior,
-    }
-    write_arrays(folder / _FIT, fitted)
+    write_fit(folder, fit, prior)

@@ -8,15 +8,18 @@ each, so that both errors over the whole dataset follow from R without a second 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlip_fw.engines.ace import Design
+from mlip_fw.engines.train.dimers import Rising
+from mlip_fw.engines.train.ridge import Spectrum
+from mlip_fw.models.campaign import ENERGY_WEIGHT
 from mlip_fw.models.training import Errors
 
-ENERGY_WEIGHT = 10.0
-"""Weight of an energy per atom (eV) against a force component (eV/Å)."""
+_LEAST_WEIGHT, _MOST_WEIGHT = 1.0, 100.0
 _UNSEEN = 1e-12
 N_FOLDS = 5
 """Shares of the labels for cross-validation."""
@@ -46,11 +49,12 @@ class Triangle:
         r = np.linalg.qr(stacked, mode="r")
         return Triangle(np.asarray(r), self.n_rows + len(rows))
 
-    def rmse(self, coefficients: np.ndarray) -> float:
-        """Return the root mean square residual of all rows."""
+    def rmse(self, coefficients: np.ndarray | None) -> float:
+        """Return the root mean square residual of all rows; without coefficients, of the targets alone."""
         if not self.n_rows:
             return 0.0
-        return float(np.linalg.norm(self.r @ np.append(coefficients, -1.0)) / np.sqrt(self.n_rows))
+        residual = self.r[:, -1] if coefficients is None else self.r @ np.append(coefficients, -1.0)
+        return float(np.linalg.norm(residual) / np.sqrt(self.n_rows))
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,25 @@ class Fold:
     energy: Triangle
     force: Triangle
 
-    def weighted(self) -> np.ndarray:
+    def weighted(self, energy_weight: float) -> np.ndarray:
         """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit."""
-        return np.asarray(np.linalg.qr(np.vstack([self.force.r, ENERGY_WEIGHT * self.energy.r]), mode="r"))
+        return np.asarray(np.linalg.qr(np.vstack([self.force.r, energy_weight * self.energy.r]), mode="r"))
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """The least-squares problem of a fit, with columns to be divided by ``scale``."""
+
+    triangles: list[np.ndarray]
+    """(n + 1, n + 1) of each fold."""
+    stacked: np.ndarray
+    scale: np.ndarray
+    """(n,) root of the squares of each column, times the growth of the penalty."""
+
+    def spectrum(self, parts: list[np.ndarray], start: np.ndarray) -> Spectrum:
+        """Return the problem of some triangles for the change of the coefficients from ``start``."""
+        rows, n = np.vstack(parts), len(self.scale)
+        return Spectrum.of(rows[:, :n] / self.scale, rows[:, n] - rows[:, :n] @ start)
 
 
 @dataclass(frozen=True)
@@ -110,7 +130,14 @@ class LinearFit:
             energy_rmse_ev_atom=_joint_rmse([fold.energy for fold in self.folds], coefficients),
         )
 
-    def solve(self, degrees: np.ndarray, prior: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+    def solve(
+        self,
+        degrees: np.ndarray,
+        prior: np.ndarray | None = None,
+        rising: Rising | None = None,
+        firmness: float = 1.0,
+        energy_weight: float = ENERGY_WEIGHT,
+    ) -> tuple[np.ndarray, float]:
         """Return the coefficients (n_functions,) and the ridge that was chosen.
 
         Parameters
@@ -119,6 +146,12 @@ class LinearFit:
             (n_functions,) growth of the penalty: rough functions cost more than smooth ones.
         prior
             Coefficients that the penalty pulls to; zero by default.
+        rising
+            Conditions that the coefficients have to meet; None: none.
+        firmness
+            Multiplies the ridge that was chosen.
+        energy_weight
+            Weight of an energy per atom (eV) against a force component (eV/Å), Å.
 
         Notes
         -----
@@ -126,18 +159,12 @@ class LinearFit:
         one predict the left-out fold best, over all folds. Whole structures are left out: force
         components of one structure are not independent, and criteria that take them for it, such as
         generalised cross-validation, fit noise while labels are few.
-        """
-        triangles = [fold.weighted() for fold in self.folds[: self.n_labels]]
-        n = len(degrees)
-        start = np.zeros(n) if prior is None else prior
-        stacked = np.vstack(triangles) if triangles else np.zeros((1, n + 1))
-        rms = np.sqrt((stacked[:, :n] ** 2).sum(axis=0))
-        seen = rms > _UNSEEN * rms.max(initial=0.0)
-        scale = np.where(seen, rms, 1.0) * degrees / degrees.mean()
 
-        def spectrum(parts: list[np.ndarray]) -> _Spectrum:
-            rows = np.vstack(parts)
-            return _Spectrum.of(rows[:, :n] / scale, rows[:, n] - rows[:, :n] @ start)
+        Conditions are met at the least cost in the penalised squares that the ridge leaves.
+        """
+        problem = self.scaled(degrees, energy_weight)
+        triangles, scale = problem.triangles, problem.scale
+        start = np.zeros(len(degrees)) if prior is None else prior
 
         def score(ridge: float) -> float:
             losses = []
@@ -148,30 +175,39 @@ class LinearFit:
 
         ridge = _DEFAULT_RIDGE
         if len(triangles) > 1:
-            others = [spectrum(triangles[:k] + triangles[k + 1 :]) for k in range(len(triangles))]
+            rests = [triangles[:k] + triangles[k + 1 :] for k in range(len(triangles))]
+            others = [problem.spectrum(rest, start) for rest in rests]
             ridge = float(min(_RIDGES, key=score))
-        return start + spectrum([stacked]).solve(ridge) / scale, ridge
+        ridge *= firmness
+        whole = problem.spectrum([problem.stacked], start)
+        coefficients = start + whole.solve(ridge) / scale
+        if rising is not None:
+            misses = rising.least - rising.rows @ coefficients
+            coefficients = coefficients + whole.shift(rising.rows / scale, misses, ridge) / scale
+        return coefficients, ridge
+
+    def scaled(self, degrees: np.ndarray, energy_weight: float) -> Scaled:
+        """Return the problem with its columns' scale; ``degrees`` as in :meth:`solve`."""
+        triangles, n = [fold.weighted(energy_weight) for fold in self.folds[: self.n_labels]], len(degrees)
+        stacked = np.vstack(triangles) if triangles else np.zeros((1, n + 1))
+        rms = np.sqrt((stacked[:, :n] ** 2).sum(axis=0))
+        seen = rms > _UNSEEN * rms.max(initial=0.0)
+        return Scaled(triangles, stacked, np.where(seen, rms, 1.0) * degrees / degrees.mean())
+
+    def natural_weight(self) -> float:
+        """Return the weight that makes energies per atom count as much as forces, by their scatter: 1 to 100 Å.
+
+        The energies of a few labels scatter hardly at all, since atomic energies were fitted to them: until every
+        fold has a label it is 10 Å.
+        """
+        if self.n_labels < N_FOLDS:
+            return ENERGY_WEIGHT
+        force = _joint_rmse([fold.force for fold in self.folds], None)
+        energy = _joint_rmse([fold.energy for fold in self.folds], None)
+        return float(np.clip(force / energy, _LEAST_WEIGHT, _MOST_WEIGHT)) if energy > 0 else _MOST_WEIGHT
 
 
-@dataclass(frozen=True)
-class _Spectrum:
-    """A least-squares problem taken apart, to be solved for many ridges."""
-
-    values: np.ndarray
-    along: np.ndarray
-    vectors: np.ndarray
-
-    @classmethod
-    def of(cls, rows: np.ndarray, targets: np.ndarray) -> _Spectrum:
-        u, values, vt = np.linalg.svd(rows, full_matrices=False)
-        return cls(values, u.T @ targets, vt.T)
-
-    def solve(self, ridge: float) -> np.ndarray:
-        kept = self.values / (self.values**2 + ridge**2)
-        return np.asarray(self.vectors @ (kept * self.along))
-
-
-def _joint_rmse(triangles: list[Triangle], coefficients: np.ndarray) -> float:
+def _joint_rmse(triangles: Sequence[Triangle], coefficients: np.ndarray | None) -> float:
     n_rows = sum(t.n_rows for t in triangles)
     squares = sum(t.n_rows * t.rmse(coefficients) ** 2 for t in triangles)
     return float(np.sqrt(squares / n_rows)) if n_rows else 0.0

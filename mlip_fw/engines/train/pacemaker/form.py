@@ -14,6 +14,7 @@ import numpy as np
 from pyace import ACEBBasisSet, BBasisConfiguration, create_multispecies_basis_config
 from pyace.basis import MapStringString
 
+from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.basis import linear_basis
 from mlip_fw.engines.train.pacemaker.template import Template
 from mlip_fw.errors import CampaignError
@@ -39,7 +40,7 @@ def form_of(campaign: Campaign, template: Template, linear: BBasisConfiguration)
     wanted = campaign.potential.pacemaker.functions_per_element
     section = template.potential
     if section is not None:
-        form = _templated(section, wanted or campaign.potential.functions_per_element, campaign)
+        form = _templated(section, wanted or _most_functions(linear), campaign)
     elif wanted is not None:
         basis = linear_basis(campaign.elements, campaign.potential.cutoff_a, wanted)
         form = _with_two_densities(basis.to_BBasisConfiguration())
@@ -63,6 +64,11 @@ def _templated(section: dict[str, Any], functions: int, campaign: Campaign) -> B
             f"{campaign.potential.cutoff_a:g} Å, which cells and cut-outs are made for; make one of them fit"
         )
     return form
+
+
+def _most_functions(form: BBasisConfiguration) -> int:
+    """Return the number of functions of the element that has most."""
+    return max(AcePotential(ACEBBasisSet(form)).n_functions().values())
 
 
 def _with_two_densities(linear: BBasisConfiguration) -> BBasisConfiguration:

@@ -19,9 +19,6 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.io.files import whole_file
 from mlip_fw.io.structures import mask_of
 
-_ENERGY_WEIGHT = 10.0
-"""Weight of an energy per atom (eV) against a force component (eV/Å), as in the linear fit."""
-
 
 @dataclass(frozen=True)
 class Row:
@@ -54,16 +51,22 @@ def rows_of(frames: list[Atoms], energies_ev: dict[str, float], form: BBasisConf
     return [_row(atoms, energies_ev, bare, reaches) for atoms in frames]
 
 
-def kappa_of(rows: list[Row]) -> float:
-    """Return the share of forces in pacemaker's loss at which energies weigh as in the linear fit."""
+def kappa_of(rows: list[Row], energy_weight: float) -> float:
+    """Return the share of forces in pacemaker's loss at which energies weigh as in a linear fit.
+
+    Parameters
+    ----------
+    energy_weight
+        Of an energy per atom (eV) against a force component (eV/Å), in that fit.
+    """
     n_atoms = sum(float(row.force_weights.sum()) for row in rows)
     n_energies = sum(row.energy_weight for row in rows)
-    return n_atoms / (n_atoms + _ENERGY_WEIGHT**2 * n_energies)
+    return n_atoms / (n_atoms + energy_weight**2 * n_energies)
 
 
-def loss_of(potential: AcePotential, rows: list[Row]) -> float:
+def loss_of(potential: AcePotential, rows: list[Row], kappa: float) -> float:
     """Return what pacemaker minimises, without its penalties: for a potential without cores."""
-    kappa, energy, force = kappa_of(rows), 0.0, 0.0
+    energy, force = 0.0, 0.0
     for row in rows:
         answer = potential.evaluate(row.atoms, gamma=False)
         energy += row.energy_weight * ((answer.energy_ev - row.energy_ev) / len(row.atoms)) ** 2

@@ -16,6 +16,7 @@ from mlip_fw.engines.train.pacemaker.frame import rmse_of
 from mlip_fw.engines.train.pacemaker.inputs import INPUT
 from mlip_fw.engines.train.pacemaker.job import Fit
 from mlip_fw.engines.train.pacemaker.output import METRICS, read_metrics
+from mlip_fw.engines.train.stability import examine
 from mlip_fw.errors import NumberTakenError, TrainingError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
@@ -45,7 +46,7 @@ def publish(
     finished: BBasisConfiguration,
     whole: BBasisConfiguration,
 ) -> TrainingRecord:
-    """Write a fitted potential as the next generation.
+    """Write a fitted potential as the next generation, which MD takes unless it is unfit for it.
 
     Parameters
     ----------
@@ -64,6 +65,7 @@ def publish(
     potential = AcePotential(basis)
     judged = _judged(potential, frames, dict(source.reference_energy_ev))
     active, swaps, gamma_max = _active_sets(judged.rows)
+    stability = examine(potential, frames, fit.campaign)
     while True:
         try:
             with generations.new() as (number, folder):
@@ -78,7 +80,7 @@ def publish(
                     versions={ours: str(finished.metadata[theirs]) for ours, theirs in _VERSIONS.items()},
                     parent=source.generation,
                     labels=source.labels,
-                    new_labels=_new(generations, source),
+                    new_labels=[],
                     n_atoms=sum(map(len, judged.rows.values())),
                     n_environments={name: len(rows) for name, rows in judged.rows.items()},
                     functions_per_element=potential.n_functions(),
@@ -89,6 +91,7 @@ def publish(
                     corrections=fit.corrections,
                     active_set_swaps=swaps,
                     gamma_max_dataset=gamma_max,
+                    stability=stability,
                     seconds=fit.earlier_s + fit.seconds_here,
                 )
                 write_json(folder / "training.json", record)
@@ -131,14 +134,6 @@ def _active_sets(rows: dict[str, np.ndarray]) -> tuple[dict[str, ActiveSet], int
     found = {name: exchange(ActiveSet.empty(these, these.shape[1]), these) for name, these in rows.items()}
     gammas = [float(found[name].active.gamma(these).max(initial=0.0)) for name, these in rows.items()]
     return {name: one.active for name, one in found.items()}, sum(one.swaps for one in found.values()), max(gammas)
-
-
-def _new(generations: Generations, source: TrainingRecord) -> list[str]:
-    """Return the labels that pacemaker's generation before had not seen."""
-    before = generations.newest_of("pacemaker")
-    record = generations.record(before) if before is not None else None
-    seen = set(record.labels) if record is not None else set()
-    return [name for name in source.labels if name not in seen]
 
 
 def _rms(values: np.ndarray) -> float:

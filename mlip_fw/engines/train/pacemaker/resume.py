@@ -43,7 +43,7 @@ def earlier(folder: Path, labels: list[str]) -> Unfinished | None:
 
 
 def best_start(
-    folder: Path, generations: list[Path], form: BBasisConfiguration, rows: list[Row]
+    folder: Path, generations: list[Path], form: BBasisConfiguration, rows: list[Row], kappa: float
 ) -> tuple[BBasisConfiguration, str]:
     """Return the start of lowest loss, in ``form``, and what it is.
 
@@ -56,6 +56,6 @@ def best_start(
     }
     found |= {path.parent.name: without_cores(BBasisConfiguration(str(path))) for path in generations}
     starts = {name: carried_over(source, form) for name, source in found.items() if source is not None}
-    losses = {name: loss_of(AcePotential(ACEBBasisSet(start)), rows) for name, start in starts.items()}
+    losses = {name: loss_of(AcePotential(ACEBBasisSet(start)), rows, kappa) for name, start in starts.items()}
     name = min(losses, key=losses.__getitem__)
     return starts[name], name

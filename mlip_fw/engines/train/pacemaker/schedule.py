@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
+from mlip_fw.errors import CampaignError
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
@@ -38,12 +39,26 @@ class Schedule:
 def decided(campaign: Campaign, directory: CampaignDirectory) -> Schedule:
     """Decide ``potential.kind: auto`` once, so that the campaign is the same on all its machines.
 
-    A campaign that has begun keeps its trainer; a new one gets pacemaker if it is installed here.
+    A campaign that has begun keeps its trainer; a new one gets pacemaker if it is installed here and its files
+    need not travel.
+
+    Raises
+    ------
+    CampaignError
+        If files are to travel of a campaign that began with pacemaker.
     """
     if campaign.potential.kind != "auto":
         return Schedule(campaign, "as the campaign says")
+    travels = campaign.files == "filepad"
     if directory.exists():
-        return Schedule(_of_kind(campaign, directory.read_campaign().potential.kind), "as the campaign began")
+        kind = directory.read_campaign().potential.kind
+        if travels and kind == "pacemaker":
+            raise CampaignError(
+                f"{directory.root} began with pacemaker, for which files can't travel; say files: shared"
+            )
+        return Schedule(_of_kind(campaign, kind), "as the campaign began")
+    if travels:
+        return Schedule(_of_kind(campaign, "linear"), "files: filepad")
     if is_installed():
         return Schedule(_of_kind(campaign, "pacemaker"), "it is installed here")
     return Schedule(_of_kind(campaign, "linear"), "pacemaker is not installed here")

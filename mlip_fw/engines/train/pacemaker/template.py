@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.files import require_file
+from mlip_fw.io.files import require_file, whole_file
 from mlip_fw.io.safe_yaml import load_yaml
 
 logger = logging.getLogger("mlip_fw")
@@ -64,6 +65,14 @@ def read_template(path: str | None) -> Template:
     return Template(taken["potential"] or None, taken["fit"], taken["backend"])
 
 
+def write_template(path: Path, template: Template) -> None:
+    """Write a template that gives the same."""
+    sections = {"potential": template.potential, "fit": template.fit, "backend": template.backend}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        YAML(typ="safe", pure=True).dump({name: given for name, given in sections.items() if given}, temporary)
+
+
 def _loaded(path: Path) -> dict[str, Any]:
     require_file(path, _KEY, _MOST_BYTES)
     try:
@@ -89,6 +98,9 @@ def _require_sound(taken: dict[str, dict[str, Any]]) -> None:
             raise CampaignError(f"{_KEY}: {section}.{key} must be a whole number from 1 on, not {value!r:.60}")
     if not isinstance(taken["fit"].get("loss", {}), dict):
         raise CampaignError(f"{_KEY}: fit.loss must be a mapping of keys, not {taken['fit']['loss']!r:.60}")
+    kappa = taken["fit"].get("loss", {}).get("kappa", "auto")
+    if kappa != "auto" and (isinstance(kappa, bool) or not isinstance(kappa, int | float) or not 0 <= kappa <= 1):
+        raise CampaignError(f"{_KEY}: fit.loss.kappa must be auto or a number from 0 to 1, not {kappa!r:.60}")
     form = taken["potential"]
     if form and (missing := [key for key in _TAKEN["potential"][:3] if not isinstance(form.get(key), dict)]):
         raise CampaignError(

@@ -27,7 +27,7 @@ from mlip_fw.engines.train.pacemaker.template import read_template
 from mlip_fw.engines.train.pacemaker.trouble import Found, Trouble
 from mlip_fw.errors import TrainingError, WorkerError
 from mlip_fw.generations import Generations
-from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.campaign import ENERGY_WEIGHT, Campaign
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
 
@@ -119,10 +119,10 @@ def _prepared(
     template = read_template(campaign.potential.pacemaker.template)
     whole = form_of(campaign, template, linear)
     rows = rows_of(frames, dict(record.reference_energy_ev), whole)
-    polished = generations.newest_of("pacemaker")
-    known = [generations.potential(n) for n in (polished, record.generation) if n is not None]
     form = without_cores(whole)
-    begin, what = resume.best_start(folder, known, form, rows)
+    settings = settings_of(campaign, template, kappa_of(rows, record.energy_weight or ENERGY_WEIGHT))
+    kappa = float(settings["fit"]["loss"]["kappa"])
+    begin, what = resume.best_start(folder, _known(generations, record), form, rows, kappa)
     fit = Fit(
         campaign=campaign,
         worker=worker,
@@ -131,7 +131,7 @@ def _prepared(
         rows=rows,
         form=form,
         begin=begin,
-        settings=settings_of(campaign, template, kappa_of(rows)),
+        settings=settings,
         iterations=iterations_of(campaign, template),
     )
     if (note := resume.earlier(folder, fit.labels)) is not None:
@@ -145,6 +145,13 @@ def _prepared(
         max(1, fit.iterations - fit.steps_before),
     )
     return fit
+
+
+def _known(generations: Generations, source: TrainingRecord) -> list[Path]:
+    """Return the potentials to start from: pacemaker's newest, unless it is unfit for MD, and the linear one."""
+    polished = generations.newest_of("pacemaker")
+    sound = [] if polished is None or generations.faults(polished) else [polished]
+    return [generations.potential(n) for n in (*sound, source.generation)]
 
 
 def _run_custodian(fit: Fit) -> Found | None:

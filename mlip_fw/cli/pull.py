@@ -1,0 +1,40 @@
+"""``pull``: the files of a campaign that travel, brought here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from mlip_fw.cli.app import app
+from mlip_fw.cli.common import answering, load_launchpad, log_to_stderr
+
+
+@app.command()
+def pull(
+    campaign: str | None = typer.Argument(
+        None, help="campaign, or the directory it was added with; default: the only one", metavar="[CAMPAIGN]"
+    ),
+    directory: Path | None = typer.Option(None, "--dir", help="where to; default: the campaign's name in this folder"),
+    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
+    remove: bool = typer.Option(
+        False, "--remove", help="then remove them from the LaunchPad, if the campaign has ended"
+    ),
+    as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
+) -> None:
+    """Bring here what is new of a campaign with `files: filepad`, to be looked at as any other."""
+    log_to_stderr()
+    from mlip_fw.travel.pull import pull as bring
+    from mlip_fw.travel.pull import remove_published
+
+    pad = load_launchpad(launchpad)
+    with answering(pad):
+        copy = bring(pad, campaign, directory)
+        if remove:
+            remove_published(pad, copy)
+    n_bytes = sum(filed.size for filed in copy.fetched)
+    if as_json:
+        typer.echo(json.dumps({"directory": str(copy.root), "files": len(copy.fetched), "bytes": n_bytes}))
+    else:
+        typer.echo(f"{copy.root}: {len(copy.fetched)} files fetched, {n_bytes / 1e6:.1f} MB")

@@ -1,0 +1,105 @@
+"""``validate``: how good a potential is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from mlip_fw.cli.app import app
+from mlip_fw.cli.common import add_to_launchpad, find_campaign, load_fworker, log_to_stderr
+from mlip_fw.errors import DirectoryError
+from mlip_fw.models.validation import Property, ValidationReport
+
+_WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
+
+
+@app.command()
+def validate(
+    campaign: str | None = _WHICH,
+    frames: int | None = typer.Option(None, "--frames", min=0, metavar="N", help="frames to hold out and label"),
+    properties: list[Property] | None = typer.Option(
+        None,
+        "--property",
+        metavar="NAME",
+        help="equation_of_state, elastic, phonons, vacancy, surface or rdf; may be given several times",
+    ),
+    retry: bool = typer.Option(False, "--retry", help="label again what failed in an earlier validation"),
+    fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
+    to_launchpad: bool = typer.Option(False, "--add", help="add it to the LaunchPad instead of labelling here"),
+    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
+    as_json: bool = typer.Option(False, "--json", help="print the report as JSON on standard output"),
+) -> None:
+    """Compare the newest potential with its oracle: on frames it never learnt, and in properties of the crystal.
+
+    Without options it does what the campaign's `validation` asks for; if that is nothing, 10 frames, equation of state,
+    elastic constants and phonons.
+    """
+    from mlip_fw.firetasks.base import read_worker
+    from mlip_fw.validation.conduct import last_report
+    from mlip_fw.workflows.runner import interruptible
+    from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
+
+    log_to_stderr()
+    directory = find_campaign(campaign)
+    handoff = validation_handoff(directory, frames, properties)
+    if retry:
+        forget_failures(directory)
+    if to_launchpad and handoff.campaign.files == "filepad":
+        raise DirectoryError(f"the files of {directory.root} travel (files: filepad): validate here, without --add")
+    if to_launchpad:
+        (number,) = add_to_launchpad(validation_workflow(handoff), launchpad)
+        typer.echo(f"added the validation of {handoff.campaign.campaign} as Firework {number}")
+        return
+    bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    with interruptible(directory.root), bar as progress:
+        task = progress.add_task("labels", total=None)
+        for done, needed in validate_here(handoff, read_worker(load_fworker(fworker).env)):
+            progress.update(task, completed=done, total=needed)
+    report = last_report(directory)
+    assert report is not None
+    if as_json:
+        typer.echo(report.model_dump_json())
+    else:
+        _print(report)
+        typer.echo(f"report and figures: {directory.validation}")
+
+
+def _print(report: ValidationReport) -> None:
+    console = Console()
+    if report.holdout is not None:
+        table = Table(
+            "frames never learnt", "frames", "forces (meV/Å)", "energy (meV/atom)", "stress (GPa)", title_justify="left"
+        )
+        ranges = [(f"{part.from_k:.0f} to {part.to_k:.0f} K", part) for part in report.by_temperature]
+        for name, part in [("all", report.holdout), *ranges]:
+            stress = "-" if part.stress_rmse_gpa is None else f"{part.stress_rmse_gpa:.3f}"
+            energy = f"{1000 * part.energy_rmse_ev_atom:.3f}"
+            table.add_row(name, str(part.n_frames), f"{1000 * part.force_rmse_ev_a:.2f}", energy, stress)
+        console.print(table)
+    if report.calibration is not None:
+        table = Table("γ of the atom", "atoms", "force RMSE (meV/Å)", "within the promise")
+        for held in report.calibration.bins:
+            upper = "and more" if held.to_gamma is None else f"to {held.to_gamma:g}"
+            error, covered = f"{1000 * held.force_rmse_ev_a:.2f}", f"{100 * held.covered:.0f} %"
+            table.add_row(f"{held.from_gamma:g} {upper}", str(held.n_atoms), error, covered)
+        console.print(table)
+    if report.quantities:
+        table = Table("property", "unit", "potential", "oracle", "difference", "γ")
+        for q in report.quantities:
+            difference = "-" if q.difference_percent is None else f"{q.difference_percent:+.2f} %"
+            table.add_row(
+                q.name,
+                q.unit,
+                f"{q.potential:.5g}",
+                f"{q.oracle:.5g}",
+                difference,
+                f"{report.gamma_max[q.property]:.2g}",
+            )
+        console.print(table)
+    for what, why in report.unmeasured.items():
+        console.print(f"not compared: {what}: {why}", highlight=False, markup=False)

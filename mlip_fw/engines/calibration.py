@@ -1,0 +1,80 @@
+"""Do gamma and the committee tell the error? Asked of labels before they were trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.train.committee import Committee
+from mlip_fw.errors import TrainingError
+from mlip_fw.generations import Generations
+from mlip_fw.io.structures import mask_of
+
+MOST_LABELS = 60
+_BIN_EDGES = 10 ** np.arange(-1.0, 4.01, 0.25)
+_FEWEST_IN_BIN = 10
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Atoms of labels, as the generation before saw them."""
+
+    gamma: np.ndarray
+    """(n,) extrapolation grade."""
+    spread_ev_a: np.ndarray
+    """(n,) spread of the force over the committee; NaN where a generation has none."""
+    error_ev_a: np.ndarray
+    """(n,) length of the true error of the force."""
+
+    @property
+    def overconfidence(self) -> float:
+        """How many times as large as the spread the error is, both as root mean squares; 0 without atoms."""
+        known = np.isfinite(self.spread_ev_a)
+        spread, error = (float(np.sum(values[known] ** 2)) for values in (self.spread_ev_a, self.error_ev_a))
+        return float(np.sqrt(error / spread)) if spread > 0 else 0.0
+
+    def quantiles(self, which: float) -> np.ndarray:
+        """Return (m, 2) gamma and the ``which``-quantile of the error, for bins of gamma with 10 atoms or more."""
+        bins = np.digitize(self.gamma, _BIN_EDGES)
+        full = [b for b in np.unique(bins) if np.sum(bins == b) >= _FEWEST_IN_BIN]
+        points = [(np.median(self.gamma[bins == b]), np.quantile(self.error_ev_a[bins == b], which)) for b in full]
+        return np.array(points).reshape(-1, 2)
+
+
+def unseen_atoms(generations: Generations, dataset: Dataset, most_labels: int = MOST_LABELS) -> Unseen:
+    """Return gamma, spread and true error of the forces on labels, by the generation before the one that learnt them.
+
+    Parameters
+    ----------
+    generations, dataset
+        Of a campaign.
+    most_labels
+        Of more labels, as many are taken at even distances, and the first and the last.
+
+    Notes
+    -----
+    Atoms that are masked out are left out: nothing is asked of their forces.
+    """
+    records = [record for n in generations.numbers() if (record := generations.record(n)) is not None]
+    pairs = [(r.parent, name) for r in records for name in r.new_labels if r.parent is not None]
+    pairs = [(parent, name) for parent, name in pairs if dataset.has(name)]
+    if len(pairs) > most_labels:
+        pairs = [pairs[k] for k in np.linspace(0, len(pairs) - 1, most_labels).astype(int)]
+    found = [_seen_by(parent, name, generations, dataset) for parent, name in pairs]
+    return Unseen(*np.concatenate(found, axis=1)) if found else Unseen(np.zeros(0), np.zeros(0), np.zeros(0))
+
+
+def _seen_by(parent: int, name: str, generations: Generations, dataset: Dataset) -> np.ndarray:
+    """Return (3, n): gamma, spread and error of the trained atoms of a label."""
+    atoms = dataset.read(name)
+    answer = AcePotential.from_files(generations.potential(parent)).evaluate(atoms)
+    assert answer.gamma is not None
+    errors = np.linalg.norm(answer.forces_ev_a - atoms.get_forces(), axis=1)
+    try:
+        spread = Committee.of_generation(generations, parent).force_spread_ev_a(atoms)
+    except TrainingError:
+        spread = np.full(len(atoms), np.nan)
+    return np.array([answer.gamma, spread, errors])[:, mask_of(atoms)]

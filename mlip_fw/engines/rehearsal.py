@@ -1,0 +1,52 @@
+"""The rehearsal: small cells go through all stages of the MD before the large ones do.
+
+A rehearsal is a walker whose number comes after those of the campaign's own walkers. It halts, is mended and goes
+on as they do; but its cell is small enough to be labelled whole, so what it teaches is natural to the last atom.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from ase import Atoms
+
+from mlip_fw.engines.candidates.small_cell import seamless_cell
+from mlip_fw.engines.start import start_of_walker, start_structures
+from mlip_fw.models.campaign import Campaign
+
+logger = logging.getLogger("mlip_fw")
+_MOST_WALKERS = 100
+
+
+def rehearsals(campaign: Campaign) -> dict[int, Atoms]:
+    """Return the small cell of each rehearsal by the number of its walker: one for each start that needs one.
+
+    With ``auto`` an alloy needs one if it is too large to be labelled: each small piece of it is arranged in its own
+    way, and the first of them, rattled, teach little of how the arrangements move.
+    """
+    cutout, cutoff_a = campaign.candidates.cutout, campaign.potential.cutoff_a
+    if campaign.bootstrap.rehearsal == "never" or cutout.mode == "never" or campaign.potential.initial is not None:
+        return {}
+    numbered = enumerate(start_structures(campaign), start=campaign.md.walkers)
+    large = [(walker, start) for walker, start in numbered if _is_to_rehearse(start, campaign)]
+    cells = {walker: seamless_cell(start, cutout.max_atoms, cutoff_a) for walker, start in large}
+    return {walker: cell for walker, cell in cells.items() if cell is not None and walker < _MOST_WALKERS}
+
+
+def _is_to_rehearse(start: Atoms, campaign: Campaign) -> bool:
+    is_large = len(start) > campaign.candidates.cutout.max_atoms
+    return is_large and (campaign.bootstrap.rehearsal == "always" or len(set(start.numbers)) > 1)
+
+
+def is_rehearsal(campaign: Campaign, walker: int) -> bool:
+    """Return whether a walker is a rehearsal."""
+    return walker >= campaign.md.walkers
+
+
+def start_of_run(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
+    """Return the start of a walker or rehearsal, and whether it must not move as its file says."""
+    if is_rehearsal(campaign, walker):
+        cell = rehearsals(campaign)[walker]
+        logger.info("walker %d rehearses in a cell of %d atoms before the large one starts", walker, len(cell))
+        return cell, True
+    return start_of_walker(campaign, walker)

@@ -1,0 +1,40 @@
+"""How much memory a potential and its training take, before it is used."""
+
+from __future__ import annotations
+
+from pyace import ACEBBasisSet
+
+from mlip_fw.engines.ace import functions_of
+from mlip_fw.engines.train.linear import N_FOLDS
+from mlip_fw.models.training import PotentialSize
+
+_BYTES, _BYTES_IN_A_LIST = 8, 32
+_MEGA = 1e6
+
+
+def size_of(basis: ACEBBasisSet, n_atoms: int) -> PotentialSize:
+    """Return the size of a potential, and of what training on labels of ``n_atoms`` atoms keeps in memory.
+
+    Notes
+    -----
+    Of an active set there are the matrix and its inverse, of each fold two triangles, and one label at a
+    time has the derivatives of all forces with respect to all coefficients, which pyace gives as lists.
+    """
+    widths = functions_of(basis)
+    n = sum(widths.values())
+    return PotentialSize(
+        functions_per_element=widths,
+        coefficients=n,
+        active_set_mb=2 * _BYTES * sum(width**2 for width in widths.values()) / _MEGA,
+        fit_mb=2 * N_FOLDS * _BYTES * (n + 1) ** 2 / _MEGA,
+        label_mb=3 * (_BYTES + _BYTES_IN_A_LIST) * n_atoms * n / _MEGA,
+    )
+
+
+def sentence(size: PotentialSize) -> str:
+    """Return the size in words."""
+    functions = ", ".join(f"{n} {name}" for name, n in size.functions_per_element.items())
+    return (
+        f"{size.coefficients} basis functions ({functions}); in memory: active sets {size.active_set_mb:.1f} MB, "
+        f"fit {size.fit_mb:.1f} MB, each label {size.label_mb:.1f} MB while it is learnt"
+    )

@@ -1,0 +1,75 @@
+"""The coefficients of a generation: the best fit that is also fit for MD."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from pyace import ACEBBasisSet
+
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.train.basis import copy_of
+from mlip_fw.engines.train.dimers import rising_dimers
+from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.stability import examine
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.training import Stability
+
+_FIRMNESS = (1.0, 10.0, 100.0)
+"""Multiples of the ridge that are tried, one after the other, until the potential is fit for MD."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Coefficients, and what is known of them."""
+
+    coefficients: np.ndarray
+    """(n_functions,)"""
+    ridge: float
+    energy_weight: float
+    stability: Stability
+
+
+def best_sound(
+    fit: LinearFit, shape: AcePotential, prior: np.ndarray, folder: Path, frames: list[Atoms], campaign: Campaign
+) -> Solution:
+    """Return the fit that predicts best; where it is unfit for MD, the first of stiffer penalty that is fit.
+
+    Parameters
+    ----------
+    fit
+        All labels so far.
+    shape
+        The form of the potential, with coefficients zero.
+    prior
+        (n_functions,) what the penalty pulls to.
+    folder
+        Where rows of this basis are kept.
+    frames
+        Structures to try the potential on.
+    campaign
+        Gives the conditions of the trial.
+    """
+    rising, tries = rising_dimers(folder, shape), []
+    wanted = campaign.potential.energy_weight
+    weight = fit.natural_weight() if wanted == "auto" else wanted
+    for firmness in _FIRMNESS:
+        coefficients, ridge = fit.solve(degrees_of(shape.basis), prior, rising, firmness, weight)
+        stability = examine(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
+        tries.append(Solution(coefficients, ridge, weight, stability))
+        if stability.sound:
+            return tries[-1]
+    return tries[0]
+
+
+def degrees_of(basis: ACEBBasisSet) -> np.ndarray:
+    """Return the roughness of each function: the sum of its radial and angular indices."""
+    return np.array(
+        [
+            float(sum(function.ns) + sum(function.ls))
+            for first, rest in zip(basis.basis_rank1, basis.basis, strict=True)
+            for function in [*first, *rest]
+        ]
+    )

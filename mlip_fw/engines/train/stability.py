@@ -1,0 +1,147 @@
+"""Is a generation fit for MD? Dimer curves, a short run at constant energy, and a hot one."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from ase import Atoms, units
+from ase.md.langevin import Langevin
+from ase.md.md import MolecularDynamics
+from ase.md.verlet import VelocityVerlet
+
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.calculator import AceCalculator
+from mlip_fw.engines.geometry import too_close
+from mlip_fw.engines.train.dimers import pairs_of, repulsion_curve
+from mlip_fw.io.structures import mask_of
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.training import Stability
+from mlip_fw.seeds import derived_seed
+
+_HOTTER = 2.0
+"""Temperature of the hot run in units of the campaign's highest."""
+_DEFAULT_TEMPERATURE_K = 300.0
+_CALM_ATOM_STEPS, _HOT_ATOM_STEPS = 1000, 2000
+"""How much the two runs may cost."""
+_FEWEST_STEPS, _MOST_STEPS = 20, 300
+_FLAT_EV_A = 0.01
+_FRICTION_1_FS = 0.01
+_LOOK_EVERY = 5
+_LARGEST_DRIFT = 0.1
+"""Of the total energy, in units of the thermal energy 3/2 kT of each atom."""
+_EXPLODED = 3.0
+"""Kinetic energy in units of the thermal one."""
+_SOFT_EV_A2 = 2.0
+"""Force constant of a soft solid: what a structure can give off while it relaxes is at most about F² / 2k."""
+
+
+def examine(potential: AcePotential, frames: list[Atoms], campaign: Campaign) -> Stability:
+    """Return whether ``potential`` may go into MD, and if not, why.
+
+    Parameters
+    ----------
+    potential
+        The potential; its extrapolation grade is not needed.
+    frames
+        Structures of the campaign; the two runs start from the smallest, and from a cut-out only if all are.
+    campaign
+        Gives temperatures, time step and seed.
+
+    Notes
+    -----
+    Runs are as long as the atoms allow for a fixed cost: 30 and 60 steps of 32 atoms, 20 of 108 or more. They ask
+    whether the potential is fit to be watched by gamma, not whether it is accurate.
+    """
+    began = time.perf_counter()
+    temperature = _temperature_k(campaign)
+    start = min(frames, key=lambda atoms: (not mask_of(atoms).all(), len(atoms)))
+    rng = np.random.default_rng(derived_seed(campaign.seed, "stability"))
+    slope, faults = _dimers(potential)
+    drift, trouble = _constant_energy(_moving(start, potential, temperature, rng), campaign.md.timestep_fs, temperature)
+    hot = _HOTTER * temperature
+    faults += trouble + _hot(_moving(start, potential, hot, rng), campaign.md.timestep_fs, hot, rng)
+    return Stability(
+        sound=not faults,
+        reasons=faults,
+        least_dimer_slope_ev_a=slope if np.isfinite(slope) else None,
+        energy_drift_ev_atom=drift,
+        temperature_k=temperature,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _temperature_k(campaign: Campaign) -> float:
+    given = [t for stage in campaign.md.stages for t in stage.temperature_k or ()]
+    return max(given, default=_DEFAULT_TEMPERATURE_K)
+
+
+def _dimers(potential: AcePotential) -> tuple[float, list[str]]:
+    """Return the smallest slope of any dimer curve, and a sentence about each that falls inwards."""
+    least, faults = np.inf, []
+    for pair in pairs_of(potential.elements):
+        distances, slopes = repulsion_curve(potential, pair)
+        least = min(least, float(slopes.min()))
+        if not slopes.min() >= -_FLAT_EV_A:  # a slope that is no number is a fault too
+            faults.append(f"two atoms {'-'.join(pair)} attract each other at {distances[slopes.argmin()]:.2f} Å")
+    return least, faults
+
+
+def _moving(start: Atoms, potential: AcePotential, temperature_k: float, rng: np.random.Generator) -> Atoms:
+    atoms = Atoms(start.numbers, start.positions, cell=start.cell, pbc=True)
+    atoms.info["strain_ev"] = float(np.sum(start.get_forces() ** 2)) / (2 * _SOFT_EV_A2)
+    atoms.calc = AceCalculator(potential, atoms, gamma=False)
+    speeds = np.sqrt(units.kB * temperature_k / atoms.get_masses())
+    atoms.set_velocities(rng.normal(size=(len(atoms), 3)) * speeds[:, None])
+    return atoms
+
+
+def _constant_energy(atoms: Atoms, timestep_fs: float, temperature_k: float) -> tuple[float | None, list[str]]:
+    """Return the largest change of the total energy per atom, and what went wrong."""
+    dynamics = VelocityVerlet(atoms, timestep_fs * units.fs)
+    energies: list[float] = []
+    dynamics.attach(lambda: energies.append(float(atoms.get_total_energy())), interval=_LOOK_EVERY)
+    fault = _follow(dynamics, atoms, temperature_k, _CALM_ATOM_STEPS)
+    if fault is not None:
+        return None, [f"at {temperature_k:g} K and constant energy {fault}"]
+    drift = float(np.abs(np.array(energies) - energies[0]).max()) / len(atoms)
+    if drift <= _LARGEST_DRIFT * _thermal_ev(temperature_k):
+        return drift, []
+    return drift, [
+        f"at {temperature_k:g} K and constant energy the total energy changes by {1000 * drift:.1f} meV/atom within "
+        f"{dynamics.nsteps} steps of {timestep_fs:g} fs: forces are rough, or the time step is too long"
+    ]
+
+
+def _hot(atoms: Atoms, timestep_fs: float, temperature_k: float, rng: np.random.Generator) -> list[str]:
+    """Return what goes wrong in a hot run."""
+    friction = _FRICTION_1_FS / units.fs
+    dynamics = Langevin(
+        atoms, timestep_fs * units.fs, temperature_K=temperature_k, friction=friction, fixcm=False, rng=rng
+    )
+    fault = _follow(dynamics, atoms, temperature_k, _HOT_ATOM_STEPS)
+    return [] if fault is None else [f"at {temperature_k:g} K {fault}"]
+
+
+def _follow(dynamics: MolecularDynamics, atoms: Atoms, temperature_k: float, atom_steps: int) -> str | None:
+    """Run until something goes wrong, and say what it was."""
+    n_steps = min(max(atom_steps // len(atoms), _FEWEST_STEPS), _MOST_STEPS)
+    heat = _thermal_ev(temperature_k) * len(atoms)
+    ceiling = _EXPLODED * heat + atoms.info["strain_ev"]
+    try:
+        floor = atoms.get_potential_energy() - heat - atoms.info["strain_ev"]
+        for step in range(_LOOK_EVERY, n_steps + 1, _LOOK_EVERY):
+            dynamics.run(_LOOK_EVERY)
+            if atoms.get_kinetic_energy() > ceiling:
+                return f"the atoms fly apart ({atoms.get_temperature():.0f} K at step {step})"
+            if atoms.get_potential_energy() < floor:
+                return f"the atoms collapse (the energy falls without end, step {step})"
+            if pair := too_close(atoms):
+                return f"the atoms collapse ({pair} at step {step})"
+    except FloatingPointError as error:
+        return f"{error}"
+    return None
+
+
+def _thermal_ev(temperature_k: float) -> float:
+    return float(1.5 * units.kB * temperature_k)

@@ -1,0 +1,100 @@
+"""What to cite with a potential."""
+
+from __future__ import annotations
+
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.training import Trainer
+
+_ALWAYS = {
+    "Drautz2019": (
+        "R. Drautz",
+        "Atomic cluster expansion for accurate and transferable interatomic potentials",
+        "Phys. Rev. B 99, 014104",
+        2019,
+        "10.1103/PhysRevB.99.014104",
+    ),
+    "Lysogorskiy2021": (
+        "Y. Lysogorskiy and others",
+        "Performant implementation of the atomic cluster expansion (PACE) and application to copper and silicon",
+        "npj Comput. Mater. 7, 97",
+        2021,
+        "10.1038/s41524-021-00559-9",
+    ),
+    "Lysogorskiy2023": (
+        "Y. Lysogorskiy and A. Bochkarev and M. Mrovec and R. Drautz",
+        "Active learning strategies for atomic cluster expansion models",
+        "Phys. Rev. Materials 7, 043801",
+        2023,
+        "10.1103/PhysRevMaterials.7.043801",
+    ),
+    "Thompson2022": (
+        "A. P. Thompson and others",
+        "LAMMPS - a flexible simulation tool for particle-based materials modeling at the atomic, meso, and continuum "
+        "scales",
+        "Comput. Phys. Commun. 271, 108171",
+        2022,
+        "10.1016/j.cpc.2021.108171",
+    ),
+    "Jain2015": (
+        "A. Jain and others",
+        "FireWorks: a dynamic workflow system designed for high-throughput applications",
+        "Concurrency Computat.: Pract. Exper. 27, 5037-5059",
+        2015,
+        "10.1002/cpe.3505",
+    ),
+    "Larsen2017": (
+        "A. Hjorth Larsen and others",
+        "The atomic simulation environment - a Python library for working with atoms",
+        "J. Phys.: Condens. Matter 29, 273002",
+        2017,
+        "10.1088/1361-648X/aa680e",
+    ),
+}
+_BY_ORACLE = {
+    "espresso": {
+        "Giannozzi2017": (
+            "P. Giannozzi and others",
+            "Advanced capabilities for materials modelling with Quantum ESPRESSO",
+            "J. Phys.: Condens. Matter 29, 465901",
+            2017,
+            "10.1088/1361-648X/aa8f79",
+        )
+    },
+    "vasp": {
+        "Kresse1996": (
+            "G. Kresse and J. Furthmüller",
+            "Efficient iterative schemes for ab initio total-energy calculations using a plane-wave basis set",
+            "Phys. Rev. B 54, 11169",
+            1996,
+            "10.1103/PhysRevB.54.11169",
+        )
+    },
+    "ase": {},
+}
+_BY_TRAINER = {
+    "pacemaker": {
+        "Bochkarev2022": (
+            "A. Bochkarev and others",
+            "Efficient parametrization of the atomic cluster expansion",
+            "Phys. Rev. Materials 6, 013804",
+            2022,
+            "10.1103/PhysRevMaterials.6.013804",
+        )
+    },
+    "linear": {},
+}
+
+
+def citations(campaign: Campaign, trainer: Trainer) -> str:
+    """Return as BibTeX what the methods and programs of a campaign ask to be cited, and the one that trained."""
+    entries = {**_ALWAYS, **_BY_ORACLE[campaign.oracle.kind], **_BY_TRAINER[trainer]}
+    return "\n".join(_entry(key, *fields) for key, fields in entries.items())
+
+
+def _entry(key: str, author: str, title: str, where: str, year: int, doi: str) -> str:
+    journal, _, place = where.rpartition(" ")
+    journal, _, volume = journal.removesuffix(",").rpartition(" ")
+    return (
+        f"@article{{{key},\n  author = {{{author}}},\n  title = {{{{{title}}}}},\n  journal = {{{journal}}},\n"
+        f"  volume = {{{volume}}},\n  pages = {{{place}}},\n  year = {{{year}}},\n  doi = {{{doi}}},\n}}\n"
+    )

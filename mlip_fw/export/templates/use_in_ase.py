@@ -1,0 +1,24 @@
+"""What {{ card.campaign }}, generation {{ card.generation }}, says of a structure: energy, forces, stress, gamma.
+
+Needs ASE and python-ace: pip install ase 'python-ace>=0.4.0rc1'
+"""
+
+import json
+from pathlib import Path
+
+from ase.io import read
+from pyace import PyACECalculator
+
+here = Path(__file__).parent
+calculator = PyACECalculator(str(here / "potential.yaml"))
+calculator.set_active_set(str(here / "potential.asi"))
+
+atoms = read(here / "structure.extxyz")
+atoms.calc = calculator
+energy = atoms.get_potential_energy()
+reference = json.loads((here / "model.json").read_text())["reference_energy_ev"]
+print(f"energy         {energy:.12f} eV")
+print(f"with reference {energy + sum(reference[s] for s in atoms.get_chemical_symbols()):.12f} eV")
+print(f"largest force  {abs(atoms.get_forces()).max():.6f} eV/Å")
+print(f"largest stress {abs(atoms.get_stress()).max():.6f} eV/Å³")
+print(f"largest gamma  {calculator.results['gamma'].max():.3f}")

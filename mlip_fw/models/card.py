@@ -1,0 +1,57 @@
+"""What is told of a potential that is handed on, as written to ``model.json``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from mlip_fw.models.base import Count, Frozen, NotNegative, Real
+from mlip_fw.models.training import Errors, Trainer
+
+_LabelName = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+"""It becomes the name of a file."""
+
+
+class Domain(Frozen):
+    """Where the potential has learnt."""
+
+    temperature_k: list[NotNegative] | None = Field(
+        None, description="lowest and highest temperature that the MD was at, K; null: of nve runs alone"
+    )
+    pressure_bar: list[Real] | None = Field(None, description="lowest and highest pressure of npt stages, bar")
+    density_g_cm3: list[NotNegative] = Field(description="lowest and highest density of a labelled cell, g/cm³")
+    compositions: list[str] = Field(description="compositions of the labelled cells, in lowest terms")
+
+
+class Recipe(Frozen):
+    """In which order the labels came: with the dataset, all that decides the coefficients."""
+
+    imported: bool = Field(description="whether it all began with a potential that was given; it is in initial/")
+    steps: list[list[_LabelName]] = Field(
+        description="labels that were new to each training, in the order of dataset.extxyz"
+    )
+
+
+class ModelCard(Frozen):
+    """A published potential in facts."""
+
+    campaign: str
+    generation: Count
+    trainer: Trainer = "linear"
+    seed: Count
+    elements: list[str]
+    cutoff_a: NotNegative
+    functions_per_element: dict[str, Count]
+    reference_energy_ev: dict[str, Real] = Field(description="to be added for each atom to get the oracle's energy, eV")
+    level_of_theory: dict[str, Any]
+    oracle_codes: list[str] = Field(description="programs that made the labels, with their versions")
+    labels: Count
+    atoms: Count
+    atoms_masked: Count = Field(description="labelled atoms that were not trained on")
+    training_errors: Errors | None
+    unseen_errors: Errors | None = Field(description="of each generation on the labels that the next one learnt, joint")
+    domain: Domain
+    versions: dict[str, str]
+    sha256: dict[str, str] = Field(description="of potential.yaml, potential.asi, potential.yace and dataset.extxyz")
+    recipe: Recipe

@@ -1,0 +1,49 @@
+"""The journal of a machine, published bit by bit: what was written since the last time is one file."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from mlip_fw.attendance import FOLDER
+from mlip_fw.errors import FilePadError
+from mlip_fw.io.files import read_model, write_json
+from mlip_fw.io.locks import alone
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.base import Count, Frozen
+from mlip_fw.travel.store import FileStore, sha256_of
+
+
+class Published(Frozen):
+    """How far the journal of a copy is published."""
+
+    copy_id: str
+    n_bytes: Count = 0
+
+
+def publish_journal(root: Path, store: FileStore) -> None:
+    """Publish the whole lines of the journal that are not published yet.
+
+    A part is named by where it begins. If it is there already, this process's like was killed before it could
+    note that, and goes on behind it.
+    """
+    directory, note = CampaignDirectory(root), root / FOLDER / "journal.json"
+    if not directory.journal.is_file():
+        return
+    with alone(root / FOLDER / "journal.lock"):
+        so_far = read_model(note, Published) or Published(copy_id=uuid.uuid4().hex[:12])
+        # before the first part: another copy_id would publish it again
+        write_json(note, so_far)
+        while new := _whole_lines(directory.journal, so_far.n_bytes):
+            marker = store.publish(f"events/{so_far.copy_id}-{so_far.n_bytes:012d}.jsonl", new)
+            if not marker.size or marker.sha256 != sha256_of(new[: marker.size]):
+                raise FilePadError(f"{marker.path} of {store.key} in the LaunchPad's FilePad is not from {note}")
+            so_far = so_far.model_copy(update={"n_bytes": so_far.n_bytes + marker.size})
+            write_json(note, so_far)
+
+
+def _whole_lines(path: Path, start: int) -> bytes:
+    with path.open("rb") as handle:
+        handle.seek(start)
+        new = handle.read()
+    return new[: new.rfind(b"\n") + 1]

@@ -1,0 +1,96 @@
+"""Where things are: on the machine that added a campaign, and in this machine's copy of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlip_fw.errors import FilePadError
+from mlip_fw.models.campaign import Campaign
+
+INPUTS = "inputs"
+_WITH_PATHS = ("result.json", "summary.json")
+"""Files that hold absolute paths; they travel with those of the machine that added the campaign."""
+
+
+class Places:
+    """Turns the paths of the machine that added a campaign into those of a copy, and back.
+
+    Parameters
+    ----------
+    campaign, directory
+        As they are in the Fireworks.
+    root
+        The campaign directory on this machine.
+    """
+
+    def __init__(self, campaign: Campaign, directory: str, root: Path) -> None:
+        self.root, self.directory = root, directory
+        is_same = str(root) == directory
+        self._inputs = {} if is_same else {name: str(root / at) for name, at in inputs_of(campaign).items()}
+
+    def here(self, value: Any) -> Any:
+        """Return plain values with paths of this machine."""
+        return _each_text(value, lambda text: self._inputs.get(text) or _moved(text, self.directory, str(self.root)))
+
+    def there(self, value: Any) -> Any:
+        """Return plain values with paths of the machine that added the campaign."""
+        names = {at: name for name, at in self._inputs.items()}
+        return _each_text(value, lambda text: names.get(text) or _moved(text, str(self.root), self.directory))
+
+    def arriving(self, path: str, content: bytes) -> bytes:
+        """Return the contents of a file as they are to be here."""
+        return _rewritten(content, self.here) if path.endswith(_WITH_PATHS) else content
+
+    def leaving(self, path: str, content: bytes) -> bytes:
+        """Return the contents of a file as they travel."""
+        return _rewritten(content, self.there) if path.endswith(_WITH_PATHS) else content
+
+    def inside(self, path: str) -> Path:
+        """Return where a published file belongs.
+
+        Raises
+        ------
+        FilePadError
+            If that would be outside of the copy.
+        """
+        whole = self.root / path
+        plain = not path.startswith("/") and all(part not in ("", ".", "..") for part in path.split("/"))
+        home = Path(os.path.realpath(self.root))
+        if not plain or not path.isprintable() or not Path(os.path.realpath(whole)).is_relative_to(home):
+            raise FilePadError(
+                f"the LaunchPad's FilePad has a file called {path!a}, which would lie outside of {self.root}; "
+                "somebody else wrote it, or a link leads out of that directory: remove it"
+            )
+        return whole
+
+
+def inputs_of(campaign: Campaign) -> dict[str, str]:
+    """Return, for each file that a campaign names, where it lies in a copy."""
+    found = {name: f"{INPUTS}/{key}/{Path(name).name}" for key, name in campaign.named_files().items()}
+    if campaign.potential.initial is not None:
+        active_set = Path(campaign.potential.initial).with_suffix(".asi")
+        found[str(active_set)] = f"{INPUTS}/potential.initial/{active_set.name}"
+    return found
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _each_text(inner, change) for key, inner in value.items()}
+    return [_each_text(inner, change) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _moved(text: str, old: str, new: str) -> str:
+    return new + text[len(old) :] if text == old or text.startswith(f"{old}/") else text
+
+
+def _rewritten(content: bytes, change: Callable[[Any], Any]) -> bytes:
+    try:
+        return (json.dumps(change(json.loads(content)), indent=1) + "\n").encode()
+    except ValueError:
+        return content

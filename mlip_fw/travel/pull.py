@@ -1,0 +1,108 @@
+"""Bring a campaign whose files travel to a directory where it can be looked at, and end its travels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fireworks import LaunchPad
+
+from mlip_fw.errors import DirectoryError
+from mlip_fw.io.files import write_text
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.travel.copy import LocalCopy
+from mlip_fw.travel.errand import INPUTS, LEVEL, Errand, Want
+from mlip_fw.travel.places import Places
+from mlip_fw.travel.start import published_campaign
+from mlip_fw.travel.store import FileStore, key_of
+
+_ALL = ("potentials/", "labels/", "quarantine/", "bootstrap/", "walkers/", "events/", LEVEL, "summary.json")
+"""Potentials first: what they have learnt from was published before them."""
+
+
+def pull(launchpad: LaunchPad, name: str | None, target: Path | None) -> LocalCopy:
+    """Bring all that is published of a campaign, as far as it is not there yet.
+
+    Parameters
+    ----------
+    name
+        The campaign, or the directory that it was added with; None if there is only one.
+    target
+        Where to; None: the campaign's name in the current folder.
+
+    Raises
+    ------
+    DirectoryError
+        If there is no such campaign, or several, or the target holds something else.
+    """
+    campaign, directory = find_published(launchpad, name)
+    here = CampaignDirectory(target if target is not None else Path(campaign.campaign))
+    copy = _copy(launchpad, campaign, directory, here.root)
+    local = Campaign.model_validate(copy.places.here(campaign.plain()))
+    here.require_free_for(local)
+    with here.locked():
+        here.write_campaign(local)
+        inputs = () if str(here.root) == directory else (INPUTS,)
+        copy.fetch(Errand((*inputs, *map(Want, _ALL))))
+        events = here.events()
+        write_text(here.journal, "".join(json.dumps(event) + "\n" for event in events))
+    return copy
+
+
+def remove_published(launchpad: LaunchPad, copy: LocalCopy) -> None:
+    """Take the files of a campaign from the LaunchPad, which was pulled and is at its end.
+
+    Raises
+    ------
+    DirectoryError
+        If its Fireworks could still need them.
+    """
+    added = {"metadata.mlip_fw": True, "metadata.directory": copy.places.directory}
+    open_ones = launchpad.workflows.count_documents({**added, "state": {"$nin": ["COMPLETED", "ARCHIVED"]}})
+    if open_ones:
+        raise DirectoryError(
+            f"the Fireworks of {copy.store.key} are not all COMPLETED, and may need its files: nothing was removed; "
+            "let them end, or archive the workflow (`lpad archive_wflows`)"
+        )
+    copy.store.remove_all()
+
+
+def find_published(launchpad: LaunchPad, name: str | None) -> tuple[Campaign, str]:
+    """Return a campaign whose files travel, and the directory that it was added with.
+
+    Raises
+    ------
+    DirectoryError
+        If there is no such campaign, or several.
+    """
+    added = launchpad.workflows.find({"metadata.mlip_fw": True}, {"name": 1, "metadata": 1})
+    places = sorted({(workflow["name"], workflow["metadata"]["directory"]) for workflow in added})
+    found = []
+    for called, directory in places:
+        if name in (None, called, directory):
+            campaign = published_campaign(FileStore(launchpad.db, key_of(called, directory)))
+            found += [(campaign, directory)] if campaign is not None else []
+    if len(found) != 1:
+        names = ", ".join(f"{campaign.campaign} ({directory})" for campaign, directory in found) or "none"
+        wanted = "campaign" if name is None else f"campaign {name}"
+        raise DirectoryError(
+            f"the LaunchPad must have one {wanted} whose files travel (files: filepad), found {names}; name it, by its "
+            "directory if need be"
+        )
+    return found[0]
+
+
+def places_of(launchpad: LaunchPad, here: CampaignDirectory) -> Places:
+    """Return where a campaign that was pulled was added, and where it is."""
+    name = here.read_campaign().campaign
+    try:
+        campaign, directory = find_published(launchpad, str(here.root))
+    except DirectoryError:
+        campaign, directory = find_published(launchpad, name)
+    return Places(campaign, directory, here.root)
+
+
+def _copy(launchpad: LaunchPad, campaign: Campaign, directory: str, root: Path) -> LocalCopy:
+    store = FileStore(launchpad.db, key_of(campaign.campaign, directory))
+    return LocalCopy(Places(campaign, directory, root), store)

@@ -1,0 +1,125 @@
+"""A campaign whose files travel, from its addition to a copy on a machine that works on it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fireworks import LaunchPad
+from ruamel.yaml.error import YAMLError
+
+from mlip_fw.errors import CampaignError, FilePadError, WorkerError
+from mlip_fw.io.campaign_file import campaign_text, parse_campaign
+from mlip_fw.io.safe_yaml import load_yaml
+from mlip_fw.layout import CampaignDirectory, differences
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.handoff import Handoff
+from mlip_fw.models.worker import Worker
+from mlip_fw.travel.copy import LocalCopy
+from mlip_fw.travel.places import Places, inputs_of
+from mlip_fw.travel.store import FileStore, Marker, key_of
+
+CAMPAIGN = "campaign.yaml"
+_HOW_TO = "see docs/how-to/no-shared-file-system.md"
+
+
+def add_files(campaign: Campaign, directory: str, launchpad: LaunchPad) -> None:
+    """Publish a campaign, the files that it names, and what its directory holds already.
+
+    Raises
+    ------
+    CampaignError
+        If another campaign has this name and directory, or a file has changed since this one was added.
+    """
+    store = FileStore(launchpad.db, key_of(campaign.campaign, directory))
+    _require_same(campaign, store)
+    for name, at in inputs_of(campaign).items():
+        content = Path(name).read_bytes()
+        if not store.publish(at, content).holds(content):
+            raise CampaignError(
+                f"{name} has changed since {campaign.campaign} was added; put back what it was, or give another --dir"
+            )
+    LocalCopy(Places(campaign, directory, Path(directory)), store).publish_all()
+    store.replace(CAMPAIGN, campaign_text(campaign).encode())
+
+
+def open_copy(handoff: Handoff, worker: Worker, launchpad: LaunchPad | None) -> LocalCopy:
+    """Return this machine's copy of the campaign of a hand-off.
+
+    Raises
+    ------
+    WorkerError
+        If this worker has no place for it, or no LaunchPad.
+    CampaignError
+        If another campaign is published under its name and directory.
+    """
+    campaign = handoff.campaign
+    if launchpad is None:
+        raise WorkerError(
+            f"the files of {campaign.campaign} travel through the LaunchPad (files: filepad), which offline mode does "
+            f"not reach; run its Fireworks without --offline, {_HOW_TO}"
+        )
+    if worker.campaigns_dir is None:
+        raise WorkerError(
+            f"my_fworker.yaml has no env.campaigns_dir, where this machine would keep its copy of {campaign.campaign} "
+            f"(files: filepad); add it, {_HOW_TO}"
+        )
+    key = key_of(campaign.campaign, handoff.directory)
+    store = FileStore(launchpad.db, key)
+    root = Path(os.path.expandvars(worker.campaigns_dir)).expanduser().absolute() / key
+    places = Places(campaign, handoff.directory, root)
+    directory = CampaignDirectory(root)
+    if not directory.exists():
+        if _require_same(campaign, store) is None:
+            store.publish(CAMPAIGN, campaign_text(campaign).encode())
+        directory.write_campaign(Campaign.model_validate(places.here(campaign.plain())))
+    return LocalCopy(places, store)
+
+
+def require_inputs(copy: LocalCopy, campaign: Campaign) -> None:
+    """Refuse a campaign that was added without the files that it names.
+
+    Raises
+    ------
+    CampaignError
+        If one is not here; names it.
+    """
+    for name, at in inputs_of(campaign).items():
+        if not (copy.root / at).is_file():
+            raise CampaignError(
+                f"{name}, which the campaign names, is not in the LaunchPad's FilePad; add the campaign with "
+                f"`mlip-fw add` on the machine that has this file, {_HOW_TO}"
+            )
+
+
+def published_campaign(store: FileStore) -> Campaign | None:
+    """Return the campaign as it was added, or None if none was.
+
+    Raises
+    ------
+    FilePadError
+        If it can't be read.
+    """
+    marker = store.named([CAMPAIGN]).get(CAMPAIGN)
+    return None if marker is None else _read(store, marker)
+
+
+def _read(store: FileStore, marker: Marker) -> Campaign:
+    where = f"{store.key}/{CAMPAIGN} in the LaunchPad's FilePad"
+    try:
+        data = load_yaml(store.read(marker, marker).decode())
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise FilePadError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise FilePadError(f"{where} holds no campaign")
+    return parse_campaign(data, where)
+
+
+def _require_same(campaign: Campaign, store: FileStore) -> Campaign | None:
+    found = published_campaign(store)
+    if found is not None and (changed := differences(found.identity(), campaign.identity())):
+        raise CampaignError(
+            f"another campaign called {campaign.campaign} was added with this directory: {', '.join(changed[:5])} "
+            f"differ from what the LaunchPad's FilePad has as {store.key}; give another --dir"
+        )
+    return found

@@ -1,0 +1,230 @@
+"""The files of one campaign in FireWorks' FilePad: whole, hashed, and the first one stays."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from bson import ObjectId
+from bson.errors import InvalidId
+from gridfs import GridFS
+from gridfs.errors import CorruptGridFile, NoFile
+from pydantic import Field, ValidationError
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from mlip_fw.errors import FilePadError
+from mlip_fw.models.base import Frozen
+
+_FILEPAD, _GRIDFS = "filepad", "filepad_gfs"
+"""FireWorks' own names: its FilePad reads what is stored here."""
+_PARTS = "parts"
+_MOST_BYTES = 2_000_000_000
+_LAST = "\U0010ffff"
+_AT_ONCE = 500
+_COMPRESSION, _SAMPLE_BYTES, _WORTH = 1, 100_000, 0.9
+_CHUNK_BYTES = 1 << 22
+
+
+class Filed(Frozen):
+    """What a file is: its path in the campaign directory, and its contents by their hash."""
+
+    path: str = Field(pattern=r"^[^/\x00-\x1f][^\x00-\x1f]*$", max_length=500)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(strict=True, ge=0, le=_MOST_BYTES)
+
+    @classmethod
+    def of(cls, path: str, content: bytes) -> Filed:
+        """Return what ``content`` is as the file ``path``."""
+        if len(content) > _MOST_BYTES:
+            raise FilePadError(f"{path} has {len(content)} bytes, more than the {_MOST_BYTES} that travel")
+        return cls(path=path, sha256=sha256_of(content), size=len(content))
+
+    def holds(self, content: bytes) -> bool:
+        """Return whether ``content`` is that of the file."""
+        return len(content) == self.size and sha256_of(content) == self.sha256
+
+
+class Marker(Filed):
+    """A published file, and the files that were published with it."""
+
+    parts: list[Filed] = Field(default_factory=list)
+    by: str = ""
+    """The machine that published it."""
+    gfs_id: str = ""
+    """Where GridFS has its contents."""
+    compressed: bool = False
+
+    def holds_all(self, content: bytes, parts: Mapping[str, bytes]) -> bool:
+        """Return whether marker and parts have these contents."""
+        return self.holds(content) and set(self.parts) == {Filed.of(name, inner) for name, inner in parts.items()}
+
+
+class FileStore:
+    """What is published of one campaign.
+
+    Parameters
+    ----------
+    database
+        That of the LaunchPad.
+    key
+        Name of the campaign in it, which no other campaign has.
+    """
+
+    def __init__(self, database: Database[dict[str, Any]], key: str) -> None:
+        self.key = key
+        self._documents, self._contents = database[_FILEPAD], GridFS(database, _GRIDFS)
+        for name in ("identifier", "gfs_id"):
+            self._documents.create_index(name, unique=True)
+
+    def below(self, prefix: str, *, newest: bool = False, most: int = 0) -> Iterator[Marker]:
+        """Give what is published under paths that begin with ``prefix``, in the order of paths.
+
+        Parameters
+        ----------
+        newest
+            Give the last one only.
+        most
+            Give no more than so many; 0: all.
+        """
+        found = self._documents.find(self._begins(prefix))
+        yield from map(self._marker, found.sort("identifier", -1 if newest else 1).limit(1 if newest else most))
+
+    def names_below(self, prefix: str) -> list[str]:
+        """Return the paths that begin with ``prefix``, without anything else of them."""
+        found = self._documents.find(self._begins(prefix), {"identifier": 1})
+        return [document["identifier"].removeprefix(f"{self.key}/") for document in found]
+
+    def named(self, paths: Iterable[str]) -> dict[str, Marker]:
+        """Return what is published under ``paths``."""
+        return {marker.path: marker for marker in map(self._marker, self._with(paths))}
+
+    def publish(self, path: str, content: bytes, parts: Mapping[str, bytes] | None = None) -> Marker:
+        """Publish a file, and what belongs to it, at once; return what is published now, which may be another's."""
+        if (first := self.named([path]).get(path)) is not None:
+            return first
+        marker = self._with_parts(path, content, parts or {})
+        self._insert(path, marker, content)
+        return self.named([path])[path]
+
+    def replace(self, path: str, content: bytes, parts: Mapping[str, bytes] | None = None) -> None:
+        """Publish a file, and what belongs to it, in place of what may be published under its path."""
+        document = self._document(path, self._with_parts(path, content, parts or {}), content)
+        self._documents.replace_one({"identifier": document["identifier"]}, document, upsert=True)
+
+    def read(self, filed: Filed, of: Marker) -> bytes:
+        """Return the contents of a marker, or of one of its parts, as they were when they were published.
+
+        Raises
+        ------
+        FilePadError
+            If they are not there, or are not what they were.
+        """
+        try:
+            document = of.model_dump() if filed is of else next(self._with([_place_of(filed)]))
+            content = self._contents_of(document, filed.size)
+        except (StopIteration, NoFile, CorruptGridFile, InvalidId, zlib.error) as error:
+            raise self._damaged(filed, of, type(error).__name__) from error
+        if not filed.holds(content):
+            raise self._damaged(filed, of, "its sha256 is another")
+        return content
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Take back what is published under ``paths``."""
+        for document in self._with(paths):
+            self._documents.delete_one({"_id": document["_id"]})
+            self._contents.delete(ObjectId(document["gfs_id"]))
+
+    def remove_all(self) -> None:
+        """Take back everything, with what no file names any more."""
+        self._documents.delete_many(self._begins(""))
+        for stored in self._contents.find({"campaign": self.key}):
+            self._contents.delete(stored._id)
+
+    def _begins(self, prefix: str) -> dict[str, Any]:
+        return {"identifier": {"$gte": f"{self.key}/{prefix}", "$lt": f"{self.key}/{prefix}{_LAST}"}}
+
+    def _with(self, paths: Iterable[str]) -> Iterator[dict[str, Any]]:
+        wanted = [f"{self.key}/{path}" for path in paths]
+        for first in range(0, len(wanted), _AT_ONCE):
+            yield from self._documents.find({"identifier": {"$in": wanted[first : first + _AT_ONCE]}})
+
+    def _with_parts(self, path: str, content: bytes, parts: Mapping[str, bytes]) -> Marker:
+        """Store parts, which nobody sees before the marker, and return it."""
+        filed = {Filed.of(name, inner): inner for name, inner in parts.items()}
+        there = {document["identifier"] for document in self._with(map(_place_of, filed))}
+        for part, inner in filed.items():
+            if f"{self.key}/{_place_of(part)}" not in there:
+                self._insert(_place_of(part), part, inner)
+        return Marker(**Filed.of(path, content).plain(), parts=list(filed), by=socket.gethostname())
+
+    def _insert(self, place: str, filed: Filed, content: bytes) -> None:
+        """Store a file, if none is there under its name."""
+        document = self._document(place, filed, content)
+        try:
+            self._documents.insert_one(document)
+        except DuplicateKeyError:
+            self._contents.delete(ObjectId(document["gfs_id"]))
+
+    def _document(self, place: str, filed: Filed, content: bytes) -> dict[str, Any]:
+        """Store the contents of a file, read them back, and return the document that says so."""
+        compressed = _is_worth_compressing(content)
+        packed = zlib.compress(content, _COMPRESSION) if compressed else content
+        document = {
+            "identifier": f"{self.key}/{place}",
+            "gfs_id": str(self._contents.put(packed, chunk_size=_CHUNK_BYTES, campaign=self.key)),
+            "compressed": compressed,
+            "original_file_name": filed.path.rpartition("/")[2],
+            "metadata": filed.model_dump(mode="json", exclude={"gfs_id", "compressed"}),
+        }
+        if self._contents_of(document, filed.size) != content:
+            raise FilePadError(f"{self.key}/{place} comes out of the LaunchPad's FilePad otherwise than it went in")
+        return document
+
+    def _contents_of(self, document: dict[str, Any], size: int) -> bytes:
+        """Return stored contents, but no more than one byte too many: what is packed can be a bomb."""
+        packed: bytes = self._contents.get(ObjectId(document["gfs_id"])).read(
+            -1 if document["compressed"] else size + 1
+        )
+        return zlib.decompressobj().decompress(packed, size + 1) if document["compressed"] else packed
+
+    def _marker(self, document: dict[str, Any]) -> Marker:
+        place = document["identifier"]
+        try:
+            where = {name: document[name] for name in ("gfs_id", "compressed")}
+            marker = Marker.model_validate({**document["metadata"], **where})
+        except (ValidationError, KeyError, TypeError) as error:
+            raise FilePadError(f"{place!a} in the LaunchPad's FilePad is none of mlip_fw's: {error}") from None
+        if place != f"{self.key}/{marker.path}":
+            raise FilePadError(f"{place!a} in the LaunchPad's FilePad says that it is {marker.path!a}")
+        return marker
+
+    def _damaged(self, filed: Filed, of: Marker, why: str) -> FilePadError:
+        return FilePadError(
+            f"{filed.path} of {self.key} in the LaunchPad's FilePad is damaged ({why}); put back a backup of the "
+            f"database, or delete {self.key}/{of.path} with FireWorks' FilePad.delete_file and rerun, on "
+            f"{of.by or 'the machine'} that published it, the Firework that made it"
+        )
+
+
+def _place_of(part: Filed) -> str:
+    return f"{_PARTS}/{part.sha256}/{part.path}"
+
+
+def _is_worth_compressing(content: bytes) -> bool:
+    """Return whether the start of ``content`` shrinks by more than a tenth: restart files don't."""
+    sample = content[:_SAMPLE_BYTES]
+    return len(zlib.compress(sample, _COMPRESSION)) < _WORTH * len(sample)
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the hash by which contents are known."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def key_of(campaign: str, directory: str) -> str:
+    """Return the name of a campaign in the FilePad, and of its copies: one for each campaign directory."""
+    return f"{campaign}-{hashlib.sha256(directory.encode()).hexdigest()[:12]}"

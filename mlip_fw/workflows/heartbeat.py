@@ -1,0 +1,42 @@
+"""FireWorks' signs of life, that go on when the database comes back."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from multiprocessing.managers import RemoteError
+from threading import Event
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+logger = logging.getLogger("mlip_fw")
+_AGAIN_S = 5.0
+
+
+def persistent(ping: Callable[..., None]) -> Callable[..., None]:
+    """Return the function of a heartbeat thread, begun again each time that the database ended it.
+
+    FireWorks' own end with the first sign of life that fails, and a run that lives on is then taken for lost.
+
+    Parameters
+    ----------
+    ping
+        ``ping_launch`` or ``ping_multilaunch`` of FireWorks: gives signs of life until an event that is
+        among its arguments.
+    """
+
+    @functools.wraps(ping)
+    def beat(*arguments: Any) -> None:
+        stop = next(argument for argument in arguments if isinstance(argument, Event))
+        while not stop.is_set():
+            try:
+                ping(*arguments)
+            except (PyMongoError, RemoteError) as error:
+                logger.warning("the LaunchPad database does not answer (%s); this run goes on", type(error).__name__)
+                stop.wait(_AGAIN_S)
+            else:
+                return
+
+    return beat

@@ -1,0 +1,81 @@
+"""A validation on this machine, or as a Workflow of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fireworks import Workflow
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.oracle.label import require_oracle
+from mlip_fw.engines.oracle.labelling import label_structure
+from mlip_fw.fireworks.build import validate_firework
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.handoff import Handoff
+from mlip_fw.models.label import LabelState
+from mlip_fw.models.validation import Property, ValidationSettings
+from mlip_fw.models.worker import Worker
+from mlip_fw.validation.conduct import conduct
+
+_FRAMES = 10
+_PROPERTIES = [Property.EQUATION_OF_STATE, Property.ELASTIC, Property.PHONONS]
+
+
+def validation_handoff(
+    directory: CampaignDirectory, frames: int | None = None, properties: list[Property] | None = None
+) -> Handoff:
+    """Return what is to be validated: what is asked for here, or else by the campaign, or else a modest default."""
+    campaign = directory.read_campaign()
+    settings = campaign.validation
+    if not settings.asks_for_something and frames is None and not properties:
+        frames, properties = _FRAMES, _PROPERTIES
+    changes: dict[str, object] = {}
+    if frames is not None:
+        changes["n_frames"] = frames
+    if properties:
+        changes["properties"] = properties
+    asked = ValidationSettings.model_validate({**settings.model_dump(), **changes})
+    asking: Campaign = campaign.model_copy(update={"validation": asked})
+    return Handoff(campaign=asking, directory=str(directory.root))
+
+
+def validate_here(handoff: Handoff, worker: Worker) -> Iterator[tuple[int, int]]:
+    """Make the labels that a validation needs, one after the other, and then write its report.
+
+    Yields
+    ------
+    Labels made and labels known to be needed, after each; more may turn out to be needed later.
+
+    Raises
+    ------
+    WorkerError
+        If this machine can't make labels.
+    """
+    require_oracle(handoff.campaign.oracle, worker, handoff.campaign.elements)
+    directory, done = CampaignDirectory(handoff.directory), 0
+    while True:
+        with directory.turn_locked("validation"):
+            missing = conduct(handoff, worker, anew=True)
+        if not missing:
+            return
+        for label in missing:
+            yield done, done + len(missing)
+            while label_structure(label, worker) is LabelState.UNFINISHED:
+                pass
+            missing, done = missing[1:], done + 1
+            yield done, done + len(missing)
+
+
+def forget_failures(directory: CampaignDirectory) -> int:
+    """Let the labels of earlier validations that failed be tried again, and return how many there are."""
+    apart = Dataset(directory.validation)
+    failed = [record.hash for record in apart.quarantined()]
+    for name in failed:
+        apart.release(name)
+    return len(failed)
+
+
+def validation_workflow(handoff: Handoff) -> Workflow:
+    """Return the validation as a Workflow of its own, for a LaunchPad."""
+    return Workflow([validate_firework(handoff)], name=f"{handoff.campaign.campaign} validation")
