@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from mlip_fw.generations import Generations
 from tests.conftest import SMALL, merged
 
-STEPS = 60
+STEPS = 40
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def _where(process):
 def test_killed_in_mid_training_goes_on(start, tmp_path, how):
     process = start()
     folder = tmp_path / "c" / "polishing"
-    wait_for_steps(folder, 10)
+    wait_for_steps(folder, 5)
     process.send_signal(how)
     process.communicate(timeout=60)
     wait_until_nobody_works_in(folder)

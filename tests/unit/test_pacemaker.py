@@ -30,8 +30,8 @@ from mlip_fw.engines.train.pacemaker.inputs import settings_of, write_input
 from mlip_fw.engines.train.pacemaker.output import read_metrics
 from mlip_fw.engines.train.pacemaker.probe import can_run
 from mlip_fw.engines.train.pacemaker.schedule import decided, is_due, is_left_to_do
-from mlip_fw.engines.train.pacemaker.template import Template, read_template
-from mlip_fw.engines.train.pacemaker.trainer import OutOfTime, polish
+from mlip_fw.engines.train.pacemaker.template import Template, read_template, write_template
+from mlip_fw.engines.train.pacemaker.trainer import polish
 from mlip_fw.engines.train.pacemaker.trouble import Trouble, diagnose
 from mlip_fw.errors import CampaignError, TrainingError, WorkerError
 from mlip_fw.generations import Generations
@@ -173,6 +173,7 @@ class TestTemplate:
         [
             ("fit: {maxiter: many}", "fit.maxiter must be a whole number from 1 on, not 'many'"),
             ("fit: {loss: 3}", "fit.loss must be a mapping"),
+            ("fit: {loss: {kappa: much}}", "fit.loss.kappa must be auto or a number from 0 to 1, not 'much'"),
             ("potential: {bonds: {}}", "its section potential has no embeddings, functions"),
             ("potential: pot.yaml", "its section potential must be a mapping of keys, not 'pot.yaml'"),
             ("- a list", "must hold sections"),
@@ -183,6 +184,12 @@ class TestTemplate:
         (tmp_path / "t.yaml").write_text(text)
         with pytest.raises(CampaignError, match=complaint):
             read_template(str(tmp_path / "t.yaml"))
+
+    def test_written_one_gives_the_same(self, tmp_path):
+        template = read_template(str(written(tmp_path, potential=FORM, fit={"maxiter": 7}, secret="word")))
+        write_template(tmp_path / "inputs" / "t.yaml", template)
+        assert read_template(str(tmp_path / "inputs" / "t.yaml")) == template
+        assert "word" not in (tmp_path / "inputs" / "t.yaml").read_text()
 
     def test_missing_one_is_refused(self, tmp_path):
         with pytest.raises(CampaignError, match="there is no file"):
@@ -288,6 +295,7 @@ class TestWords:
         assert read_metrics(tmp_path) == []
 
 
+@pytest.mark.usefixtures("pacemaker_here")
 class TestSchedule:
     def test_first_after_enough_generations_then_again(self, campaign_there, small):
         generations, dataset, _, folder = campaign_there
@@ -317,7 +325,25 @@ class TestSchedule:
             "linear (pacemaker is not installed here)"
         )
 
+    def test_files_that_travel_are_for_the_linear_trainer(self, small, tmp_path, monkeypatch):
+        monkeypatch.setattr(schedule, "is_installed", lambda: True)
+        where = CampaignDirectory(tmp_path / "c")
+        asked = small(potential={"kind": "auto"}, files="filepad")
+        assert decided(asked, where).words == "linear (files: filepad)"
+        where.claim(small(potential={"kind": "pacemaker"}))
+        with pytest.raises(CampaignError, match="began with pacemaker, whose files don't travel; say files: shared"):
+            decided(asked, where)
+        with pytest.raises(CampaignError, match=r"kind: pacemaker needs one campaign directory.*say linear, or"):
+            small(potential={"kind": "pacemaker"}, files="filepad")
 
+    def test_template_with_auto_has_as_many_functions_as_the_linear_potential(self, small, learnt, tmp_path):
+        shape = {**FORM, "functions": {"ALL": FORM["functions"]["ALL"]}}
+        campaign = small(potential={"functions_per_element": "auto"})
+        form = form_of(campaign, read_template(str(written(tmp_path, potential=shape))), linear_of(learnt))
+        assert form.total_number_of_functions == 20
+
+
+@pytest.mark.usefixtures("pacemaker_here")
 class TestPolish:
     def test_generation_beside_the_linear_ones(self, campaign_there):
         generations, dataset, campaign, folder = campaign_there
@@ -366,58 +392,28 @@ class TestPolish:
         record = polish(generations, dataset, campaign, stand_in(), folder)
         assert (record.generation, len(record.labels)) == (2, 3)
 
-    @pytest.mark.parametrize(
-        ("fate", "error", "says"),
-        [
-            ("no_tensorflow", WorkerError, r"not installed beside it: .*'tensorflow'.*install mlip-fw\[pacemaker\]"),
-            ("numpy", WorkerError, "NumPy is too new"),
-            ("no_space", WorkerError, "no space left.*free space"),
-            ("nan", TrainingError, "the loss is not a number.*tried: .*L-BFGS-B.*L2_coeffs"),
-            ("diverge", TrainingError, "the loss grew"),
-            ("crash", TrainingError, "KeyError: 'who knows'"),
-            ("silent", TrainingError, "no whole potential and table of metrics"),
-            ("killed", TrainingError, "out of memory.*tried"),
-            ("foreign", TrainingError, "pyace finds .* for the same potential"),
-        ],
-    )
-    def test_failures_are_errors(self, campaign_there, fate, error, says):
+    def test_foreign_potential_is_not_believed(self, campaign_there):
         generations, dataset, campaign, folder = campaign_there
-        with pytest.raises(error, match=says):
-            polish(generations, dataset, campaign, stand_in(f"--fail {fate}"), folder)
+        with pytest.raises(TrainingError, match=r"pyace finds .* for the same potential"):
+            polish(generations, dataset, campaign, stand_in("--fail foreign"), folder)
         assert generations.numbers() == [0]
 
-    @pytest.mark.parametrize(("fate", "changed"), [("nan", "optimizer"), ("killed", "batch_size"), ("crash", "start")])
+    @pytest.mark.parametrize(("fate", "changed"), [("nan", "optimizer"), ("crash", "start")])
     def test_failures_are_mended(self, campaign_there, fate, changed):
         generations, dataset, campaign, folder = campaign_there
         record = polish(generations, dataset, campaign, stand_in(f"--fail {fate}+ok"), folder)
         assert len(record.corrections) == 1
         assert changed in str(record.corrections[0]["actions"])
 
-    def test_walltime_cuts_and_the_next_goes_on(self, campaign_there, small, monkeypatch, caplog):
-        from mlip_fw.engines.train.pacemaker import job
-
-        monkeypatch.setattr(job, "_SHORTEST_S", 0.1)
-        generations, dataset, _, folder = campaign_there
-        campaign = small(potential={"kind": "pacemaker", "pacemaker": {"iterations": 150}})
-        worker = stand_in("--step-s 0.1").model_copy(update={"train_walltime_s": 8.0})
-        cut = polish(generations, dataset, campaign, worker, folder)
-        assert isinstance(cut, OutOfTime)
-        assert 0 < cut.steps < 150
-        caplog.set_level("INFO")
-        record = polish(generations, dataset, campaign, stand_in(), folder)
-        assert f"from an unfinished fit; at most {150 - cut.steps} steps" in caplog.text
-        assert record.iterations == 150
-        assert record.seconds > 8
-        assert not folder.exists()
-
-    def test_walltime_without_a_step_is_an_error(self, campaign_there, monkeypatch):
-        from mlip_fw.engines.train.pacemaker import job
-
-        monkeypatch.setattr(job, "_SHORTEST_S", 0.1)
+    def test_energies_weigh_as_in_the_linear_generation(self, campaign_there, small):
         generations, dataset, campaign, folder = campaign_there
-        worker = stand_in().model_copy(update={"train_walltime_s": 0.5})
-        with pytest.raises(WorkerError, match="did not make one step within train_walltime_s = 0.5 s"):
-            polish(generations, dataset, campaign, worker, folder)
+        path = generations.folder(0) / "training.json"
+        record = generations.record(0).model_copy(update={"energy_weight": 40.0})
+        path.write_text(record.model_dump_json())
+        polish(generations, dataset, campaign, stand_in(), folder)
+        kappa = YAML(typ="safe").load(generations.folder(1) / "pacemaker.yaml")["fit"]["loss"]["kappa"]
+        # two labels of 32 atoms
+        assert kappa == pytest.approx(64 / (64 + 40**2 * 2))
 
     def test_no_pacemaker_is_named(self, campaign_there, monkeypatch):
         generations, dataset, campaign, folder = campaign_there
@@ -443,6 +439,44 @@ class TestPolish:
         ace = AcePotential(ACEBBasisSet(start))
         assert loss_of(ace, rows, 0.5) < loss_of(AcePotential(ACEBBasisSet(worse)), rows, 0.5)
         assert rmse_of(ace, rows) > 0
+
+
+class TestTrouble:
+    """These are processes of their own."""
+
+    @pytest.mark.parametrize(
+        ("fate", "error", "says"),
+        [
+            ("no_tensorflow", WorkerError, r"not installed beside it: .*'tensorflow'.*install mlip-fw\[pacemaker\]"),
+            ("numpy", WorkerError, "NumPy is too new"),
+            ("no_space", WorkerError, "no space left.*free space"),
+            ("nan", TrainingError, "the loss is not a number.*tried: .*L-BFGS-B.*L2_coeffs"),
+            ("diverge", TrainingError, "the loss grew"),
+            ("crash", TrainingError, "KeyError: 'who knows'"),
+            ("silent", TrainingError, "no whole potential and table of metrics"),
+            ("killed", TrainingError, "out of memory.*tried"),
+        ],
+    )
+    def test_failures_are_errors(self, campaign_there, fate, error, says):
+        generations, dataset, campaign, folder = campaign_there
+        with pytest.raises(error, match=says):
+            polish(generations, dataset, campaign, stand_in(f"--fail {fate}"), folder)
+        assert generations.numbers() == [0]
+
+    def test_killed_one_is_mended(self, campaign_there):
+        generations, dataset, campaign, folder = campaign_there
+        record = polish(generations, dataset, campaign, stand_in("--fail killed+ok"), folder)
+        assert len(record.corrections) == 1
+        assert "batch_size" in str(record.corrections[0]["actions"])
+
+    def test_walltime_without_a_step_is_an_error(self, campaign_there, monkeypatch):
+        from mlip_fw.engines.train.pacemaker import job
+
+        monkeypatch.setattr(job, "_SHORTEST_S", 0.1)
+        generations, dataset, campaign, folder = campaign_there
+        worker = stand_in().model_copy(update={"train_walltime_s": 0.5})
+        with pytest.raises(WorkerError, match="did not make one step within train_walltime_s = 0.5 s"):
+            polish(generations, dataset, campaign, worker, folder)
 
 
 class TestProbe:

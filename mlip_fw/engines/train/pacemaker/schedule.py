@@ -53,9 +53,7 @@ def decided(campaign: Campaign, directory: CampaignDirectory) -> Schedule:
     if directory.exists():
         kind = directory.read_campaign().potential.kind
         if travels and kind == "pacemaker":
-            raise CampaignError(
-                f"{directory.root} began with pacemaker, for which files can't travel; say files: shared"
-            )
+            raise CampaignError(f"{directory.root} began with pacemaker, whose files don't travel; say files: shared")
         return Schedule(_of_kind(campaign, kind), "as the campaign began")
     if travels:
         return Schedule(_of_kind(campaign, "linear"), "files: filepad")
