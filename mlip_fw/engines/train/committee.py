@@ -44,7 +44,7 @@ class Committee:
         """
         record = generations.record(number)
         if record is None or not record.labels or record.ridge is None:
-            raise TrainingError(f"{generations.folder(number)} has no committee: it is not a linear fit to labels")
+            raise TrainingError(f"{generations.folder(number)} was not fitted to labels linearly: it has no committee")
         potential = AcePotential.from_files(generations.potential(number))
         require_linear(potential.basis, str(generations.potential(number)))
         fit, _ = read_fit(generations.folder(number), len(record.labels))
