@@ -139,11 +139,12 @@ def test_foreign_binary(tmp_path, content, said):
 
 
 def test_mpirun_as_root(tmp_path, monkeypatch):
-    require("mpirun", shutil.which("mpirun") and os.geteuid() == 0)
+    mpirun = shutil.which("mpirun.openmpi") or shutil.which("mpirun")
+    require("mpirun", mpirun and os.geteuid() == 0)
     for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(WorkerError, match="env OMPI_ALLOW_RUN_AS_ROOT=1"):
-        require_espresso(oracle(), Worker(pw_cmd="mpirun -np 1 pw.x"), ["Si"])
-    allowed = "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -np 2 pw.x"
+        require_espresso(oracle(), Worker(pw_cmd=f"{mpirun} -np 1 pw.x"), ["Si"])
+    allowed = "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 " + f"{mpirun} -np 2 pw.x"
     answer = label_with_espresso(bulk("Si"), oracle(), Worker(pw_cmd=allowed), tmp_path / "label")
     assert answer.facts["corrections"] == 0

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import MethodType
@@ -52,6 +53,9 @@ class Farm:
         """Run what was written, without the LaunchPad."""
         self.monkeypatch.chdir(folder)
         launch_rocket(None, self.fworker, strm_lvl="CRITICAL")
+        for thread in threading.enumerate():
+            if "ping_launch" in thread.name:  # writes its last sign of life when the launch is over; a job waits for it
+                thread.join()
 
     def states(self):
         """Return the state of each Firework by its short name."""
