@@ -111,18 +111,23 @@ def _check_labelled(frame: Atoms, index: int, campaign: Campaign) -> None:
         raise CampaignError(f"{where} has no finite energy and forces")
 
 
+def unit_cell(settings: BulkSettings) -> Atoms:
+    """Return the cell of a crystal that is repeated; ASE raises what it likes if there is none."""
+    return bulk(
+        settings.symbol,
+        settings.crystal,
+        a=settings.a,
+        c=settings.c,
+        cubic=settings.cubic,
+        orthorhombic=settings.orthorhombic,
+    )
+
+
 def _crystal(settings: BulkSettings, seed: int) -> Atoms:
     if math.prod(settings.repeat) > _MAX_ATOMS:
         raise CampaignError(f"structure.bulk.repeat {settings.repeat} makes more than {_MAX_ATOMS} cells")
     try:
-        cell = bulk(
-            settings.symbol,
-            settings.crystal,
-            a=settings.a,
-            c=settings.c,
-            cubic=settings.cubic,
-            orthorhombic=settings.orthorhombic,
-        )
+        cell = unit_cell(settings)
         atoms = cell * tuple(settings.repeat)
     except Exception as error:
         raise CampaignError(f"structure.bulk: ASE can't build it ({type(error).__name__}: {error})") from error

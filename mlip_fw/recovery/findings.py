@@ -167,7 +167,9 @@ def _fireworks(pad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the campaigns' Fireworks, whatever else lies on the LaunchPad."""
     wanted = ("fw_id", "name", "launches", "archived_launches", "updated_on", "spec._tasks", "spec._exception_details")
     found = pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted)
-    return [firework for firework in found if firework["spec"]["_tasks"][0]["_fw_name"].startswith(_OUR_TASKS)]
+    return [
+        firework for firework in found if any(t["_fw_name"].startswith(_OUR_TASKS) for t in firework["spec"]["_tasks"])
+    ]
 
 
 def directory_of(firework: dict[str, Any]) -> str | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk
 
 from mlip_fw.engines.geometry import heights_a
+from mlip_fw.engines.start import unit_cell
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.validation.sources import UnmeasurableError
 
@@ -48,14 +48,7 @@ def crystal_of(campaign: Campaign) -> Crystal:
     if settings.substitute:
         raise UnmeasurableError("a random alloy is no perfect crystal; name one in validation.crystal")
     try:
-        unit = bulk(
-            settings.symbol,
-            settings.crystal,
-            a=settings.a,
-            c=settings.c,
-            cubic=settings.cubic,
-            orthorhombic=settings.orthorhombic,
-        )
+        unit = unit_cell(settings)
     except Exception as error:
         raise UnmeasurableError(f"ASE can't build the crystal ({type(error).__name__}: {error})") from error
     repeat, most = tuple(settings.repeat), campaign.candidates.cutout.max_atoms

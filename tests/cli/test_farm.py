@@ -13,6 +13,7 @@ from fireworks import Firework, LaunchPad, ScriptTask
 from ruamel.yaml import YAML
 
 from mlip_fw.database.control import start_server, stop_server
+from mlip_fw.firetasks.summary import Summarize
 
 NAME = "label 1"
 
@@ -41,9 +42,10 @@ def typed(folder, *words):
     return done.returncode, done.stdout, done.stderr
 
 
-def add(pad, script="echo hello > said"):
+def add(pad, script="echo hello > said", *more):
     """Add a Firework of a campaign and return its number."""
-    (fw_id,) = pad.add_wf(Firework([ScriptTask.from_str(script)], {"campaign": "c"}, name=NAME)).values()
+    tasks = [ScriptTask.from_str(script), *more]
+    (fw_id,) = pad.add_wf(Firework(tasks, {"campaign": "c"}, name=NAME)).values()
     return fw_id
 
 
@@ -71,7 +73,7 @@ def test_nothing_to_recover(project):
 
 
 def test_lost_run_is_told_and_then_mended(project, pad):
-    fw_id = add(pad, "touch began; sleep 60")
+    fw_id = add(pad, "touch began; sleep 60", Summarize(handoff={}))
     lose(pad, fw_id, project)
     assert typed(project, "recover") == (0, "nothing to recover\n", "")
     code, out, _ = typed(project, "recover", "--silent", "0", "--dry-run")
@@ -86,7 +88,7 @@ def test_lost_run_is_told_and_then_mended(project, pad):
 
 
 def test_what_needs_a_person_is_left(project, pad):
-    fw_id = add(pad, "exit 3")
+    fw_id = add(pad, "exit 3", Summarize(handoff={}))
     assert typed(project, "rlaunch", "singleshot")[0] == 0
     code, out, _ = typed(project, "recover")
     assert (code, state(pad, fw_id)) == (0, "FIZZLED")
