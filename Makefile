@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACEMAKER := .venv-pacemaker
 # the long ones first, so that the last minutes are shared
 CASES := tests/real tests/faults tests/workflow tests/cli tests/unit
 MARKS := $(if $(MLIP_FW_LMP),,not native)
 
-.PHONY: demo demo-qe qe test lint docs bench clean
+.PHONY: demo demo-qe qe pacemaker test lint docs bench clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +26,17 @@ demo-qe: qe
 
 qe: $(VENV)/.installed
 	command -v pw.x || $(BIN)/mlip-fw doctor --install-qe
+
+# on its own: it needs an older NumPy, and tensorpotential would bring CUDA
+pacemaker: $(PACEMAKER)/.installed
+
+$(PACEMAKER)/.installed: Makefile
+	$(PYTHON) -m venv $(PACEMAKER)
+	$(PACEMAKER)/bin/pip install --quiet --upgrade pip
+	$(PACEMAKER)/bin/pip install --quiet 'python-ace>=0.4.0rc1' 'numpy<2.4' 'pandas<3' 'setuptools<81' \
+	    'tensorflow-cpu==2.20.*' 'tf_keras==2.20.*' matscipy pyyaml questionary requests rich scikit-learn sympy tqdm
+	$(PACEMAKER)/bin/pip install --quiet --no-deps 'tensorpotential==0.6.*'
+	touch $@
 
 test: $(VENV)/.installed lint
 	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 3 --dist loadfile --no-loadscope-reorder --durations=25
@@ -45,4 +57,4 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/train.py
 
 clean:
-	rm -rf $(VENV) demo docs/_build build *.egg-info
+	rm -rf $(VENV) $(PACEMAKER) demo docs/_build build *.egg-info

@@ -18,6 +18,7 @@ from mlip_fw.engines.oracle.ase_oracle import label_with_ase
 from mlip_fw.engines.oracle.espresso.command import find_command
 from mlip_fw.engines.oracle.espresso.probe import version_of
 from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.pacemaker.probe import can_run
 from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.generations import Generations
@@ -48,7 +49,7 @@ class Finding(Frozen):
 
 
 def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) -> list[Finding]:
-    """Return what was found of LAMMPS, gamma, an oracle, file locks, the queue and, if given, the database."""
+    """Return what was found of LAMMPS, gamma, oracles, pacemaker, file locks, the queue and, if given, the database."""
     engine: list[Engine] = []
 
     def which_engine() -> str:
@@ -62,6 +63,7 @@ def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) 
         _look("gamma canary", lambda: _canary(engine, read_worker(fworker.env))),
         _look("oracle (EMT)", _oracle),
         _look("Quantum ESPRESSO", lambda: _espresso(read_worker(fworker.env))),
+        _look("pacemaker", lambda: _pacemaker(read_worker(fworker.env))),
         _look("file locks", _locks),
         _look("queue", lambda: shutil.which("sbatch") or "no sbatch: campaigns run here, not through Slurm"),
     ]
@@ -113,6 +115,13 @@ def _espresso(worker: Worker) -> str:
     except WorkerError as error:
         return f"not here ({error}); other oracles don't need it"
     return f"{command}: pw.x {version_of(command)}"
+
+
+def _pacemaker(worker: Worker) -> str:
+    try:
+        return can_run(worker)
+    except WorkerError as error:
+        return f"not here ({error}); potential.kind: linear doesn't need it"
 
 
 def _locks() -> str:

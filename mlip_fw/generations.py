@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlip_fw.errors import DirectoryError, NumberTakenError
 from mlip_fw.io.files import read_model
-from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.training import Trainer, TrainingRecord
 
 _NAME = re.compile(r"gen_(\d{4})")
 _MOST = 9999
@@ -66,9 +66,26 @@ class Generations:
         numbers = self.numbers()
         return numbers[-1] if numbers else None
 
+    def newest_of(self, trainer: Trainer) -> int | None:
+        """Return the number of the newest generation that ``trainer`` made, or None."""
+        return next((n for n in reversed(self.numbers()) if self.trainer(n) == trainer), None)
+
+    def trainer(self, generation: int) -> Trainer:
+        """Return who made a generation; one whose record is damaged counts as linear."""
+        record = self.record(generation)
+        return record.trainer if record is not None else "linear"
+
     def fit_for_md(self) -> int | None:
         """Return the number of the newest generation that was not refused; of the newest if all were, or None."""
         return next((number for number in reversed(self.numbers()) if not self.faults(number)), self.newest())
+
+    def newest_to_select_with(self) -> int | None:
+        """Return the number of the newest generation whose active set can be used, or None.
+
+        That of a refused linear generation can: it does not depend on the coefficients. pacemaker's basis does.
+        """
+        numbers = reversed(self.numbers())
+        return next((n for n in numbers if self.trainer(n) == "linear" or not self.faults(n)), None)
 
     def faults(self, generation: int) -> list[str]:
         """Return why a generation is refused for MD; nothing if it is not."""

@@ -48,6 +48,11 @@ class CampaignDirectory:
         return self.root / "bootstrap"
 
     @property
+    def polishing(self) -> Path:
+        """Folder in which pacemaker trains; gone when its generation is there."""
+        return self.root / "polishing"
+
+    @property
     def journal(self) -> Path:
         """What happened, one JSON object a line."""
         return self.root / "events.jsonl"

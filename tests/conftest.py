@@ -26,7 +26,7 @@ SMALL = {
     },
     "uncertainty": {"gamma_select": 2.0, "gamma_halt": 10.0, "check_interval": 10},
     "oracle": {"kind": "ase", "calculator": "emt"},
-    "potential": {"cutoff_a": 5.0, "functions_per_element": 20},
+    "potential": {"kind": "linear", "cutoff_a": 5.0, "functions_per_element": 20},
 }
 
 
@@ -75,6 +75,33 @@ def stand_in():
         return FWorker(name="stand-in", env={"lmp_cmd": command, **env})
 
     return make
+
+
+@pytest.fixture
+def pacemaker_here(monkeypatch):
+    """Have the stand-in for pacemaker run in this process: to start another costs more than the test."""
+    run_pacemaker_here(monkeypatch)
+
+
+def run_pacemaker_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do so as long as ``monkeypatch`` lives."""
+    from mlip_fw.engines.process import Ended
+    from mlip_fw.engines.train.pacemaker import job
+    from mlip_fw.testing import pacemaker
+
+    def run(key, command, folder, *, arguments, stdout, **others):
+        given = command.partition("mlip_fw.testing.pacemaker")[2].split()
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["pacemaker", *given, *arguments])
+            try:
+                pacemaker.main()
+            except SystemExit as error:
+                stdout.write_text(f"{error}\n")
+                return Ended(1, False, 0.1)
+        return Ended(0, False, 0.1)
+
+    monkeypatch.setattr(job, "run_command", run)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from rich.text import Text
 from mlip_fw.cli.app import EXIT_ERROR, app
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr, printable
 from mlip_fw.io.campaign_file import read_campaign
+from mlip_fw.layout import CampaignDirectory
 
 
 @app.command()
@@ -31,6 +32,8 @@ def check(
     from mlip_fw.engines.rehearsal import rehearsals
     from mlip_fw.engines.start import check_given_files, start_structures
     from mlip_fw.engines.train.basis import first_basis
+    from mlip_fw.engines.train.pacemaker.job import require_pacemaker
+    from mlip_fw.engines.train.pacemaker.schedule import decided
     from mlip_fw.engines.train.size import sentence, size_of
     from mlip_fw.firetasks.base import read_worker
 
@@ -38,6 +41,8 @@ def check(
     check_given_files(campaign)
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
+    schedule = decided(campaign, CampaignDirectory(Path(campaign.campaign)))
+    require_pacemaker(schedule.campaign, worker)
     engine, why = choose_engine(campaign.md.engine, worker)
     rehearsed = rehearsals(campaign).values()
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
@@ -54,6 +59,7 @@ def check(
         "engine": engine,
         "engine_because": why,
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
+        "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
         "potential": sentence(size),
     }
@@ -70,7 +76,7 @@ def doctor(
     with_qe: bool = typer.Option(False, "--install-qe", help="first install Quantum ESPRESSO for this user, from PyPI"),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Check this machine: LAMMPS, gamma, oracles, the database, the queue."""
+    """Check this machine: LAMMPS, gamma, oracles, pacemaker, the database, the queue."""
     log_to_stderr()
     from mlip_fw.doctor import examine
     from mlip_fw.engines.oracle.espresso.install import install_qe

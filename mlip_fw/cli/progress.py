@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.script import GAMMA_LOG
+from mlip_fw.engines.train.pacemaker.output import read_metrics
 from mlip_fw.generations import Generations
 from mlip_fw.io.lammps import read_gamma_log
 from mlip_fw.layout import CampaignDirectory
@@ -57,7 +58,14 @@ def _facts(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: 
     seen = "-" if gamma is None else f"{gamma:.2f}"
     generation = "-" if newest is None else f"{newest}"
     halt = campaign.uncertainty.lowest_gamma_halt
-    return f"cycle {cycle}, γ {seen} of {halt:g}, {labels} labels, generation {generation}"
+    return f"cycle {cycle}, γ {seen} of {halt:g}, {labels} labels, generation {generation}{_polishing(directory)}"
+
+
+def _polishing(directory: CampaignDirectory) -> str:
+    """Return how far pacemaker is, while it trains."""
+    if not (metrics := read_metrics(directory.polishing)):
+        return ""
+    return f", pacemaker step {metrics[-1].iteration}: {1000 * metrics[-1].force_rmse_ev_a:.1f} meV/Å"
 
 
 def _where(campaign: Campaign, directory: CampaignDirectory) -> tuple[int, int, float | None]:

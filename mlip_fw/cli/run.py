@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -22,8 +23,11 @@ _LAUNCHPAD = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml")
 
 
 def _load(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
+    from mlip_fw.engines.train.pacemaker.schedule import decided
+
     campaign = read_campaign(path)
-    return campaign, CampaignDirectory(directory if directory is not None else Path(campaign.campaign))
+    where = CampaignDirectory(directory if directory is not None else Path(campaign.campaign))
+    return decided(campaign, where).campaign, where
 
 
 @app.command()
@@ -38,10 +42,14 @@ def run(
     log_to_stderr()
     campaign, where = _load(campaign_file, directory)
     from mlip_fw.cli.progress import live_progress
+    from mlip_fw.engines.train.pacemaker.job import require_pacemaker
+    from mlip_fw.firetasks.base import read_worker
     from mlip_fw.workflows.runner import run_campaign
 
+    worker = load_fworker(fworker)
+    require_pacemaker(campaign, read_worker(worker.env))
     with live_progress(campaign, where):
-        summary = run_campaign(campaign, where, load_fworker(fworker), workers)
+        summary = run_campaign(campaign, where, worker, workers)
     if as_json:
         print(summary.model_dump_json())
     else:
@@ -54,17 +62,24 @@ def run(
 def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) -> tuple[Campaign, CampaignDirectory]:
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.start import check_given_files, start_structures
+    from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
 
     campaign, where = _load(campaign_file, directory)
     start_structures(campaign)
     check_given_files(campaign)
-    try:
-        require_oracle(campaign.oracle, read_worker(load_fworker(fworker).env), campaign.elements)
-    except WorkerError as error:
-        # where a campaign is added need not be where its labels are made
-        typer.echo(f"this machine could not make labels, its workers must: {error}", err=True)
+    fw = load_fworker(fworker)
+    _warn_unless("make labels", lambda: require_oracle(campaign.oracle, read_worker(fw.env), campaign.elements))
+    _warn_unless("train by pacemaker", lambda: require_pacemaker(campaign, read_worker(fw.env)))
     return campaign, where
+
+
+def _warn_unless(what: str, check: Callable[[], object]) -> None:
+    """Say what this machine can't do: where a campaign is added need not be where its work is done."""
+    try:
+        check()
+    except WorkerError as error:
+        typer.echo(f"this machine could not {what}, its workers must: {error}", err=True)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from ase.build import bulk
 
 from mlip_fw.engines.geometry import heights_a, too_close
 from mlip_fw.engines.train.basis import require_linear
+from mlip_fw.engines.train.pacemaker.template import read_template
 from mlip_fw.errors import CampaignError, TrainingError
 from mlip_fw.io.files import require_file
 from mlip_fw.io.pace import read_active_set, read_basis
@@ -72,6 +73,7 @@ def check_given_files(campaign: Campaign) -> None:
         for path in (source, source.with_suffix(".asi")):
             require_file(path, "potential.initial", _MOST_BYTES)
         _check_initial(source, campaign)
+    read_template(campaign.potential.pacemaker.template)
     if campaign.validation.reference_trajectory is not None:
         require_file(Path(campaign.validation.reference_trajectory), "validation.reference_trajectory", _MOST_BYTES)
     if campaign.bootstrap.dataset is not None:

@@ -40,6 +40,7 @@ def model_card(
     return ModelCard(
         campaign=campaign.campaign,
         generation=last.generation,
+        trainer=last.trainer,
         seed=campaign.seed,
         elements=campaign.elements,
         cutoff_a=cutoff_a,
@@ -53,7 +54,7 @@ def model_card(
         training_errors=last.dataset,
         unseen_errors=_unseen(records),
         domain=_domain(directory, campaign, frames),
-        versions={name: importlib.metadata.version(name) for name in _PROGRAMS},
+        versions={**{name: importlib.metadata.version(name) for name in _PROGRAMS}, **last.versions},
         sha256={name: sha256(folder / name) for name in _HASHED},
         recipe=recipe(records),
     )

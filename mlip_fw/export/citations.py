@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.training import Trainer
 
 _ALWAYS = {
     "Drautz2019": (
@@ -70,11 +71,23 @@ _BY_ORACLE = {
     },
     "ase": {},
 }
+_BY_TRAINER = {
+    "pacemaker": {
+        "Bochkarev2022": (
+            "A. Bochkarev and others",
+            "Efficient parametrization of the atomic cluster expansion",
+            "Phys. Rev. Materials 6, 013804",
+            2022,
+            "10.1103/PhysRevMaterials.6.013804",
+        )
+    },
+    "linear": {},
+}
 
 
-def citations(campaign: Campaign) -> str:
-    """Return as BibTeX what the methods and programs of a campaign ask to be cited."""
-    entries = {**_ALWAYS, **_BY_ORACLE[campaign.oracle.kind]}
+def citations(campaign: Campaign, trainer: Trainer) -> str:
+    """Return as BibTeX what the methods and programs of a campaign ask to be cited, and the one that trained."""
+    entries = {**_ALWAYS, **_BY_ORACLE[campaign.oracle.kind], **_BY_TRAINER[trainer]}
     return "\n".join(_entry(key, *fields) for key, fields in entries.items())
 
 

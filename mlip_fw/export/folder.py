@@ -12,6 +12,7 @@ from ase.io import read
 from jinja2 import Environment
 
 from mlip_fw.dataset import Dataset
+from mlip_fw.engines.train.pacemaker.template import read_template, write_template
 from mlip_fw.errors import DirectoryError
 from mlip_fw.export.card import model_card, sha256
 from mlip_fw.export.citations import citations
@@ -32,6 +33,7 @@ from mlip_fw.validation.conduct import REPORT, last_report
 
 CARD, DATASET, INITIAL = "model.json", "dataset.extxyz", "initial"
 _POTENTIAL = ("potential.yaml", "potential.asi", "potential.yace", "training.json")
+_BY_PACEMAKER = ("pacemaker.yaml", "pacemaker.txt")
 _EXAMPLES = ("in.lammps", "in.gamma.lammps", "use_in_ase.py", "README.md")
 _PLAIN_TEMPERATURE_K = 300.0
 
@@ -55,7 +57,7 @@ def export_campaign(directory: CampaignDirectory, target: Path, generation: int 
     records = lineage(generations, _chosen(generations, generation, directory))
     _make_room(target)
     source = generations.folder(records[-1].generation)
-    for name in _POTENTIAL:
+    for name in (*_POTENTIAL, *(_BY_PACEMAKER if records[-1].trainer == "pacemaker" else ())):
         shutil.copyfile(source / name, target / name)
     frames = _write_dataset(Dataset(directory.root), records, target)
     write_pacemaker_frame(target / "dataset.pckl.gzip", frames, records[-1].reference_energy_ev)
@@ -112,6 +114,8 @@ def _write_campaign(directory: CampaignDirectory, campaign: Campaign, target: Pa
     if initial := data["potential"]["initial"]:
         data["potential"]["initial"] = _beside(initial, target, read_basis)
         _beside(str(Path(initial).with_suffix(".asi")), target, _require_active_set)
+    if template := data["potential"]["pacemaker"]["template"]:
+        data["potential"]["pacemaker"]["template"] = _template_beside(template, target)
     if data["bootstrap"]["dataset"]:
         data["bootstrap"]["dataset"] = _beside(data["bootstrap"]["dataset"], target)
     if "pseudo_dir" in oracle:
@@ -146,6 +150,14 @@ def _beside(name: str, target: Path, require: Callable[[Path], object] = _requir
     return f"{folder.name}/{copy.name}"
 
 
+def _template_beside(name: str, target: Path) -> str:
+    """Write what mlip_fw takes of a template for pacemaker, and nothing else of it, to ``inputs/``."""
+    copy = target / "inputs" / "pacemaker-template.yaml"
+    if Path(name).is_file():
+        write_template(copy, read_template(name))
+    return f"{copy.parent.name}/{copy.name}"
+
+
 def _copy_validation(directory: CampaignDirectory, generation: int, target: Path) -> ValidationReport | None:
     """Copy report and figures of a validation, if there is one of this generation."""
     report = last_report(directory)
@@ -165,7 +177,7 @@ def _write_examples(
         example = Atoms(whole[-1].numbers, whole[-1].positions, cell=whole[-1].cell, pbc=True)
         write_frames(target / "structure.extxyz", [example])
         write_data(target / "structure.data", example, tuple(card.elements))
-    write_text(target / "citations.bib", citations(campaign))
+    write_text(target / "citations.bib", citations(campaign, card.trainer))
     halts = campaign.uncertainty.named_thresholds()
     facts = {
         "card": card,

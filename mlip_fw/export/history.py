@@ -30,9 +30,10 @@ def lineage(generations: Generations, generation: int) -> list[TrainingRecord]:
 
 
 def recipe(records: list[TrainingRecord]) -> Recipe:
-    """Return the trainings of a lineage; a first record without labels is an imported potential."""
+    """Return the linear trainings of a lineage; a first record without labels is an imported potential."""
     imported = not records[0].labels
-    return Recipe(imported=imported, steps=[record.new_labels for record in records[imported:]])
+    steps = [record.new_labels for record in records[imported:] if record.trainer == "linear"]
+    return Recipe(imported=imported, steps=steps)
 
 
 def split_frames(text: str) -> Iterator[str]:

@@ -44,9 +44,14 @@ def rebuild(folder: Path, target: Path) -> Iterator[int]:
     Raises
     ------
     DirectoryError
-        If ``folder`` is no export or its dataset was changed, or ``target`` is not empty.
+        If ``folder`` is no export or its dataset was changed, pacemaker made it, or ``target`` is not empty.
     """
     card, campaign = read_card(folder), read_campaign(folder / "campaign.yaml")
+    if card.trainer != "linear":
+        raise DirectoryError(
+            f"generation {card.generation} in {folder} is by pacemaker, whose results depend on the machine; only "
+            "linear generations can be made again to the bit: export one with --generation"
+        )
     if sha256(folder / DATASET) != card.sha256[DATASET]:
         raise DirectoryError(
             f"{folder / DATASET} is not the one that the potential was trained on: its sha256 is not that of {CARD}; "

@@ -68,8 +68,7 @@ def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
             "potential.functions_per_element needs fewer",
             ", ".join(scarce),
         )
-    if record.stability is not None and not record.stability.sound:
-        _tell_refusal(record.generation, record.stability.reasons, directory)
+    tell_if_refused(record, directory)
     directory.log_event(
         "trained",
         generation=record.generation,
@@ -89,7 +88,11 @@ def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
     )
 
 
-def _tell_refusal(generation: int, reasons: list[str], directory: CampaignDirectory) -> None:
+def tell_if_refused(record: TrainingRecord, directory: CampaignDirectory) -> None:
+    """Say that a generation is unfit for MD, if it is, and which one MD goes on with."""
+    if record.stability is None or record.stability.sound:
+        return
+    generation, reasons = record.generation, record.stability.reasons
     directory.log_event("generation_refused", generation=generation, reasons=reasons)
     instead = Generations(directory.root).fit_for_md()
     logger.warning(

@@ -16,13 +16,14 @@ from mlip_fw.firetasks.bootstrap import Bootstrap
 from mlip_fw.firetasks.candidates import SelectCandidates
 from mlip_fw.firetasks.label import LabelStructure
 from mlip_fw.firetasks.md import RunMD
+from mlip_fw.firetasks.polish import PolishPotential
 from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
 from mlip_fw.firetasks.validate import ValidatePotential
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.handoff import CandidatesHandoff, Handoff, LabelHandoff, MDHandoff, TrainHandoff
+from mlip_fw.models.handoff import CandidatesHandoff, Handoff, LabelHandoff, MDHandoff, PolishHandoff, TrainHandoff
 
-_PRIORITY = {"md": 1, "bootstrap": 1, "summary": 1, "validate": 1, "candidates": 3, "label": 4, "train": 5}
+_PRIORITY = {"md": 1, "bootstrap": 1, "summary": 1, "validate": 1, "candidates": 3, "label": 4, "train": 5, "polish": 5}
 
 
 def bootstrap_firework(handoff: Handoff) -> Firework:
@@ -87,6 +88,13 @@ def train_firework(handoff: TrainHandoff, parents: list[Firework] | None = None)
         name = f"train w{handoff.walker:02d} c{handoff.cycle:04d}"
         folder = directory.cycle(handoff.walker, handoff.cycle)
     return _firework(TrainPotential, handoff, name, "train", "train", folder, then="after_training", parents=parents)
+
+
+def polish_firework(handoff: PolishHandoff, parents: list[Firework] | None = None) -> Firework:
+    """Return the Firework that has pacemaker train."""
+    name = "polish" + (f" t{handoff.turns}" if handoff.turns else "")
+    folder = CampaignDirectory(handoff.directory).root
+    return _firework(PolishPotential, handoff, name, "polish", "train", folder, then="after_polish", parents=parents)
 
 
 def validate_firework(handoff: Handoff, parents: list[Firework] | None = None) -> Firework:

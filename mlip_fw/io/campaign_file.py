@@ -20,10 +20,11 @@ from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.oracle import ORACLES
 
 _MAX_BYTES = 1_000_000
-_PATHS = (
+_PATHS: tuple[tuple[str, ...], ...] = (
     ("structure", "file"),
     ("structure", "files"),
     ("potential", "initial"),
+    ("potential", "pacemaker", "template"),
     ("bootstrap", "dataset"),
     ("oracle", "pseudo_dir"),
     ("validation", "reference_trajectory"),
@@ -100,12 +101,17 @@ def campaign_text(campaign: Campaign) -> str:
 
 
 def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
-    copy = dict(data)
-    for section, key in _PATHS:
-        inner = copy.get(section)
-        if isinstance(inner, dict) and key in inner:
-            copy[section] = {**inner, key: _absolute(inner[key], base)}
-    return copy
+    for keys in _PATHS:
+        data = _with_absolute_path(data, keys, base)
+    return data
+
+
+def _with_absolute_path(data: dict[str, Any], keys: tuple[str, ...], base: Path) -> dict[str, Any]:
+    key, *inner = keys
+    if key not in data or (inner and not isinstance(data[key], dict)):
+        return data
+    made = _with_absolute_path(data[key], tuple(inner), base) if inner else _absolute(data[key], base)
+    return {**data, key: made}
 
 
 def _absolute(value: Any, base: Path) -> Any:

@@ -91,12 +91,33 @@ class CandidateSettings(Frozen):
     cutout: CutoutSettings = CutoutSettings()
 
 
+Functions = Annotated[int, Field(strict=True, ge=10, le=5000)]
+
+
+class PacemakerSettings(Frozen):
+    """When and how pacemaker polishes the potential."""
+
+    every: PositiveCount = Field(10, description="linear generations between two that pacemaker polishes")
+    at_end: bool = Field(True, description="polish once more when all MD has ended")
+    functions_per_element: Functions | None = Field(
+        None, description="basis functions per element; null: those of the template, or else of the linear fit"
+    )
+    iterations: PositiveCount | None = Field(
+        None, description="most steps of the optimiser for one generation; null: those of the template, or else 200"
+    )
+    template: str | None = Field(None, description="input.yaml of pacemaker to take the other settings from")
+
+
 class PotentialSettings(Frozen):
     """The form of the potential."""
 
-    kind: Literal["linear"] = Field("linear", description="linear: least squares, seconds per retraining")
+    kind: Literal["auto", "linear", "pacemaker"] = Field(
+        "auto",
+        description="linear: least squares, seconds per retraining; pacemaker: the same, and polished by pacemaker at "
+        "times; auto: pacemaker if it is installed where the campaign is first run or added, else linear",
+    )
     cutoff_a: Positive = Field(6.0, le=20.0, description="radial cutoff, Å")
-    functions_per_element: Annotated[int, Field(strict=True, ge=10, le=5000)] | Literal["auto"] = Field(
+    functions_per_element: Functions | Literal["auto"] = Field(
         200, description="basis functions per element; auto: as many as the first labels have environments, 50 to 200"
     )
     energy_weight: Positive | Literal["auto"] = Field(
@@ -104,6 +125,7 @@ class PotentialSettings(Frozen):
         description="weight of an energy per atom (eV) against a force component (eV/Å); auto: by their scatter",
     )
     initial: str | None = Field(None, description="potential (.yaml) to start from; its .asi beside it")
+    pacemaker: PacemakerSettings = PacemakerSettings()
 
     @property
     def fewest_functions(self) -> int:
@@ -194,6 +216,15 @@ class Campaign(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _pacemaker_has_one_directory(self) -> Campaign:
+        if self.files == "filepad" and self.potential.kind == "pacemaker":
+            raise ValueError(
+                "potential.kind: pacemaker needs one campaign directory, and with files: filepad there are several: "
+                "say linear, or files: shared"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _folders_do_not_travel(self) -> Campaign:
         if self.files == "filepad" and isinstance(self.oracle, EspressoOracle) and self.oracle.pseudo_dir is not None:
             raise ValueError(
@@ -229,7 +260,11 @@ class Campaign(Frozen):
 
     def named_files(self) -> dict[str, str]:
         """Return the files to read under the keys that name them."""
-        others = {"potential.initial": self.potential.initial, "bootstrap.dataset": self.bootstrap.dataset}
+        others = {
+            "potential.initial": self.potential.initial,
+            "potential.pacemaker.template": self.potential.pacemaker.template,
+            "bootstrap.dataset": self.bootstrap.dataset,
+        }
         return {**self.structure.named_files(), **{key: name for key, name in others.items() if name}}
 
     def identity(self) -> dict[str, Any]:

@@ -126,3 +126,9 @@ class TrainHandoff(Handoff):
 
     walker: Count | None = None
     cycle: Count | None = None
+
+
+class PolishHandoff(Handoff):
+    """To a Polish Firework."""
+
+    turns: Count = Field(0, description="how often the fit was cut by the walltime and continued")

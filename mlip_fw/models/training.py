@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import Field
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, Real
+
+Trainer = Literal["linear", "pacemaker"]
 
 
 class Errors(Frozen):
@@ -43,9 +47,11 @@ class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 
     generation: Count
+    trainer: Trainer = "linear"
+    versions: dict[str, str] = Field(default_factory=dict, description="of the trainer's programs")
     parent: Count | None = Field(None, description="generation that this one grew from")
     labels: list[str] = Field(description="hashes of all labels that it was trained on")
-    new_labels: list[str] = Field(description="hashes that the generation before had not seen")
+    new_labels: list[str] = Field(description="hashes that the parent had not seen")
     n_atoms: Count
     n_environments: dict[str, Count]
     functions_per_element: dict[str, Count]
@@ -55,7 +61,9 @@ class TrainingRecord(Frozen):
         description="energies by element, fixed once, that the potential leaves out, eV"
     )
     level_of_theory: str | None = Field(None, description="short name of the level of theory of all labels")
-    ridge: NotNegative
+    ridge: NotNegative | None = Field(None, description="strength of the linear fit's penalty")
+    iterations: Count | None = Field(None, description="steps of pacemaker's optimiser, over all attempts")
+    corrections: list[dict[str, Any]] = Field(default_factory=list, description="repairs of pacemaker's fit, in order")
     energy_weight: NotNegative | None = Field(None, description="weight of energies per atom against force components")
     active_set_swaps: Count
     gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")

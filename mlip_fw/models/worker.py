@@ -10,8 +10,11 @@ from mlip_fw.models.base import Frozen
 
 _LEAST_MD_S = 2.0
 _LEAST_LABEL_S = 30.0
+_LEAST_TRAIN_S = 60.0
 WalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_LEAST_MD_S)]
 LabelWalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_LEAST_LABEL_S)]
+
+TrainWalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_LEAST_TRAIN_S)]
 
 
 class Worker(Frozen):
@@ -39,11 +42,23 @@ class Worker(Frozen):
         None, description="a reference calculation stops itself after this time and is continued, s"
     )
 
+    pacemaker_cmd: str | None = Field(
+        None, description="command that runs pacemaker; default: the one installed beside mlip_fw"
+    )
+    train_walltime_s: TrainWalltimeS | None = Field(
+        None, description="pacemaker is stopped after this time and continued, s"
+    )
+
     def ending_within(self, seconds: float | None) -> Worker:
         """Return the worker with calculations that stop themselves within ``seconds``, the time of a batch job."""
         if seconds is None:
             return self
         md = min(self.md_walltime_s or seconds, max(seconds, _LEAST_MD_S))
         label = min(self.label_walltime_s or seconds, max(seconds, _LEAST_LABEL_S))
-        limits = {"md_walltime_s": max(md, _LEAST_MD_S), "label_walltime_s": max(label, _LEAST_LABEL_S)}
+        train = min(self.train_walltime_s or seconds, max(seconds, _LEAST_TRAIN_S))
+        limits = {
+            "md_walltime_s": max(md, _LEAST_MD_S),
+            "label_walltime_s": max(label, _LEAST_LABEL_S),
+            "train_walltime_s": max(train, _LEAST_TRAIN_S),
+        }
         return self.model_copy(update=limits)

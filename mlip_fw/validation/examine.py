@@ -143,7 +143,7 @@ def _some(training: Dataset, names: list[str]) -> Iterator[Atoms]:
 def _before_they_were_learnt(generations: Generations, training: Dataset, record: TrainingRecord) -> np.ndarray:
     """Return gamma and force error of each generation on the labels that the next one learnt."""
     steps = [(r.parent, r.new_labels) for r in map(generations.record, generations.numbers()) if r is not None]
-    tried = [(parent, names) for parent, names in steps if parent is not None]
+    tried = [(parent, names) for parent, names in steps if parent is not None and names]
     chosen = np.unique(np.linspace(0, len(tried) - 1, min(len(tried), _MOST_TRIALS)).astype(int))
     parts = [np.zeros((0, 2))]
     for parent, names in (tried[k] for k in chosen):

@@ -6,13 +6,19 @@ from pathlib import Path
 
 from fireworks import Workflow
 
-from mlip_fw.fireworks.build import bootstrap_firework, summary_firework, validate_firework, walker_fireworks
+from mlip_fw.fireworks.build import (
+    bootstrap_firework,
+    polish_firework,
+    summary_firework,
+    validate_firework,
+    walker_fireworks,
+)
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.handoff import Handoff
+from mlip_fw.models.handoff import Handoff, PolishHandoff
 
 
 def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
-    """Return Bootstrap → the stages of every walker → Validate, if the campaign asks for it → Summary.
+    """Return Bootstrap → the stages of every walker → Polish and Validate, if the campaign asks for them → Summary.
 
     What halts, labels and trainings it will take is not known yet; those Fireworks add themselves.
     """
@@ -20,7 +26,17 @@ def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
     bootstrap = bootstrap_firework(common)
     walkers = [walker_fireworks(common, walker, bootstrap) for walker in range(campaign.md.walkers)]
     ends = [stages[-1] for stages in walkers]
+    polish = [polish_firework(_polish(common), parents=ends)] if _is_polished_at_the_end(campaign) else []
+    ends = polish or ends
     validation = [validate_firework(common, parents=ends)] if campaign.validation.asks_for_something else []
     summary = summary_firework(common, parents=validation or ends)
-    fireworks = [bootstrap, *(md for stages in walkers for md in stages), *validation, summary]
+    fireworks = [bootstrap, *(md for stages in walkers for md in stages), *polish, *validation, summary]
     return Workflow(fireworks, name=campaign.campaign, metadata={"mlip_fw": True, "directory": common.directory})
+
+
+def _is_polished_at_the_end(campaign: Campaign) -> bool:
+    return campaign.potential.kind == "pacemaker" and campaign.potential.pacemaker.at_end
+
+
+def _polish(common: Handoff) -> PolishHandoff:
+    return PolishHandoff(campaign=common.campaign, directory=common.directory)

@@ -4,27 +4,32 @@
 
     MD halted   ->  detour  Candidates -> Train -> MD(resumed)  -> (old children of MD)
     Candidates  ->  detours Label 1 … n                          -> Train
+    Train       ->  detour  Polish, when it is pacemaker's turn   -> (old children of Train)
     Validate    ->  detour  Label 1 … n -> Validate              -> Summary
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from fireworks import FWAction, Workflow
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.rehearsal import rehearsals
+from mlip_fw.engines.train.pacemaker.schedule import is_due
 from mlip_fw.errors import MDError
 from mlip_fw.firetasks.base import STOPPED, logger
 from mlip_fw.fireworks.build import (
     candidates_firework,
     label_firework,
     md_firework,
+    polish_firework,
     train_firework,
     validate_firework,
     walker_fireworks,
 )
+from mlip_fw.generations import Generations
 from mlip_fw.io.files import once, read_model, write_json
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import (
@@ -33,6 +38,7 @@ from mlip_fw.models.handoff import (
     Handoff,
     LabelHandoff,
     MDHandoff,
+    PolishHandoff,
     Structure,
     TrainHandoff,
     baton_key,
@@ -98,12 +104,25 @@ def after_label(handoff: LabelHandoff, state: LabelState) -> FWAction:
 
 
 def after_training(handoff: TrainHandoff, generation: int | None) -> FWAction:
-    """Stop if there is no potential, or too many labels failed; else the MD goes on by itself."""
+    """Stop if there is no potential or too many labels failed; else the MD goes on by itself, maybe after pacemaker."""
     balance = _label_balance(handoff)
     if generation is None or balance.too_many_failed:
         logger.warning("%d of %d labels failed; see quarantine/", balance.failed, balance.failed + balance.done)
         return FWAction(update_spec={STOPPED: StopReason.LABEL_FAILURES.value})
-    return FWAction(stored_data={"generation": generation})
+    stored = {"generation": generation}
+    if is_due(Generations(CampaignDirectory(handoff.directory).root), handoff.campaign):
+        return FWAction(stored_data=stored, detours=polish_firework(_polish_handoff(handoff)))
+    return FWAction(stored_data=stored)
+
+
+def after_polish(handoff: PolishHandoff, spec: dict[str, Any], *, cut: bool) -> FWAction:
+    """Go on with a fit that the walltime cut; else hand on why the campaign stops, if it does."""
+    stop = {STOPPED: spec[STOPPED]} if STOPPED in spec else {}
+    if cut:
+        again = polish_firework(handoff.model_copy(update={"turns": handoff.turns + 1}))
+        again.spec.update(stop)
+        return FWAction(detours=again)
+    return FWAction(update_spec=stop)
 
 
 def after_validation(handoff: Handoff, missing: list[LabelHandoff]) -> FWAction:
@@ -192,6 +211,10 @@ def _mending(handoff: MDHandoff, resumed: MDHandoff) -> Workflow:
     md = md_firework(resumed, parents=[train])
     name = f"{handoff.campaign.campaign} w{handoff.walker:02d} c{handoff.cycle:04d}"
     return Workflow([candidates, train, md], name=name)
+
+
+def _polish_handoff(handoff: Handoff) -> PolishHandoff:
+    return PolishHandoff(campaign=handoff.campaign, directory=handoff.directory)
 
 
 def _label_handoffs(handoff: Handoff, selection: Selection, structures: str) -> list[LabelHandoff]:

@@ -225,7 +225,17 @@ def test_add_to_the_launchpad(tmp_path):
 def test_doctor(tmp_path):
     findings = json.loads(mlip_fw("doctor", "--json", folder=tmp_path).stdout)
     assert {f["what"]: f["ok"] for f in findings} == dict.fromkeys(
-        ["worker file", "MD engine", "gamma canary", "oracle (EMT)", "Quantum ESPRESSO", "file locks", "queue"], True
+        [
+            "worker file",
+            "MD engine",
+            "gamma canary",
+            "oracle (EMT)",
+            "Quantum ESPRESSO",
+            "pacemaker",
+            "file locks",
+            "queue",
+        ],
+        True,
     )
 
 

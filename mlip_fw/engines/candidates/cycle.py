@@ -46,7 +46,7 @@ def select_in_cycle(handoff: CandidatesHandoff, worker: Worker) -> Selection:
     campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
     folder = directory.cycle(handoff.walker, handoff.cycle)
     generations, dataset = Generations(directory.root), Dataset(directory.root)
-    generation = generations.newest()
+    generation = generations.newest_to_select_with()
     assert generation is not None
     potential = AcePotential.from_files(generations.potential(generation))
     assert potential.inverses is not None

@@ -43,8 +43,8 @@ class Committee:
             If it is not linear, was not fitted to any label, or its files are not whole.
         """
         record = generations.record(number)
-        if record is None or not record.labels:
-            raise TrainingError(f"{generations.folder(number)} was not fitted to labels: it has no committee")
+        if record is None or not record.labels or record.ridge is None:
+            raise TrainingError(f"{generations.folder(number)} was not fitted to labels linearly: it has no committee")
         potential = AcePotential.from_files(generations.potential(number))
         require_linear(potential.basis, str(generations.potential(number)))
         fit, _ = read_fit(generations.folder(number), len(record.labels))

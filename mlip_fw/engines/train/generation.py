@@ -50,8 +50,8 @@ class Knowledge:
 
 
 def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) -> Knowledge:
-    """Return what the newest generation knows, or a blank start for the labels that there are."""
-    newest = generations.newest()
+    """Return what the newest linear generation knows, or a blank start for the labels that there are."""
+    newest = generations.newest_of("linear")
     if newest is None:
         return _blank(campaign, [dataset.read(name) for name in dataset.hashes()])
     record = generations.record(newest)

@@ -1,0 +1,1 @@
+"""Training by pacemaker: a non-linear potential, fitted by its own program."""

@@ -1,0 +1,140 @@
+"""From pacemaker's potential to a generation: judged by the evaluator that MD uses, with an active set of its own."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from pyace import ACEBBasisSet, BBasisConfiguration
+
+from mlip_fw.engines.ace import AcePotential, rows_within
+from mlip_fw.engines.maxvol import ActiveSet, exchange
+from mlip_fw.engines.train.pacemaker.frame import rmse_of
+from mlip_fw.engines.train.pacemaker.inputs import INPUT
+from mlip_fw.engines.train.pacemaker.job import Fit
+from mlip_fw.engines.train.pacemaker.output import METRICS, read_metrics
+from mlip_fw.engines.train.stability import examine
+from mlip_fw.errors import NumberTakenError, TrainingError
+from mlip_fw.generations import Generations
+from mlip_fw.io.files import write_json
+from mlip_fw.io.pace import write_active_set, write_basis, write_ctilde
+from mlip_fw.io.structures import mask_of
+from mlip_fw.models.training import Errors, TrainingRecord
+
+logger = logging.getLogger("mlip_fw")
+_AGREES_REL, _AGREES_EV_A = 1e-3, 1e-5
+_VERSIONS = {"pacemaker": "pacemaker_version", "tensorpotential": "tensorpot_version"}
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """What a potential says of the labels."""
+
+    errors: Errors
+    rows: dict[str, np.ndarray]
+    """Basis functions by element, of the atoms that count."""
+
+
+def publish(
+    generations: Generations,
+    source: TrainingRecord,
+    fit: Fit,
+    frames: list[Atoms],
+    finished: BBasisConfiguration,
+    whole: BBasisConfiguration,
+) -> TrainingRecord:
+    """Write a fitted potential as the next generation, which MD takes unless it is unfit for it.
+
+    Parameters
+    ----------
+    source
+        The linear generation whose labels were trained on.
+    finished, whole
+        The fitted potential without and with its cores.
+
+    Raises
+    ------
+    TrainingError
+        If pyace, which MD uses, does not find the errors that pacemaker reports.
+    """
+    _require_agreement(fit, finished)
+    basis = ACEBBasisSet(whole)
+    potential = AcePotential(basis)
+    judged = _judged(potential, frames, dict(source.reference_energy_ev))
+    active, swaps, gamma_max = _active_sets(judged.rows)
+    stability = examine(potential, frames, fit.campaign)
+    while True:
+        try:
+            with generations.new() as (number, folder):
+                write_basis(folder / "potential.yaml", basis)
+                write_ctilde(folder / "potential.yace", basis)
+                write_active_set(folder / "potential.asi", {name: found.inverse for name, found in active.items()})
+                shutil.copy(fit.folder / INPUT, folder / "pacemaker.yaml")
+                shutil.copy(fit.folder / METRICS, folder / "pacemaker.txt")
+                record = TrainingRecord(
+                    generation=number,
+                    trainer="pacemaker",
+                    versions={ours: str(finished.metadata[theirs]) for ours, theirs in _VERSIONS.items()},
+                    parent=source.generation,
+                    labels=source.labels,
+                    new_labels=[],
+                    n_atoms=sum(map(len, judged.rows.values())),
+                    n_environments={name: len(rows) for name, rows in judged.rows.items()},
+                    functions_per_element=potential.n_functions(),
+                    dataset=judged.errors,
+                    reference_energy_ev=source.reference_energy_ev,
+                    level_of_theory=source.level_of_theory,
+                    iterations=fit.steps,
+                    corrections=fit.corrections,
+                    active_set_swaps=swaps,
+                    gamma_max_dataset=gamma_max,
+                    stability=stability,
+                    seconds=fit.earlier_s + fit.seconds_here,
+                )
+                write_json(folder / "training.json", record)
+        except NumberTakenError:
+            logger.info("another training has taken the number; taking the next")
+        else:
+            return record
+
+
+def _require_agreement(fit: Fit, finished: BBasisConfiguration) -> None:
+    """Compare pacemaker's last force error with that of pyace for the same potential and labels."""
+    reported = read_metrics(fit.folder)[-1].force_rmse_ev_a
+    found = rmse_of(AcePotential(ACEBBasisSet(finished)), fit.rows)
+    if abs(found - reported) > _AGREES_REL * reported + _AGREES_EV_A:
+        raise TrainingError(
+            f"pacemaker reports a force error of {1000 * reported:.3f} meV/Å, pyace finds {1000 * found:.3f} for the "
+            f"same potential: the versions of python-ace and tensorpotential don't fit; see {fit.folder}"
+        )
+
+
+def _judged(potential: AcePotential, frames: list[Atoms], energies_ev: dict[str, float]) -> _Judgement:
+    energies: list[float] = []
+    forces: list[np.ndarray] = []
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in potential.elements}
+    for atoms in frames:
+        answer, projections = potential.evaluate_with_projections(atoms)
+        mask = mask_of(atoms)
+        forces.append((answer.forces_ev_a - atoms.get_forces())[mask].reshape(-1))
+        if mask.all():
+            free = sum(energies_ev[symbol] for symbol in atoms.get_chemical_symbols())
+            energies.append((answer.energy_ev + free - atoms.get_potential_energy()) / len(atoms))
+        for name, rows in rows_within(mask, projections, atoms).items():
+            parts[name].append(rows)
+    errors = Errors(force_rmse_ev_a=_rms(np.concatenate(forces)), energy_rmse_ev_atom=_rms(np.array(energies)))
+    return _Judgement(errors, {name: np.concatenate(rows) for name, rows in parts.items()})
+
+
+def _active_sets(rows: dict[str, np.ndarray]) -> tuple[dict[str, ActiveSet], int, float]:
+    """Return new active sets: radial functions are fitted, so no row of an earlier one is of use."""
+    found = {name: exchange(ActiveSet.empty(these, these.shape[1]), these) for name, these in rows.items()}
+    gammas = [float(found[name].active.gamma(these).max(initial=0.0)) for name, these in rows.items()]
+    return {name: one.active for name, one in found.items()}, sum(one.swaps for one in found.values()), max(gammas)
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
