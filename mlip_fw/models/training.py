@@ -16,6 +16,7 @@ class Errors(Frozen):
 
     force_rmse_ev_a: NotNegative
     energy_rmse_ev_atom: NotNegative
+    stress_rmse_ev_a3: NotNegative | None = Field(None, description="null if no label has a stress")
 
 
 class Stability(Frozen):
@@ -65,6 +66,12 @@ class TrainingRecord(Frozen):
     iterations: Count | None = Field(None, description="steps of pacemaker's optimiser, over all attempts")
     corrections: list[dict[str, Any]] = Field(default_factory=list, description="repairs of pacemaker's fit, in order")
     energy_weight: NotNegative | None = Field(None, description="weight of energies per atom against force components")
+    stress_weight: NotNegative | None = Field(
+        None, description="weight of stress components against force components; null if no stress was trained on"
+    )
+    pressure_offset_ev_a3: Real | None = Field(
+        None, description="what the labels' stresses have of a constant pressure that is not in their energies"
+    )
     active_set_swaps: Count
     gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")
     stability: Stability | None = Field(

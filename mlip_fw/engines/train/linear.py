@@ -9,13 +9,14 @@ each, so that both errors over the whole dataset follow from R without a second 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mlip_fw.engines.ace import Design
 from mlip_fw.engines.train.dimers import Rising
 from mlip_fw.engines.train.ridge import Spectrum
+from mlip_fw.engines.train.stresses import Stresses, stress_rmse, up_to_a_pressure
 from mlip_fw.models.campaign import ENERGY_WEIGHT
 from mlip_fw.models.training import Errors
 
@@ -59,10 +60,11 @@ class Triangle:
 
 @dataclass(frozen=True)
 class Fold:
-    """A share of the labels: energies per atom and force components apart."""
+    """A share of the labels: energies per atom, force components and stress components apart."""
 
     energy: Triangle
     force: Triangle
+    stress: Stresses
 
     def weighted(self, energy_weight: float) -> np.ndarray:
         """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit."""
@@ -91,15 +93,22 @@ class LinearFit:
 
     folds: tuple[Fold, ...]
     n_labels: int = 0
+    has_stresses: bool = True
+    """False if the labels were folded in without their stresses, as versions did that trained on none."""
 
     @classmethod
     def empty(cls, n_functions: int) -> LinearFit:
         """Return the fit of no labels."""
         blank = Triangle.empty(n_functions)
-        return cls(tuple(Fold(blank, blank) for _ in range(N_FOLDS)))
+        return cls(tuple(Fold(blank, blank, Stresses.empty(n_functions)) for _ in range(N_FOLDS)))
 
     def with_label(
-        self, design: Design, energy_ev: float, forces_ev_a: np.ndarray, mask: np.ndarray | None = None
+        self,
+        design: Design,
+        energy_ev: float,
+        forces_ev_a: np.ndarray,
+        mask: np.ndarray | None = None,
+        stress_ev_a3: np.ndarray | None = None,
     ) -> LinearFit:
         """Fold in one structure.
 
@@ -113,22 +122,33 @@ class LinearFit:
             (n_atoms, 3), less those of core repulsion.
         mask
             (n_atoms,) of bool: the atoms whose forces count; the energy counts only if all do. None: all.
+        stress_ev_a3
+            (6,), less that of core repulsion; None: unknown. ``design`` has its rows then.
         """
         n_atoms, k = len(forces_ev_a), self.n_labels % N_FOLDS
         kept = np.ones(n_atoms, dtype=bool) if mask is None else mask
-        old, energy = self.folds[k], self.folds[k].energy
+        old, energy, stress = self.folds[k], self.folds[k].energy, self.folds[k].stress
         if kept.all():
             energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]))
+        if stress_ev_a3 is not None:
+            assert design.stress is not None
+            stress = stress.with_stress(design.stress, stress_ev_a3)
         rows = design.forces[kept].reshape(3 * int(kept.sum()), -1)
-        grown = Fold(energy, old.force.with_rows(rows, forces_ev_a[kept].reshape(-1)))
-        return LinearFit((*self.folds[:k], grown, *self.folds[k + 1 :]), self.n_labels + 1)
+        grown = Fold(energy, old.force.with_rows(rows, forces_ev_a[kept].reshape(-1)), stress)
+        return replace(self, folds=(*self.folds[:k], grown, *self.folds[k + 1 :]), n_labels=self.n_labels + 1)
 
     def errors(self, coefficients: np.ndarray) -> Errors:
         """Return the errors over all labels that were folded in."""
         return Errors(
             force_rmse_ev_a=_joint_rmse([fold.force for fold in self.folds], coefficients),
             energy_rmse_ev_atom=_joint_rmse([fold.energy for fold in self.folds], coefficients),
+            stress_rmse_ev_a3=stress_rmse(self.stresses, coefficients),
         )
+
+    @property
+    def stresses(self) -> list[Stresses]:
+        """Those of each fold."""
+        return [fold.stress for fold in self.folds]
 
     def solve(
         self,
@@ -137,6 +157,7 @@ class LinearFit:
         rising: Rising | None = None,
         firmness: float = 1.0,
         energy_weight: float = ENERGY_WEIGHT,
+        stress_weight: float = 0.0,
     ) -> tuple[np.ndarray, float]:
         """Return the coefficients (n_functions,) and the ridge that was chosen.
 
@@ -152,6 +173,8 @@ class LinearFit:
             Multiplies the ridge that was chosen.
         energy_weight
             Weight of an energy per atom (eV) against a force component (eV/Å), Å.
+        stress_weight
+            Weight of a stress component (eV/Å³) against a force component, Å².
 
         Notes
         -----
@@ -162,7 +185,7 @@ class LinearFit:
 
         Conditions are met at the least cost in the penalised squares that the ridge leaves.
         """
-        problem = self.scaled(degrees, energy_weight)
+        problem = self.scaled(degrees, energy_weight, stress_weight)
         triangles, scale = problem.triangles, problem.scale
         start = np.zeros(len(degrees)) if prior is None else prior
 
@@ -186,13 +209,33 @@ class LinearFit:
             coefficients = coefficients + whole.shift(rising.rows / scale, misses, ridge) / scale
         return coefficients, ridge
 
-    def scaled(self, degrees: np.ndarray, energy_weight: float) -> Scaled:
-        """Return the problem with its columns' scale; ``degrees`` as in :meth:`solve`."""
-        triangles, n = [fold.weighted(energy_weight) for fold in self.folds[: self.n_labels]], len(degrees)
+    def scaled(self, degrees: np.ndarray, energy_weight: float, stress_weight: float = 0.0) -> Scaled:
+        """Return the problem with its columns' scale; ``degrees`` and weights as in :meth:`solve`."""
+        triangles, n = self._weighted(energy_weight, stress_weight), len(degrees)
         stacked = np.vstack(triangles) if triangles else np.zeros((1, n + 1))
         rms = np.sqrt((stacked[:, :n] ** 2).sum(axis=0))
         seen = rms > _UNSEEN * rms.max(initial=0.0)
         return Scaled(triangles, stacked, np.where(seen, rms, 1.0) * degrees / degrees.mean())
+
+    def _weighted(self, energy_weight: float, stress_weight: float) -> list[np.ndarray]:
+        """Return one triangle (n + 1, n + 1) of all rows of each fold, weighted for the fit."""
+        folds = self.folds[: self.n_labels]
+        triangles = [fold.weighted(energy_weight) for fold in folds]
+        if not (stress_weight and any(fold.stress.n_rows for fold in folds)):
+            return triangles
+        parts = up_to_a_pressure([fold.stress for fold in folds])
+        stacks = [
+            (t, stress_weight * row, stress_weight * rest) for t, (row, rest) in zip(triangles, parts, strict=True)
+        ]
+        return [np.asarray(np.linalg.qr(np.vstack(stack), mode="r")) for stack in stacks]
+
+    def natural_stress_weight(self) -> float | None:
+        """Return the weight that makes stresses count as forces do, by their size: 1 to 100 Å²; None if there are none."""
+        stress = stress_rmse(self.stresses, None)
+        if stress is None:
+            return None
+        force = _joint_rmse([fold.force for fold in self.folds], None)
+        return float(np.clip(force / stress, _LEAST_WEIGHT, _MOST_WEIGHT)) if stress > 0 else _MOST_WEIGHT
 
     def natural_weight(self) -> float:
         """Return the weight that makes energies per atom count as much as forces, by their scatter: 1 to 100 Å.
