@@ -20,7 +20,7 @@ from mlip_fw.engines.train.kept import read_fit, write_fit
 from mlip_fw.engines.train.lessons import in_order, lesson_of
 from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.engines.train.rows import Rows, RowsByElement
-from mlip_fw.engines.train.size import sentence, size_of
+from mlip_fw.engines.train.size import most_atoms, sentence, size_of
 from mlip_fw.engines.train.solution import best_sound
 from mlip_fw.engines.train.stresses import pressure_offset
 from mlip_fw.errors import TrainingError
@@ -134,7 +134,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     frames = [dataset.read(name) for name in new]
     level = _common_level(new, frames, known.level_of_theory)
     if known.generation is None:
-        logger.info("%s", sentence(size_of(known.basis, max(map(len, frames)))))
+        logger.info("%s", sentence(size_of(known.basis, most_atoms(frames, campaign))))
     energies = _reference_energies(frames, before, known.reference_energy_ev)
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))

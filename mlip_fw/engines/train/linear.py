@@ -230,7 +230,7 @@ class LinearFit:
         return [np.asarray(np.linalg.qr(np.vstack(stack), mode="r")) for stack in stacks]
 
     def natural_stress_weight(self) -> float | None:
-        """Return the weight that makes stresses count as forces do, by their size: 1 to 100 Å²; None if there are none."""
+        """Return the weight that makes stresses count as much as forces, by size: 1 to 100 Å²; None without any."""
         stress = stress_rmse(self.stresses, None)
         if stress is None:
             return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_FIRMNESS = 0.05
+FIRMNESS = 0.05
 """Weight of the constant pressure being zero, as of so many stress components."""
 _IS_DIAGONAL = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 
@@ -47,7 +47,7 @@ def up_to_a_pressure(folds: Sequence[Stresses]) -> list[tuple[np.ndarray, np.nda
     heads = np.array([fold.r[0] for fold in folds])
     pressure = heads[:, 0]
     seen = float(pressure @ pressure)
-    lost = (1 - _FIRMNESS / np.hypot(np.sqrt(seen), _FIRMNESS)) / seen if seen else 0.0
+    lost = (1 - FIRMNESS / np.hypot(np.sqrt(seen), FIRMNESS)) / seen if seen else 0.0
     left = heads - lost * np.outer(pressure, pressure @ heads)
     return [(row[None, 1:], fold.r[1:, 1:]) for row, fold in zip(left, folds, strict=True)]
 
