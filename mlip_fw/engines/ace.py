@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +119,8 @@ class AcePotential:
         self._graded.compute(environment, compute_projections=True, compute_b_grad=True)
         projections = self._by_element(self._graded.projections, atoms)
         energy = np.concatenate([projections[name].sum(axis=0) for name in self.elements])
-        forces = np.asarray(self._graded.forces_bfuncs, dtype=float).transpose(0, 2, 1)
+        with _uncollected():
+            forces = np.asarray(self._graded.forces_bfuncs, dtype=float).transpose(0, 2, 1)
         if not stress:
             return Design(energy, forces, projections)
         virial = np.tensordot(np.array(environment.x), forces, axes=(0, 0)).reshape(9, -1)
@@ -134,6 +138,18 @@ class AcePotential:
             name: np.array([rows[k] for k in np.flatnonzero(species == s)], dtype=float).reshape(-1, widths[name])
             for s, name in enumerate(self.elements)
         }
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the garbage collector, which goes through 100,000 new lists again and again and finds nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def functions_of(basis: ACEBBasisSet) -> dict[str, int]:

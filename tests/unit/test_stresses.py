@@ -216,9 +216,13 @@ def test_only_whole_labels_with_a_stress_have_rows(small_campaign, tmp_path):
         True,
         True,
     ]
-    record = teach(tmp_path, small_campaign(), [labelled(0), cut_out(1), without_stress(2)], [labelled(3)])
+    close = labelled(3)
+    close.positions[1] = close.positions[0] + [0.9, 0.9, 0.7]
+    close.calc = EMT()
+    close = with_labels(close, close.get_potential_energy(), close.get_forces(), close.get_stress())
+    record = teach(tmp_path, small_campaign(), [labelled(0), cut_out(1), without_stress(2)], [close])
     assert read_arrays(Generations(tmp_path).folder(1) / "fit.npz")["n_stress"].tolist() == [6, 0, 0, 6, 0]
-    errors = [stress_error(tmp_path, 1, labelled(k)) for k in (0, 3)]
+    errors = [stress_error(tmp_path, 1, atoms) for atoms in (labelled(0), close)]
     assert record.dataset.stress_rmse_ev_a3 == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-6)
 
 
