@@ -66,8 +66,8 @@ class Committee:
 def _factor(fit: LinearFit, basis: ACEBBasisSet, ridge: float, energy_weight: float) -> np.ndarray:
     coefficients = np.array(basis.basis_coeffs)
     problem = fit.scaled(degrees_of(basis), energy_weight)
-    spectrum = problem.spectrum([problem.stacked], np.zeros_like(coefficients))
-    residual = float(np.linalg.norm(problem.stacked @ np.append(coefficients, -1.0)))
+    spectrum = problem.spectrum(problem.whole, np.zeros_like(coefficients))
+    residual = float(np.linalg.norm(problem.whole @ np.append(coefficients, -1.0)))
     used = float(np.sum(spectrum.values**2 / (spectrum.values**2 + ridge**2)))
     rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.folds)
     noise = residual / np.sqrt(max(rows - used, 1.0))

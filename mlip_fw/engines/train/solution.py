@@ -55,8 +55,10 @@ def best_sound(
     rising, tries = rising_dimers(folder, shape), []
     wanted = campaign.potential.energy_weight
     weight = fit.natural_weight() if wanted == "auto" else wanted
+    degrees = degrees_of(shape.basis)
+    best = fit.scaled(degrees, weight).best_ridge(prior)
     for firmness in _FIRMNESS:
-        coefficients, ridge = fit.solve(degrees_of(shape.basis), prior, rising, firmness, weight)
+        coefficients, ridge = fit.solve(degrees, prior, rising, firmness * best, weight)
         stability = examine(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
         tries.append(Solution(coefficients, ridge, weight, stability))
         if stability.sound:
