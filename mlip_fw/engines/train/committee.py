@@ -68,8 +68,8 @@ def _factor(
 ) -> np.ndarray:
     coefficients = np.array(basis.basis_coeffs)
     problem = fit.scaled(degrees_of(basis), energy_weight, stress_weight)
-    spectrum = problem.spectrum([problem.stacked], np.zeros_like(coefficients))
-    residual = float(np.linalg.norm(problem.stacked @ np.append(coefficients, -1.0)))
+    spectrum = problem.spectrum(problem.whole, np.zeros_like(coefficients))
+    residual = float(np.linalg.norm(problem.whole @ np.append(coefficients, -1.0)))
     used = float(np.sum(spectrum.values**2 / (spectrum.values**2 + ridge**2)))
     rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.folds)
     rows += sum(part.n_rows for part in fit.stresses) if stress_weight else 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from mlip_fw.engines.ace import Design
 from mlip_fw.engines.train.dimers import Rising
 from mlip_fw.engines.train.ridge import Spectrum
 from mlip_fw.engines.train.stresses import Stresses, stress_rmse, up_to_a_pressure
+from mlip_fw.engines.train.triangles import all_but_each, joined, with_rows
 from mlip_fw.models.campaign import ENERGY_WEIGHT
 from mlip_fw.models.training import Errors
 
@@ -46,9 +48,7 @@ class Triangle:
         """Fold in ``rows`` (m, n) and ``targets`` (m,)."""
         if not len(rows):
             return self
-        stacked = np.vstack([self.r, np.column_stack([rows, targets])])
-        r = np.linalg.qr(stacked, mode="r")
-        return Triangle(np.asarray(r), self.n_rows + len(rows))
+        return Triangle(with_rows(self.r, np.column_stack([rows, targets])), self.n_rows + len(rows))
 
     def rmse(self, coefficients: np.ndarray | None) -> float:
         """Return the root mean square residual of all rows; without coefficients, of the targets alone."""
@@ -68,23 +68,35 @@ class Fold:
 
     def weighted(self, energy_weight: float) -> np.ndarray:
         """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit."""
-        return np.asarray(np.linalg.qr(np.vstack([self.force.r, energy_weight * self.energy.r]), mode="r"))
+        return joined(self.force.r, energy_weight * self.energy.r)
 
 
 @dataclass(frozen=True)
 class Scaled:
     """The least-squares problem of a fit, with columns to be divided by ``scale``."""
 
-    triangles: list[np.ndarray]
-    """(n + 1, n + 1) of each fold."""
-    stacked: np.ndarray
+    folds: list[np.ndarray]
+    """(n + 1, n + 1) triangles."""
+    whole: np.ndarray
+    """(n + 1, n + 1) triangle of all folds."""
     scale: np.ndarray
     """(n,) root of the squares of each column, times the growth of the penalty."""
 
-    def spectrum(self, parts: list[np.ndarray], start: np.ndarray) -> Spectrum:
-        """Return the problem of some triangles for the change of the coefficients from ``start``."""
-        rows, n = np.vstack(parts), len(self.scale)
-        return Spectrum.of(rows[:, :n] / self.scale, rows[:, n] - rows[:, :n] @ start)
+    def spectrum(self, triangle: np.ndarray, start: np.ndarray) -> Spectrum:
+        """Return the problem of a triangle for the change of the coefficients from ``start``."""
+        n = len(self.scale)
+        return Spectrum.of(triangle[:, :n] / self.scale, triangle[:, n] - triangle[:, :n] @ start)
+
+    def best_ridge(self, start: np.ndarray) -> float:
+        """Return the ridge whose fits to all folds but one predict the left-out fold best, over all folds."""
+        if len(self.folds) < 2:
+            return _DEFAULT_RIDGE
+        losses = np.zeros(len(_RIDGES))
+        for fold, rest in zip(self.folds, all_but_each(self.folds), strict=True):
+            problem = self.spectrum(rest, start)
+            found = [start + problem.solve(ridge) / self.scale for ridge in _RIDGES]
+            losses += [float(np.sum((fold @ np.append(coefficients, -1.0)) ** 2)) for coefficients in found]
+        return float(_RIDGES[losses.argmin()])
 
 
 @dataclass(frozen=True)
@@ -155,11 +167,11 @@ class LinearFit:
         degrees: np.ndarray,
         prior: np.ndarray | None = None,
         rising: Rising | None = None,
-        firmness: float = 1.0,
+        ridge: float | None = None,
         energy_weight: float = ENERGY_WEIGHT,
         stress_weight: float = 0.0,
     ) -> tuple[np.ndarray, float]:
-        """Return the coefficients (n_functions,) and the ridge that was chosen.
+        """Return the coefficients (n_functions,) and the ridge.
 
         Parameters
         ----------
@@ -169,8 +181,8 @@ class LinearFit:
             Coefficients that the penalty pulls to; zero by default.
         rising
             Conditions that the coefficients have to meet; None: none.
-        firmness
-            Multiplies the ridge that was chosen.
+        ridge
+            Weight of the penalty; None: the one that predicts best.
         energy_weight
             Weight of an energy per atom (eV) against a force component (eV/Å), Å.
         stress_weight
@@ -186,23 +198,9 @@ class LinearFit:
         Conditions are met at the least cost in the penalised squares that the ridge leaves.
         """
         problem = self.scaled(degrees, energy_weight, stress_weight)
-        triangles, scale = problem.triangles, problem.scale
         start = np.zeros(len(degrees)) if prior is None else prior
-
-        def score(ridge: float) -> float:
-            losses = []
-            for k, rest in enumerate(others):
-                change = rest.solve(ridge) / scale
-                losses.append(float(np.sum((triangles[k] @ np.append(start + change, -1.0)) ** 2)))
-            return sum(losses)
-
-        ridge = _DEFAULT_RIDGE
-        if len(triangles) > 1:
-            rests = [triangles[:k] + triangles[k + 1 :] for k in range(len(triangles))]
-            others = [problem.spectrum(rest, start) for rest in rests]
-            ridge = float(min(_RIDGES, key=score))
-        ridge *= firmness
-        whole = problem.spectrum([problem.stacked], start)
+        ridge = problem.best_ridge(start) if ridge is None else ridge
+        whole, scale = problem.spectrum(problem.whole, start), problem.scale
         coefficients = start + whole.solve(ridge) / scale
         if rising is not None:
             misses = rising.least - rising.rows @ coefficients
@@ -211,11 +209,11 @@ class LinearFit:
 
     def scaled(self, degrees: np.ndarray, energy_weight: float, stress_weight: float = 0.0) -> Scaled:
         """Return the problem with its columns' scale; ``degrees`` and weights as in :meth:`solve`."""
-        triangles, n = self._weighted(energy_weight, stress_weight), len(degrees)
-        stacked = np.vstack(triangles) if triangles else np.zeros((1, n + 1))
-        rms = np.sqrt((stacked[:, :n] ** 2).sum(axis=0))
+        folds, n = self._weighted(energy_weight, stress_weight), len(degrees)
+        whole = reduce(joined, folds, np.zeros((n + 1, n + 1)))
+        rms = np.sqrt((whole[:, :n] ** 2).sum(axis=0))
         seen = rms > _UNSEEN * rms.max(initial=0.0)
-        return Scaled(triangles, stacked, np.where(seen, rms, 1.0) * degrees / degrees.mean())
+        return Scaled(folds, whole, np.where(seen, rms, 1.0) * degrees / degrees.mean())
 
     def _weighted(self, energy_weight: float, stress_weight: float) -> list[np.ndarray]:
         """Return one triangle (n + 1, n + 1) of all rows of each fold, weighted for the fit."""
@@ -224,10 +222,10 @@ class LinearFit:
         if not (stress_weight and any(fold.stress.n_rows for fold in folds)):
             return triangles
         parts = up_to_a_pressure([fold.stress for fold in folds])
-        stacks = [
-            (t, stress_weight * row, stress_weight * rest) for t, (row, rest) in zip(triangles, parts, strict=True)
+        return [
+            with_rows(joined(triangle, stress_weight * rest), stress_weight * row)
+            for triangle, (row, rest) in zip(triangles, parts, strict=True)
         ]
-        return [np.asarray(np.linalg.qr(np.vstack(stack), mode="r")) for stack in stacks]
 
     def natural_stress_weight(self) -> float | None:
         """Return the weight that makes stresses count as much as forces, by size: 1 to 100 Å²; None without any."""

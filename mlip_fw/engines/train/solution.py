@@ -57,9 +57,11 @@ def best_sound(
     rising, tries = rising_dimers(folder, shape), []
     wanted = campaign.potential.energy_weight
     weight = fit.natural_weight() if wanted == "auto" else wanted
-    of_stress = _stress_weight(fit, campaign)
+    degrees, of_stress = degrees_of(shape.basis), _stress_weight(fit, campaign)
+    weights = (weight, of_stress or 0.0)
+    best = fit.scaled(degrees, *weights).best_ridge(prior)
     for firmness in _FIRMNESS:
-        coefficients, ridge = fit.solve(degrees_of(shape.basis), prior, rising, firmness, weight, of_stress or 0.0)
+        coefficients, ridge = fit.solve(degrees, prior, rising, firmness * best, *weights)
         stability = examine(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
         tries.append(Solution(coefficients, ridge, weight, of_stress, stability))
         if stability.sound:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlip_fw.engines.train.triangles import with_rows
+
 FIRMNESS = 0.05
 """Weight of the constant pressure being zero, as of so many stress components."""
 _IS_DIAGONAL = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
@@ -34,8 +36,8 @@ class Stresses:
 
     def with_stress(self, rows: np.ndarray, targets: np.ndarray) -> Stresses:
         """Fold in the ``rows`` (6, n) and ``targets`` (6,) of one label."""
-        stacked = np.vstack([self.r, np.column_stack([_IS_DIAGONAL, rows, targets])])
-        return Stresses(np.asarray(np.linalg.qr(stacked, mode="r")), self.n_rows + len(targets))
+        folded = with_rows(self.r, np.column_stack([_IS_DIAGONAL, rows, targets]))
+        return Stresses(folded, self.n_rows + len(targets))
 
 
 def up_to_a_pressure(folds: Sequence[Stresses]) -> list[tuple[np.ndarray, np.ndarray]]:
