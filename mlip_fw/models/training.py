@@ -16,6 +16,11 @@ class Errors(Frozen):
 
     force_rmse_ev_a: NotNegative
     energy_rmse_ev_atom: NotNegative
+
+
+class LabelErrors(Errors):
+    """Those over labels that are trained on."""
+
     stress_rmse_ev_a3: NotNegative | None = Field(None, description="null if no label has a stress")
 
 
@@ -56,8 +61,8 @@ class TrainingRecord(Frozen):
     n_atoms: Count
     n_environments: dict[str, Count]
     functions_per_element: dict[str, Count]
-    dataset: Errors | None = Field(None, description="errors on the training set")
-    new_before: Errors | None = Field(None, description="errors of the generation before on the new labels")
+    dataset: LabelErrors | None = Field(None, description="errors on the training set")
+    new_before: LabelErrors | None = Field(None, description="errors of the generation before on the new labels")
     reference_energy_ev: dict[str, Real] = Field(
         description="energies by element, fixed once, that the potential leaves out, eV"
     )

@@ -20,7 +20,7 @@ from mlip_fw.engines.train.ridge import Spectrum
 from mlip_fw.engines.train.stresses import Stresses, stress_rmse, up_to_a_pressure
 from mlip_fw.engines.train.triangles import all_but_each, joined, with_rows
 from mlip_fw.models.campaign import ENERGY_WEIGHT
-from mlip_fw.models.training import Errors
+from mlip_fw.models.training import LabelErrors
 
 _LEAST_WEIGHT, _MOST_WEIGHT = 1.0, 100.0
 _UNSEEN = 1e-12
@@ -149,9 +149,9 @@ class LinearFit:
         grown = Fold(energy, old.force.with_rows(rows, forces_ev_a[kept].reshape(-1)), stress)
         return replace(self, folds=(*self.folds[:k], grown, *self.folds[k + 1 :]), n_labels=self.n_labels + 1)
 
-    def errors(self, coefficients: np.ndarray) -> Errors:
+    def errors(self, coefficients: np.ndarray) -> LabelErrors:
         """Return the errors over all labels that were folded in."""
-        return Errors(
+        return LabelErrors(
             force_rmse_ev_a=_joint_rmse([fold.force for fold in self.folds], coefficients),
             energy_rmse_ev_atom=_joint_rmse([fold.energy for fold in self.folds], coefficients),
             stress_rmse_ev_a3=stress_rmse(self.stresses, coefficients),

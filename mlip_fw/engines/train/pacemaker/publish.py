@@ -22,7 +22,7 @@ from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import write_active_set, write_basis, write_ctilde
 from mlip_fw.io.structures import mask_of, stress_of
-from mlip_fw.models.training import Errors, TrainingRecord
+from mlip_fw.models.training import LabelErrors, TrainingRecord
 
 logger = logging.getLogger("mlip_fw")
 _AGREES_REL, _AGREES_EV_A = 1e-3, 1e-5
@@ -33,7 +33,7 @@ _VERSIONS = {"pacemaker": "pacemaker_version", "tensorpotential": "tensorpot_ver
 class _Judgement:
     """What a potential says of the labels."""
 
-    errors: Errors
+    errors: LabelErrors
     rows: dict[str, np.ndarray]
     """Basis functions by element, of the atoms that count."""
 
@@ -128,7 +128,7 @@ def _judged(potential: AcePotential, frames: list[Atoms], energies_ev: dict[str,
             stresses.append(answer.stress_ev_a3(atoms.get_volume()) - stress)
         for name, rows in rows_within(mask, projections, atoms).items():
             parts[name].append(rows)
-    errors = Errors(
+    errors = LabelErrors(
         force_rmse_ev_a=_rms(np.concatenate(forces)),
         energy_rmse_ev_atom=_rms(np.array(energies)),
         stress_rmse_ev_a3=_rms(np.concatenate(stresses)) if stresses else None,
