@@ -122,17 +122,19 @@ def test_error_in_the_summary_is_the_error_of_the_potential(tiny):
         AcePotential.from_files(Path(summary["potential"])),
         Generations(root).record(summary["generations"] - 1),
     )
-    forces, energies = [], []
+    forces, energies, stresses = [], [], []
     for name in Dataset(root).hashes():
         atoms = Dataset(root).read(name)
         answer = potential.evaluate(atoms)
         free = sum(record.reference_energy_ev[s] for s in atoms.get_chemical_symbols())
         forces.append(answer.forces_ev_a - atoms.get_forces())
         energies.append((answer.energy_ev + free - atoms.get_potential_energy()) / len(atoms))
+        stresses.append(answer.stress_ev_a3(atoms.get_volume()) - atoms.get_stress())
         assert answer.gamma.max() < 1.01
     rmse = np.sqrt(np.mean(np.concatenate(forces) ** 2))
     assert summary["dataset_force_rmse_ev_a"] == pytest.approx(rmse, rel=1e-4)
     assert summary["dataset_energy_rmse_ev_atom"] == pytest.approx(np.sqrt(np.mean(np.square(energies))), rel=1e-3)
+    assert record.dataset.stress_rmse_ev_a3 == pytest.approx(np.sqrt(np.mean(np.square(stresses))), rel=1e-3)
 
 
 def test_potential_is_better_than_the_bootstrap_alone(tiny):
