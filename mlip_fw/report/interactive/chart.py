@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from mlip_fw.report.scales import log_ticks
+
 Chart = dict[str, Any]
 
 BLUE, ORANGE, SKY, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#777777"
@@ -67,7 +69,7 @@ def log_axis(title: str, values: Iterable[float | None], **more: Any) -> dict[st
     """Return a logarithmic axis over ``values`` with ticks such as 0.5, 1, 2."""
     known = [value for value in values if value is not None and value > 0]
     low, high = (min(known) / 1.3, max(known) * 1.3) if known else (0.1, 10.0)
-    ticks = _ticks(low, high)
+    ticks = log_ticks(low, high, _MOST_TICKS)
     return axis(
         title,
         type="log",
@@ -76,15 +78,6 @@ def log_axis(title: str, values: Iterable[float | None], **more: Any) -> dict[st
         ticktext=[f"{tick:,.10g}" for tick in ticks],
         **more,
     )
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    for leading in ((1, 2, 5), (1, 3), (1,)):
-        found = [float(f"{k}e{n}") for n in decades for k in leading if low <= float(f"{k}e{n}") <= high]
-        if len(found) <= _MOST_TICKS:
-            return found
-    return found[:: -(-len(found) // _MOST_TICKS)]
 
 
 def plain(value: Any) -> Any:

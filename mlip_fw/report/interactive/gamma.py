@@ -24,6 +24,7 @@ from mlip_fw.report.interactive.chart import (
     plain,
     positive,
 )
+from mlip_fw.story.trajectories import thinned
 
 if TYPE_CHECKING:
     from mlip_fw.story.halts import Halt
@@ -44,8 +45,6 @@ def gamma_chart(story: Story) -> Chart:
     -----
     Points of the trace whose ``meta`` is ``halts`` carry walker and cycle as ``customdata``, for links.
     """
-    from mlip_fw.story.trajectories import thinned
-
     trajectories, halts = story.trajectories, story.halts
     most = max(200, _MOST_POINTS // max(1, len(trajectories)))
     lines = [trace for t in trajectories for trace in _lines(thinned(t, most), len(trajectories))]

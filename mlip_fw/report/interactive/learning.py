@@ -59,7 +59,7 @@ def error_chart(story: Story) -> Chart:
 
 
 def halt_interval_chart(story: Story) -> Chart:
-    """Return how many MD steps each generation runs from halt to halt: is the campaign converging?"""
+    """Return how many MD steps each generation runs from halt to halt, which grow as a campaign converges."""
     generations = [g for g in story.generations if g.md_steps or g.halts]
     halted = [g for g in generations if g.steps_to_halt is not None]
     calm = [g for g in generations if g.steps_to_halt is None]

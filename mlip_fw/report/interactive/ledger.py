@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlip_fw.report.interactive.chart import BLUE, GREY, Chart, axis, chart, layout, plain
+from mlip_fw.report.scales import unit_of
 
 if TYPE_CHECKING:
     from mlip_fw.story.ledger import Ledger
@@ -26,7 +27,7 @@ def ledger_chart(story: Story) -> Chart:
     unit, size = unit_of(max(seconds.values(), default=0.0))
     names = [PARTS[part] for part in seconds]
     shares = {part: ledger.shares.get(part) for part in seconds}
-    texts = [f"{_percent(shares[part])} ({value / size:.3g} {unit})" for part, value in seconds.items()]
+    texts = [f"{percent(shares[part])} ({value / size:.3g} {unit})" for part, value in seconds.items()]
     bars = {
         "type": "bar",
         "orientation": "h",
@@ -54,21 +55,17 @@ def seconds_of(ledger: Ledger) -> dict[str, float]:
     return {part: float(getattr(ledger, f"{part}_s")) for part in PARTS}
 
 
-def unit_of(seconds: float) -> tuple[str, float]:
-    """Return the unit in which people would say ``seconds``, and how many seconds it has."""
-    return next(((unit, size) for unit, size in (("h", 3600.0), ("min", 60.0)) if seconds >= 2 * size), ("s", 1.0))
-
-
 def _hundredfold(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """Return a share as people say it."""
     return "?" if share is None else "under 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
 
 
 def _said(ledger: Ledger) -> str:
-    told = ", ".join(f"{name} {_percent(ledger.shares.get(part))}" for part, name in PARTS.items())
+    told = ", ".join(f"{name} {percent(ledger.shares.get(part))}" for part, name in PARTS.items())
     unit, size = unit_of(ledger.wall_s)
     cost = f"; {ledger.seconds_per_label:.3g} s per label" if ledger.seconds_per_label is not None else ""
     return f"Where the time went, of {ledger.wall_s / size:.3g} {unit} of wall time: {told}{cost}."

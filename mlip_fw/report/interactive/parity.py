@@ -18,7 +18,7 @@ _COLUMNS = ("label", "atom", "element", "force error (meV/Å)")
 
 def parity_chart(parity: Parity) -> Chart:
     """Return energies and forces of the potential against the reference; the table lists the worst atoms."""
-    energies, forces = _paired(parity.energies), _paired(parity.forces)
+    energies, forces = finite_pairs(parity.energies), finite_pairs(parity.forces)
     lowest = energies[:, 0].min() if len(energies) else 0.0
     shown = thinned_pairs(forces)
     worst = forces[largest_errors(forces)]
@@ -54,7 +54,7 @@ def largest_errors(pairs: np.ndarray, most: int = _MOST_MARKED) -> np.ndarray:
     return np.argsort(-np.abs(pairs[:, 1] - pairs[:, 0]), kind="stable")[:most]
 
 
-def _paired(pairs: np.ndarray) -> np.ndarray:
+def finite_pairs(pairs: np.ndarray) -> np.ndarray:
     """Return the pairs (n, 2) that are numbers."""
     pairs = np.asarray(pairs, dtype=float).reshape(-1, 2)
     return np.asarray(pairs[np.isfinite(pairs).all(axis=1)])
