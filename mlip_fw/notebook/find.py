@@ -27,15 +27,19 @@ def load(campaign: str | Path) -> LoadedCampaign:
     if not path.is_dir():
         raise DirectoryError(f"{path} is a file; give the directory of a campaign: {_others(path)}")
     if not directory.exists():
-        raise DirectoryError(
-            f"{path} is not a campaign directory: it has no campaign.yaml; {_others(path / 'campaign')}"
-        )
+        raise DirectoryError(f"{path} is not a campaign directory: it has no campaign.yaml; {_around(path)}")
     if not directory.journal.is_file():
         raise DirectoryError(
             f"{path} has no events.jsonl: the campaign has not begun here. `mlip-fw run` begins it, and `mlip-fw pull` "
             "brings one whose files are on the LaunchPad"
         )
     return LoadedCampaign(directory)
+
+
+def _around(folder: Path) -> str:
+    """Return which campaign a folder is part of, or which it holds."""
+    around = next((parent for parent in folder.absolute().parents if CampaignDirectory(parent).exists()), None)
+    return _others(folder / "any") if around is None else f"did you mean {around}?"
 
 
 def _others(path: Path) -> str:

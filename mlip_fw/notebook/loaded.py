@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import html
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,10 @@ from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.notebook.tables import generation_table, halt_table, label_table
 from mlip_fw.report import figures
+from mlip_fw.report.figures.save import as_bytes
 from mlip_fw.report.rows import summary_rows
+from mlip_fw.story.halts import Halt
+from mlip_fw.story.parity import parity_of
 from mlip_fw.story.tale import Story
 
 if TYPE_CHECKING:
@@ -105,13 +107,10 @@ class LoadedCampaign:
         DirectoryError
             If the walker did not halt in this cycle, or the file is damaged.
         """
-        halts = {(halt.walker, halt.cycle): halt for halt in self.story.halts}
-        if (walker, cycle) not in halts:
-            known = ", ".join(f"({w}, {c})" for w, c in sorted(halts)) or "none yet"
-            raise DirectoryError(f"walker {walker} did not halt in cycle {cycle}; halts (walker, cycle): {known}")
-        frame = halts[walker, cycle].frame()
+        halt = self._halt(walker, cycle)
+        frame = halt.frame()
         if frame is None:
-            raise DirectoryError(f"the halted frame in {halts[walker, cycle].folder} can't be read; restore the file")
+            raise _unreadable(halt)
         return frame
 
     def calculator(self, generation: int | None = None) -> PyACECalculator:
@@ -134,29 +133,74 @@ class LoadedCampaign:
 
         from mlip_fw.io.pace import read_active_set, read_basis
 
-        generations = Generations(self.path)
-        number = generations.fit_for_md() if generation is None else generation
-        if number not in generations.numbers():
-            known = ", ".join(map(str, generations.numbers())) or "none yet"
-            raise DirectoryError(f"{self.path} has no generation {number}; there are: {known}")
-        basis = read_basis(generations.potential(number))
+        path = Generations(self.path).potential(self._generation(generation))
+        basis = read_basis(path)
         elements = [str(element) for element in basis.elements_name]
-        inverses = read_active_set(generations.potential(number).with_suffix(".asi"), elements)
+        inverses = read_active_set(path.with_suffix(".asi"), elements)
         calculator = PyACECalculator(basis)
         calculator.set_active_set([inverses[element].tolist() for element in elements])
         return calculator
 
     def plot_gamma(self) -> Figure:
         """Draw the largest extrapolation grade against the MD step, with halts and thresholds."""
-        return _shown(figures.gamma_figure(self._directory))
+        return _shown(figures.gamma_figure(self.story))
 
     def plot_errors(self) -> Figure:
-        """Draw force errors against the number of labels, on new ones before training and on all after."""
-        return _shown(figures.error_figure(self._directory))
+        """Draw errors of energies and forces against the number of labels, on new ones before they were learnt too."""
+        return _shown(figures.error_figure(self.story))
+
+    def plot_halt_intervals(self) -> Figure:
+        """Draw how many MD steps each generation ran from halt to halt; these grow as a campaign converges."""
+        return _shown(figures.halt_interval_figure(self.story))
+
+    def plot_costs(self) -> Figure:
+        """Draw the share of the wall time that each part of the campaign took."""
+        return _shown(figures.ledger_figure(self.story))
+
+    def plot_parity(self, generation: int | None = None) -> Figure:
+        """Draw energies and forces of a generation, or of the newest fit for MD, against those of its labels.
+
+        Raises
+        ------
+        DirectoryError
+            If there is no such generation.
+        """
+        return _shown(figures.parity_figure(parity_of(self._directory, self._generation(generation))))
 
     def plot_calibration(self) -> Figure:
-        """Draw true force errors of labels, before they were trained on, against gamma and the committee."""
-        return _shown(figures.calibration_figure(self._directory))
+        """Draw true force errors of labels, before they were trained on, against gamma and against the committee."""
+        return _shown(figures.calibration_figure(self.story))
+
+    def plot_halt(self, walker: int, cycle: int) -> Figure:
+        """Draw a halted structure, its atoms coloured by gamma.
+
+        Raises
+        ------
+        DirectoryError
+            If the walker did not halt in this cycle, or the file is damaged.
+        """
+        halt = self._halt(walker, cycle)
+        figure = figures.halt_figure(halt)
+        if figure is None:
+            raise _unreadable(halt)
+        return _shown(figure)
+
+    def _halt(self, walker: int, cycle: int) -> Halt:
+        halts = {(halt.walker, halt.cycle): halt for halt in self.story.halts}
+        if (walker, cycle) not in halts:
+            known = ", ".join(f"({w}, {c})" for w, c in sorted(halts)) or "none yet"
+            raise DirectoryError(f"walker {walker} did not halt in cycle {cycle}; halts (walker, cycle): {known}")
+        return halts[walker, cycle]
+
+    def _generation(self, asked: int | None) -> int:
+        generations = Generations(self.path)
+        number = generations.fit_for_md() if asked is None else asked
+        if number is None or number not in generations.numbers():
+            known = ", ".join(map(str, generations.numbers())) or "none yet"
+            raise DirectoryError(
+                f"{self.path} has no generation{'' if asked is None else f' {asked}'}; there are: {known}"
+            )
+        return number
 
     def __repr__(self) -> str:
         summary = self.summary
@@ -181,13 +225,11 @@ def _one_of(names: list[str], label: str, where: Path) -> str:
     raise DirectoryError(f"{where} has no label {label}; {hint}")
 
 
+def _unreadable(halt: Halt) -> DirectoryError:
+    return DirectoryError(f"the halted frame in {halt.folder} can't be read; restore the file")
+
+
 def _shown(figure: Figure) -> Figure:
     """Let notebooks show a figure that pyplot knows nothing of."""
-    figure._repr_png_ = lambda: _png(figure)  # type: ignore[attr-defined]
+    figure._repr_png_ = lambda: as_bytes(figure, dpi=_DPI)  # type: ignore[attr-defined]
     return figure
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
-    return buffer.getvalue()
