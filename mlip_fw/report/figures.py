@@ -11,7 +11,7 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.calibration import unseen_atoms
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.report.collect import training_records, trajectories
+from mlip_fw.story.tale import Story
 
 _SIZE = (7.2, 4.2)
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#777777"
@@ -19,13 +19,14 @@ _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#777777"
 
 def gamma_figure(directory: CampaignDirectory) -> Figure:
     """Draw the largest extrapolation grade against the MD step, with halts and thresholds."""
-    campaign = directory.read_campaign()
+    story = Story(directory)
+    campaign = story.campaign
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
-    for trajectory in trajectories(directory):
+    for trajectory in story.trajectories:
         label = "gamma, colour alternates with the generation" if trajectory.walker == 0 else None
-        for index, (_, series) in enumerate(trajectory.segments):
-            axes.plot(series[:, 0], series[:, 1], lw=0.9, color=(_BLUE, "#56b4e9")[index % 2], label=label)
+        for index, segment in enumerate(trajectory.segments):
+            axes.plot(segment.steps, segment.gamma, lw=0.9, color=(_BLUE, "#56b4e9")[index % 2], label=label)
             label = None
         halts = trajectory.halts
         named = "halt" if trajectory.walker == 0 else None
@@ -44,7 +45,7 @@ def gamma_figure(directory: CampaignDirectory) -> Figure:
 
 def error_figure(directory: CampaignDirectory) -> Figure:
     """Draw force errors against the number of labels: on new structures before training, and on all after."""
-    records = training_records(directory)
+    records = [generation.record for generation in Story(directory).generations]
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
     unseen = [(len(r.labels), 1000 * r.new_before.force_rmse_ev_a) for r in records if r.new_before is not None]
