@@ -14,8 +14,8 @@ Trainer = Literal["linear", "pacemaker"]
 class Errors(Frozen):
     """Root mean square errors over a set of labels."""
 
-    force_rmse_ev_a: NotNegative
-    energy_rmse_ev_atom: NotNegative
+    force_rmse_ev_a: NotNegative = Field(description="of the force components, eV/Å")
+    energy_rmse_ev_atom: NotNegative = Field(description="of the energy, eV/atom")
 
 
 class Stability(Frozen):

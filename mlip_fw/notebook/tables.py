@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -12,56 +12,67 @@ from mlip_fw.story.generations import Generation
 from mlip_fw.story.halts import Halt
 from mlip_fw.story.labels import LabelRow
 
-LABELS = {
-    "formula": "str",
-    "n_atoms": "int64",
-    "n_trained": "int64",
-    "origin": "str",
-    "walker": "Int64",
-    "cycle": "Int64",
-    "strategy": "str",
-    "gamma_max": "float64",
-    "learnt_by": "Int64",
-    "code": "str",
-    "corrections": "int64",
-    "seconds": "float64",
-    "time_utc": "datetime64[ns, UTC]",
-}
-HALTS = {
-    "walker": "int64",
-    "cycle": "int64",
-    "stage": "int64",
-    "generation": "int64",
-    "step": "int64",
-    "time_ps": "float64",
-    "temperature_k": "float64",
-    "gamma_max": "float64",
-    "atom": "Int64",
-    "steps_since_last": "int64",
-    "labels_done": "int64",
-    "labels_waiting": "int64",
-    "labels_quarantined": "int64",
-    "seconds_to_resume": "float64",
-    "time_utc": "datetime64[ns, UTC]",
-}
-GENERATIONS = {
-    "trainer": "str",
-    "labels": "int64",
-    "new_labels": "int64",
-    "atoms": "int64",
-    "force_rmse_ev_a": "float64",
-    "energy_rmse_ev_atom": "float64",
-    "new_force_rmse_ev_a": "float64",
-    "new_energy_rmse_ev_atom": "float64",
-    "gamma_max_dataset": "float64",
-    "md_steps": "int64",
-    "halts": "int64",
-    "md_steps_per_halt": "float64",
-    "train_seconds": "float64",
-    "md_seconds": "float64",
-    "refused": "str",
-    "time_utc": "datetime64[ns, UTC]",
-}
+_UTC = "datetime64[ns, UTC]"
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    name: str
+    kind: str
+    meaning: str
+
+
+LABELS = [
+    Column("formula", "str", "chemical formula"),
+    Column("n_atoms", "int64", "number of atoms"),
+    Column("n_trained", "int64", "atoms within the mask: those that are trained on"),
+    Column("origin", "str", "`bootstrap`, `imported`, `validation`, or walker and cycle of the halt, as `w00 c0001`"),
+    Column("walker", "Int64", "walker of the halt"),
+    Column("cycle", "Int64", "cycle of the halt"),
+    Column("strategy", "str", "strategy that made the candidate"),
+    Column("gamma_max", "float64", "largest γ of the candidate when it was chosen"),
+    Column("learnt_by", "Int64", "first generation that was trained on it"),
+    Column("code", "str", "what computed it"),
+    Column("corrections", "int64", "repairs that the calculation needed"),
+    Column("seconds", "float64", "time that it took, s"),
+    Column("time_utc", _UTC, "when it was made"),
+]
+HALTS = [
+    Column("walker", "int64", "walker that halted"),
+    Column("cycle", "int64", "cycle in which it halted"),
+    Column("stage", "int64", "stage of the MD, from 0"),
+    Column("generation", "int64", "generation of the potential that halted"),
+    Column("step", "int64", "MD step"),
+    Column("time_ps", "float64", "simulated time since the start of the walker, ps"),
+    Column("temperature_k", "float64", "temperature of the thermostat there, K"),
+    Column("gamma_max", "float64", "largest γ of any atom"),
+    Column("atom", "Int64", "index of that atom, from 0"),
+    Column("steps_since_last", "int64", "MD steps since the walker's last halt, or its start"),
+    Column("labels_done", "int64", "structures that were labelled for it"),
+    Column("labels_waiting", "int64", "structures still to be labelled"),
+    Column("labels_quarantined", "int64", "structures that could not be labelled"),
+    Column("seconds_to_resume", "float64", "time until the MD went on, s"),
+    Column("time_utc", _UTC, "when it halted"),
+]
+GENERATIONS = [
+    Column("trainer", "str", "`linear` or `pacemaker`"),
+    Column("labels", "int64", "labels that it was trained on"),
+    Column("new_labels", "int64", "those that its parent had not seen"),
+    Column("atoms", "int64", "atoms of all these labels"),
+    Column("force_rmse_ev_a", "float64", "root mean square error of the force components on its labels, eV/Å"),
+    Column("energy_rmse_ev_atom", "float64", "root mean square error of the energies on its labels, eV/atom"),
+    Column("new_force_rmse_ev_a", "float64", "force error of the generation before on the new labels, eV/Å"),
+    Column("new_energy_rmse_ev_atom", "float64", "energy error of the generation before on the new labels, eV/atom"),
+    Column("gamma_max_dataset", "float64", "largest γ within its labels"),
+    Column("md_steps", "int64", "MD steps that all walkers ran with it"),
+    Column("halts", "int64", "halts among them"),
+    Column("md_steps_per_halt", "float64", "MD steps from halt to halt; `NaN` if it did not halt"),
+    Column("train_seconds", "float64", "time of its training, s"),
+    Column("md_seconds", "float64", "time of its MD, s"),
+    Column("refused", "str", "why it is unfit for MD; empty if it is not"),
+    Column("time_utc", _UTC, "when it was published"),
+]
 
 
 def label_table(rows: Iterable[LabelRow]) -> pd.DataFrame:
@@ -81,18 +92,17 @@ def generation_table(generations: Iterable[Generation]) -> pd.DataFrame:
     return _table([(one.number, _generation(one)) for one in generations], GENERATIONS, "generation")
 
 
-def _table(rows: list[tuple[Any, dict[str, Any]]], columns: dict[str, str], index: str) -> pd.DataFrame:
-    """Return the columns that are named, of the kinds that are stated even if there is no row."""
+def _table(rows: list[tuple[Any, dict[str, Any]]], columns: list[Column], index: str) -> pd.DataFrame:
+    """Return the ``columns``, each of its kind even if there is no row."""
     names = pd.Index([name for name, _ in rows], name=index, dtype=None if rows else "object")
-    return pd.DataFrame(
-        {name: _column(name, [row[name] for _, row in rows], kind) for name, kind in columns.items()}
-    ).set_index(names)
+    return pd.DataFrame({column.name: _filled(column, [row for _, row in rows]) for column in columns}).set_index(names)
 
 
-def _column(name: str, values: list[Any], kind: str) -> pd.Series:
-    if name == "time_utc":
+def _filled(column: Column, rows: list[dict[str, Any]]) -> pd.Series:
+    values = [row[column.name] for row in rows]
+    if column.kind == _UTC:
         return pd.to_datetime(pd.Series(values, dtype="float64"), unit="s", utc=True)
-    return pd.Series(values, dtype=kind)
+    return pd.Series(values, dtype=column.kind)
 
 
 def _halt(halt: Halt, timestep_fs: float) -> dict[str, Any]:
