@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from mlip_fw.engines.md.script import GAMMA_LOG
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.io.lammps import read_gamma_log
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.layout import CampaignDirectory, read_event
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.md import MDResult
@@ -223,22 +222,12 @@ def read_journal(path: Path) -> JournalFile:
     events, damaged = [], []
     *lines, _ = path.read_text(errors="replace").split("\n")
     for number, line in enumerate(lines, start=1):
-        event = _event(line)
+        event = read_event(line)
         if event is not None:
             events.append((line, event))
         elif line.strip():
             damaged.append(number)
     return JournalFile(events, damaged)
-
-
-def _event(line: str) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        return None
-    return event if isinstance(event.get("time"), int | float) else None
 
 
 def _count(value: object) -> int | None:
