@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlip_fw.report.scales import log_ticks
+from mlip_fw.report.words import shown
 
 Chart = dict[str, Any]
 
@@ -97,13 +98,13 @@ def plain(value: Any) -> Any:
 def positive(values: np.ndarray) -> list[float | None]:
     """Return numbers for a logarithmic axis, which has no place for 0 and below."""
     values = np.asarray(values, dtype=float)
-    shown: list[float | None] = plain(np.where(values > 0, values, np.nan))
-    return shown
+    kept: list[float | None] = plain(np.where(values > 0, values, np.nan))
+    return kept
 
 
 def as_text(text: object) -> str:
     """Return a text from outside for plotly, which reads tags and entities in the texts that it shows."""
-    return html.escape(str(text), quote=False)
+    return html.escape(shown(text), quote=False)
 
 
 def count(number: int, noun: str) -> str:

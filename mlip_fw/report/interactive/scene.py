@@ -23,8 +23,15 @@ _DISTANCE = "distance from the centre (Å)"
 _COLUMNS = ("atom", "element", "γ", "x (Å)", "y (Å)", "z (Å)")
 
 
-def halt_scene(halt: Halt) -> Chart:
+def halt_scene(halt: Halt, most_atoms: int = MOST_ATOMS) -> Chart:
     """Return the halted structure, its atoms coloured by gamma.
+
+    Parameters
+    ----------
+    halt
+        The halt.
+    most_atoms
+        Of more atoms, those nearest to the worst one are shown.
 
     Returns
     -------
@@ -37,16 +44,16 @@ def halt_scene(halt: Halt) -> Chart:
     if frame is None:
         scene = chart([], layout(0), f"The structure of the halt {where} is not there.", _COLUMNS, [])
     else:
-        scene = frame_scene(frame, halt.atom, f"Structure of the halt {where}")
+        scene = frame_scene(frame, halt.atom, f"Structure of the halt {where}", most_atoms)
     cells = [atoms for atoms in halt.selected() if MASK in atoms.arrays]
     return {**scene, "candidates": candidates_table(halt), "cutout": cutout_scene(cells[0]) if cells else None}
 
 
-def frame_scene(frame: Atoms, atom: int | None, title: str) -> Chart:
+def frame_scene(frame: Atoms, atom: int | None, title: str, most_atoms: int = MOST_ATOMS) -> Chart:
     """Return a structure with atoms coloured by gamma; of one with many atoms, those around ``atom``."""
     gamma = gamma_of(frame)
     worst = worst_atom(frame, atom)
-    shown = nearest(frame, worst)
+    shown = nearest(frame, worst, most_atoms)
     traces = [
         _edges(frame.cell.array, np.zeros(3)),
         _atoms(frame, frame.positions, gamma, shown, "atoms", "circle", "γ"),
@@ -95,7 +102,7 @@ def worst_atom(frame: Atoms, atom: int | None) -> int | None:
     return int(np.nanargmax(gamma)) if np.isfinite(gamma).any() else None
 
 
-def nearest(frame: Atoms, atom: int | None, most: int = MOST_ATOMS) -> np.ndarray:
+def nearest(frame: Atoms, atom: int | None, most: int) -> np.ndarray:
     """Return up to ``most`` indices: of more atoms, those nearest to one of them."""
     if len(frame) <= most:
         return np.arange(len(frame))
