@@ -7,9 +7,9 @@ A page asks for one by a block with the campaign, the figure, and a caption belo
     What it means.
     ```
 
-The campaign is that of the tutorial or one of ``examples/``; the figure is ``plot_…`` of ``mlip_fw.load``. A campaign is run
-once and kept in ``docs/_build/campaigns``. ``MLIP_FW_DOCS_CAMPAIGN`` may name a finished directory of the tutorial's campaign
-instead. ``<!-- campaign-numbers: NAME -->`` on a line of its own becomes one sentence of what a campaign came to.
+The campaign is that of the tutorial or one of ``examples/``; the figure is a ``plot_…`` of what ``mlip_fw.load`` returns.
+A campaign is run once and kept in ``docs/_build/campaigns``. ``MLIP_FW_DOCS_CAMPAIGN`` may name a finished directory of the
+tutorial's campaign instead. ``<!-- campaign-numbers: NAME -->`` on a line of its own becomes what a campaign came to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -112,7 +112,7 @@ class CampaignFigure(SphinxDirective):
 
     required_arguments = 2
     has_content = True
-    option_spec = {"alt": directives.unchanged_required}
+    option_spec: ClassVar[dict[str, Any]] = {"alt": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         """Draw the figure and return it as a node."""

@@ -86,7 +86,7 @@ def read_frame(path: Path, index: int = 0) -> Atoms:
     """
     try:
         atoms: Atoms = read(path, index=index, format="extxyz")
-    except (OSError, ValueError, IndexError, KeyError, StopIteration) as error:
+    except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError) as error:
         why = str(error) or "it ends before it"
         raise DirectoryError(f"can't read structure {index} of {path}: {why}; restore the file") from error
     return atoms

@@ -26,7 +26,9 @@ class Seconds(Frozen):
     """Where the wall time went, s."""
 
     total: NotNegative = Field(description="wall time of all sessions together")
-    md: NotNegative = Field(description="MD that has ended; with several workers the parts can add up to more than total")
+    md: NotNegative = Field(
+        description="MD that has ended; with several workers the parts can add up to more than total"
+    )
     candidates: NotNegative = Field(description="making and choosing candidates")
     label: NotNegative = Field(description="reference calculations, failed ones too")
     train: NotNegative = Field(description="training")
@@ -61,5 +63,7 @@ class CampaignSummary(Frozen):
     )
     dataset_energy_rmse_ev_atom: NotNegative = Field(description="the same of the energies, eV/atom")
     seconds: Seconds
-    potential: str = Field(description="absolute path of the `.yaml` of the newest generation that is not refused; empty if there is none")
+    potential: str = Field(
+        description="absolute path of the `.yaml` of the newest generation that is not refused; empty if there is none"
+    )
     active_set: str = Field(description="absolute path of the `.asi` of that generation")

@@ -108,7 +108,9 @@ class Quantity(Frozen):
     unit: str = Field(description="unit of both values")
     potential: Real = Field(description="value by the potential")
     oracle: Real = Field(description="value by the oracle")
-    difference_percent: Real | None = Field(description="by how much the potential is off; null where the oracle's is 0")
+    difference_percent: Real | None = Field(
+        description="by how much the potential is off; null where the oracle's value is 0"
+    )
 
 
 class ValidationReport(Frozen):

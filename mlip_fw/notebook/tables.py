@@ -12,7 +12,7 @@ from mlip_fw.story.generations import Generation
 from mlip_fw.story.halts import Halt
 from mlip_fw.story.labels import LabelRow
 
-_UTC = "datetime64[ns, UTC]"
+_UTC = "datetime64[us, UTC]"
 
 
 class Column(NamedTuple):
@@ -101,7 +101,7 @@ def _table(rows: list[tuple[Any, dict[str, Any]]], columns: list[Column], index:
 def _filled(column: Column, rows: list[dict[str, Any]]) -> pd.Series:
     values = [row[column.name] for row in rows]
     if column.kind == _UTC:
-        return pd.to_datetime(pd.Series(values, dtype="float64"), unit="s", utc=True)
+        return pd.to_datetime(pd.Series(values, dtype="float64"), unit="s", utc=True).astype(_UTC)
     return pd.Series(values, dtype=column.kind)
 
 
