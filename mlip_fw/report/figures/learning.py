@@ -31,7 +31,7 @@ def error_figure(story: Story) -> Figure:
     labels, atoms = [len(g.record.labels) for g in generations], [g.record.n_atoms for g in generations]
     sizes.plot(labels, atoms, "D-", ms=3, color=GREEN, label="size of the dataset")
     sizes.set_ylim(0, 1.15 * max([1, *atoms]))
-    sizes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    sizes.yaxis.set_major_locator(MaxNLocator(3, integer=True, steps=[1, 2, 2.5, 5, 10]))
     sizes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
     sizes.set_ylabel("atoms\ntrained on")
     count_x(sizes, "number of labels")
@@ -69,7 +69,8 @@ def _errors(axes: Axes, generations: list[Generation], what: str, name: str) -> 
     drawn: list[float] = []
     for kind, label, style, colour in _KINDS:
         known = [(len(g.record.labels), e) for g in generations if (e := getattr(g.record, kind)) is not None]
-        points = [(n, 1000 * getattr(errors, what)) for n, errors in known]
+        # 0 if no label tells it: cut-outs have no energy
+        points = [(n, 1000 * value) for n, errors in known if (value := getattr(errors, what)) > 0]
         if points:
             axes.plot(*zip(*points, strict=True), style, color=colour, label=label)
             drawn += [y for _, y in points]

@@ -90,6 +90,6 @@ def _plain_ticks(axis: Axis, ticks: list[float]) -> None:
 
 def count_x(axes: Axes, name: str) -> None:
     """Name an axis of whole numbers."""
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     axes.set_xlabel(name)
