@@ -31,7 +31,6 @@ from sphinx.util.docutils import SphinxDirective
 
 import mlip_fw
 from mlip_fw.io.files import write_text
-from mlip_fw.report.figures import Format, save
 
 DOCS = Path(__file__).parent.parent
 BUILD = DOCS / "_build" / "campaigns"
@@ -122,7 +121,7 @@ class CampaignFigure(SphinxDirective):
         picture = BUILD.parent / "pictures" / f"{name}-{kind}.svg"
         picture.parent.mkdir(parents=True, exist_ok=True)
         plot = getattr(mlip_fw.load(directory_of(name)), f"plot_{kind}")
-        save(plot(), picture, Format.SVG)
+        plot().savefig(picture)
         image = nodes.image(uri=f"/{picture.relative_to(DOCS).as_posix()}", alt=self.options["alt"])
         caption = nodes.caption("", "", *self.parse_inline(" ".join(self.content))[0])
         return [nodes.figure("", image, caption, classes=["campaign-figure"])]

@@ -12,12 +12,12 @@ _INVISIBLE = ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")
 
 
 def shown(text: object, most: int = _MOST_NAME) -> str:
-    """Return anybody's text as one that can be read: no control characters, no marks of direction, not too long.
+    r"""Return anybody's text as one that can be read: no control characters, no marks of direction, not too long.
 
     Examples
     --------
-    >>> shown("a\\u202eb")
-    'a\\\\u202eb'
+    >>> shown("a\u202eb")
+    'a\\u202eb'
     """
     given = str(text)
     short = given if len(given) <= most else f"{given[: most - 1]}…"

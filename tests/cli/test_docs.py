@@ -18,7 +18,8 @@ from tests.cli.pages import DOCS, blocks_in, pages
 from tests.conftest import ROOT, require
 
 TUTORIAL = DOCS / "tutorial.md"
-RUNNABLE = "runnable"
+RUNNABLE, CONTINUED = "runnable", "continued"
+"""Words behind the language: run this block; run it in one go with the one before."""
 EXAMPLES = ROOT / "examples"
 QUICK = ("al-pressure", "cu-surface", "cu-two-phases", "ni-defects")
 """Examples that the build of the site runs."""
@@ -49,7 +50,8 @@ def blocks_of(page: Path, text: str, *, marked_only: bool) -> list[Block]:
     found = []
     for line, words, code in blocks_in(text):
         if words[0] in ("bash", "console", "python") and (RUNNABLE in words[1:] or not marked_only):
-            found.append(Block(page, line, words[0], _typed(words[0], code)))
+            before = found.pop().code if CONTINUED in words[1:] else ""
+            found.append(Block(page, line, words[0], before + _typed(words[0], code)))
     return found
 
 
@@ -119,6 +121,10 @@ class TestBlocks:
         )
         found = blocks_of(Path("x.md"), text, marked_only=True)
         assert [(b.language, b.line, b.code) for b in found] == [("bash", 4, "yes\n"), ("console", 7, "one\ntwo\n")]
+
+    def test_continued_block_is_run_with_the_one_before(self):
+        text = "```python runnable\na = 1\n```\nthen\n```python runnable continued\nprint(a)\n```\n"
+        assert [b.code for b in blocks_of(Path("x.md"), text, marked_only=True)] == ["a = 1\nprint(a)\n"]
 
     def test_all_blocks_are_found(self):
         text = "```bash\none\n```\n\n```python\ntwo\n```\n```yaml\nno: 1\n```\n"

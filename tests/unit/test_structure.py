@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ROOT
 
 LAYERS = [
-    {"errors", "seeds", "processes", "interrupts", "jobtime"},
+    {"errors", "seeds", "processes", "interrupts", "jobtime", "cores"},
     {"models"},
     {"io"},
     {"attendance", "shelving", "store", "layout", "dataset", "generations", "database"},

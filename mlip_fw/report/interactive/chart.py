@@ -15,7 +15,7 @@ Chart = dict[str, Any]
 
 BLUE, ORANGE, SKY, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#777777"
 _CLEAR = "rgba(0,0,0,0)"
-_GRID = "rgba(128,128,128,0.25)"
+GRID = "rgba(128,128,128,0.25)"
 _DIGITS = 6
 _MOST_TICKS = 8
 
@@ -51,7 +51,7 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
     return {
         "title": {"text": title},
         "automargin": True,
-        "gridcolor": _GRID,
+        "gridcolor": GRID,
         "linecolor": GREY,
         "showline": True,
         "zeroline": False,

@@ -42,7 +42,7 @@ def ledger_chart(story: Story) -> Chart:
     frame = layout(
         260,
         xaxis=axis("share of the wall time (%)", range=[0.0, 1.15 * max(1.0, *shares)]),
-        yaxis=axis("", autorange="reversed", showgrid=False),
+        yaxis=axis("", autorange="reversed", showgrid=False, ticksuffix=" "),
     )
     frame["showlegend"] = False
     rows = [
