@@ -4,8 +4,9 @@ A page asks for its part with a comment on a line of its own::
 
     <!-- generated: campaign -->
 
-``campaign`` gives every key of a campaign file, ``worker`` those of ``env:`` in a worker file, ``cli``
-every command. A key or an option without a description stops the build.
+``campaign`` gives every key of a campaign file, ``worker`` those of ``env:`` in a worker file, ``cli`` every command,
+``errors`` the tree of exceptions, ``summary`` and ``validation`` the keys of these JSON files, ``tables`` the columns
+of the tables of a loaded campaign. What has no description stops the build.
 """
 
 from __future__ import annotations
@@ -128,14 +129,20 @@ def cli_markdown() -> str:
     from mlip_fw.cli.main import app
 
     group: Any = typer.main.get_command(app)
-    blocks = ["## Options of every command", _parameters(group, "mlip-fw")]
-    for name, command in commands_of(group):
-        if not command.help:
-            raise MissingDescriptionError(f"mlip-fw {name} has no help text")
+    commands = dict(commands_of(group))
+    if missing := [name for name, command in commands.items() if not command.help]:
+        raise MissingDescriptionError(f"no help text of mlip-fw {', '.join(missing)}")
+    rows = ((f"[`mlip-fw {name}`](#{_command_anchor(name)})", _plain(one.help)) for name, one in commands.items())
+    blocks = [_table(("command", "does"), rows), "## Options of every command", _parameters(group, "mlip-fw")]
+    for name, command in commands.items():
         usage = " ".join(["mlip-fw", name, *filter(None, map(_usage, command.params))])
-        blocks += [f"(command-{name.replace(' ', '-')})=\n## `mlip-fw {name}`", f"```text\n{usage}\n```", command.help]
+        blocks += [f"({_command_anchor(name)})=\n## `mlip-fw {name}`", f"```text\n{usage}\n```", command.help]
         blocks.append(_parameters(command, f"mlip-fw {name}"))
     return "\n\n".join(blocks) + "\n"
+
+
+def _command_anchor(name: str) -> str:
+    return f"command-{name.replace(' ', '-')}"
 
 
 def commands_of(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
