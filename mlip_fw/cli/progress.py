@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.script import GAMMA_LOG
-from mlip_fw.engines.train.pacemaker.output import read_metrics
+from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 from mlip_fw.generations import Generations
 from mlip_fw.io.lammps import read_gamma_log
 from mlip_fw.layout import CampaignDirectory
