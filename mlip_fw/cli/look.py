@@ -12,6 +12,7 @@ from rich.table import Table
 
 from mlip_fw.cli.app import app
 from mlip_fw.cli.common import answering, campaigns_here, find_campaign, load_launchpad
+from mlip_fw.cli.progress import working
 from mlip_fw.cli.tables import print_age, print_glance, print_quarantine, print_refused, print_summary
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.store import Store
@@ -60,7 +61,9 @@ def report(
     from mlip_fw.report.html import write_report
 
     directory = find_campaign(campaign)
-    for path in write_report(directory, output):
+    with working(f"drawing {output}"):
+        written = write_report(directory, output)
+    for path in written:
         typer.echo(str(path))
 
 
