@@ -69,7 +69,8 @@ def working(what: str) -> Iterator[Tell]:
         TimeElapsedColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+    is_silent = not sys.stderr.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=is_silent) as progress:
         yield Tell(progress, progress.add_task(what, total=None))
 
 
