@@ -45,7 +45,7 @@ def halt_scene(halt: Halt, most_atoms: int = MOST_ATOMS) -> Chart:
     frame = halt.frame()
     where = f"of walker {halt.walker} in cycle {halt.cycle} at step {halt.step:,}"
     if frame is None:
-        scene = chart([], layout(0), f"The structure of the halt {where} is not there.", _COLUMNS, [])
+        scene = chart([], layout(_HEIGHT_PX), f"The structure of the halt {where} is not there.", _COLUMNS, [])
     else:
         scene = frame_scene(frame, halt.atom, f"Structure of the halt {where}", most_atoms)
     cells = [atoms for atoms in halt.selected() if MASK in atoms.arrays]
@@ -130,17 +130,22 @@ def _atoms(
         "x": plain(x),
         "y": plain(y),
         "z": plain(z),
-        "text": [atoms.symbols[k] for k in shown.tolist()],
+        "text": _once([atoms.symbols[k] for k in shown.tolist()]),
         "customdata": plain(shown),
         "hovertemplate": f"atom %{{customdata}}, %{{text}}<br>{what} %{{marker.color:.4g}}<extra>{name}</extra>",
         "opacity": 1.0,
         "marker": {
             **colour,
-            "size": plain(np.clip(0.6 * radii * _HEIGHT_PX / max(spread, 4.0), 3, 30).round(1)),
+            "size": _once(plain(np.clip(0.6 * radii * _HEIGHT_PX / max(spread, 4.0), 3, 30).round(1))),
             "symbol": symbol,
             "line": {"width": 0.5, "color": GREY},
         },
     }
+
+
+def _once(values: list[Any]) -> Any:
+    """Return the one value that all have in common, or else all."""
+    return values[0] if len(set(values)) == 1 else values
 
 
 def _legend(name: str, symbol: str) -> dict[str, Any]:
