@@ -226,7 +226,7 @@ def test_parity_is_thinned_but_keeps_the_worst(parity):
     assert len(shown["x"]) <= 3000
     assert max(abs(y - x) for x, y in zip(shown["x"], shown["y"], strict=True)) == pytest.approx(3.0)
     assert named(chart, "largest errors of forces")["x"][0] == pytest.approx(forces_at_77(), abs=1e-4)
-    assert named(chart, "energy of a label")["x"] == [1000, 0]
+    assert named(chart, "energy of a label, above the lowest")["x"] == [1000, 0]
     assert chart["table"]["rows"] == [["label", 4, "<b>", 3000]]
 
 
