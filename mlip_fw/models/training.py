@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mlip_fw.models.base import Count, Frozen, NotNegative, Real
+from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount, Real
 
 Trainer = Literal["linear", "pacemaker"]
 
@@ -14,8 +14,8 @@ Trainer = Literal["linear", "pacemaker"]
 class Errors(Frozen):
     """Root mean square errors over a set of labels."""
 
-    force_rmse_ev_a: NotNegative
-    energy_rmse_ev_atom: NotNegative
+    force_rmse_ev_a: NotNegative = Field(description="of the force components, eV/Å")
+    energy_rmse_ev_atom: NotNegative = Field(description="of the energy, eV/atom")
 
 
 class LabelErrors(Errors):
@@ -83,3 +83,4 @@ class TrainingRecord(Frozen):
         None, description="whether MD may use it; null if that was not looked at: it may"
     )
     seconds: NotNegative
+    cores: PositiveCount | None = Field(None, description="cores that it had; null if that was not recorded")
