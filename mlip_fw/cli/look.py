@@ -17,6 +17,7 @@ from mlip_fw.cli.progress import working
 from mlip_fw.cli.tables import print_age, print_glance, print_quarantine, print_refused, print_summary
 from mlip_fw.errors import MlipError
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.report.formats import Format
 from mlip_fw.store import Store
 from mlip_fw.story.tale import Story
 
@@ -58,14 +59,19 @@ def status(
 def report(
     campaign: str | None = _WHICH,
     output: Path = typer.Option(Path("report.html"), "--output", "-o", help="file to write"),
+    figures: Path | None = typer.Option(None, help="folder for the figures; default: beside the page, as PNG"),
+    formats: list[Format] = typer.Option([Format.PNG], "--format", help="format of the figures, with --figures"),
 ) -> None:
-    """Write a campaign as one HTML page, with its figures beside it as PNG."""
+    """Write a campaign as one HTML page, and its figures for papers."""
+    from mlip_fw.report.drawing import write_figures
     from mlip_fw.report.html import write_report
 
     directory = find_campaign(campaign)
-    with working(f"drawing {output}"):
-        written = write_report(directory, output)
-    for path in written:
+    with working("looking at the campaign") as tell:
+        paths = write_report(directory, output, beside=figures is None, tell=tell)
+        if figures is not None:
+            paths += write_figures(Story(directory), figures, formats, tell)
+    for path in paths:
         typer.echo(str(path))
 
 
