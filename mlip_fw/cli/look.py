@@ -8,12 +8,14 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mlip_fw.cli.app import app
-from mlip_fw.cli.common import answering, campaigns_here, find_campaign, load_launchpad
+from mlip_fw.cli.common import answering, campaigns_here, find_campaign, load_launchpad, printable
+from mlip_fw.cli.progress import working
 from mlip_fw.cli.tables import print_age, print_glance, print_quarantine, print_refused, print_summary
+from mlip_fw.errors import MlipError
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report.formats import Format
 from mlip_fw.store import Store
@@ -65,12 +67,7 @@ def report(
     from mlip_fw.report.html import write_report
 
     directory = find_campaign(campaign)
-    console = Console(stderr=True)
-    with console.status("looking at the campaign") as bar:
-
-        def tell(what: str) -> None:
-            bar.update(escape(what))
-
+    with working("looking at the campaign") as tell:
         paths = write_report(directory, output, beside=figures is None, tell=tell)
         if figures is not None:
             paths += write_figures(Story(directory), figures, formats, tell)
@@ -88,7 +85,12 @@ def _print_one(story: Story, fireworks: Mapping[str, int] | None) -> None:
 
 def _print_many(stories: list[Story]) -> None:
     table = Table("campaign", "outcome", "MD steps", "halts", "labels", "generation")
-    for s in (story.summary for story in stories):
+    for story in stories:
+        try:
+            s = story.summary
+        except MlipError as error:
+            table.add_row(Text(printable(story.directory.root.name)), Text(f"can't be read: {printable(str(error))}"))
+            continue
         table.add_row(
             s.campaign, s.outcome, str(s.md_steps), str(s.halts), str(s.labels), str(max(0, s.generations - 1))
         )

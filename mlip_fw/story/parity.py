@@ -13,6 +13,7 @@ from mlip_fw.errors import MlipError
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import mask_of
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.story.reading import stamp_of
 
 MOST_LABELS = 60
 _MOST_WORST = 20
@@ -66,11 +67,12 @@ def parity_of(directory: CampaignDirectory, generation: int, most_labels: int = 
     MlipError
         If the generation or its record can't be read.
     """
-    return _parity(directory.root.as_posix(), generation, most_labels)
+    record = Generations(directory.root).folder(generation) / "training.json"
+    return _parity(directory.root.as_posix(), generation, most_labels, stamp_of(record))
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _parity(root: str, generation: int, most_labels: int) -> Parity:
+def _parity(root: str, generation: int, most_labels: int, _: tuple[int, int] | None) -> Parity:
     directory = CampaignDirectory(root)
     generations, dataset = Generations(directory.root), Dataset(directory.root)
     record = generations.record(generation)
