@@ -2,7 +2,7 @@
 
 ::
 
-    python benchmarks/train.py                                        up to 2,000 labels, about fifteen minutes
+    python benchmarks/train.py                                        up to 2,000 labels, about ten minutes
     python benchmarks/train.py --sizes 50,200 --scratch-up-to 50      only a glance
     python benchmarks/train.py --elements Cu,Ag,Au,Ni --sizes 50      800 coefficients
 
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="50,200,500,1000,2000", help="numbers of labels")
     parser.add_argument("--scratch-up-to", type=int, default=500, help="largest size for pyace from scratch")
     parser.add_argument("--pacemaker-up-to", type=int, default=50, help="largest size for pacemaker")
-    parser.add_argument("--steps", type=int, default=20, help="steps of pacemaker's optimiser")
+    parser.add_argument("--steps", type=int, default=10, help="steps of pacemaker's optimiser")
     options = parser.parse_args()
     sizes, worker, learnt = [int(n) for n in options.sizes.split(",")], here(), 0
     elements, extra = options.elements.split(","), _REPEATS + 1
