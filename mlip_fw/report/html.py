@@ -25,6 +25,7 @@ from mlip_fw.report.formats import Format
 from mlip_fw.report.halts import charts_of, chosen_halts, tell_halts
 from mlip_fw.report.rows import summary_rows
 from mlip_fw.report.words import FILTERS
+from mlip_fw.story.parity import Parity
 from mlip_fw.story.tale import Story
 
 _DPI = 200
@@ -65,15 +66,8 @@ def write_report(
     parity, trouble = newest_parity(story, tell)
     figures = draw(story, parity, tell)
     tell("drawing structures of halts")
-    chosen = chosen_halts(story.halts)
-    told = tell_halts(chosen)
-    charts = {
-        "gamma": interactive.gamma_chart(story),
-        "errors": interactive.error_chart(story),
-        "intervals": interactive.halt_interval_chart(story),
-        "ledger": interactive.ledger_chart(story),
-        **({} if parity is None else {"parity": interactive.parity_chart(parity)}),
-    }
+    told = tell_halts(chosen_halts(story.halts))
+    charts = _charts(story, parity)
     text = _render(
         story=story,
         name=story.campaign.campaign,
@@ -92,6 +86,16 @@ def write_report(
     write_text(page, text)
     tell("writing figures")
     return [page, *save_all(figures, folder or page.parent, formats, prefix="" if folder else f"{page.stem}-")]
+
+
+def _charts(story: Story, parity: Parity | None) -> dict[str, Any]:
+    return {
+        "gamma": interactive.gamma_chart(story),
+        "errors": interactive.error_chart(story),
+        "intervals": interactive.halt_interval_chart(story),
+        "ledger": interactive.ledger_chart(story),
+        **({} if parity is None else {"parity": interactive.parity_chart(parity)}),
+    }
 
 
 def as_json(charts: dict[str, Any]) -> str:

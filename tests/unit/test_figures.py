@@ -78,8 +78,13 @@ def test_one_label_has_one_tick(tmp_path):
 
 
 def test_what_is_empty_says_so(empty):
-    for draw in (figures.gamma_figure, figures.error_figure, figures.halt_interval_figure, figures.calibration_figure):
-        assert "nothing yet" in texts(draw(empty))
+    for figure_of in (
+        figures.gamma_figure,
+        figures.error_figure,
+        figures.halt_interval_figure,
+        figures.calibration_figure,
+    ):
+        assert "nothing yet" in texts(figure_of(empty))
 
 
 def test_halted_structure_marks_the_worst_atom(story, tmp_path):
