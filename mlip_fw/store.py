@@ -7,13 +7,16 @@ and no more of them than are shown. So a question costs about the same at ten th
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from fireworks import LaunchPad
+
+from mlip_fw.firework_names import Key, campaign_of, learns_its_cycle, read_name, stage_of, work_of
 
 _OURS = {"metadata.mlip_fw": True}
 _SEEN = {
@@ -26,14 +29,10 @@ _SEEN = {
     "spec._category": 1,
     "spec._launch_dir": 1,
 }
-_KINDS = ("md", "label", "candidates", "train", "bootstrap", "summary", "polish", "validate")
-_TURN = re.compile(r"\bw(\d{2,})\b(?: s\d+)?(?: c(\d{4,}))?")
 _PLACE = re.compile(r"walkers/(\d{2,})/cycle_(\d{4,})(?:/|$)")
-_HASH = re.compile(r"\blabel ([0-9a-f]{16})\b")
 _BATON = re.compile(r"mlip_fw_baton_(\d{2,})_(\d{2,})$")
-
-Key = tuple[str, int | None, int | None, str | None]
-"""Kind, walker, cycle and label: what a page knows of a Firework."""
+_MANY = 200
+_MOST_WORKFLOWS = 256
 
 
 @dataclass(frozen=True)
@@ -122,13 +121,13 @@ class Store:
         most
             No more than so many.
         """
-        known = self._states(campaign, directory)
-        chosen = [fw_id for fw_id, state in known.items() if states is None or state in states]
-        wanted: dict[str, Any] = {"fw_id": {"$in": chosen}}
-        if kind is not None:
-            wanted["name"] = _name_of(campaign, kind)
-        cursor = self._fireworks.find(wanted, _SEEN).sort("fw_id", -1).limit(most)
-        return list(self._rows(cursor, campaign))
+        states_of, keys = self._states(campaign, directory), self._keys(campaign, directory)
+        chosen = [
+            fw_id
+            for fw_id in sorted(keys, reverse=True)
+            if (kind is None or keys[fw_id][0] == kind) and (states is None or states_of[fw_id] in states)
+        ]
+        return list(self._rows(chosen[:most], campaign))
 
     def fw_id_of(
         self,
@@ -149,30 +148,40 @@ class Store:
         The key is (kind, walker, cycle, label), with None for what does not apply: ``("md", 0, 3, None)``,
         ``("label", None, None, "6da489910402c9b4")``, ``("train", None, None, None)`` for that of the bootstrap.
         """
-        wanted = {"fw_id": {"$in": list(self._states(campaign, directory))}}
-        seen = {"_id": 0, "fw_id": 1, "name": 1}
-        found: dict[Key, int] = {}
-        nameless = []
-        for firework in self._fireworks.find(wanted, seen).sort("fw_id", 1):
-            kind, walker, cycle, label = _read_name(firework["name"], campaign)
-            if kind == "md" and cycle is None:
-                nameless.append(firework["fw_id"])
-            elif kind == "label":
-                found[kind, None, None, label] = firework["fw_id"]
-            else:
-                found[kind, walker, cycle, None] = firework["fw_id"]
+        keys = self._keys(campaign, directory)
+        found = {work_of(key): fw_id for fw_id, key in sorted(keys.items())}
+        nameless = [fw_id for fw_id, key in keys.items() if learns_its_cycle(key)]
         for fw_id, (walker, cycle) in self._later_stages(nameless).items():
             found["md", walker, cycle, None] = fw_id
-        return found
+        return {key: fw_id for key, fw_id in found.items() if not learns_its_cycle(key)}
 
     def _states(self, campaign: str, directory: str | None) -> dict[int, str]:
         """Return the state of each Firework of a campaign."""
-        wanted = {**_OURS, **({"metadata.directory": directory} if directory is not None else {})}
-        found: dict[int, str] = {}
-        for workflow in self._workflows.find(wanted, {"_id": 0, "name": 1, "fw_states": 1}):
-            if _campaign_of(workflow["name"]) == campaign:
-                found |= {int(fw_id): state for fw_id, state in workflow["fw_states"].items()}
+        parts = self._parts(campaign, directory)
+        return {int(fw_id): state for part in parts for fw_id, state in part["fw_states"].items()}
+
+    def _keys(self, campaign: str, directory: str | None) -> dict[int, Key]:
+        """Return what each Firework of a campaign does; names never change, so each is asked for once."""
+        found: dict[int, Key] = {}
+        for part in self._parts(campaign, directory):
+            known, wanted = _known(str(part["_id"])), {int(fw_id) for fw_id in part["fw_states"]}
+            known |= self._names(wanted - known.keys(), campaign)
+            found |= {fw_id: known[fw_id] for fw_id in wanted & known.keys()}
         return found
+
+    def _names(self, fw_ids: set[int], campaign: str) -> dict[int, Key]:
+        if not fw_ids:
+            return {}
+        # a range of numbers is quicker to look up than very many of them
+        wanted = {"$in": sorted(fw_ids)} if len(fw_ids) <= _MANY else {"$gte": min(fw_ids), "$lte": max(fw_ids)}
+        documents = self._fireworks.find({"fw_id": wanted}, {"_id": 0, "fw_id": 1, "name": 1})
+        return {one["fw_id"]: read_name(one["name"], campaign) for one in documents if one["fw_id"] in fw_ids}
+
+    def _parts(self, campaign: str, directory: str | None) -> list[dict[str, Any]]:
+        """Return the workflow of a campaign, and the shelves of its finished parts."""
+        wanted = {**_OURS, **({"metadata.directory": directory} if directory is not None else {})}
+        parts = self._workflows.find(wanted, {"name": 1, "fw_states": 1})
+        return [part for part in parts if campaign_of(part["name"]) == campaign]
 
     def _campaign(self, directory: str, parts: list[dict[str, Any]]) -> StoredCampaign:
         states = [state for workflow in parts for state in workflow["fw_states"].values()]
@@ -181,18 +190,18 @@ class Store:
             {"spec._tasks.handoff.campaign.files": 1},
         )
         return StoredCampaign(
-            name=_campaign_of(parts[0]["name"]),
+            name=campaign_of(parts[0]["name"]),
             directory=directory,
             files=_files_of(first),
             counts=dict(Counter(states)),
             updated_on=max(_seconds(workflow.get("updated_on")) for workflow in parts),
         )
 
-    def _rows(self, documents: Iterable[dict[str, Any]], campaign: str) -> Iterator[FireworkRow]:
-        kept = list(documents)
-        read = {document["fw_id"]: _read_name(document["name"], campaign) for document in kept}
-        later = self._later_stages([fw_id for fw_id, key in read.items() if key[0] == "md" and key[2] is None])
-        for document in kept:
+    def _rows(self, fw_ids: list[int], campaign: str) -> Iterator[FireworkRow]:
+        documents = list(self._fireworks.find({"fw_id": {"$in": fw_ids}}, _SEEN).sort("fw_id", -1)) if fw_ids else []
+        read = {document["fw_id"]: read_name(document["name"], campaign) for document in documents}
+        later = self._later_stages([fw_id for fw_id, key in read.items() if learns_its_cycle(key)])
+        for document in documents:
             kind, walker, cycle, label = read[document["fw_id"]]
             spec = document.get("spec", {})
             place = spec.get("_launch_dir")
@@ -218,34 +227,15 @@ class Store:
         documents = self._fireworks.find({"fw_id": {"$in": fw_ids}}, {"_id": 0, "spec._tasks": 0}) if fw_ids else []
         for document in documents:
             for key, baton in document.get("spec", {}).items():
-                if (named := _BATON.match(key)) and _stage_of(document["name"]) == int(named[2]):
+                if (named := _BATON.match(key)) and stage_of(document["name"]) == int(named[2]):
                     found[document["fw_id"]] = int(named[1]), int(baton["cycle"])
         return found
 
 
-def _campaign_of(workflow_name: str) -> str:
-    """Return the campaign that a workflow is named after: its name, maybe with ``, finished part`` or the like."""
-    return re.split("[ ,]", workflow_name, maxsplit=1)[0]
-
-
-def _name_of(campaign: str, kind: str) -> dict[str, str]:
-    return {"$regex": f"^{re.escape(campaign)}: {re.escape(kind)}( |$)"}
-
-
-def _read_name(name: str, campaign: str) -> Key:
-    work = name.removeprefix(f"{campaign}: ")
-    kind = work.partition(" ")[0]
-    if work == name or kind not in _KINDS:
-        return "other", None, None, None
-    turn, label = _TURN.search(work), _HASH.search(work)
-    walker = int(turn[1]) if turn else None
-    cycle = int(turn[2]) if turn and turn[2] else None
-    return kind, walker, cycle, label[1] if label else None
-
-
-def _stage_of(name: str) -> int | None:
-    found = re.search(r" s(\d+)", name)
-    return int(found[1]) if found else None
+@functools.lru_cache(maxsize=_MOST_WORKFLOWS)
+def _known(workflow: str) -> dict[int, Key]:
+    """Return the one place for the names of a workflow's Fireworks that all looks of this process share."""
+    return {}
 
 
 def _files_of(firework: dict[str, Any] | None) -> str:

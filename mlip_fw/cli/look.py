@@ -9,11 +9,13 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mlip_fw.cli.app import app
-from mlip_fw.cli.common import answering, campaigns_here, find_campaign, load_launchpad
+from mlip_fw.cli.common import answering, campaigns_here, find_campaign, load_launchpad, printable
 from mlip_fw.cli.progress import working
 from mlip_fw.cli.tables import print_age, print_glance, print_quarantine, print_refused, print_summary
+from mlip_fw.errors import MlipError
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report.formats import Format
 from mlip_fw.store import Store
@@ -82,7 +84,12 @@ def _print_one(story: Story, fireworks: Mapping[str, int] | None) -> None:
 
 def _print_many(stories: list[Story]) -> None:
     table = Table("campaign", "outcome", "MD steps", "halts", "labels", "generation")
-    for s in (story.summary for story in stories):
+    for story in stories:
+        try:
+            s = story.summary
+        except MlipError as error:
+            table.add_row(Text(printable(story.directory.root.name)), Text(f"can't be read: {printable(str(error))}"))
+            continue
         table.add_row(
             s.campaign, s.outcome, str(s.md_steps), str(s.halts), str(s.labels), str(max(0, s.generations - 1))
         )

@@ -138,5 +138,5 @@ def _pause(time: float | None, starts: list[float]) -> float | None:
 def _frames(path: Path) -> list[Atoms]:
     try:
         return list(read(path, index=":", format="extxyz"))
-    except (OSError, ValueError, IndexError, KeyError, StopIteration):
+    except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError):
         return []

@@ -94,6 +94,17 @@ def test_a_launchpad_counts_the_fireworks(scribe, monkeypatch):
     assert found["fireworks"] == {"READY": 1, "WAITING": 2}
 
 
+def test_one_that_is_damaged_does_not_hide_the_others(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        Scribe(tmp_path / name).begin((A, B))
+    (tmp_path / "two" / "campaign.yaml").write_text("campaign: [")
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(app, ["status"], env={"COLUMNS": "200"})
+    assert said.exit_code == 0
+    assert "cu-story" in said.stdout
+    assert "can't be read" in said.stdout
+
+
 class Clock:
     """Lets a campaign go on while somebody sleeps."""
 

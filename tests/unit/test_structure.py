@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ROOT
 
 LAYERS = [
-    {"errors", "seeds", "processes", "interrupts", "jobtime", "cores", "__init__"},
+    {"errors", "seeds", "processes", "interrupts", "jobtime", "cores", "firework_names", "__init__"},
     {"models"},
     {"io"},
     {"attendance", "shelving", "store", "layout", "dataset", "generations", "database"},
@@ -19,8 +19,8 @@ LAYERS = [
     {"fireworks"},
     {"recovery"},
     {"workflows", "doctor", "report", "export", "testing"},
-    {"cli"},
-    {"__main__"},
+    {"cli", "notebook"},
+    {"__main__", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted((ROOT / "mlip_fw").rglob("*.py"))
