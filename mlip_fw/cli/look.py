@@ -59,18 +59,17 @@ def status(
 def report(
     campaign: str | None = _WHICH,
     output: Path = typer.Option(Path("report.html"), "--output", "-o", help="file to write"),
-    figures: Path | None = typer.Option(None, help="folder for the figures; default: beside the page, as PNG"),
-    formats: list[Format] = typer.Option([Format.PNG], "--format", help="format of the figures, with --figures"),
+    figures: Path | None = typer.Option(None, help="folder for the figures; default: beside the page"),
+    formats: list[Format] = typer.Option(
+        [Format.PNG], "--format", help="format of the figures; may be given several times"
+    ),
 ) -> None:
     """Write a campaign as one HTML page, and its figures for papers."""
-    from mlip_fw.report.drawing import write_figures
     from mlip_fw.report.html import write_report
 
     directory = find_campaign(campaign)
     with working("looking at the campaign") as tell:
-        paths = write_report(directory, output, beside=figures is None, tell=tell)
-        if figures is not None:
-            paths += write_figures(Story(directory), figures, formats, tell)
+        paths = write_report(directory, output, folder=figures, formats=formats, tell=tell)
     for path in paths:
         typer.echo(str(path))
 

@@ -30,7 +30,7 @@ def duration(seconds: float | None) -> str:
     Examples
     --------
     >>> duration(3.21), duration(75), duration(7300), duration(200000)
-    ('3.2 s', '1 min 15 s', '2 h 2 min', '2 d 8 h')
+    ('3.2 s', '1 min 15 s', '2 h 1 min', '2 d 7 h')
     """
     if seconds is None or not math.isfinite(seconds):
         return "–"

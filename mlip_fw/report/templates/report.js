@@ -17,12 +17,16 @@
     return { ...layout, autosize: true, font: { family: "system-ui, sans-serif", color: ink }, hoverlabel: hover };
   }
 
+  let webgl;
+
+  // asked once: a browser gives few of these contexts
   function has_webgl() {
     const canvas = document.createElement("canvas");
-    return Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
+    webgl ??= Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
+    return webgl;
   }
 
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["sendDataToCloud"] };
+  const config = { responsive: true, displaylogo: false };
 
   function draw(plot) {
     const chart = charts[plot.dataset.chart];
