@@ -63,6 +63,7 @@ class CampaignPage:
 
     answers: list[Answer]
     machine: Machine | None
+    damaged: list[str]
     charts: dict[str, Chart]
     halts: Part[Halt] | None
     generations: Part[Generation] | None
@@ -130,11 +131,12 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
     """Return the page of a campaign."""
     queue = sight.queue(pager.choice("state", ("open", *OPEN_STATES, "COMPLETED")), pager)
     if sight.look is None:
-        return CampaignPage([], None, {}, None, None, None, None, queue)
+        return CampaignPage([], None, [], {}, None, None, None, None, queue)
     story = sight.look.story
     return CampaignPage(
         answers=sight.look.once("answers", answers),
         machine=machine(story.walkers),
+        damaged=sight.look.once("damaged", lambda story: story.damaged),
         charts=charts(sight.look),
         halts=pager.part("halts", story.halts[::-1]),
         generations=pager.part("generations", story.generations[::-1]),
@@ -142,6 +144,16 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
         quarantine=pager.part("quarantine", story.quarantine),
         queue=queue,
     )
+
+
+def prepare(look: Look) -> None:
+    """Make what the page of a campaign shows, before somebody asks for it."""
+    look.once("answers", answers)
+    charts(look)
+    story = look.story
+    for _ in (story.walkers, story.halts, story.generations, story.labels, story.quarantine, story.ledger):
+        pass
+    look.once("damaged", lambda story: story.damaged)
 
 
 def charts(look: Look) -> dict[str, Chart]:
@@ -157,7 +169,7 @@ def campaign_data(sight: Sight) -> dict[str, Any]:
         story = sight.look.story
         data["summary"] = sight.look.summary.model_dump(mode="json")
         data["walkers"] = [asdict(state) for state in story.walkers]
-        data["damaged"] = story.damaged
+        data["damaged"] = sight.look.once("damaged", lambda story: story.damaged)
     return data
 
 
