@@ -22,6 +22,10 @@ from mlip_fw.web.drawing import Machine, machine, spark
 from mlip_fw.web.looks import Look
 from mlip_fw.web.paging import Pager, Part
 
+class Missing(NotFound):
+    """What is asked for is not there; its description is for people."""
+
+
 CHARTS: dict[str, Callable[[Story], Chart]] = {
     "gamma": interactive.gamma_chart,
     "errors": interactive.error_chart,
@@ -178,7 +182,7 @@ def halt_page(look: Look, walker: int, cycle: int) -> HaltPage:
     halts = look.story.halts
     at = next((k for k, halt in enumerate(halts) if (halt.walker, halt.cycle) == (walker, cycle)), None)
     if at is None:
-        raise NotFound(f"walker {walker} has not halted in cycle {cycle}")
+        raise Missing(f"walker {walker} has not halted in cycle {cycle}")
     scene = look.once(f"halt {walker} {cycle}", lambda story: interactive.halt_scene(halts[at]))
     shown = {"scene": scene, **({"cutout": scene["cutout"]} if scene.get("cutout") else {})}
     return HaltPage(halts[at], shown, *_neighbours(halts, at))
@@ -189,7 +193,7 @@ def generation_page(look: Look, number: int, *, wants_parity: bool) -> Generatio
     known = look.story.generations
     at = next((k for k, generation in enumerate(known) if generation.number == number), None)
     if at is None:
-        raise NotFound(f"there is no generation {number}, or its record is damaged")
+        raise Missing(f"there is no generation {number}, or its record is damaged")
     found, trouble = _parity(look, number) if wants_parity else ({}, "")
     earlier, later = _neighbours([generation.number for generation in known], at)
     return GenerationPage(known[at], found, trouble, earlier, later)
