@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACEMAKER := .venv-pacemaker
 # the long ones first, so that the last minutes are shared
-CASES := tests/real tests/faults tests/workflow tests/cli tests/unit
+CASES := tests/real tests/browser tests/faults tests/workflow tests/cli tests/unit
 MARKS := $(if $(MLIP_FW_LMP),,not native)
 
 .PHONY: demo demo-qe qe pacemaker test lint docs bench clean

@@ -1,0 +1,3 @@
+"""pages"""
+def test_x(finished, folder, replay, launchpad_file, chromium):
+    print(list(folder.iterdir()))
