@@ -1,0 +1,79 @@
+"""The look of figures: as wide as a column of a journal, text that stays text, no more ink than it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+from mlip_fw.report.scales import log_ticks
+
+Drawing = TypeVar("Drawing", bound=Callable[..., Figure])
+
+BLUE, ORANGE, SKY, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#777777"
+WIDTH_IN = 3.4
+SMALL = 7
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "legend.columnspacing": 1.2,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 4,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mlip_fw",
+    "pdf.fonttype": 42,
+}
+
+
+def styled(draw: Drawing) -> Drawing:
+    """Have a function draw in the style of all figures."""
+    return matplotlib.rc_context(STYLE)(draw)
+
+
+def column(height_in: float) -> Figure:
+    """Return an empty figure of a column's width."""
+    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+
+
+def legend_below(figure: Figure, ncols: int = 2) -> None:
+    """Name what is drawn, once each, below all panels."""
+    named: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    if named:
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=ncols)
+
+
+def log_y(axes: Axes, values: Sequence[float | None] | np.ndarray, most: int = 6) -> None:
+    """Scale y logarithmically over the ``values`` above 0, with numbers such as 0.5, 1, 2 rather than powers."""
+    known = [float(v) for v in values if v is not None and np.isfinite(v) and v > 0]
+    low, high = (min(known) / 1.3, max(known) * 1.3) if known else (0.1, 10.0)
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(FixedLocator(log_ticks(low, high, most)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def count_x(axes: Axes, name: str) -> None:
+    """Name an axis of whole numbers."""
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.set_xlabel(name)

@@ -1,0 +1,21 @@
+"""Ticks and units that people would choose."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
+    """Return ticks such as 0.5, 1, 2 between two positive numbers; of many decades, powers of ten, and at most ``most``."""
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    found: list[float] = []
+    for leading in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        found = [float(f"{k}e{n}") for n in decades for k in leading if low <= float(f"{k}e{n}") <= high]
+        if len(found) <= most:
+            return found
+    return found[:: -(-len(found) // most)]
+
+
+def unit_of(seconds: float) -> tuple[str, float]:
+    """Return the unit in which people would say ``seconds``, and how many seconds it has."""
+    return next(((unit, size) for unit, size in (("h", 3600.0), ("min", 60.0)) if seconds >= 2 * size), ("s", 1.0))

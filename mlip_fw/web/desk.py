@@ -1,0 +1,80 @@
+"""What pages are made from: the campaigns, what their files say, and what the LaunchPad says of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+from mlip_fw.store import FireworkRow, Store, StoredCampaign
+from mlip_fw.web.looks import Look, Looks
+from mlip_fw.web.places import Place, Places
+
+Answer = TypeVar("Answer")
+_OPEN = ("RUNNING", "RESERVED", "READY", "WAITING", "PAUSED", "FIZZLED", "DEFUSED")
+
+
+@dataclass
+class Sight:
+    """One campaign as one page shows it."""
+
+    place: Place
+    look: Look | None
+    trouble: str
+    """In words why there is no look; empty if there is one."""
+    places: Places = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return self.look.campaign.campaign if self.look is not None else self.place.name
+
+    @property
+    def stored(self) -> StoredCampaign | None:
+        """What the LaunchPad knows, if it has the campaign."""
+        return self.place.stored
+
+    @cached_property
+    def version(self) -> str:
+        """A short text that changes with anything that is shown."""
+        seen = (self.look.version if self.look is not None else self.trouble, self.stored, self.places.is_answering)
+        return hashlib.sha256(repr(seen).encode(errors="replace")).hexdigest()[:16]
+
+    @cached_property
+    def links(self) -> dict[tuple[object, ...], int]:
+        """Numbers of Fireworks."""
+        return self._ask(lambda store, at: dict(store.links(at.name, at.directory))) or {}
+
+    def link(self, kind: str, walker: int | None = None, cycle: int | None = None, label: str | None = None) -> str:
+        """Return the address of a Firework in FireWorks' GUI, or an empty text."""
+        number = self.links.get((kind, label) if label is not None else (kind, walker, cycle))
+        return "" if number is None else f"/fireworks/fw/{number}"
+
+    def queue(self, states: tuple[str, ...], most: int) -> list[FireworkRow]:
+        """Return Label Fireworks in these states."""
+        return self._ask(lambda s, at: s.fireworks(at.name, at.directory, kind="label", states=states, most=most)) or []
+
+    def _ask(self, question: Callable[[Store, StoredCampaign], Answer]) -> Answer | None:
+        return None if self.stored is None else self.places.ask(question, self.stored)
+
+
+class Desk:
+    """All campaigns, as pages ask for them."""
+
+    def __init__(self, places: Places, looks: Looks, *, has_gui: bool) -> None:
+        self.places, self._looks, self.has_gui = places, looks, has_gui
+
+    def all(self) -> list[Sight]:
+        """Return all campaigns; a broken one is one of them."""
+        return [self._sight(place) for place in self.places.all()]
+
+    def find(self, key: str) -> Sight | None:
+        """Return the campaign of an address, or None."""
+        place = self.places.find(key)
+        return None if place is None else self._sight(place)
+
+    def _sight(self, place: Place) -> Sight:
+        look = self._looks.at(place)
+        return Sight(place, look, "", self.places) if isinstance(look, Look) else Sight(place, None, look, self.places)
