@@ -154,4 +154,5 @@ def faults_of(record: TrainingRecord | None) -> list[str]:
 
 def newest_fit(records: Mapping[int, TrainingRecord | None]) -> int | None:
     """Return the number of the newest generation that was not refused; of the newest if all were, or None."""
-    return next((n for n in reversed(records) if not faults_of(records[n])), max(records, default=None))
+    sound = [number for number, record in records.items() if not faults_of(record)]
+    return max(sound or records, default=None)

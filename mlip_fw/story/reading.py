@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +54,14 @@ class Look:
 
     def file(self, path: Path, parse: Callable[[Path], Found]) -> Found | None:
         """Return what ``parse``, which must be one and the same function for all looks, makes of a file, or None."""
-        return self._seen(path, self._reader.read(path, parse, parse))
+        found: Found | None = self._seen(path, self._reader.read(path, parse, parse))
+        return found
 
     def model(self, path: Path, model: type[Model]) -> Model | None:
         """Return the model stored in a file, or None."""
-        return self._seen(path, self._reader.read(path, model, lambda p: model.model_validate_json(p.read_bytes())))
+        kept = self._reader.read(path, model, lambda path: model.model_validate_json(path.read_bytes()))
+        found: Model | None = self._seen(path, kept)
+        return found
 
     def complain(self, path: Path, what: str) -> None:
         """List a file as damaged."""
@@ -82,7 +84,7 @@ def reader_of(root: Path) -> Reader:
 def stamp_of(path: Path) -> tuple[int, int] | None:
     """Return when a file was written and its size, or None if there is no such file."""
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size

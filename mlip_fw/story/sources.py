@@ -14,14 +14,15 @@ import numpy as np
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.script import GAMMA_LOG
 from mlip_fw.generations import Generations
+from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.io.lammps import read_gamma_log
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.md import MDResult
 from mlip_fw.models.selection import Selection
-from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.summary import Outcome
+from mlip_fw.models.training import TrainingRecord
 from mlip_fw.story.label_files import LabelFile, read_label_file
 from mlip_fw.story.reading import Look, reader_of
 from mlip_fw.summary import outcome_of
@@ -73,7 +74,7 @@ class Sources:
         MlipError
             If there is none, or its file is damaged: nothing can be told of it then.
         """
-        return self.directory.read_campaign()
+        return self.look.file(self.directory.campaign_file, read_campaign) or self.directory.read_campaign()
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:
@@ -101,8 +102,9 @@ class Sources:
 
     @cached_property
     def runs(self) -> list[Run]:
-        """All MD runs, by walker and cycle."""
-        return [self._run(folder) for folder in self.directory.cycles()]
+        """All MD runs that have begun, by walker and cycle."""
+        found = (self._run(folder) for folder in self.directory.cycles())
+        return [run for run in found if run is not None]
 
     @cached_property
     def selections(self) -> dict[Turn, Selection]:
@@ -175,11 +177,13 @@ class Sources:
             self.look.complain(path, f"line {read.damaged[0]}: no event")
         return read.events
 
-    def _run(self, folder: Path) -> Run:
+    def _run(self, folder: Path) -> Run | None:
         walker, cycle = int(folder.parent.name), int(folder.name.removeprefix("cycle_"))
         result = self.look.model(folder / "result.json", MDResult)
         begun = self.starts.get((walker, cycle), {})
         series = self.look.file(folder / GAMMA_LOG, read_gamma_log)
+        if result is None and series is None and not begun:
+            return None
         return Run(
             walker=walker,
             cycle=cycle,

@@ -119,7 +119,7 @@ class Story:
 
     @property
     def damaged(self) -> list[str]:
-        """Files that can't be read, with what is wrong with them, as ``walkers/00/cycle_0003/result.json: not JSON``."""
+        """Files that can't be read, with what is wrong: ``walkers/00/cycle_0003/result.json: not JSON``."""
         sources = self._sources
         for _ in (sources.selections, sources.first_selection, sources.records, sources.labels, sources.apart_labels):
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -85,7 +86,7 @@ def _thinned(segment: Segment, most: int) -> Segment:
         return segment
     edges = np.linspace(0, len(segment.steps), stretches + 1).astype(int)
     kept = {0, len(segment.steps) - 1}
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges.tolist()):
         part = segment.gamma[first:last]
         kept |= {first + int(part.argmin()), first + int(part.argmax())}
     chosen = np.array(sorted(kept))
