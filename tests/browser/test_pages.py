@@ -1,3 +1,70 @@
-"""pages"""
-def test_x(finished, folder, replay, launchpad_file, chromium):
-    print(list(folder.iterdir()))
+"""The pages as a visitor finds them: a campaign that has run, one that is damaged, one that is empty."""
+
+import re
+
+import pytest
+
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.summary import md_results
+from tests.browser.conftest import n_colours
+
+pytestmark = pytest.mark.real
+CHARTS = ("gamma", "errors", "intervals", "ledger")
+NOT_BLANK = 40
+"""Colours; text on a plain ground has fewer, atoms in the colours of gamma have hundreds."""
+
+
+@pytest.fixture(scope="module")
+def halts(finished):
+    """Return the halts of the campaign that has run."""
+    results = md_results(CampaignDirectory(finished / "campaigns" / "finished"))
+    return [result for result in results if result.outcome == "halted"]
+
+
+def test_list_has_all_campaigns_with_their_states(visitor):
+    page = visitor().goes_to("/")
+    for name, state in (("finished", "converged"), ("running", "explore"), ("empty", "waiting")):
+        row = page.get_by_role("row").filter(has=page.get_by_role("link", name=name, exact=True))
+        assert state in row.inner_text().lower()
+
+
+def test_from_the_list_to_a_campaign(visitor, halts):
+    page = visitor().goes_to("/")
+    page.get_by_role("link", name="finished", exact=True).click()
+    page.wait_for_url("**/campaign/finished/")
+    assert "finished" in page.get_by_role("heading", level=1).inner_text()
+    for result in halts:
+        assert page.get_by_role("row").filter(has_text=f"{result.step:,}").count()
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_chart_is_drawn_and_told_in_words_and_numbers(visitor, name):
+    page = visitor().goes_to("/campaign/finished/")
+    chart = page.locator(f"[data-chart={name}]")
+    chart.locator(".main-svg").first.wait_for()
+    assert n_colours(chart) > NOT_BLANK
+    said = chart.get_attribute("aria-label") or chart.locator("[aria-label]").first.get_attribute("aria-label")
+    assert len(said.split()) > 5
+
+
+def test_from_a_halt_to_its_structure(visitor, halts):
+    page = visitor().goes_to("/campaign/finished/")
+    halt = halts[0]
+    page.locator(f"a[href$='/halt/{halt.walker}/{halt.cycle}']").first.click()
+    canvas = page.locator("[data-chart=scene] canvas").first
+    canvas.wait_for()
+    assert n_colours(page.locator("[data-chart=scene]")) > NOT_BLANK
+    text = page.locator("main").inner_text()
+    assert f"{halt.step:,}" in text
+    assert f"{halt.gamma_max:.1f}" in text or f"{halt.gamma_max:.3g}" in text
+
+
+def test_number_leads_to_its_firework(visitor):
+    page = visitor().goes_to("/campaign/finished/")
+    link = page.locator("a[href*='/fireworks/fw/']").first
+    number = re.search(r"/fw/(\d+)", link.get_attribute("href"))[1]
+    link.click()
+    page.wait_for_url(f"**/fireworks/fw/{number}*")
+    assert "finished" in page.locator("body").inner_text()
+    page.get_by_role("link", name="all campaigns").click()
+    page.wait_for_url(re.compile(r":\d+/$"))
