@@ -16,6 +16,7 @@ from mlip_fw.io.files import whole_file, write_text
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome
 from mlip_fw.report.figures import calibration_figure, error_figure, gamma_figure
+from mlip_fw.story.tale import Story
 from mlip_fw.summary import md_results, selections, summarize
 
 _DPI = 150
@@ -23,10 +24,11 @@ _DPI = 150
 
 def write_report(directory: CampaignDirectory, page: Path) -> list[Path]:
     """Write the page and its figures (PNG beside it) and return their paths."""
+    story = Story(directory)
     figures = {
-        "gamma": gamma_figure(directory),
-        "errors": error_figure(directory),
-        "calibration": calibration_figure(directory),
+        "gamma": gamma_figure(story),
+        "errors": error_figure(story),
+        "calibration": calibration_figure(story),
     }
     pngs = {name: _png(figure) for name, figure in figures.items()}
     paths = [page]

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Return ticks such as 0.5, 1, 2 between two positive numbers; of many decades, powers of ten, and at most ``most``."""
+    """Return up to ``most`` ticks such as 0.5, 1, 2 between two positive numbers."""
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     found: list[float] = []
     for leading in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
@@ -19,3 +19,14 @@ def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
 def unit_of(seconds: float) -> tuple[str, float]:
     """Return the unit in which people would say ``seconds``, and how many seconds it has."""
     return next(((unit, size) for unit, size in (("h", 3600.0), ("min", 60.0)) if seconds >= 2 * size), ("s", 1.0))
+
+
+def time_text(seconds: float) -> str:
+    """Return such as ``3.4 min``."""
+    unit, size = unit_of(seconds)
+    return f"{seconds / size:.3g} {unit}"
+
+
+def percent(share: float) -> str:
+    """Return a share as people say it."""
+    return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"

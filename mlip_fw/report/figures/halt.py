@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase import Atoms
 from ase.data import covalent_radii
+from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from mlip_fw.report.figures.style import GREY, ORANGE, SMALL, column, styled
 from mlip_fw.report.interactive.scene import gamma_of, nearest, worst_atom
 
 if TYPE_CHECKING:
     from mlip_fw.story.halts import Halt
-
-_DEPTH = 2
 
 
 @styled
@@ -26,17 +27,12 @@ def halt_figure(halt: Halt) -> Figure | None:
         return None
     gamma, worst = gamma_of(frame), worst_atom(frame, halt.atom)
     shown = nearest(frame, worst)
-    # the nearest atoms last, and so on top
-    shown = shown[np.argsort(frame.positions[shown, _DEPTH], kind="stable")]
+    # what is in front is drawn last, and the worst atom after it
+    shown = shown[np.lexsort([frame.positions[shown, 2], shown == worst])]
     figure = column(3.0)
     axes = figure.subplots()
-    places = frame.positions[:, :2]
-    sizes = 1.2 * covalent_radii[frame.numbers[shown]]
-    circles = EllipseCollection(
-        sizes, sizes, 0 * sizes, units="xy", offsets=places[shown], offset_transform=axes.transData
-    )
-    circles.set(edgecolor=GREY, linewidth=0.3, cmap="viridis")
-    axes.add_collection(circles)
+    _draw_cell(axes, frame.cell.array)
+    circles = _circles(axes, frame, shown)
     if np.isfinite(gamma).any():
         circles.set_array(np.ma.masked_invalid(gamma[shown]))
         circles.set_clim(0, float(np.nanmax(gamma)))
@@ -44,10 +40,28 @@ def halt_figure(halt: Halt) -> Figure | None:
     else:
         circles.set_facecolor("lightgrey")
     if worst is not None:
-        axes.plot(*places[worst], "o", ms=14, mfc="none", mec=ORANGE, mew=1.5)
-        axes.annotate(f"atom {worst}", places[worst], (0, 10), textcoords="offset points", ha="center", fontsize=SMALL)
+        place = frame.positions[worst, :2]
+        axes.plot(*place, "o", ms=16, mfc="none", mec=ORANGE, mew=1.5)
+        text = axes.annotate(f"atom {worst}", place, (0, 11), textcoords="offset points", ha="center", fontsize=SMALL)
+        text.set_path_effects([withStroke(linewidth=2, foreground="white")])
     axes.set_aspect("equal")
     axes.autoscale_view()
     axes.set_xlabel("x (Å)")
     axes.set_ylabel("y (Å)")
     return figure
+
+
+def _circles(axes: Axes, frame: Atoms, shown: np.ndarray) -> EllipseCollection:
+    sizes = 1.2 * covalent_radii[frame.numbers[shown]]
+    places = frame.positions[shown, :2]
+    circles = EllipseCollection(sizes, sizes, 0 * sizes, units="xy", offsets=places, offset_transform=axes.transData)
+    circles.set(edgecolor=GREY, linewidth=0.3, cmap="viridis")
+    axes.add_collection(circles)
+    return circles
+
+
+def _draw_cell(axes: Axes, cell: np.ndarray) -> None:
+    for axis in range(3):
+        b, c = (cell[k] for k in range(3) if k != axis)
+        for corner in (0 * b, b, c, b + c):
+            axes.plot(*np.array([corner, corner + cell[axis]])[:, :2].T, color=GREY, lw=0.6, zorder=0)

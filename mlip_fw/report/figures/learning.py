@@ -30,7 +30,7 @@ def error_figure(story: Story) -> Figure:
     _errors(energies, generations, "energy_rmse_ev_atom", "energy RMSE\n(meV/atom)")
     labels, atoms = [len(g.record.labels) for g in generations], [g.record.n_atoms for g in generations]
     sizes.plot(labels, atoms, "D-", ms=3, color=GREEN, label="size of the dataset")
-    sizes.set_ylim(bottom=0)
+    sizes.set_ylim(0, 1.15 * max([1, *atoms]))
     sizes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     sizes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
     sizes.set_ylabel("atoms\ntrained on")
@@ -55,8 +55,9 @@ def halt_interval_figure(story: Story) -> Figure:
         (calm, "^", GREEN, "no halt in so many steps"),
     ):
         if points:
-            filled = "none" if style == "o" else colour
-            axes.plot(*zip(*points, strict=True), style, color=colour, mfc=filled, label=name)
+            one = style == "o"
+            look = {"mfc": "none", "ms": 6, "zorder": 3} if one else {}
+            axes.plot(*zip(*points, strict=True), style, color=colour, label=name, **look)
     log_y(axes, [y for points in (halts, halted, calm) for _, y in points])
     axes.set_ylabel("MD steps to the next halt")
     count_x(axes, "generation of the potential")

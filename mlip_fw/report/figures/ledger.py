@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from mlip_fw.report.figures.style import BLUE, GREY, SMALL, column, styled
-from mlip_fw.report.interactive.ledger import PARTS, percent, seconds_of
-from mlip_fw.report.scales import unit_of
+from mlip_fw.report.interactive.ledger import PARTS
+from mlip_fw.report.scales import percent
 
 if TYPE_CHECKING:
     from mlip_fw.story.tale import Story
@@ -16,17 +16,15 @@ if TYPE_CHECKING:
 
 @styled
 def ledger_figure(story: Story) -> Figure:
-    """Draw how long each part of the campaign took."""
-    ledger = story.ledger
-    seconds = seconds_of(ledger)
-    unit, size = unit_of(max(seconds.values()))
+    """Draw the share of the wall time that each part of the campaign took."""
+    shares = [story.ledger.shares.get(part, 0.0) for part in PARTS]
     figure = column(1.7)
     axes = figure.subplots()
-    colours = [GREY if part == "waiting" else BLUE for part in seconds]
-    bars = axes.barh([PARTS[part] for part in seconds], [s / size for s in seconds.values()], color=colours, height=0.6)
-    axes.bar_label(bars, [percent(ledger.shares.get(part)) for part in seconds], padding=3, fontsize=SMALL)
-    axes.set_xlim(0, 1.18 * max(1e-9, *seconds.values()) / size)
+    colours = [GREY if part == "waiting" else BLUE for part in PARTS]
+    bars = axes.barh(list(PARTS.values()), [100 * share for share in shares], color=colours, height=0.6)
+    axes.bar_label(bars, [percent(share) for share in shares], padding=3, fontsize=SMALL)
+    axes.set_xlim(0, 118 * max(0.01, *shares))
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"time ({unit})")
+    axes.set_xlabel("share of the wall time (%)")
     return figure

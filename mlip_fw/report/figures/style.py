@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from mlip_fw.report.scales import log_ticks
 
-Drawing = TypeVar("Drawing", bound=Callable[..., Figure])
+Drawing = TypeVar("Drawing", bound=Callable[..., Figure | None])
 
 BLUE, ORANGE, SKY, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#777777"
 WIDTH_IN = 3.4
@@ -62,14 +63,29 @@ def legend_below(figure: Figure, ncols: int = 2) -> None:
 
 def log_y(axes: Axes, values: Sequence[float | None] | np.ndarray, most: int = 6) -> None:
     """Scale y logarithmically over the ``values`` above 0, with numbers such as 0.5, 1, 2 rather than powers."""
-    known = [float(v) for v in values if v is not None and np.isfinite(v) and v > 0]
-    low, high = (min(known) / 1.3, max(known) * 1.3) if known else (0.1, 10.0)
+    low, high = _range(values)
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    axes.yaxis.set_major_locator(FixedLocator(log_ticks(low, high, most)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    _plain_ticks(axes.yaxis, log_ticks(low, high, most))
+
+
+def log_x(axes: Axes, values: Sequence[float | None] | np.ndarray, most: int = 6) -> None:
+    """Scale x logarithmically, as ``log_y`` does with y."""
+    low, high = _range(values)
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    _plain_ticks(axes.xaxis, log_ticks(low, high, most))
+
+
+def _range(values: Sequence[float | None] | np.ndarray) -> tuple[float, float]:
+    known = [float(v) for v in values if v is not None and np.isfinite(v) and v > 0]
+    return (min(known) / 1.3, max(known) * 1.3) if known else (0.1, 10.0)
+
+
+def _plain_ticks(axis: Axis, ticks: list[float]) -> None:
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
 
 
 def count_x(axes: Axes, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlip_fw.report.interactive.chart import BLUE, GREY, Chart, axis, chart, layout, plain
-from mlip_fw.report.scales import unit_of
+from mlip_fw.report.scales import percent, time_text
 
 if TYPE_CHECKING:
     from mlip_fw.story.ledger import Ledger
@@ -18,54 +18,45 @@ PARTS = {
     "train": "training",
     "waiting": "waiting",
 }
+_COLUMNS = ("part", "share of the wall time (%)", "time of work (s)", "core-hours")
 
 
 def ledger_chart(story: Story) -> Chart:
-    """Return how long each part of the campaign took."""
+    """Return the share of the wall time that each part of the campaign took."""
     ledger = story.ledger
+    shares = [100 * ledger.shares.get(part, 0.0) for part in PARTS]
     seconds = seconds_of(ledger)
-    unit, size = unit_of(max(seconds.values(), default=0.0))
-    names = [PARTS[part] for part in seconds]
-    shares = {part: ledger.shares.get(part) for part in seconds}
-    texts = [f"{percent(shares[part])} ({value / size:.3g} {unit})" for part, value in seconds.items()]
     bars = {
         "type": "bar",
         "orientation": "h",
-        "y": names,
-        "x": plain([value / size for value in seconds.values()]),
-        "text": texts,
-        "textposition": "auto",
+        "y": list(PARTS.values()),
+        "x": plain(shares),
+        "text": [percent(share / 100) for share in shares],
+        "textposition": "outside",
         "cliponaxis": False,
-        "hovertemplate": "%{y}: %{text}<extra></extra>",
-        "marker": {"color": [GREY if part == "waiting" else BLUE for part in seconds]},
+        "customdata": [time_text(seconds[part]) for part in PARTS],
+        "hovertemplate": "%{y}: %{text}<br>time of work: %{customdata}<extra></extra>",
+        "marker": {"color": [GREY if part == "waiting" else BLUE for part in PARTS]},
     }
     frame = layout(
         260,
-        xaxis=axis(f"time ({unit})", rangemode="tozero"),
+        xaxis=axis("share of the wall time (%)", range=[0.0, 1.15 * max(1.0, *shares)]),
         yaxis=axis("", autorange="reversed", showgrid=False),
     )
     frame["showlegend"] = False
-    columns = ("part", "time (s)", "share (%)", "core-hours")
-    rows = [(PARTS[p], s, _hundredfold(shares[p]), ledger.core_hours.get(p)) for p, s in seconds.items()]
-    return chart([bars], frame, _said(ledger), columns, rows)
+    rows = [
+        (name, share, seconds[part], ledger.core_hours.get(part))
+        for (part, name), share in zip(PARTS.items(), shares, strict=True)
+    ]
+    return chart([bars], frame, _said(ledger), _COLUMNS, rows)
 
 
 def seconds_of(ledger: Ledger) -> dict[str, float]:
-    """Return the seconds of each part, by its short name."""
+    """Return the seconds that each part worked, and that nothing did; parts may have worked side by side."""
     return {part: float(getattr(ledger, f"{part}_s")) for part in PARTS}
 
 
-def _hundredfold(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def percent(share: float | None) -> str:
-    """Return a share as people say it."""
-    return "?" if share is None else "under 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
-
-
 def _said(ledger: Ledger) -> str:
-    told = ", ".join(f"{name} {percent(ledger.shares.get(part))}" for part, name in PARTS.items())
-    unit, size = unit_of(ledger.wall_s)
-    cost = f"; {ledger.seconds_per_label:.3g} s per label" if ledger.seconds_per_label is not None else ""
-    return f"Where the time went, of {ledger.wall_s / size:.3g} {unit} of wall time: {told}{cost}."
+    told = ", ".join(f"{name} {percent(ledger.shares.get(part, 0.0))}" for part, name in PARTS.items())
+    cost = f"; {ledger.seconds_per_label:.3g} s for a label" if ledger.seconds_per_label is not None else ""
+    return f"Where {time_text(ledger.wall_s)} of wall time went: {told}{cost}."
