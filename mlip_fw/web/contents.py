@@ -94,7 +94,7 @@ def row_of(sight: Sight) -> CampaignRow:
     """Return a campaign as the list shows it."""
     stored, look = sight.stored, sight.look
     known = _of_story(look) if look is not None else {}
-    times = [known.pop("changed", None), stored.newest if stored is not None else None]
+    times = [known.pop("changed", None), stored.updated_on if stored is not None else None]
     return CampaignRow(
         key=sight.place.key,
         name=sight.name,

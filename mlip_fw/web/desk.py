@@ -8,12 +8,25 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
-from mlip_fw.store import FireworkRow, Store, StoredCampaign
+from mlip_fw.store import FireworkRow, Key, Store, StoredCampaign
+from mlip_fw.web.gui import PREFIX
 from mlip_fw.web.looks import Look, Looks
+from mlip_fw.web.paging import ROWS, Pager
 from mlip_fw.web.places import Place, Places
 
 Answer = TypeVar("Answer")
-_OPEN = ("RUNNING", "RESERVED", "READY", "WAITING", "PAUSED", "FIZZLED", "DEFUSED")
+OPEN_STATES = ("RUNNING", "RESERVED", "READY", "WAITING", "PAUSED", "FIZZLED", "DEFUSED")
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Label Fireworks, the newest first, a page of them."""
+
+    chosen: str
+    """A state, or ``open``."""
+    rows: list[FireworkRow]
+    page: int
+    has_more: bool
 
 
 @dataclass
@@ -43,18 +56,24 @@ class Sight:
         return hashlib.sha256(repr(seen).encode(errors="replace")).hexdigest()[:16]
 
     @cached_property
-    def links(self) -> dict[tuple[object, ...], int]:
+    def links(self) -> dict[Key, int]:
         """Numbers of Fireworks."""
-        return self._ask(lambda store, at: dict(store.links(at.name, at.directory))) or {}
+        return self.places.links(self.stored) if self.stored is not None else {}
 
     def link(self, kind: str, walker: int | None = None, cycle: int | None = None, label: str | None = None) -> str:
         """Return the address of a Firework in FireWorks' GUI, or an empty text."""
-        number = self.links.get((kind, label) if label is not None else (kind, walker, cycle))
-        return "" if number is None else f"/fireworks/fw/{number}"
+        number = self.links.get((kind, walker, cycle, label))
+        return "" if number is None else f"{PREFIX}/fw/{number}"
 
-    def queue(self, states: tuple[str, ...], most: int) -> list[FireworkRow]:
-        """Return Label Fireworks in these states."""
-        return self._ask(lambda s, at: s.fireworks(at.name, at.directory, kind="label", states=states, most=most)) or []
+    def queue(self, chosen: str, pager: Pager) -> Queue | None:
+        """Return Label Fireworks in one state, or all that are not done."""
+        states = OPEN_STATES if chosen == "open" else (chosen,)
+        most = pager.page("queue") * ROWS + 1
+        rows = self._ask(lambda s, at: s.fireworks(at.name, at.directory, kind="label", states=states, most=most))
+        if rows is None:
+            return None
+        first = (pager.page("queue") - 1) * ROWS
+        return Queue(chosen, rows[first : first + ROWS], pager.page("queue"), has_more=len(rows) > first + ROWS)
 
     def _ask(self, question: Callable[[Store, StoredCampaign], Answer]) -> Answer | None:
         return None if self.stored is None else self.places.ask(question, self.stored)

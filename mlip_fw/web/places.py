@@ -16,9 +16,8 @@ from typing import TypeVar
 import pymongo
 from pymongo.errors import PyMongoError
 
-from mlip_fw.errors import MlipError
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.store import Store, StoredCampaign
+from mlip_fw.store import Key, Store, StoredCampaign
 
 Answer = TypeVar("Answer")
 ANSWER_S = 4.0
@@ -58,8 +57,11 @@ class Places:
         self._seen: dict[Path, None] = {}
         self._stored: list[StoredCampaign] = []
         self._asked, self._lock = -_REST_S, threading.Lock()
+        self._links: dict[str, tuple[StoredCampaign, dict[Key, int]]] = {}
         self.is_answering = True
         """Whether the database answered when it was asked last."""
+        self.trouble = ""
+        """In words, why it did not."""
 
     def all(self) -> list[Place]:
         """Return all campaigns, by name."""
@@ -79,13 +81,27 @@ class Places:
         try:
             with pymongo.timeout(ANSWER_S):
                 return question(self.store, stored)
-        except (PyMongoError, MlipError) as error:
+        except Exception as error:
             self._note_silence(error)
             return None
 
+    def links(self, stored: StoredCampaign) -> dict[Key, int]:
+        """Return the numbers of a campaign's Fireworks, which are asked for anew when it has changed."""
+        kept = self._links.get(stored.directory)
+        if kept is None or kept[0] != stored:
+            found = self.ask(lambda store, at: store.links(at.name, at.directory), stored)
+            if found is None:
+                return {}
+            kept = self._links[stored.directory] = (stored, found)
+        return kept[1]
+
     def _note_silence(self, error: Exception) -> None:
-        self.is_answering, self._asked = False, time.monotonic()
-        logger.warning("the LaunchPad's database does not answer: %s", type(error).__name__)
+        self._asked, self.is_answering = time.monotonic(), False
+        if isinstance(error, PyMongoError):
+            self.trouble = "the LaunchPad's database does not answer"
+        else:
+            self.trouble = f"the LaunchPad holds something that can't be read ({type(error).__name__})"
+        logger.warning("%s: %s", self.trouble, type(error).__name__)
 
     def _look_around(self) -> None:
         for folder in self._folders:
@@ -99,7 +115,7 @@ class Places:
             with pymongo.timeout(ANSWER_S):
                 self._stored, self.is_answering = self.store.campaigns(), True
             self._asked = time.monotonic()
-        except (PyMongoError, MlipError) as error:
+        except Exception as error:
             self._note_silence(error)
 
     def _places_here(self) -> list[Place]:
