@@ -54,6 +54,13 @@ def launchpad_in(folder: Path) -> LaunchPad:
     return pad
 
 
+def copy_of(source: Path, target: Path, ignore=None) -> None:
+    """Copy a campaign; the copy is called like its folder."""
+    shutil.copytree(source, target, ignore=ignore)
+    file = target / "campaign.yaml"
+    file.write_text(file.read_text().replace(source.name, target.name))
+
+
 class Replay:
     """A copy of a campaign as it was before its last halt; it can go on."""
 
@@ -62,12 +69,13 @@ class Replay:
         events = CampaignDirectory(source).events()
         self._last = max(k for k, event in enumerate(events) if event["event"] == "halted")
         self._time = events[self._last]["time"] - events[self._last]["seconds"]
-        shutil.copytree(source, target, ignore=self._is_later)
+        copy_of(source, target, self._is_later)
         self._write_journal(self._last)
 
     def halt(self) -> None:
         """Let the last halt happen."""
-        shutil.copytree(self._source, self._target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("events.jsonl"))
+        others = shutil.ignore_patterns("events.jsonl", "campaign.yaml")
+        shutil.copytree(self._source, self._target, dirs_exist_ok=True, ignore=others)
         self._write_journal(self._last + 1)
 
     def _is_later(self, folder: str, names: list[str]) -> list[str]:
@@ -81,7 +89,7 @@ class Replay:
 
 def make_damaged(source: Path, target: Path) -> None:
     """Make a campaign whose files a full disk has cut short, and whose potentials somebody has deleted."""
-    shutil.copytree(source, target)
+    copy_of(source, target)
     (target / "walkers" / "00" / "cycle_0000" / "result.json").write_text('{"outcome": "hal')
     (target / "walkers" / "01" / "cycle_0000" / "halt.extxyz").write_text("108\nLattice=")
     (target / "walkers" / "01" / "cycle_0000" / "gamma.dat").write_bytes(b"\x00\xff not numbers")
@@ -92,14 +100,13 @@ def make_damaged(source: Path, target: Path) -> None:
 
 def make_empty(source: Path, target: Path) -> None:
     """Make a campaign that was claimed a moment ago."""
-    target.mkdir()
-    shutil.copy(source / "campaign.yaml", target)
+    copy_of(source, target, lambda folder, names: [name for name in names if name != "campaign.yaml"])
     (target / "events.jsonl").touch()
 
 
 def make_hostile(source: Path, target: Path) -> None:
     """Make a campaign in whose files somebody has written what a browser would run."""
-    shutil.copytree(source, target)
+    copy_of(source, target)
     record = {"hash": "0123456789abcdef", "reason": SCRIPT + IMAGE + LONG, "level_of_theory": {}, "n_atoms": 3}
     quarantine = target / "quarantine"
     quarantine.mkdir()

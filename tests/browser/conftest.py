@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,6 @@ CHROMIUM = shutil.which(os.environ.get("MLIP_FW_CHROMIUM", "chromium"))
 OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"]
 """As root; with little shared memory; without a graphics card."""
 PACKAGES = ("playwright", "axe_playwright_python")
-PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 
 
 @pytest.fixture(scope="session")
@@ -70,9 +70,11 @@ def launchpad_file(finished, tmp_path_factory):
 class Server:
     """``mlip-fw web`` as a process."""
 
-    def __init__(self, *words: object) -> None:
+    def __init__(self, folder: Path, *words: object) -> None:
         command = [sys.executable, "-m", "mlip_fw", "web", *map(str, words), "--port", "0"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         self.said: list[str] = []
         self.address = self._find_address()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -97,7 +99,7 @@ class Server:
 @pytest.fixture(scope="module")
 def site(finished, folder, replay, launchpad_file):
     """Return the address of the pages."""
-    server = Server(finished / "campaigns", folder, "--launchpad", launchpad_file)
+    server = Server(folder, finished / "campaigns", "--launchpad", launchpad_file)
     yield server.address
     server.stop()
 
@@ -120,6 +122,7 @@ class Visitor:
         self.context = chromium.new_context(**options)
         self.page = self.context.new_page()
         self.site, self.faults = site, []
+        self._expected: list[str] = []
         self.page.set_default_timeout(20_000)
         self.page.on("request", self._note_request)
         self.page.on("console", lambda said: said.type == "error" and self.faults.append(said.text))
@@ -130,6 +133,14 @@ class Visitor:
         """Open a page of the site and return it when its drawings are there."""
         self.page.goto(f"{self.site}{path}", wait_until="networkidle")
         return self.page
+
+    def expects(self, words: str) -> None:
+        """Forgive what the browser complains of in these words."""
+        self._expected.append(words)
+
+    def unexpected_faults(self) -> list[str]:
+        """Return what was noted and not forgiven."""
+        return [fault for fault in self.faults if not any(words in fault for words in self._expected)]
 
     def _note_request(self, request) -> None:
         if not request.url.startswith((f"{self.site}/", "data:", "blob:")):
@@ -152,7 +163,7 @@ def visitor(chromium, site):
     yield come
     for one in visitors:
         one.context.close()
-    assert not [fault for one in visitors for fault in one.faults]
+    assert not [fault for one in visitors for fault in one.unexpected_faults()]
 
 
 def n_colours(locator) -> int:
