@@ -109,10 +109,11 @@ def read_gamma_log(path: Path) -> np.ndarray:
     whole = path.read_text(errors="replace").rpartition("\n")[0] if path.is_file() else ""
     lines = [line for line in whole.split("\n") if line[:1].isdigit()]
     try:
-        return np.array(" ".join(lines).split(), dtype=float).reshape(len(lines), 2)
+        rows = np.array(" ".join(lines).split(), dtype=float).reshape(len(lines), 2)
     except ValueError:
-        rows = [row for line in lines if (row := _step_and_gamma(line.split())) is not None]
-        return np.array(rows).reshape(-1, 2)
+        found = (_step_and_gamma(line.split()) for line in lines)
+        rows = np.array([row for row in found if row is not None]).reshape(-1, 2)
+    return np.asarray(rows[np.isfinite(rows).all(axis=1)])
 
 
 def _step_and_gamma(fields: list[str]) -> tuple[float, float] | None:

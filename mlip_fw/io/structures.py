@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ READABLE = (
 """ASE's formats that are read from users: none runs code, starts a program, opens a database or unpacks anything."""
 _PACKED = (".gz", ".bz2", ".xz")
 _MOST_BYTES = 2_000_000_000
+_FACT = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 DECIMALS = 8
 """Positions and cells are kept to this many decimals, in Å, which is what extended XYZ holds."""
 
@@ -88,6 +90,26 @@ def read_frame(path: Path, index: int = 0) -> Atoms:
         why = str(error) or "it ends before it"
         raise DirectoryError(f"can't read structure {index} of {path}: {why}; restore the file") from error
     return atoms
+
+
+def read_head(path: Path) -> tuple[int, dict[str, str]]:
+    """Read how many atoms the first frame of an extended XYZ file has, and its facts as text; no atom is read.
+
+    Raises
+    ------
+    DirectoryError
+        If the file is missing or damaged.
+    """
+    try:
+        with path.open() as handle:
+            return int(next(handle)), facts_of(next(handle))
+    except (OSError, ValueError, StopIteration) as error:
+        raise DirectoryError(f"can't read {path}: {error or 'it ends before its atoms'}; restore the file") from error
+
+
+def facts_of(line: str) -> dict[str, str]:
+    """Return the keys and values, as text, of the second line of an extended XYZ file that ASE wrote."""
+    return {key: re.sub(r"\\(.)", r"\1", quoted) or bare for key, quoted, bare in _FACT.findall(line)}
 
 
 def read_any(path: Path, what: str) -> list[Atoms]:

@@ -43,7 +43,7 @@ def generations_of(sources: Sources) -> list[Generation]:
     for run in sources.runs:
         used[run.generation].append(run)
     return [
-        _generation(record, used[number], told.get(number, _published(number, sources)))
+        _generation(record, used[number], told.get(number) or _published(number, sources))
         for number, record in sources.records.items()
         if record is not None
     ]

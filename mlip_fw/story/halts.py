@@ -76,7 +76,7 @@ def halts_of(sources: Sources) -> list[Halt]:
         walker, since = run.walker, since + max(0, run.step - run.first_step)
         if run.result is None or run.result.outcome not in _LEARNT_FROM or run.result.gamma_max is None:
             continue
-        time = told.get(run.turn, time_of(run.folder / "result.json"))
+        time = told.get(run.turn) or time_of(f"{run.folder}/result.json")
         found.append(_halt(run, run.result, sources, time, since, _pause(time, goes_on.get(walker, [])), fate))
         since = 0
     return sorted(found, key=lambda halt: (halt.time or 0.0, halt.walker, halt.cycle))

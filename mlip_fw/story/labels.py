@@ -61,11 +61,11 @@ def label_rows(sources: Sources) -> list[LabelRow]:
     origins, learnt = _origins(sources), _learnt(sources)
     told = sources.times("labelled", by="label")
     rows = [
-        _row(name, label, origins.get(name, _Origin()), learnt.get(name), told.get(name, _written(name, sources)))
+        _row(name, label, origins.get(name, _Origin()), learnt.get(name), told.get(name) or _written(name, sources))
         for name, label in sources.labels.items()
     ]
     for name, label in sources.apart_labels.items():
-        rows.append(_row(name, label, _Origin(VALIDATION), None, told.get(name, _written(name, sources, apart=True))))
+        rows.append(_row(name, label, _Origin(VALIDATION), None, told.get(name) or _written(name, sources, apart=True)))
     return sorted(rows, key=lambda row: (row.time or 0.0, row.hash))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,20 +28,23 @@ class _Kept:
 
 
 class Reader:
-    """Files of a campaign as they were read last; one that has changed since is read again."""
+    """Files of a campaign as they were read last; one that has changed since is read again.
+
+    Paths are text here: there are thousands of files, and a ``Path`` takes longer than the look at its file.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, Any], _Kept] = {}
 
-    def read(self, path: Path, key: Any, parse: Callable[[Path], Any]) -> _Kept | None:
+    def read(self, path: str, key: Any, parse: Callable[[Path], Any]) -> _Kept | None:
         """Return what ``parse`` makes of a file, or None if there is none."""
-        where, stamp = (str(path), key), stamp_of(path)
+        where, stamp = (path, key), stamp_of(path)
         if stamp is None:
             self._kept.pop(where, None)
             return None
         kept = self._kept.get(where)
         if kept is None or kept.stamp != stamp:
-            value, complaint = _attempt(path, parse)
+            value, complaint = _attempt(Path(path), parse)
             kept = self._kept[where] = _Kept(stamp, value, complaint)
         return kept
 
@@ -52,22 +56,22 @@ class Look:
         self._root, self._reader = root, reader
         self.complaints: dict[str, str] = {}
 
-    def file(self, path: Path, parse: Callable[[Path], Found]) -> Found | None:
+    def file(self, path: Path | str, parse: Callable[[Path], Found]) -> Found | None:
         """Return what ``parse``, which must be one and the same function for all looks, makes of a file, or None."""
-        found: Found | None = self._seen(path, self._reader.read(path, parse, parse))
+        found: Found | None = self._seen(path, self._reader.read(str(path), parse, parse))
         return found
 
-    def model(self, path: Path, model: type[Model]) -> Model | None:
+    def model(self, path: Path | str, model: type[Model]) -> Model | None:
         """Return the model stored in a file, or None."""
-        kept = self._reader.read(path, model, lambda path: model.model_validate_json(path.read_bytes()))
+        kept = self._reader.read(str(path), model, lambda path: model.model_validate_json(path.read_bytes()))
         found: Model | None = self._seen(path, kept)
         return found
 
-    def complain(self, path: Path, what: str) -> None:
+    def complain(self, path: Path | str, what: str) -> None:
         """List a file as damaged."""
-        self.complaints[path.relative_to(self._root).as_posix()] = what
+        self.complaints[Path(path).relative_to(self._root).as_posix()] = what
 
-    def _seen(self, path: Path, kept: _Kept | None) -> Any:
+    def _seen(self, path: Path | str, kept: _Kept | None) -> Any:
         if kept is None:
             return None
         if kept.complaint is not None:
@@ -81,16 +85,16 @@ def reader_of(root: Path) -> Reader:
     return Reader()
 
 
-def stamp_of(path: Path) -> tuple[int, int] | None:
+def stamp_of(path: Path | str) -> tuple[int, int] | None:
     """Return when a file was written and its size, or None if there is no such file."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
 
 
-def time_of(path: Path) -> float | None:
+def time_of(path: Path | str) -> float | None:
     """Return when a file was written, s since 1970, or None if there is no such file."""
     stamp = stamp_of(path)
     return None if stamp is None else stamp[0] / 1e9

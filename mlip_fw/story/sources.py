@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from mlip_fw.engines.md.script import GAMMA_LOG
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.io.lammps import read_gamma_log
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.layout import CampaignDirectory, read_event
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.md import MDResult
@@ -91,9 +90,14 @@ class Sources:
         return sorted(found.values(), key=lambda event: float(event["time"])) if parts else repeated
 
     @cached_property
+    def is_run_here(self) -> bool:
+        """Whether an ``mlip-fw run`` works on it now."""
+        return self.directory.is_locked()
+
+    @cached_property
     def outcome(self) -> tuple[Outcome, str | None]:
         """What the campaign has come to, and why it stopped if it did."""
-        return outcome_of(self.events, is_run_here=self.directory.is_locked())
+        return outcome_of(self.events, is_run_here=self.is_run_here)
 
     @property
     def is_over(self) -> bool:
@@ -109,7 +113,7 @@ class Sources:
     @cached_property
     def selections(self) -> dict[Turn, Selection]:
         """What was selected after each halt."""
-        found = ((run.turn, self.look.model(run.folder / "selection.json", Selection)) for run in self.runs)
+        found = ((run.turn, self.look.model(f"{run.folder}/selection.json", Selection)) for run in self.runs)
         return {turn: selection for turn, selection in found if selection is not None}
 
     @cached_property
@@ -122,7 +126,7 @@ class Sources:
         """How each generation was made; None where that is damaged."""
         generations = Generations(self.directory.root)
         return {
-            number: self.look.model(generations.folder(number) / "training.json", TrainingRecord)
+            number: self.look.model(f"{generations.folder(number)}/training.json", TrainingRecord)
             for number in generations.numbers()
         }
 
@@ -179,9 +183,9 @@ class Sources:
 
     def _run(self, folder: Path) -> Run | None:
         walker, cycle = int(folder.parent.name), int(folder.name.removeprefix("cycle_"))
-        result = self.look.model(folder / "result.json", MDResult)
+        result = self.look.model(f"{folder}/result.json", MDResult)
         begun = self.starts.get((walker, cycle), {})
-        series = self.look.file(folder / GAMMA_LOG, read_gamma_log)
+        series = self.look.file(f"{folder}/{GAMMA_LOG}", read_gamma_log)
         if result is None and series is None and not begun:
             return None
         return Run(
@@ -196,8 +200,8 @@ class Sources:
         )
 
     def _labels(self, root: Path) -> dict[str, LabelFile]:
-        dataset = Dataset(root)
-        found = ((name, self.look.file(dataset.path(name), read_label_file)) for name in dataset.hashes())
+        names = Dataset(root).hashes()
+        found = ((name, self.look.file(f"{root}/labels/{name}.extxyz", read_label_file)) for name in names)
         return {name: label for name, label in found if label is not None}
 
     def _quarantine(self, root: Path) -> list[QuarantineRecord]:
@@ -218,22 +222,12 @@ def read_journal(path: Path) -> JournalFile:
     events, damaged = [], []
     *lines, _ = path.read_text(errors="replace").split("\n")
     for number, line in enumerate(lines, start=1):
-        event = _event(line)
+        event = read_event(line)
         if event is not None:
             events.append((line, event))
         elif line.strip():
             damaged.append(number)
     return JournalFile(events, damaged)
-
-
-def _event(line: str) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        return None
-    return event if isinstance(event.get("time"), int | float) else None
 
 
 def _count(value: object) -> int | None:

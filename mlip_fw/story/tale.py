@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.script import GAMMA_LOG
 from mlip_fw.engines.train.pacemaker.output import METRICS
 from mlip_fw.generations import Generations
@@ -64,16 +63,16 @@ class Story:
     @cached_property
     def summary(self) -> CampaignSummary:
         """The campaign in numbers, as ``mlip_fw.summary.summarize`` gives them."""
-        sources, dataset = self._sources, Dataset(self.directory.root)
+        sources, folder = self._sources, self.directory.root / "labels"
         labels = [
-            Label(hash=name, path=str(dataset.path(name)), n_atoms=label.n_atoms, seconds=label.seconds)
+            Label(hash=name, path=f"{folder}/{name}.extxyz", n_atoms=label.n_atoms, seconds=label.seconds)
             for name, label in sources.labels.items()
         ]
         first = [sources.first_selection] if sources.first_selection is not None else []
         parts = Parts(
             campaign=sources.campaign,
             events=sources.events,
-            is_run_here=self.directory.is_locked(),
+            is_run_here=sources.is_run_here,
             results=[run.result for run in sources.runs if run.result is not None],
             selections=[*first, *sources.selections.values()],
             labels=labels,

@@ -42,6 +42,8 @@ class CampaignRow:
     """Part of the MD steps that are run."""
     spark: str
     spark_label: str
+    steps_to_halt: int | None
+    """With the newest generation that was used; so many without one if there was none."""
     labels: int | None
     labels_failed: int
     force_rmse_ev_a: float | None
@@ -111,6 +113,7 @@ _UNKNOWN: dict[str, Any] = {
     "done": None,
     "spark": "",
     "spark_label": "",
+    "steps_to_halt": None,
     "labels": None,
     "labels_failed": 0,
     "force_rmse_ev_a": None,
@@ -193,15 +196,17 @@ def _parity(look: Look, number: int) -> tuple[dict[str, Chart], str]:
 def _of_story(look: Look) -> dict[str, Any]:
     story, summary = look.story, look.summary
     errors = [g.record.dataset.force_rmse_ev_a for g in story.generations if g.record.dataset is not None]
+    intervals = [g.steps_to_halt or float(g.md_steps) for g in story.generations if g.md_steps]
     steps = [state for state in story.walkers if not state.is_rehearsal]
     total = sum(state.last_step for state in steps)
     return {
         "state": now_of(story),
         "done": min(1.0, sum(state.step for state in steps) / total) if total else None,
-        "spark": spark(errors),
-        "spark_label": f"force error by generation, from {1000 * errors[0]:.3g} to {1000 * errors[-1]:.3g} meV/Å"
-        if len(errors) > 1
+        "spark": spark(intervals, logarithmic=True),
+        "spark_label": f"MD steps to a halt by generation, from {intervals[0]:,.0f} to {intervals[-1]:,.0f}"
+        if intervals
         else "",
+        "steps_to_halt": round(intervals[-1]) if intervals else None,
         "labels": summary.labels,
         "labels_failed": summary.labels_failed,
         "force_rmse_ev_a": errors[-1] if errors else None,

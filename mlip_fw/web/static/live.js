@@ -32,7 +32,7 @@
     for (const place of document.querySelectorAll("[data-chart]")) {
       const chart = charts[place.dataset.chart];
       if (!chart || !chart.data || !window.Plotly) continue;
-      const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+      const options = { responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
       place.setAttribute("aria-label", chart.label);
       const said = place.closest("figure").querySelector("[data-said]");
       if (said) said.textContent = chart.label;
