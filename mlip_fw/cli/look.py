@@ -7,11 +7,13 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mlip_fw.cli.app import app
 from mlip_fw.cli.common import campaigns_here, find_campaign
 from mlip_fw.cli.tables import print_age, print_quarantine, print_refused, print_summary
+from mlip_fw.report.formats import Format
 from mlip_fw.summary import summarize
 
 _WHICH = typer.Argument(None, help="campaign directory; default: those in this folder", metavar="[CAMPAIGN]")
@@ -47,10 +49,23 @@ def status(
 def report(
     campaign: str | None = _WHICH,
     output: Path = typer.Option(Path("report.html"), "--output", "-o", help="file to write"),
+    figures: Path | None = typer.Option(None, help="folder for the figures; default: beside the page, as PNG"),
+    formats: list[Format] = typer.Option([Format.PNG], "--format", help="format of the figures, with --figures"),
 ) -> None:
-    """Write a campaign as one HTML page, with its figures beside it as PNG."""
+    """Write a campaign as one HTML page, and its figures for papers."""
+    from mlip_fw.report.drawing import write_figures
     from mlip_fw.report.html import write_report
+    from mlip_fw.story.tale import Story
 
     directory = find_campaign(campaign)
-    for path in write_report(directory, output):
+    console = Console(stderr=True)
+    with console.status("looking at the campaign") as bar:
+
+        def tell(what: str) -> None:
+            bar.update(escape(what))
+
+        paths = write_report(directory, output, beside=figures is None, tell=tell)
+        if figures is not None:
+            paths += write_figures(Story(directory), figures, formats, tell)
+    for path in paths:
         typer.echo(str(path))

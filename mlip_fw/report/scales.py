@@ -1,4 +1,4 @@
-"""Ticks and units that people would choose."""
+"""Ticks and shares as people would choose."""
 
 from __future__ import annotations
 
@@ -14,17 +14,6 @@ def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
         if len(found) <= most:
             return found
     return found[:: -(-len(found) // most)]
-
-
-def unit_of(seconds: float) -> tuple[str, float]:
-    """Return the unit in which people would say ``seconds``, and how many seconds it has."""
-    return next(((unit, size) for unit, size in (("h", 3600.0), ("min", 60.0)) if seconds >= 2 * size), ("s", 1.0))
-
-
-def time_text(seconds: float) -> str:
-    """Return such as ``3.4 min``."""
-    unit, size = unit_of(seconds)
-    return f"{seconds / size:.3g} {unit}"
 
 
 def percent(share: float) -> str:

@@ -6,10 +6,9 @@ from mlip_fw.report.figures.halt import halt_figure
 from mlip_fw.report.figures.learning import error_figure, halt_interval_figure
 from mlip_fw.report.figures.ledger import ledger_figure
 from mlip_fw.report.figures.parity import parity_figure
-from mlip_fw.report.figures.save import Format, save
+from mlip_fw.report.figures.save import save
 
 __all__ = [
-    "Format",
     "calibration_figure",
     "error_figure",
     "gamma_figure",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ from mlip_fw.report.figures.style import BLUE, GREY, ORANGE, column, legend_belo
 if TYPE_CHECKING:
     from mlip_fw.story.tale import Story
 
-_DOT = {"ms": 2.5, "alpha": 0.4, "color": BLUE, "mew": 0, "rasterized": True}
+_DOT: dict[str, Any] = {"ms": 2.5, "alpha": 0.4, "color": BLUE, "mew": 0, "rasterized": True}
 
 
 @styled

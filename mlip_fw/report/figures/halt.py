@@ -18,6 +18,8 @@ from mlip_fw.report.interactive.scene import gamma_of, nearest, worst_atom
 if TYPE_CHECKING:
     from mlip_fw.story.halts import Halt
 
+_MOST_ATOMS = 5000
+
 
 @styled
 def halt_figure(halt: Halt) -> Figure | None:
@@ -26,7 +28,7 @@ def halt_figure(halt: Halt) -> Figure | None:
     if frame is None:
         return None
     gamma, worst = gamma_of(frame), worst_atom(frame, halt.atom)
-    shown = nearest(frame, worst)
+    shown = nearest(frame, worst, _MOST_ATOMS)
     # what is in front is drawn last, and the worst atom after it
     shown = shown[np.lexsort([frame.positions[shown, 2], shown == worst])]
     figure = column(3.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -56,7 +56,7 @@ def halt_interval_figure(story: Story) -> Figure:
     ):
         if points:
             one = style == "o"
-            look = {"mfc": "none", "ms": 6, "zorder": 3} if one else {}
+            look: dict[str, Any] = {"mfc": "none", "ms": 6, "zorder": 3} if one else {}
             axes.plot(*zip(*points, strict=True), style, color=colour, label=name, **look)
     log_y(axes, [y for points in (halts, halted, calm) for _, y in points])
     axes.set_ylabel("MD steps to the next halt")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import io
-from enum import StrEnum
 from pathlib import Path
 
 import matplotlib
@@ -11,17 +11,10 @@ from matplotlib.figure import Figure
 
 from mlip_fw.io.files import whole_file
 from mlip_fw.report.figures.style import STYLE
+from mlip_fw.report.formats import Format
 
 _DPI = 300
 _NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-
-
-class Format(StrEnum):
-    """What a figure may be written as."""
-
-    PNG = "png"
-    SVG = "svg"
-    PDF = "pdf"
 
 
 def as_bytes(figure: Figure, kind: Format = Format.PNG, dpi: int = _DPI) -> bytes:
@@ -30,6 +23,11 @@ def as_bytes(figure: Figure, kind: Format = Format.PNG, dpi: int = _DPI) -> byte
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format=kind.value, dpi=dpi, metadata=_NO_DATE.get(kind.value))
     return buffer.getvalue()
+
+
+def as_text(figure: Figure, dpi: int) -> str:
+    """Return a figure as PNG in base64."""
+    return base64.b64encode(as_bytes(figure, dpi=dpi)).decode()
 
 
 def save(figure: Figure, path: Path, kind: Format = Format.PNG) -> Path:

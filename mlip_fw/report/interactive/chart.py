@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from mlip_fw.report.scales import log_ticks
+from mlip_fw.report.words import shown
 
 Chart = dict[str, Any]
 
 BLUE, ORANGE, SKY, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#777777"
 _CLEAR = "rgba(0,0,0,0)"
-_GRID = "rgba(128,128,128,0.25)"
+GRID = "rgba(128,128,128,0.25)"
 _DIGITS = 6
 _MOST_TICKS = 8
 
@@ -50,7 +51,7 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
     return {
         "title": {"text": title},
         "automargin": True,
-        "gridcolor": _GRID,
+        "gridcolor": GRID,
         "linecolor": GREY,
         "showline": True,
         "zeroline": False,
@@ -97,13 +98,13 @@ def plain(value: Any) -> Any:
 def positive(values: np.ndarray) -> list[float | None]:
     """Return numbers for a logarithmic axis, which has no place for 0 and below."""
     values = np.asarray(values, dtype=float)
-    shown: list[float | None] = plain(np.where(values > 0, values, np.nan))
-    return shown
+    kept: list[float | None] = plain(np.where(values > 0, values, np.nan))
+    return kept
 
 
 def as_text(text: object) -> str:
     """Return a text from outside for plotly, which reads tags and entities in the texts that it shows."""
-    return html.escape(str(text), quote=False)
+    return html.escape(shown(text), quote=False)
 
 
 def count(number: int, noun: str) -> str:

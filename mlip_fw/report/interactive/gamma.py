@@ -74,8 +74,9 @@ def _lines(trajectory: Trajectory, n_walkers: int) -> Iterator[dict[str, Any]]:
             "showlegend": n_walkers <= _MOST_NAMED or trajectory.walker == 0,
             "x": plain(np.concatenate([part for s in mine for part in (s.steps, gap)])),
             "y": positive(np.concatenate([part for s in mine for part in (s.gamma, gap)])),
-            "text": [text for s in mine for text in (*[f"generation {s.generation}"] * len(s.steps), "")],
-            "hovertemplate": f"walker {trajectory.walker}, %{{text}}<br>step %{{x:,d}}: γ %{{y:.3g}}<extra></extra>",
+            "customdata": [number for s in mine for number in [s.generation] * (len(s.steps) + 1)],
+            "hovertemplate": f"walker {trajectory.walker}, generation %{{customdata}}<br>"
+            "step %{x:,d}: γ %{y:.3g}<extra></extra>",
             "line": {"color": colour, "dash": dash, "width": 1.5},
         }
 

@@ -41,9 +41,13 @@ def error_chart(story: Story) -> Chart:
     frame = layout(
         620,
         xaxis=counting_axis("number of labels", labels, anchor="y3"),
-        yaxis=log_axis(_FORCE, [v for values in forces.values() for v in values], domain=[0.62, 1.0]),
-        yaxis2=log_axis(_ENERGY, [v for values in energies.values() for v in values], domain=[0.24, 0.57]),
-        yaxis3=axis("atoms trained on", domain=[0.0, 0.19], rangemode="tozero", tickformat=",d"),
+        yaxis=log_axis(
+            _FORCE.replace(" (", "<br>("), [v for values in forces.values() for v in values], domain=[0.62, 1.0]
+        ),
+        yaxis2=log_axis(
+            _ENERGY.replace(" (", "<br>("), [v for values in energies.values() for v in values], domain=[0.24, 0.57]
+        ),
+        yaxis3=axis("atoms<br>trained on", domain=[0.0, 0.19], rangemode="tozero", tickformat=",d"),
     )
     columns = ["generation", "labels", "atoms trained on"]
     columns += [f"{what}, {name}" for what in (_FORCE, _ENERGY) for _, name, *_ in _KINDS]
@@ -67,7 +71,12 @@ def halt_interval_chart(story: Story) -> Chart:
     halts = [h for h in story.halts if h.generation in numbers]
     data = [
         _points(
-            "one halt", [h.generation for h in halts], [h.steps_since for h in halts], symbol="circle-open", color=GREY
+            "one halt",
+            [h.generation for h in halts],
+            [h.steps_since for h in halts],
+            symbol="circle-open",
+            color=GREY,
+            size=13,
         )
         | {"meta": "halts", "customdata": [[h.walker, h.cycle] for h in halts]},
         _points(
@@ -84,6 +93,7 @@ def halt_interval_chart(story: Story) -> Chart:
             [g.md_steps for g in calm],
             symbol="triangle-up",
             color=GREEN,
+            size=11,
         ),
     ]
     data = [trace for trace in data if trace["x"]]
@@ -130,8 +140,8 @@ def _dataset(labels: list[int], atoms: list[int]) -> dict[str, Any]:
     return trace | {"mode": "lines+markers", "line": {"color": GREEN, "width": 1.5}, "yaxis": "y3"}
 
 
-def _points(name: str, x: list[int], y: list[Any], *, symbol: str, color: str) -> dict[str, Any]:
-    marker = {"symbol": symbol, "size": 8, "color": color}
+def _points(name: str, x: list[int], y: list[Any], *, symbol: str, color: str, size: int = 8) -> dict[str, Any]:
+    marker = {"symbol": symbol, "size": size, "color": color}
     return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": plain(y), "marker": marker}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlip_fw.report.interactive.chart import BLUE, GREY, Chart, axis, chart, layout, plain
-from mlip_fw.report.scales import percent, time_text
+from mlip_fw.report.scales import percent
+from mlip_fw.report.words import duration
 
 if TYPE_CHECKING:
     from mlip_fw.story.ledger import Ledger
@@ -34,14 +35,14 @@ def ledger_chart(story: Story) -> Chart:
         "text": [percent(share / 100) for share in shares],
         "textposition": "outside",
         "cliponaxis": False,
-        "customdata": [time_text(seconds[part]) for part in PARTS],
+        "customdata": [duration(seconds[part]) for part in PARTS],
         "hovertemplate": "%{y}: %{text}<br>time of work: %{customdata}<extra></extra>",
         "marker": {"color": [GREY if part == "waiting" else BLUE for part in PARTS]},
     }
     frame = layout(
         260,
         xaxis=axis("share of the wall time (%)", range=[0.0, 1.15 * max(1.0, *shares)]),
-        yaxis=axis("", autorange="reversed", showgrid=False),
+        yaxis=axis("", autorange="reversed", showgrid=False, ticksuffix=" "),
     )
     frame["showlegend"] = False
     rows = [
@@ -59,4 +60,4 @@ def seconds_of(ledger: Ledger) -> dict[str, float]:
 def _said(ledger: Ledger) -> str:
     told = ", ".join(f"{name} {percent(ledger.shares.get(part, 0.0))}" for part, name in PARTS.items())
     cost = f"; {ledger.seconds_per_label:.3g} s for a label" if ledger.seconds_per_label is not None else ""
-    return f"Where {time_text(ledger.wall_s)} of wall time went: {told}{cost}."
+    return f"Where {duration(ledger.wall_s)} of wall time went: {told}{cost}."

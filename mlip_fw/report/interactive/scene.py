@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 
 from mlip_fw.io.structures import MASK, mask_of
-from mlip_fw.report.interactive.chart import GREY, ORANGE, Chart, chart, count, layout, plain
+from mlip_fw.report.interactive.chart import GREY, GRID, ORANGE, Chart, chart, count, layout, plain
 from mlip_fw.report.interactive.choices import candidates_table
 
 if TYPE_CHECKING:
@@ -18,13 +18,23 @@ if TYPE_CHECKING:
 MOST_ATOMS = 5000
 _MOST_ROWS = 20
 _HEIGHT_PX = 480
+_NEARNESS = 1.3
+_EYE = np.array([0.55, -0.75, 0.35])
+_EYE_DISTANCE = 2.0
 _GAMMA = "extrapolation grade γ"
 _DISTANCE = "distance from the centre (Å)"
 _COLUMNS = ("atom", "element", "γ", "x (Å)", "y (Å)", "z (Å)")
 
 
-def halt_scene(halt: Halt) -> Chart:
+def halt_scene(halt: Halt, most_atoms: int = MOST_ATOMS) -> Chart:
     """Return the halted structure, its atoms coloured by gamma.
+
+    Parameters
+    ----------
+    halt
+        The halt.
+    most_atoms
+        Of more atoms, those nearest to the worst one are shown.
 
     Returns
     -------
@@ -37,29 +47,31 @@ def halt_scene(halt: Halt) -> Chart:
     if frame is None:
         scene = chart([], layout(0), f"The structure of the halt {where} is not there.", _COLUMNS, [])
     else:
-        scene = frame_scene(frame, halt.atom, f"Structure of the halt {where}")
+        scene = frame_scene(frame, halt.atom, f"Structure of the halt {where}", most_atoms)
     cells = [atoms for atoms in halt.selected() if MASK in atoms.arrays]
     return {**scene, "candidates": candidates_table(halt), "cutout": cutout_scene(cells[0]) if cells else None}
 
 
-def frame_scene(frame: Atoms, atom: int | None, title: str) -> Chart:
+def frame_scene(frame: Atoms, atom: int | None, title: str, most_atoms: int = MOST_ATOMS) -> Chart:
     """Return a structure with atoms coloured by gamma; of one with many atoms, those around ``atom``."""
     gamma = gamma_of(frame)
     worst = worst_atom(frame, atom)
-    shown = nearest(frame, worst)
+    shown = nearest(frame, worst, most_atoms)
     traces = [
         _edges(frame.cell.array, np.zeros(3)),
         _atoms(frame, frame.positions, gamma, shown, "atoms", "circle", "γ"),
     ]
     said = f"{title}: {count(len(frame), 'atom')} of {frame.get_chemical_formula(empirical=True)}"
+    named = None
     if worst is not None:
-        traces.append(_ring(frame.positions[worst], f"atom {worst}, γ {gamma[worst]:.3g}", "largest γ"))
+        traces.append(_ring(frame.positions[worst]))
+        named = (frame.positions[worst], f"atom {worst}, γ {gamma[worst]:.3g}")
         said += f", the largest γ, {gamma[worst]:.3g}, at atom {worst} ({frame.symbols[worst]})"
     if len(shown) < len(frame):
         said += f"; shown are the {len(shown):,} nearest to it"
     order = np.argsort(-np.nan_to_num(gamma, nan=-np.inf), kind="stable")[:_MOST_ROWS]
     rows = [(k, frame.symbols[k], gamma[k], *frame.positions[k]) for k in order.tolist()]
-    return chart(traces, _space(_GAMMA, gamma), said + ".", _COLUMNS, rows)
+    return chart(traces, _space(traces, _GAMMA, gamma, named), said + ".", _COLUMNS, rows)
 
 
 def cutout_scene(cell: Atoms) -> Chart:
@@ -69,16 +81,16 @@ def cutout_scene(cell: Atoms) -> Chart:
     positions = around @ cell.cell.array
     far = np.linalg.norm(positions, axis=1)
     traces = [_edges(cell.cell.array, -cell.cell.array.sum(axis=0) / 2)]
-    for name, inside, symbol, opacity in (("trained on", mask, "circle", 1.0), ("left out", ~mask, "x", 0.6)):
+    for name, inside, symbol, opacity in (("trained on", mask, "circle", 1.0), ("left out", ~mask, "cross", 0.6)):
         if inside.any():
             trace = _atoms(cell, positions, far, np.flatnonzero(inside), name, symbol, "distance (Å)")
-            traces.append(trace | {"opacity": opacity})
-    traces.append(_ring(positions[0], "centre", "centre"))
+            traces += [trace | {"opacity": opacity}, _legend(name, symbol)]
+    traces.append(_ring(positions[0]))
     said = f"Cell that was cut out to be labelled: {count(len(cell), 'atom')} of {cell.get_chemical_formula()}, "
     said += f"{int(mask.sum())} of them trained on, the others left out."
     columns = ("atom", "element", "trained on", "distance from the centre (Å)")
     rows = [(k, cell.symbols[k], "yes" if mask[k] else "no", far[k]) for k in range(len(cell))]
-    return chart(traces, _space(_DISTANCE, far), said, columns, rows)
+    return chart(traces, _space(traces, _DISTANCE, far, (positions[0], "centre")), said, columns, rows)
 
 
 def gamma_of(atoms: Atoms) -> np.ndarray:
@@ -95,7 +107,7 @@ def worst_atom(frame: Atoms, atom: int | None) -> int | None:
     return int(np.nanargmax(gamma)) if np.isfinite(gamma).any() else None
 
 
-def nearest(frame: Atoms, atom: int | None, most: int = MOST_ATOMS) -> np.ndarray:
+def nearest(frame: Atoms, atom: int | None, most: int) -> np.ndarray:
     """Return up to ``most`` indices: of more atoms, those nearest to one of them."""
     if len(frame) <= most:
         return np.arange(len(frame))
@@ -114,35 +126,41 @@ def _atoms(
     return {
         "type": "scatter3d",
         "mode": "markers",
-        "name": name,
+        "showlegend": False,
         "x": plain(x),
         "y": plain(y),
         "z": plain(z),
         "text": [atoms.symbols[k] for k in shown.tolist()],
         "customdata": plain(shown),
         "hovertemplate": f"atom %{{customdata}}, %{{text}}<br>{what} %{{marker.color:.4g}}<extra>{name}</extra>",
+        "opacity": 1.0,
         "marker": {
             **colour,
-            "size": plain(np.clip(0.8 * radii * _HEIGHT_PX / max(spread, 4.0) / 2, 3, 24).round(1)),
+            "size": plain(np.clip(0.6 * radii * _HEIGHT_PX / max(spread, 4.0), 3, 30).round(1)),
             "symbol": symbol,
             "line": {"width": 0.5, "color": GREY},
         },
     }
 
 
-def _ring(position: np.ndarray, text: str, name: str) -> dict[str, Any]:
+def _legend(name: str, symbol: str) -> dict[str, Any]:
+    """Return what stands for atoms in the legend: where colours are a scale, plotly would draw it black."""
+    nowhere: list[float | None] = [None]
+    marker = {"symbol": symbol, "size": 10, "color": GREY}
+    return {"type": "scatter3d", "mode": "markers", "name": name, "marker": marker} | dict.fromkeys("xyz", nowhere)
+
+
+def _ring(position: np.ndarray) -> dict[str, Any]:
     x, y, z = ([round(float(value), 3)] for value in position)
     return {
         "type": "scatter3d",
-        "mode": "markers+text",
-        "name": name,
+        "mode": "markers",
+        "showlegend": False,
         "x": x,
         "y": y,
         "z": z,
-        "text": [text],
-        "textposition": "top center",
         "hoverinfo": "skip",
-        "marker": {"symbol": "circle-open", "size": 26, "color": ORANGE, "line": {"width": 3, "color": ORANGE}},
+        "marker": {"symbol": "circle-open", "size": 28, "color": ORANGE, "line": {"width": 3, "color": ORANGE}},
     }
 
 
@@ -156,7 +174,7 @@ def _edges(cell: np.ndarray, origin: np.ndarray) -> dict[str, Any]:
     return {
         "type": "scatter3d",
         "mode": "lines",
-        "name": "cell",
+        "showlegend": False,
         "x": plain(x),
         "y": plain(y),
         "z": plain(z),
@@ -165,14 +183,19 @@ def _edges(cell: np.ndarray, origin: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _space(colour_bar: str, values: np.ndarray) -> dict[str, Any]:
+def _space(
+    traces: list[dict[str, Any]], colour_bar: str, values: np.ndarray, named: tuple[np.ndarray, str] | None
+) -> dict[str, Any]:
     finite = values[np.isfinite(values)]
-    axis = {"showbackground": False, "showspikes": False, "gridcolor": "rgba(128,128,128,0.25)", "zeroline": False}
+    axis = {"showbackground": False, "showspikes": False, "gridcolor": GRID, "zeroline": False}
     frame = layout(_HEIGHT_PX) | {"margin": {"l": 0, "r": 0, "t": 10, "b": 0}}
     frame["scene"] = {
-        "aspectmode": "data",
-        "camera": {"projection": {"type": "orthographic"}, "eye": {"x": 1.1, "y": -1.6, "z": 0.7}},
+        # in an orthographic view, this is what brings things nearer
+        "aspectmode": "manual",
+        "aspectratio": _ratio(traces),
+        "camera": {"projection": {"type": "orthographic"}, "eye": _eye(traces, named)},
         **{f"{name}axis": {**axis, "title": {"text": f"{name} (Å)"}} for name in "xyz"},
+        "annotations": [] if named is None else [_note(*named)],
     }
     if len(finite):
         frame["coloraxis"] = {
@@ -182,3 +205,38 @@ def _space(colour_bar: str, values: np.ndarray) -> dict[str, Any]:
             "colorbar": {"title": {"text": colour_bar, "side": "right"}, "len": 0.8, "thickness": 14},
         }
     return frame
+
+
+def _ratio(traces: list[dict[str, Any]]) -> dict[str, float]:
+    points = {name: [v for trace in traces for v in trace[name] if v is not None] for name in "xyz"}
+    spans = {name: max(values) - min(values) for name, values in points.items()}
+    longest = max(spans.values()) or 1.0
+    return {name: round(max(_NEARNESS * span / longest, 0.05), 4) for name, span in spans.items()}
+
+
+def _eye(traces: list[dict[str, Any]], named: tuple[np.ndarray, str] | None) -> dict[str, float]:
+    """Return from where to look: from the side on which the named atom is."""
+    eye = _EYE
+    if named is not None:
+        points = np.array([[v for trace in traces for v in trace[name] if v is not None] for name in "xyz"]).T
+        outwards = named[0] - (points.min(axis=0) + points.max(axis=0)) / 2
+        eye = _EYE + outwards / max(float(np.linalg.norm(outwards)), 1e-6)
+    eye = _EYE_DISTANCE * eye / max(float(np.linalg.norm(eye)), 1e-6)
+    return dict(zip("xyz", eye.round(3).tolist(), strict=True))
+
+
+def _note(position: np.ndarray, text: str) -> dict[str, Any]:
+    """Return a text at a place in space that nothing hides."""
+    place = dict(zip("xyz", (round(float(value), 3) for value in position), strict=True))
+    return {
+        **place,
+        "text": text,
+        "ax": 45,
+        "ay": -45,
+        "arrowcolor": ORANGE,
+        "arrowwidth": 2,
+        "arrowhead": 0,
+        "bgcolor": "#ffffff",
+        "bordercolor": ORANGE,
+        "font": {"color": "#000000"},
+    }
