@@ -23,7 +23,7 @@ _PLOTLY = f"/plotly-{version_of('plotly')}.js"
 def pages(desk: Desk) -> Blueprint:
     """Return the routes of all pages."""
     routes = Blueprint("pages", __name__)
-    routes.context_processor(lambda: _everywhere(desk))
+    routes.app_context_processor(lambda: _everywhere(desk))
     routes.app_errorhandler(Exception)(_say_what_is_wrong)
 
     def sight_of(key: str) -> Sight:

@@ -111,16 +111,19 @@ def make_hostile(source: Path, target: Path) -> None:
     quarantine = target / "quarantine"
     quarantine.mkdir()
     (quarantine / "0123456789abcdef.json").write_text(json.dumps(record))
-    selection = next(target.glob("walkers/*/*/selection.json"))
-    selection.write_text(selection.read_text().replace('"halt_frame"', json.dumps(SCRIPT + IMAGE)))
+    selection = target / "walkers" / "00" / "cycle_0000" / "selection.json"
+    written = json.loads(selection.read_text())
+    written["chosen"][0]["reason"] = SCRIPT + IMAGE + LONG
+    selection.write_text(json.dumps(written))
     with (target / "events.jsonl").open("a") as journal:
         told = {"time": 2e9, "event": "finished", "outcome": "STOPPED", "reason": SCRIPT + IMAGE + LONG}
         journal.write(json.dumps(told) + "\n")
 
 
-def add_hostile(pad: LaunchPad) -> None:
-    """Add Fireworks whose names a browser would run."""
+def add_hostile(pad: LaunchPad) -> int:
+    """Add Fireworks whose names a browser would run; return the number of one."""
     for name in (SCRIPT, IMAGE, LONG):
         spec = {"campaign": name, "_category": name, "directory": f"/nowhere/{name}"}
         firework = Firework([ScriptTask.from_str("true")], spec=spec, name=f"{name} label {name}")
         pad.add_wf(Workflow([firework], name=name, metadata={"mlip_fw": True, "directory": f"/nowhere/{name}"}))
+    return pad.get_fw_ids({"spec.campaign": SCRIPT})[0]

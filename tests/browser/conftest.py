@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from tests.conftest import require
 CHROMIUM = shutil.which(os.environ.get("MLIP_FW_CHROMIUM", "chromium"))
 OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"]
 """As root; with little shared memory; without a graphics card."""
+NOT_BLANK = 40
+"""Colours that are seen of a chart; of an empty ground there is one."""
 PACKAGES = ("playwright", "axe_playwright_python")
 
 
@@ -56,15 +59,21 @@ def replay(finished, folder):
 
 
 @pytest.fixture(scope="module")
-def launchpad_file(finished, tmp_path_factory):
-    """Return the file that leads to the LaunchPad on which the campaign ran, with Fireworks of somebody hostile."""
+def launchpad(finished, tmp_path_factory):
+    """Return the file that leads to the LaunchPad on which the campaign ran, and the number of a hostile Firework."""
     database = tmp_path_factory.mktemp("launchpad") / "database"
     shutil.copytree(finished / "database", database)
     pad = campaigns.launchpad_in(database)
-    campaigns.add_hostile(pad)
+    number = campaigns.add_hostile(pad)
     pad.connection.close()
-    yield database / "my_launchpad.yaml"
+    yield database / "my_launchpad.yaml", number
     stop_server(database)
+
+
+@pytest.fixture
+def hostile_number(launchpad):
+    """Return the number of a Firework whose names a browser would run."""
+    return launchpad[1]
 
 
 class Server:
@@ -97,9 +106,9 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def site(finished, folder, replay, launchpad_file):
+def site(finished, folder, replay, launchpad):
     """Return the address of the pages."""
-    server = Server(folder, finished / "campaigns", "--launchpad", launchpad_file)
+    server = Server(folder, finished / "campaigns", "--launchpad", launchpad[0])
     yield server.address
     server.stop()
 
@@ -164,6 +173,14 @@ def visitor(chromium, site):
     for one in visitors:
         one.context.close()
     assert not [fault for one in visitors for fault in one.unexpected_faults()]
+
+
+def settles(is_so, patience_s=20.0) -> None:
+    """Wait until it is so; a page must not be asked to, as it runs no code from texts."""
+    deadline = time.monotonic() + patience_s
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came to be so"
+        time.sleep(0.1)
 
 
 def n_colours(locator) -> int:

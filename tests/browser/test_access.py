@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.conftest import Visitor, findings_of_axe
+from tests.browser.conftest import Visitor, findings_of_axe, settles
 
 pytestmark = pytest.mark.real
 PHONE = {"width": 360, "height": 740}
@@ -54,7 +54,7 @@ def test_themes_differ(page):
 def test_phone_needs_no_scrolling_to_the_side(page):
     usual = page.viewport_size
     page.set_viewport_size(PHONE)
-    page.wait_for_function(f"document.documentElement.scrollWidth <= {PHONE['width']}", timeout=5000)
+    settles(lambda: page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"])
     page.set_viewport_size(usual)
 
 

@@ -6,12 +6,10 @@ import pytest
 
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.summary import md_results
-from tests.browser.conftest import n_colours
+from tests.browser.conftest import NOT_BLANK, n_colours
 
 pytestmark = pytest.mark.real
 CHARTS = ("gamma", "errors", "intervals", "ledger")
-NOT_BLANK = 40
-"""Colours; text on a plain ground has fewer, atoms in the colours of gamma have hundreds."""
 
 
 @pytest.fixture(scope="module")
