@@ -40,6 +40,7 @@ logger = logging.getLogger("mlip_fw")
 def fireworks_gui(launchpad: LaunchPad) -> Flask:
     """Return FireWorks' GUI for a LaunchPad, to be mounted under :data:`PREFIX`."""
     gui: Flask = _own_copy().app
+    launchpad.m_logger.setLevel("WARNING")
     gui.lp = launchpad  # type: ignore[attr-defined]
     gui.config.update(
         SESSION_COOKIE_NAME="mlip_fw_gui", SESSION_COOKIE_PATH=f"{PREFIX}/", SESSION_COOKIE_SAMESITE="Strict"
