@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mlip_fw.models.base import Count, Frozen, NotNegative, Real
+from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount, Real
 
 Trainer = Literal["linear", "pacemaker"]
 
@@ -71,3 +71,4 @@ class TrainingRecord(Frozen):
         None, description="whether MD may use it; null if that was not looked at: it may"
     )
     seconds: NotNegative
+    cores: PositiveCount | None = Field(None, description="cores that it had; null if that was not recorded")

@@ -27,6 +27,8 @@ class LabelFile:
     """How many times an attempt was repaired."""
     code: str
     """Program that made it."""
+    cores: int | None
+    """Cores that it had; None if that was not recorded."""
 
 
 def read_label_file(path: Path) -> LabelFile:
@@ -50,6 +52,7 @@ def read_label_file(path: Path) -> LabelFile:
         seconds=float(facts.get("label_seconds", 0.0)),
         corrections=int(facts.get("corrections", 0)),
         code=facts.get("code", ""),
+        cores=int(facts["cores"]) if "cores" in facts else None,
     )
 
 

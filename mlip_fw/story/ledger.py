@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from mlip_fw.engines.md.script import GAMMA_LOG
 from mlip_fw.story.reading import time_of
 from mlip_fw.story.sources import Sources
 from mlip_fw.summary import sessions
 
+_HOUR_S = 3600.0
 PARTS = ("md", "candidates", "label", "train")
 _ENDS = {
     "halted": "md",
@@ -51,7 +52,17 @@ class Ledger:
     seconds_per_label: float | None
     """Time of reference calculations, failed ones too, by label; None without labels."""
     core_hours: dict[str, float | None]
-    """By part; None where the number of cores was not recorded."""
+    """By part; None where the number of cores of any piece of its work was not recorded."""
+
+
+class _Costs(Protocol):
+    """A file of results."""
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def cores(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,8 @@ def ledger_of(sources: Sources) -> Ledger:
     wall = sum(end - start for start, end in spans)
     busy = _by_part(work)
     waiting = max(0.0, wall - sum(busy.values()))
-    seconds, labels = _seconds(sources), _computed(sources)
+    pieces, labels = _pieces(sources), _computed(sources)
+    seconds = {name: sum(took for took, _ in pieces[name]) for name in PARTS}
     return Ledger(
         wall_s=wall,
         md_s=seconds["md"],
@@ -79,21 +91,34 @@ def ledger_of(sources: Sources) -> Ledger:
         shares={name: value / wall if wall else 0.0 for name, value in {**busy, "waiting": waiting}.items()},
         labels=labels,
         seconds_per_label=seconds["label"] / labels if labels else None,
-        core_hours=dict.fromkeys(PARTS),
+        core_hours={name: _core_hours(pieces[name]) for name in PARTS},
     )
 
 
-def _seconds(sources: Sources) -> dict[str, float]:
-    """Return the times of work that files of results tell."""
-    labels = [*sources.labels.values(), *sources.apart_labels.values()]
-    failures = [*sources.quarantine, *sources.apart_quarantine]
+def _pieces(sources: Sources) -> dict[str, list[tuple[float, int | None]]]:
+    """Return seconds and cores of each piece of work that a file of results tells of."""
     first = [sources.first_selection] if sources.first_selection is not None else []
-    return {
-        "md": sum(run.result.seconds for run in sources.runs if run.result is not None),
-        "candidates": sum(selection.seconds for selection in [*first, *sources.selections.values()]),
-        "label": sum(label.seconds for label in labels) + sum(record.seconds for record in failures),
-        "train": sum(record.seconds for record in sources.records.values() if record is not None),
+    files: dict[str, list[_Costs | None]] = {
+        "md": [run.result for run in sources.runs],
+        "candidates": [*first, *sources.selections.values()],
+        "label": [
+            *sources.labels.values(),
+            *sources.apart_labels.values(),
+            *sources.quarantine,
+            *sources.apart_quarantine,
+        ],
+        "train": list(sources.records.values()),
     }
+    return {name: [(one.seconds, one.cores) for one in found if one is not None] for name, found in files.items()}
+
+
+def _core_hours(pieces: list[tuple[float, int | None]]) -> float | None:
+    total = 0.0
+    for seconds, cores in pieces:
+        if seconds and cores is None:
+            return None
+        total += seconds * (cores or 0) / _HOUR_S
+    return total
 
 
 def _computed(sources: Sources) -> int:

@@ -129,6 +129,17 @@ def test_side_by_side_a_moment_is_divided(tmp_path):
     )
 
 
+def test_core_hours_only_where_all_cores_are_recorded(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    for name, cores in ((A, 16), (B, 8)):
+        scribe.label(name, took=1800, cores=cores)
+    scribe.train()
+    scribe.explore(0, 0, took=3600, cores=4)
+    scribe.explore(0, 1, took=1800, cores=2, outcome="finished")
+    hours = Story(scribe.directory).ledger.core_hours
+    assert hours == {"md": 5.0, "candidates": 0.0, "label": 12.0, "train": None}
+
+
 def test_a_label_of_several_jobs_is_counted_once(tmp_path):
     scribe = Scribe(tmp_path / "c")
     scribe.tell("label_out_of_time", 50, label=A)

@@ -12,6 +12,7 @@ from ase import Atoms
 from pyace import ACEBBasisSet
 from threadpoolctl import threadpool_limits
 
+from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
@@ -168,6 +169,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             gamma_max_dataset=gamma_max,
             stability=solution.stability,
             seconds=time.perf_counter() - started,
+            cores=cores_of(),
         )
         write_json(folder / "training.json", record)
     return record

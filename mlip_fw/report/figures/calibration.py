@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.calibration import Unseen, unseen_atoms
 from mlip_fw.generations import Generations
-from mlip_fw.report.figures.style import BLUE, GREY, ORANGE, column, legend_below, log_x, log_y, styled
+from mlip_fw.report.figures.style import BLUE, GREY, ORANGE, column, legend_below, log_x, log_y, say_nothing_yet, styled
 
 if TYPE_CHECKING:
     from mlip_fw.story.tale import Story
@@ -30,6 +30,8 @@ def calibration_figure(story: Story) -> Figure:
     log_y(above, 1000 * seen.error_ev_a)
     for axes in (above, below):
         axes.set_ylabel("true error of the force (meV/Å)")
+        if not len(seen.gamma):
+            say_nothing_yet(axes)
     legend_below(figure, ncols=1)
     return figure
 

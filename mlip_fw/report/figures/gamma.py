@@ -8,7 +8,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlip_fw.report.figures.style import BLUE, GREY, ORANGE, SKY, SMALL, column, count_x, legend_below, log_y, styled
+from mlip_fw.report.figures.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    SKY,
+    SMALL,
+    column,
+    count_x,
+    legend_below,
+    log_y,
+    say_nothing_yet,
+    styled,
+)
 from mlip_fw.story.trajectories import thinned
 
 if TYPE_CHECKING:
@@ -46,6 +58,8 @@ def gamma_figure(story: Story) -> Figure:
         log_y(panel, values, most=6 if n_panels == 1 else 4)
         if n_panels > 1:
             panel.set_title(_name(trajectories[index]), loc="left", fontsize=SMALL, pad=2)
+        if not trajectories:
+            say_nothing_yet(panel)
     count_x(panels[-1], "MD step")
     figure.supylabel("largest extrapolation grade γ", fontsize=8)
     legend_below(figure)

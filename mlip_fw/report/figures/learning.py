@@ -8,7 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mlip_fw.report.figures.style import BLUE, GREEN, GREY, ORANGE, column, count_x, legend_below, log_y, styled
+from mlip_fw.report.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    column,
+    count_x,
+    legend_below,
+    log_y,
+    say_nothing_yet,
+    size_for,
+    styled,
+)
 
 if TYPE_CHECKING:
     from mlip_fw.story.generations import Generation
@@ -29,9 +41,9 @@ def error_figure(story: Story) -> Figure:
     _errors(forces, generations, "force_rmse_ev_a", "force RMSE\n(meV/Å)")
     _errors(energies, generations, "energy_rmse_ev_atom", "energy RMSE\n(meV/atom)")
     labels, atoms = [len(g.record.labels) for g in generations], [g.record.n_atoms for g in generations]
-    sizes.plot(labels, atoms, "D-", ms=3, color=GREEN, label="size of the dataset")
+    sizes.plot(labels, atoms, "D-", ms=0.8 * size_for(len(labels)), color=GREEN, label="size of the dataset")
     sizes.set_ylim(0, 1.15 * max([1, *atoms]))
-    sizes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    sizes.yaxis.set_major_locator(MaxNLocator(3, integer=True, steps=[1, 2, 2.5, 5, 10]))
     sizes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
     sizes.set_ylabel("atoms\ntrained on")
     count_x(sizes, "number of labels")
@@ -56,9 +68,13 @@ def halt_interval_figure(story: Story) -> Figure:
     ):
         if points:
             one = style == "o"
-            look: dict[str, Any] = {"mfc": "none", "ms": 6, "zorder": 3} if one else {}
+            size = size_for(len(points))
+            look: dict[str, Any] = {"mfc": "none", "ms": 1.5 * size, "zorder": 3} if one else {"ms": size, "lw": 0.8}
             axes.plot(*zip(*points, strict=True), style, color=colour, label=name, **look)
-    log_y(axes, [y for points in (halts, halted, calm) for _, y in points])
+    drawn = [y for points in (halts, halted, calm) for _, y in points]
+    log_y(axes, drawn)
+    if not drawn:
+        say_nothing_yet(axes)
     axes.set_ylabel("MD steps to the next halt")
     count_x(axes, "generation of the potential")
     legend_below(figure, ncols=1)
@@ -69,9 +85,12 @@ def _errors(axes: Axes, generations: list[Generation], what: str, name: str) -> 
     drawn: list[float] = []
     for kind, label, style, colour in _KINDS:
         known = [(len(g.record.labels), e) for g in generations if (e := getattr(g.record, kind)) is not None]
-        points = [(n, 1000 * getattr(errors, what)) for n, errors in known]
+        # 0 if no label tells it: cut-outs have no energy
+        points = [(n, 1000 * value) for n, errors in known if (value := getattr(errors, what)) > 0]
         if points:
-            axes.plot(*zip(*points, strict=True), style, color=colour, label=label)
+            axes.plot(*zip(*points, strict=True), style, color=colour, ms=size_for(len(points)), label=label)
             drawn += [y for _, y in points]
     log_y(axes, drawn, most=5)
+    if not drawn:
+        say_nothing_yet(axes)
     axes.set_ylabel(name)

@@ -19,6 +19,8 @@ Drawing = TypeVar("Drawing", bound=Callable[..., Figure | None])
 BLUE, ORANGE, SKY, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#777777"
 WIDTH_IN = 3.4
 SMALL = 7
+_LEAST_COUNTS, _MANY, _LARGE = 3, 40, 100_000
+_TICKS, _FEW_TICKS = 6, 3
 STYLE: dict[str, Any] = {
     "font.size": 8,
     "axes.labelsize": 8,
@@ -89,7 +91,22 @@ def _plain_ticks(axis: Axis, ticks: list[float]) -> None:
 
 
 def count_x(axes: Axes, name: str) -> None:
-    """Name an axis of whole numbers."""
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    """Name an axis of whole numbers; call it when all is drawn."""
+    low, high = axes.get_xlim()
+    if high - low < _LEAST_COUNTS:
+        middle = (low + high) / 2
+        axes.set_xlim(middle - _LEAST_COUNTS / 2, middle + _LEAST_COUNTS / 2)
+    ticks = _FEW_TICKS if high >= _LARGE else _TICKS
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 0 else ""))
     axes.set_xlabel(name)
+
+
+def size_for(n: int) -> float:
+    """Return the size of markers of which there are ``n`` side by side."""
+    return STYLE["lines.markersize"] if n <= _MANY else 1.5
+
+
+def say_nothing_yet(axes: Axes) -> None:
+    """Say of a panel without data that it is empty on purpose."""
+    axes.text(0.5, 0.5, "nothing yet", transform=axes.transAxes, ha="center", va="center", color=GREY)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlip_fw.story.tale import Story
 
 _FORCE, _ENERGY = "force RMSE (meV/Å)", "energy RMSE (meV/atom)"
+_MANY = 60
 _KINDS = (
     ("new_before", "new labels, before they were trained on", "circle", ORANGE, "dash"),
     ("dataset", "all labels, after training", "square", BLUE, "solid"),
@@ -140,8 +141,8 @@ def _dataset(labels: list[int], atoms: list[int]) -> dict[str, Any]:
     return trace | {"mode": "lines+markers", "line": {"color": GREEN, "width": 1.5}, "yaxis": "y3"}
 
 
-def _points(name: str, x: list[int], y: list[Any], *, symbol: str, color: str, size: int = 8) -> dict[str, Any]:
-    marker = {"symbol": symbol, "size": size, "color": color}
+def _points(name: str, x: list[int], y: list[Any], *, symbol: str, color: str, size: float = 8) -> dict[str, Any]:
+    marker = {"symbol": symbol, "size": size if len(x) <= _MANY else size / 2, "color": color}
     return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": plain(y), "marker": marker}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_ATOMS = 5000
 _MOST_ROWS = 20
 _HEIGHT_PX = 480
-_NEARNESS = 1.3
+_NEARNESS = 2.05
 _EYE = np.array([0.55, -0.75, 0.35])
 _EYE_DISTANCE = 2.0
 _GAMMA = "extrapolation grade γ"
@@ -210,8 +210,8 @@ def _space(
 def _ratio(traces: list[dict[str, Any]]) -> dict[str, float]:
     points = {name: [v for trace in traces for v in trace[name] if v is not None] for name in "xyz"}
     spans = {name: max(values) - min(values) for name, values in points.items()}
-    longest = max(spans.values()) or 1.0
-    return {name: round(max(_NEARNESS * span / longest, 0.05), 4) for name, span in spans.items()}
+    diagonal = float(np.linalg.norm(list(spans.values()))) or 1.0
+    return {name: round(max(_NEARNESS * span / diagonal, 0.05), 4) for name, span in spans.items()}
 
 
 def _eye(traces: list[dict[str, Any]], named: tuple[np.ndarray, str] | None) -> dict[str, float]:

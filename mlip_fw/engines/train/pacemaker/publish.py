@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from pyace import ACEBBasisSet, BBasisConfiguration
 
+from mlip_fw.cores import cores_of
 from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.pacemaker.frame import rmse_of
@@ -93,6 +94,7 @@ def publish(
                     gamma_max_dataset=gamma_max,
                     stability=stability,
                     seconds=fit.earlier_s + fit.seconds_here,
+                    cores=cores_of(),
                 )
                 write_json(folder / "training.json", record)
         except NumberTakenError:
