@@ -15,11 +15,13 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from mlip_fw.store import Store
 from mlip_fw.web import gui
+from mlip_fw.web.contents import prepare
 from mlip_fw.web.desk import Desk
 from mlip_fw.web.guard import Guard, keep
 from mlip_fw.web.hosts import Hosts
 from mlip_fw.web.looks import Looks
 from mlip_fw.web.pages import pages
+from mlip_fw.web.patience import PATIENCE_S, Errand, Errands
 from mlip_fw.web.places import Places
 from mlip_fw.web.words import FILTERS
 
@@ -32,6 +34,7 @@ def create_app(
     *,
     password: str | None = None,
     names: Sequence[str] = (),
+    patience_s: float | None = PATIENCE_S,
 ) -> Flask:
     """Return the application; it reads and never writes.
 
@@ -45,6 +48,8 @@ def create_app(
         What everybody has to know, whatever the user name; None for a server on a loopback address.
     names
         Names of this server besides localhost, the machine's own and its numbers.
+    patience_s
+        So long a page waits for what has to be read anew before it shows what was known before; None: always.
 
     Examples
     --------
@@ -58,7 +63,9 @@ def create_app(
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     store = Store(launchpad) if launchpad is not None else None
-    desk = Desk(Places(folders, store), Looks(), has_gui=launchpad is not None)
+    errands = Errands(patience_s)
+    desk = Desk(Places(folders, store, errands), Looks(errands, prepare), has_gui=launchpad is not None)
+    Errand(desk.all)
     app.register_blueprint(pages(desk))
     app.add_url_rule("/plotly-<version>.js", "plotly", _plotly)
     mounts = {gui.PREFIX: gui.fireworks_gui(launchpad)} if launchpad is not None else {}

@@ -22,6 +22,10 @@ from mlip_fw.web.drawing import Machine, machine, spark
 from mlip_fw.web.looks import Look
 from mlip_fw.web.paging import Pager, Part
 
+class Missing(NotFound):
+    """What is asked for is not there; its description is for people."""
+
+
 CHARTS: dict[str, Callable[[Story], Chart]] = {
     "gamma": interactive.gamma_chart,
     "errors": interactive.error_chart,
@@ -63,6 +67,7 @@ class CampaignPage:
 
     answers: list[Answer]
     machine: Machine | None
+    damaged: list[str]
     charts: dict[str, Chart]
     halts: Part[Halt] | None
     generations: Part[Generation] | None
@@ -130,11 +135,12 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
     """Return the page of a campaign."""
     queue = sight.queue(pager.choice("state", ("open", *OPEN_STATES, "COMPLETED")), pager)
     if sight.look is None:
-        return CampaignPage([], None, {}, None, None, None, None, queue)
+        return CampaignPage([], None, [], {}, None, None, None, None, queue)
     story = sight.look.story
     return CampaignPage(
         answers=sight.look.once("answers", answers),
         machine=machine(story.walkers),
+        damaged=sight.look.once("damaged", lambda story: story.damaged),
         charts=charts(sight.look),
         halts=pager.part("halts", story.halts[::-1]),
         generations=pager.part("generations", story.generations[::-1]),
@@ -142,6 +148,16 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
         quarantine=pager.part("quarantine", story.quarantine),
         queue=queue,
     )
+
+
+def prepare(look: Look) -> None:
+    """Make what the page of a campaign shows, before somebody asks for it."""
+    look.once("answers", answers)
+    charts(look)
+    story = look.story
+    for _ in (story.walkers, story.halts, story.generations, story.labels, story.quarantine, story.ledger):
+        pass
+    look.once("damaged", lambda story: story.damaged)
 
 
 def charts(look: Look) -> dict[str, Chart]:
@@ -157,7 +173,7 @@ def campaign_data(sight: Sight) -> dict[str, Any]:
         story = sight.look.story
         data["summary"] = sight.look.summary.model_dump(mode="json")
         data["walkers"] = [asdict(state) for state in story.walkers]
-        data["damaged"] = story.damaged
+        data["damaged"] = sight.look.once("damaged", lambda story: story.damaged)
     return data
 
 
@@ -166,7 +182,7 @@ def halt_page(look: Look, walker: int, cycle: int) -> HaltPage:
     halts = look.story.halts
     at = next((k for k, halt in enumerate(halts) if (halt.walker, halt.cycle) == (walker, cycle)), None)
     if at is None:
-        raise NotFound(f"walker {walker} has not halted in cycle {cycle}")
+        raise Missing(f"walker {walker} has not halted in cycle {cycle}")
     scene = look.once(f"halt {walker} {cycle}", lambda story: interactive.halt_scene(halts[at]))
     shown = {"scene": scene, **({"cutout": scene["cutout"]} if scene.get("cutout") else {})}
     return HaltPage(halts[at], shown, *_neighbours(halts, at))
@@ -177,7 +193,7 @@ def generation_page(look: Look, number: int, *, wants_parity: bool) -> Generatio
     known = look.story.generations
     at = next((k for k, generation in enumerate(known) if generation.number == number), None)
     if at is None:
-        raise NotFound(f"there is no generation {number}, or its record is damaged")
+        raise Missing(f"there is no generation {number}, or its record is damaged")
     found, trouble = _parity(look, number) if wants_parity else ({}, "")
     earlier, later = _neighbours([generation.number for generation in known], at)
     return GenerationPage(known[at], found, trouble, earlier, later)

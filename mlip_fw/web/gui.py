@@ -32,6 +32,7 @@ _MENDS = (
     (re.compile(r"<script>.*?</script>", re.DOTALL), ""),
     (re.compile(r'\s+onsubmit="[^"]*"'), ""),
     (re.compile(r"<head>"), '<head><link rel="icon" href="/static/icon.svg" type="image/svg+xml">'),
+    (re.compile(r"<img "), '<img alt="FireWorks" '),
     (re.compile(r"<body>"), '<body><p class="container"><a href="/">mlip-fw: all campaigns</a></p>'),
 )
 logger = logging.getLogger("mlip_fw")

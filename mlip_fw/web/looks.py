@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mlip_fw.errors import MlipError
@@ -15,9 +13,9 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.story.tale import Story
+from mlip_fw.web.patience import Errands
 from mlip_fw.web.places import Place
 
-_MOST_KEPT = 64
 logger = logging.getLogger("mlip_fw")
 
 
@@ -41,41 +39,43 @@ class Look:
 
 
 class Looks:
-    """The newest look at each campaign, for all threads of the server."""
+    """The newest look at each campaign, for all threads of the server.
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Path, Look] = OrderedDict()
-        self._locks: dict[Path, threading.Lock] = {}
-        self._lock = threading.Lock()
+    Parameters
+    ----------
+    errands
+        Who reads the files.
+    prepare
+        What is made of each new look while nobody waits for it.
+    """
+
+    def __init__(self, errands: Errands, prepare: Callable[[Look], object]) -> None:
+        self._errands, self._prepare = errands, prepare
 
     def at(self, place: Place) -> Look | str:
         """Return a look at a campaign, or in words why there is none."""
         if place.directory is None:
             return "its files are not on this machine; here is what the LaunchPad knows"
-        root = place.directory.root
-        if not root.is_dir():
-            return f"its directory {root} is not there any more"
-        with self._lock:
-            turn = self._locks.setdefault(root, threading.Lock())
+        directory = place.directory
+        if not directory.root.is_dir():
+            return f"its directory {directory.root} is not there any more"
         try:
-            with turn:
-                return self._fresh(place.directory)
+            found = self._errands.result(("look", directory.root), lambda: self._fresh(directory))
         except MlipError as error:
             return str(error)
         except OSError as error:
             return f"its directory can't be read: {error.strerror}"
         except Exception as error:
-            logger.warning("%s: %s", ascii(str(root)), type(error).__name__, exc_info=error)
+            logger.warning("%s: %s", ascii(str(directory.root)), type(error).__name__, exc_info=error)
             return f"its files are damaged in a way that nobody thought of ({type(error).__name__})"
+        return found or "its many files are being read for the first time; this page goes on by itself"
 
     def _fresh(self, directory: CampaignDirectory) -> Look:
         story = Story(directory)
         version = story.version()
-        kept = self._kept.get(directory.root)
-        if kept is None or kept.version != version:
-            kept = self._kept[directory.root] = Look(story, version, story.campaign, story.summary)
-        with self._lock:
-            self._kept.move_to_end(directory.root)
-            while len(self._kept) > _MOST_KEPT:
-                self._kept.popitem(last=False)
-        return kept
+        kept: Look | None = self._errands.known(("look", directory.root))
+        if kept is not None and kept.version == version:
+            return kept
+        look = Look(story, version, story.campaign, story.summary)
+        self._prepare(look)
+        return look

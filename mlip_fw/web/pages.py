@@ -8,10 +8,11 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException
 
 from mlip_fw import __version__
 from mlip_fw.web import contents
+from mlip_fw.web.contents import Missing
 from mlip_fw.web.desk import Desk, Sight
 from mlip_fw.web.looks import Look
 from mlip_fw.web.paging import Pager
@@ -29,7 +30,7 @@ def pages(desk: Desk) -> Blueprint:
     def sight_of(key: str) -> Sight:
         sight = desk.find(key)
         if sight is None:
-            raise NotFound("there is no campaign of that name here")
+            raise Missing("there is no campaign of that name here")
         return sight
 
     @routes.get("/")
@@ -86,7 +87,7 @@ def pages(desk: Desk) -> Blueprint:
 
 def _look_of(sight: Sight) -> Look:
     if sight.look is None:
-        raise NotFound(sight.trouble)
+        raise Missing(sight.trouble)
     return sight.look
 
 
@@ -104,10 +105,12 @@ def _tagged(version: str, make: Callable[[], Any]) -> Response:
     return response
 
 
-def _say_what_is_wrong(error: Exception) -> tuple[str | Response, int]:
+def _say_what_is_wrong(error: Exception) -> tuple[str | Response, int] | Any:
     if isinstance(error, HTTPException):
         code = error.code or 404
-        said = (error.description if code == 404 else None) or error.name
+        if code < 400:
+            return error.get_response()
+        said = error.description if isinstance(error, Missing) else "there is no such page here"
     else:
         logger.warning("%s: %s", ascii(request.path), type(error).__name__, exc_info=error)
         code, said = 503, f"this page could not be made ({type(error).__name__}); the server's log says more"

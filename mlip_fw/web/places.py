@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.store import Key, Store, StoredCampaign
+from mlip_fw.web.patience import Errands
 
 Answer = TypeVar("Answer")
 ANSWER_S = 4.0
@@ -50,14 +51,15 @@ class Places:
         Campaign directories, and folders that hold some.
     store
         The LaunchPad, if there is one.
+    errands
+        Who asks it for what takes longer.
     """
 
-    def __init__(self, folders: Sequence[Path], store: Store | None) -> None:
-        self._folders, self.store = [folder.absolute() for folder in folders], store
+    def __init__(self, folders: Sequence[Path], store: Store | None, errands: Errands) -> None:
+        self._folders, self.store, self._errands = [folder.absolute() for folder in folders], store, errands
         self._seen: dict[Path, None] = {}
         self._stored: list[StoredCampaign] = []
         self._asked, self._lock = -_REST_S, threading.Lock()
-        self._links: dict[str, tuple[StoredCampaign, dict[Key, int]]] = {}
         self.is_answering = True
         """Whether the database answered when it was asked last."""
         self.trouble = ""
@@ -86,14 +88,17 @@ class Places:
             return None
 
     def links(self, stored: StoredCampaign) -> dict[Key, int]:
-        """Return the numbers of a campaign's Fireworks, which are asked for anew when it has changed."""
-        kept = self._links.get(stored.directory)
-        if kept is None or kept[0] != stored:
+        """Return the numbers of a campaign's Fireworks, which are asked for anew when there are more."""
+        name, n_fireworks = ("links", stored.directory), sum(stored.counts.values())
+        known: tuple[int, dict[Key, int]] = self._errands.known(name) or (-1, {})
+        if known[0] == n_fireworks:
+            return known[1]
+
+        def find() -> tuple[int, dict[Key, int]]:
             found = self.ask(lambda store, at: store.links(at.name, at.directory), stored)
-            if found is None:
-                return {}
-            kept = self._links[stored.directory] = (stored, found)
-        return kept[1]
+            return known if found is None else (n_fireworks, found)
+
+        return (self._errands.result(name, find) or known)[1]
 
     def _note_silence(self, error: Exception) -> None:
         self._asked, self.is_answering = time.monotonic(), False

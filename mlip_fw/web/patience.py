@@ -1,0 +1,64 @@
+"""Work that may take longer than a page should: the page waits a moment, and then shows what was known before."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+PATIENCE_S = 0.4
+
+
+class Errand:
+    """One piece of work in a thread of its own, which ends with the process at the latest."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.is_done = threading.Event()
+        self.result: Any = None
+        self.error: Exception | None = None
+        self._work = work
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.result = self._work()
+        except Exception as error:
+            self.error = error
+        finally:
+            self.is_done.set()
+
+
+class Errands:
+    """Results by name; of each name, one piece of work at a time.
+
+    Parameters
+    ----------
+    patience_s
+        So long :meth:`result` waits for work; None: until it is done.
+    """
+
+    def __init__(self, patience_s: float | None = PATIENCE_S) -> None:
+        self._patience_s = patience_s
+        self._running: dict[object, Errand] = {}
+        self._known: dict[object, Any] = {}
+        self._lock = threading.Lock()
+
+    def known(self, name: object) -> Any:
+        """Return the last result, or None."""
+        return self._known.get(name)
+
+    def result(self, name: object, work: Callable[[], Result]) -> Result | None:
+        """Return what ``work`` comes to; if it takes too long the result before, or None, and it goes on meanwhile.
+
+        An error of the work is raised to who waited for it.
+        """
+        with self._lock:
+            errand = self._running.get(name)
+            if errand is None or errand.is_done.is_set():
+                errand = self._running[name] = Errand(work)
+        if errand.is_done.wait(self._patience_s):
+            if errand.error is not None:
+                raise errand.error
+            self._known[name] = errand.result
+        return self._known.get(name)
