@@ -56,11 +56,10 @@ def main() -> None:
         launchpad = start_server(folder / "launchpad", with_this_process=True).launchpad_file
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         try:
-            add(DOCS.parent / "examples" / "cu-melt.yaml", folder, launchpad)
+            add(shortened(DOCS.parent / "examples" / "cu-melt.yaml"), folder, launchpad)
             with worker(folder, launchpad) as working:
                 working.wait()
-            YAML(typ="safe").dump(CUTOUTS, folder / "al-cutouts.yaml")
-            add(folder / "al-cutouts.yaml", folder, launchpad)
+            add(CUTOUTS, folder, launchpad)
             with worker(folder, launchpad) as working, site(folder, launchpad) as address:
                 wait_for(lambda: n_halts(folder / "al-cutouts") >= HALTS_BEFORE_PICTURES)
                 take_of_running(browser, address, folder)
@@ -85,7 +84,7 @@ def take_of_finished(browser: Browser, address: str, folder: Path) -> None:
     halt = max(CampaignDirectory(folder / "al-cutouts").cycles(), key=n_left_out)
     walker, cycle = int(halt.parent.name), int(halt.name.removeprefix("cycle_"))
     take(browser, f"{address}/campaign/al-cutouts/halt/{walker}/{cycle}", "halt", 1200, 1500)
-    take(browser, f"{address}/campaign/cu-melt/generation/4", "generation", 1200, 1000)
+    take(browser, f"{address}/campaign/cu-melt/generation/1", "generation", 1200, 1000)
 
 
 def take(browser: Browser, address: str, name: str, width: int, height: int, **options: Any) -> None:
@@ -129,9 +128,18 @@ def keep(screenshot: bytes, name: str) -> None:
     raise SystemExit(f"{path} has {path.stat().st_size} bytes, expected {MOST_BYTES} at most; show less of the page")
 
 
-def add(campaign: Path, folder: Path, launchpad: Path) -> None:
+def shortened(path: Path, n_steps: int = 2000) -> dict[str, Any]:
+    """Return a campaign with less MD."""
+    campaign: dict[str, Any] = YAML(typ="safe").load(path)
+    campaign["md"]["stages"][0]["n_steps"] = n_steps
+    return campaign
+
+
+def add(campaign: dict[str, Any], folder: Path, launchpad: Path) -> None:
     """Add a campaign to the LaunchPad."""
-    subprocess.run([*MLIP_FW, "add", campaign, "-l", launchpad], cwd=folder, check=True)
+    path = folder / f"{campaign['campaign']}.yaml"
+    YAML(typ="safe").dump(campaign, path)
+    subprocess.run([*MLIP_FW, "add", path, "-l", launchpad], cwd=folder, check=True)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,15 @@ class Server:
 def site(finished, folder, replay, launchpad):
     """Return the address of the pages."""
     server = Server(folder, finished / "campaigns", "--launchpad", launchpad[0])
+    settles(lambda: "first time" not in answer_of(f"{server.address}/data.json"))
     yield server.address
     server.stop()
+
+
+def answer_of(address: str) -> str:
+    """Return what a server answers."""
+    with urllib.request.urlopen(address) as answer:
+        return answer.read().decode()
 
 
 @pytest.fixture(scope="module")

@@ -65,3 +65,25 @@ def test_number_leads_to_its_firework(visitor):
     assert "finished" in page.locator("body").inner_text()
     page.get_by_role("link", name="all campaigns").click()
     page.wait_for_url(re.compile(r":\d+/$"))
+
+
+def test_generation_shows_itself_against_the_reference(visitor):
+    page = visitor().goes_to("/campaign/finished/")
+    page.locator("#generations").get_by_role("link", name="3", exact=True).click()
+    chart = page.locator("[data-chart=parity]")
+    chart.locator(".main-svg").first.wait_for()
+    assert n_colours(chart) > NOT_BLANK
+    assert page.locator("main").get_by_role("row").count() > 3
+
+
+def test_damaged_files_are_named(visitor):
+    page = visitor().goes_to("/campaign/damaged/")
+    page.get_by_text("damaged files").click()
+    assert "walkers/00/cycle_0000/result.json" in page.locator("#answers").inner_text()
+    assert page.locator("[data-chart=gamma] .main-svg").first.is_visible()
+
+
+def test_empty_campaign_says_that_nothing_has_begun(visitor):
+    page = visitor().goes_to("/campaign/empty/")
+    for words in ("nothing has begun", "No halt yet", "No potential has been trained yet"):
+        assert page.get_by_text(words).first.is_visible()
