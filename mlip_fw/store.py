@@ -88,12 +88,13 @@ class Store:
         self._workflows, self._fireworks = launchpad.workflows, launchpad.fireworks
 
     def campaigns(self) -> list[StoredCampaign]:
-        """Return all campaigns, the one that changed last first."""
+        """Return all campaigns, the one that changed last first; documents that are none of ours are left out."""
         seen = {"name": 1, "metadata": 1, "fw_states": 1, "updated_on": 1, "nodes": {"$slice": 1}}
         found: dict[str, list[dict[str, Any]]] = {}
         for workflow in self._workflows.find(_OURS, seen):
             found.setdefault(str(workflow["metadata"].get("directory")), []).append(workflow)
-        campaigns = [self._campaign(directory, parts) for directory, parts in found.items()]
+        read = (self._campaign_or_none(directory, parts) for directory, parts in found.items())
+        campaigns = [campaign for campaign in read if campaign is not None]
         return sorted(campaigns, key=lambda one: (-one.updated_on, one.name))
 
     def counts(self, campaign: str, directory: str | None = None) -> dict[str, int]:
@@ -170,9 +171,15 @@ class Store:
         wanted = {**_OURS, **({"metadata.directory": directory} if directory is not None else {})}
         found: dict[int, str] = {}
         for workflow in self._workflows.find(wanted, {"_id": 0, "name": 1, "fw_states": 1}):
-            if _campaign_of(workflow["name"]) == campaign:
-                found |= {int(fw_id): state for fw_id, state in workflow["fw_states"].items()}
+            if _campaign_of(str(workflow["name"])) == campaign:
+                found |= {int(fw_id): state for fw_id, state in workflow.get("fw_states", {}).items()}
         return found
+
+    def _campaign_or_none(self, directory: str, parts: list[dict[str, Any]]) -> StoredCampaign | None:
+        try:
+            return self._campaign(directory, parts)
+        except (KeyError, TypeError, AttributeError, IndexError):
+            return None
 
     def _campaign(self, directory: str, parts: list[dict[str, Any]]) -> StoredCampaign:
         states = [state for workflow in parts for state in workflow["fw_states"].values()]

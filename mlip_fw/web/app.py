@@ -49,7 +49,8 @@ def create_app(
     names
         Names of this server besides localhost, the machine's own and its numbers.
     patience_s
-        So long a page waits for what has to be read anew before it shows what was known before; None: always.
+        So long a page waits for what has to be read anew before it shows what was known before; None: until it is
+        read, and nothing is read ahead.
 
     Examples
     --------
@@ -65,7 +66,8 @@ def create_app(
     store = Store(launchpad) if launchpad is not None else None
     errands = Errands(patience_s)
     desk = Desk(Places(folders, store, errands), Looks(errands, prepare), has_gui=launchpad is not None)
-    Errand(desk.all)
+    if patience_s is not None:
+        Errand(desk.all)
     app.register_blueprint(pages(desk))
     app.add_url_rule("/plotly-<version>.js", "plotly", _plotly)
     mounts = {gui.PREFIX: gui.fireworks_gui(launchpad)} if launchpad is not None else {}

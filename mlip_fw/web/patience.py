@@ -13,16 +13,15 @@ PATIENCE_S = 0.4
 class Errand:
     """One piece of work in a thread of its own, which ends with the process at the latest."""
 
-    def __init__(self, work: Callable[[], Any]) -> None:
+    def __init__(self, work: Callable[[], object]) -> None:
         self.is_done = threading.Event()
-        self.result: Any = None
         self.error: Exception | None = None
         self._work = work
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
         try:
-            self.result = self._work()
+            self._work()
         except Exception as error:
             self.error = error
         finally:
@@ -56,9 +55,10 @@ class Errands:
         with self._lock:
             errand = self._running.get(name)
             if errand is None or errand.is_done.is_set():
-                errand = self._running[name] = Errand(work)
-        if errand.is_done.wait(self._patience_s):
-            if errand.error is not None:
-                raise errand.error
-            self._known[name] = errand.result
+                errand = self._running[name] = Errand(lambda: self._keep(name, work()))
+        if errand.is_done.wait(self._patience_s) and errand.error is not None:
+            raise errand.error
         return self._known.get(name)
+
+    def _keep(self, name: object, result: object) -> None:
+        self._known[name] = result
