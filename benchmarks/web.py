@@ -8,7 +8,7 @@
 A campaign directory and the documents of its Fireworks are written as the loop would write them, on the LaunchPad
 server of one machine; nothing is run. The server is the real command in its own process. Of each page: its first
 answer, which may say that files are still being read; the time until it is whole; the median of the answers after that;
-and the one right after a change (a new label and its event). FireWorks' own GUI is asked on the same server for its pages.
+and the one right after a change (a new label and its event). FireWorks' own GUI answers on the same server.
 """
 
 from __future__ import annotations
@@ -69,9 +69,8 @@ def main() -> None:
         return
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}; seconds")
     for size, pages in found.items():
-        print(
-            f"\n{size:,} Fireworks, {_CYCLES[size]} cycles\n{'page':24}{'first':>9}{'whole':>9}{'again':>9}{'changed':>9}{'kB':>9}"
-        )
+        print(f"\n{size:,} Fireworks, {_CYCLES[size]} cycles")
+        print(f"{'page':24}" + "".join(f"{column:>9}" for column in ("first", "whole", "again", "changed", "kB")))
         for name, row in pages.items():
             changed = f"{row['changed']:9.3f}" if "changed" in row else f"{'':9}"
             print(f"{name:24}{row['first']:9.3f}{row['whole']:9.3f}{row['again']:9.3f}{changed}{row['kB']:9.0f}")
