@@ -67,13 +67,18 @@ def main() -> None:
         return
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}; seconds")
     for size, pages in found.items():
-        print(f"\n{size:,} Fireworks, {_CYCLES[size]} cycles\n{'page':24}{'first':>9}{'again':>9}{'changed':>9}{'kB':>9}")
+        print(
+            f"\n{size:,} Fireworks, {_CYCLES[size]} cycles\n{'page':24}{'first':>9}{'again':>9}{'changed':>9}{'kB':>9}"
+        )
         for name, row in pages.items():
             changed = f"{row['changed']:9.3f}" if "changed" in row else f"{'':9}"
             print(f"{name:24}{row['first']:9.3f}{row['again']:9.3f}{changed}{row['kB']:9.0f}")
     if len(found) == 2:
         small, large = found.values()
-        print("\nlarge against small, repeated: " + ", ".join(f"{n} {large[n]['again'] / small[n]['again']:.1f}" for n in small))
+        print(
+            "\nlarge against small, repeated: "
+            + ", ".join(f"{n} {large[n]['again'] / small[n]['again']:.1f}" for n in small)
+        )
 
 
 def _measured(size: int, cycles: int) -> dict[str, dict[str, float]]:

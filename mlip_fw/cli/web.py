@@ -31,8 +31,9 @@ def web(
         metavar="[CAMPAIGN]...",
     ),
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml; default: FireWorks' own"),
-    host: str = typer.Option("127.0.0.1", "--host", help="address to listen on; any but this machine's own loopback "
-                             "needs a password"),
+    host: str = typer.Option(
+        "127.0.0.1", "--host", help="address to listen on; any but this machine's own loopback needs a password"
+    ),
     port: int = typer.Option(5000, "--port", min=0, max=65535, help="port, or the next one that is free; 0: any"),
     password_from: Path | None = typer.Option(
         None, "--password-from", help=f"file whose first line is the password; or set {_PASSWORD}"

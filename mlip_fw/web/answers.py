@@ -81,7 +81,11 @@ def _waiting(story: Story) -> Answer:
 def _cost(story: Story) -> Answer:
     ledger, summary = story.ledger, story.summary
     known = [hours for hours in ledger.core_hours.values() if hours is not None]
-    parts = [f"labels {duration(ledger.label_s)}", f"MD {duration(ledger.md_s)}", f"training {duration(ledger.train_s)}"]
+    parts = [
+        f"labels {duration(ledger.label_s)}",
+        f"MD {duration(ledger.md_s)}",
+        f"training {duration(ledger.train_s)}",
+    ]
     if known:
         parts.append(f"{sum(known):.2f} core-hours")
     failed = f", {summary.labels_failed} failed" if summary.labels_failed else ""

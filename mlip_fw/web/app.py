@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fireworks import LaunchPad
 from flask import Flask, Response, request
@@ -24,6 +25,9 @@ from mlip_fw.web.pages import pages
 from mlip_fw.web.patience import PATIENCE_S, Errand, Errands
 from mlip_fw.web.places import Places
 from mlip_fw.web.words import FILTERS
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 _QUICK = 6
 
@@ -70,7 +74,9 @@ def create_app(
         Errand(desk.all)
     app.register_blueprint(pages(desk))
     app.add_url_rule("/plotly-<version>.js", "plotly", _plotly)
-    mounts = {gui.PREFIX: gui.fireworks_gui(launchpad)} if launchpad is not None else {}
+    mounts: dict[str, WSGIApplication] = {}
+    if launchpad is not None:
+        mounts[gui.PREFIX] = gui.fireworks_gui(launchpad)
     app.wsgi_app = Guard(  # type: ignore[method-assign]
         DispatcherMiddleware(app.wsgi_app, mounts), Hosts(names), password
     )
@@ -79,7 +85,7 @@ def create_app(
 
 def _plotly(version: str) -> Response:
     """Return plotly.js, whose version is in its address: browsers keep it."""
-    packed = "gzip" in request.accept_encodings
+    packed = request.accept_encodings.quality("gzip") > 0
     response = keep(Response(_packed() if packed else get_plotlyjs(), content_type="text/javascript; charset=utf-8"))
     if packed:
         response.headers["Content-Encoding"] = "gzip"

@@ -22,6 +22,7 @@ from mlip_fw.web.drawing import Machine, machine, spark
 from mlip_fw.web.looks import Look
 from mlip_fw.web.paging import Pager, Part
 
+
 class Missing(NotFound):
     """What is asked for is not there; its description is for people."""
 
@@ -183,7 +184,7 @@ def halt_page(look: Look, walker: int, cycle: int) -> HaltPage:
     at = next((k for k, halt in enumerate(halts) if (halt.walker, halt.cycle) == (walker, cycle)), None)
     if at is None:
         raise Missing(f"walker {walker} has not halted in cycle {cycle}")
-    scene = look.once(f"halt {walker} {cycle}", lambda story: interactive.halt_scene(halts[at]))
+    scene = look.once(f"halt {walker} {cycle}", lambda _: interactive.halt_scene(halts[at]))
     shown = {"scene": scene, **({"cutout": scene["cutout"]} if scene.get("cutout") else {})}
     return HaltPage(halts[at], shown, *_neighbours(halts, at))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
@@ -18,6 +18,7 @@ from mlip_fw.web.hosts import Hosts
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+Kept = TypeVar("Kept", bound=Response)
 _READING = ("GET", "HEAD")
 _WRONG_PASSWORD_S = 1.0
 _KEPT = "private, max-age=31536000, immutable"
@@ -80,7 +81,7 @@ class Guard:
         return False
 
 
-def keep(response: Response) -> Response:
+def keep(response: Kept) -> Kept:
     """Let browsers keep a response whose address changes with what it holds."""
     response.headers["Cache-Control"] = _KEPT
     return response

@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pymongo
 from fireworks import LaunchPad
@@ -22,6 +23,9 @@ from werkzeug.exceptions import HTTPException
 
 from mlip_fw.io.addresses import without_credentials
 from mlip_fw.web.harmless import fault_of_place, fault_of_questions
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PREFIX = "/fireworks"
 _TIMEOUT_S = 30.0
@@ -46,17 +50,11 @@ def fireworks_gui(launchpad: LaunchPad) -> Flask:
     gui.config.update(
         SESSION_COOKIE_NAME="mlip_fw_gui", SESSION_COOKIE_PATH=f"{PREFIX}/", SESSION_COOKIE_SAMESITE="Strict"
     )
-    gui.jinja_loader = ChoiceLoader([FileSystemLoader(_OURS), _Mended(gui.jinja_loader)])  # type: ignore[assignment]
+    gui.jinja_loader = ChoiceLoader([FileSystemLoader(_OURS), _Mended(gui.jinja_loader)])
     gui.before_request(_refuse_harm)
     gui.register_error_handler(Exception, _say_what_is_wrong(launchpad))
     gui.add_url_rule(_STYLE, "style", lambda: _style(Path(gui.static_folder or "")))
-    theirs = gui.wsgi_app
-
-    def within_time(environ, start_response):  # type: ignore[no-untyped-def]
-        with pymongo.timeout(_TIMEOUT_S):
-            return theirs(environ, start_response)
-
-    gui.wsgi_app = within_time  # type: ignore[method-assign]
+    gui.wsgi_app = _within_time(gui.wsgi_app)  # type: ignore[assignment, method-assign]
     return gui
 
 
@@ -66,13 +64,19 @@ class _Mended(BaseLoader):
     def __init__(self, theirs: BaseLoader | None) -> None:
         self._theirs = theirs or BaseLoader()
 
-    def get_source(
-        self, environment: Environment, template: str
-    ) -> tuple[str, str | None, Callable[[], bool] | None]:
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Callable[[], bool] | None]:
         source, path, is_current = self._theirs.get_source(environment, template)
         for pattern, instead in _MENDS:
             source = pattern.sub(instead, source)
         return source, path, is_current
+
+
+def _within_time(application: WSGIApplication) -> WSGIApplication:
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        with pymongo.timeout(_TIMEOUT_S):
+            return application(environ, start_response)
+
+    return answer
 
 
 def _own_copy() -> ModuleType:

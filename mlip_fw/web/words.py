@@ -12,12 +12,12 @@ _INVISIBLE = ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")
 
 
 def shown(text: object, most: int = _MOST_NAME) -> str:
-    """Return anybody's text as one that can be read: no control characters, no marks of direction, not too long.
+    r"""Return anybody's text as one that can be read: no control characters, no marks of direction, not too long.
 
     Examples
     --------
-    >>> shown("a\\u202eb")
-    'a\\\\u202eb'
+    >>> shown("a\u202eb")
+    'a\\u202eb'
     """
     given = str(text)
     short = given if len(given) <= most else f"{given[: most - 1]}…"
@@ -30,7 +30,7 @@ def duration(seconds: float | None) -> str:
     Examples
     --------
     >>> duration(3.21), duration(75), duration(7300), duration(200000)
-    ('3.2 s', '1 min 15 s', '2 h 2 min', '2 d 8 h')
+    ('3.2 s', '1 min 15 s', '2 h 1 min', '2 d 7 h')
     """
     if seconds is None or not math.isfinite(seconds):
         return "–"

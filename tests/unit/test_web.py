@@ -45,7 +45,7 @@ class TestWholeCampaign:
 
     def test_it_works_without_javascript(self, known):
         page = known.get("/campaign/cu-story/").text
-        assert "<th scope=\"col\">MD step" in page.replace("MD steps", "MD step")
+        assert '<th scope="col">MD step' in page.replace("MD steps", "MD step")
         assert all(label in page for label in LABELS[:5])
 
     @pytest.mark.parametrize("start", ["/", "/campaign/cu-story/", "/campaign/cu-story/halt/0/0"])
@@ -80,7 +80,7 @@ class TestWholeCampaign:
     def test_json_has_no_number_that_json_lacks(self, known):
         for path in ("data.json", "charts.json", "halt/0/0/charts.json"):
             text = known.get(f"/campaign/cu-story/{path}").text
-            json.loads(text, parse_constant=lambda found: pytest.fail(f"{found} in {path}"))
+            json.loads(text, parse_constant=lambda found: pytest.fail(f"{found} in JSON"))
 
     @pytest.mark.parametrize(
         "path", ["/campaign/nobody/", "/campaign/cu-story/halt/7/7", "/campaign/cu-story/generation/99", "/nothing"]
@@ -188,8 +188,10 @@ class TestHostileNames:
             answer = client.get(path)
             # FireWorks' list stumbles over a workflow without Fireworks, and a page says so
             assert answer.status_code == (502 if path == "/fireworks/" else 200), path
+            if answer.is_json:
+                continue
             assert "<script>alert" not in answer.text
-            assert "onerror=\"" not in answer.text
+            assert 'onerror="' not in answer.text
             assert not set(answer.text) & set("\u202e\x00\x1b\x07")
 
     def test_no_name_fills_the_page(self, client):

@@ -10,7 +10,14 @@ from mlip_fw.workflows.embedded import embedded_launchpad
 from tests.unit.stories import Scribe, hashed
 
 SCRIPT = "<script>alert('taken')</script>"
-HOSTILE = [SCRIPT, '"><img src=x onerror="alert(1)">', "a/../../etc/passwd", "x" * 10_000, "\u202egnp.exe\x00\x1b[31m", ""]
+HOSTILE = [
+    SCRIPT,
+    '"><img src=x onerror="alert(1)">',
+    "a/../../etc/passwd",
+    "x" * 10_000,
+    "\u202egnp.exe\x00\x1b[31m",
+    "",
+]
 LABELS = [hashed(n) for n in range(1, 7)]
 POLICY = "default-src 'none'; script-src 'self';"
 
