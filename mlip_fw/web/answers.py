@@ -82,7 +82,8 @@ def _waiting(story: Story) -> Answer:
 def _at_work(state: WalkerState) -> str:
     if state.phase is Phase.EXPLORE:
         return f"MD, step {state.step:,} of {state.last_step:,}"
-    return {Phase.SELECT: "candidates", Phase.LABEL: "labels", Phase.TRAIN: "training"}.get(state.phase, "other walkers")
+    at_work = {Phase.SELECT: "candidates", Phase.LABEL: "labels", Phase.TRAIN: "training"}
+    return at_work.get(state.phase, "other walkers")
 
 
 def _cost(story: Story) -> Answer:
