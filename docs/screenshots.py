@@ -72,9 +72,9 @@ def main() -> None:
 
 def take_of_running(browser: Browser, address: str, folder: Path) -> None:
     """Take pictures of the list and of a campaign while it runs."""
-    take(browser, f"{address}/", "list", 1000, 330)
-    take(browser, f"{address}/campaign/al-cutouts/", "campaign", 1200, 1500)
-    take(browser, f"{address}/campaign/al-cutouts/", "campaign-dark", 1200, 1500, color_scheme="dark")
+    take(browser, f"{address}/", "list", 1150, 330)
+    take(browser, f"{address}/campaign/al-cutouts/", "campaign", 1200, 1180)
+    take(browser, f"{address}/campaign/al-cutouts/", "campaign-dark", 1200, 1180, color_scheme="dark")
     take(browser, f"{address}/campaign/al-cutouts/", "phone", 360, 740, is_mobile=True, has_touch=True)
     take_terminal(browser, "status", ["status", "al-cutouts"], folder)
 
@@ -83,7 +83,7 @@ def take_of_finished(browser: Browser, address: str, folder: Path) -> None:
     """Take pictures of the halt with the most atoms left out, and of the generation that learnt from it."""
     halt = max(CampaignDirectory(folder / "al-cutouts").cycles(), key=n_left_out)
     walker, cycle = int(halt.parent.name), int(halt.name.removeprefix("cycle_"))
-    take(browser, f"{address}/campaign/al-cutouts/halt/{walker}/{cycle}", "halt", 1200, 1500)
+    take(browser, f"{address}/campaign/al-cutouts/halt/{walker}/{cycle}", "halt", 1200, 1900)
     take(browser, f"{address}/campaign/cu-melt/generation/1", "generation", 1200, 1000)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mlip_fw.cli.app import EXIT_ERROR, app
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr, printable
+from mlip_fw.cli.progress import working
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.layout import CampaignDirectory
 
@@ -82,10 +83,12 @@ def doctor(
     from mlip_fw.engines.oracle.espresso.install import install_qe
 
     if with_qe:
-        install_qe(say=lambda line: typer.echo(line, err=True))
+        with working("installing Quantum ESPRESSO"):
+            install_qe(say=lambda line: typer.echo(line, err=True))
 
     pad = (lambda: load_launchpad(launchpad)) if launchpad is not None else None
-    findings = examine(load_fworker(fworker), pad)
+    with working("trying what is here"):
+        findings = examine(load_fworker(fworker), pad)
     if as_json:
         typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]))
     else:

@@ -12,7 +12,7 @@ from mlip_fw.story.halts import Halt
 
 _LAST = 10
 _MOST_ATOMS = 2000
-_DPI = 150
+_DPI = 120
 Key = tuple[int, int]
 """Walker and cycle."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlip_fw.engines.md.script import GAMMA_LOG
-from mlip_fw.engines.train.pacemaker.output import METRICS
+from mlip_fw.engines.train.pacemaker.metrics import METRICS
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign

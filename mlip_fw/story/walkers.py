@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlip_fw.attendance import FOLDER
 from mlip_fw.engines.md.script import GAMMA_LOG
-from mlip_fw.engines.train.pacemaker.output import read_metrics
+from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.locks import try_lock
 from mlip_fw.models.md import MDOutcome, MDResult
@@ -16,7 +16,7 @@ from mlip_fw.models.selection import Selection
 from mlip_fw.story.reading import time_of
 from mlip_fw.story.sources import Run, Sources
 
-_WORKER = "a worker"
+A_WORKER = "a worker"
 
 
 class Phase(StrEnum):
@@ -93,7 +93,7 @@ def _before_md(sources: Sources) -> _Now:
     """Return what a walker waits for that has not begun."""
     selection, since = sources.first_selection, _first_event(sources)
     if sources.records:
-        return _Now(Phase.WAITING, "the rehearsal" if _is_rehearsing(sources) else _WORKER, since)
+        return _Now(Phase.WAITING, "the rehearsal" if _is_rehearsing(sources) else A_WORKER, since)
     if selection is None:
         return _Now(Phase.WAITING, "the first structures", since)
     settled, of = _settled(selection, sources)
@@ -110,9 +110,9 @@ def _now(run: Run, sources: Sources) -> _Now:
     ended = time_of(folder / "result.json") or 0.0
     last_stage = len(sources.campaign.md.stages) - 1
     if result.outcome is MDOutcome.FINISHED:
-        return _Now(*((Phase.CONVERGED, "") if result.stage >= last_stage else (Phase.WAITING, _WORKER)), ended)
+        return _Now(*((Phase.CONVERGED, "") if result.stage >= last_stage else (Phase.WAITING, A_WORKER)), ended)
     if result.outcome is MDOutcome.WALLTIME:
-        return _Now(Phase.WAITING, _WORKER, ended)
+        return _Now(Phase.WAITING, A_WORKER, ended)
     return _mending(run, result, ended, sources)
 
 
@@ -137,7 +137,7 @@ def _after_training(result: MDResult, sources: Sources) -> _Now:
     since = sources.times("trained", "polished", by="generation").get(newest, 0.0)
     if steps := read_metrics(sources.directory.polishing):
         return _Now(Phase.TRAIN, f"pacemaker step {steps[-1].iteration}", since)
-    return _Now(Phase.WAITING, _WORKER, since)
+    return _Now(Phase.WAITING, A_WORKER, since)
 
 
 def _settled(selection: Selection, sources: Sources) -> tuple[int, int]:
@@ -160,8 +160,12 @@ def _is_rehearsing(sources: Sources) -> bool:
 
 
 def _worker_unless(work: str, sources: Sources) -> str:
-    """Return that a worker is waited for, unless one holds the lock on this piece of work."""
-    return "" if _is_held(sources.directory.root / FOLDER / f"{work}.lock") else _WORKER
+    """Return that a worker is waited for, unless one holds the lock on this piece of work.
+
+    Where files travel, each worker holds that of its own copy: nobody can tell.
+    """
+    is_known = sources.campaign.files == "shared"
+    return A_WORKER if is_known and not _is_held(sources.directory.root / FOLDER / f"{work}.lock") else ""
 
 
 def _is_held(path: Path) -> bool:

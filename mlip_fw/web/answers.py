@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlip_fw.story.generations import Generation
 from mlip_fw.story.tale import Story
-from mlip_fw.story.walkers import Phase
+from mlip_fw.story.walkers import Phase, WalkerState
 from mlip_fw.web.words import duration
 
 _CLEARLY = 1.5
@@ -69,13 +69,21 @@ def _waiting(story: Story) -> Answer:
         return Answer(question, "it has stopped", (summary.reason or "").replace("_", " "), "bad")
     if summary.outcome == "INTERRUPTED":
         return Answer(question, "somebody to go on", "mlip-fw run was interrupted; the same command goes on", "bad")
-    waiting = Counter(state.waiting_for or f"MD, step {state.step:,} of {state.last_step:,}" for state in story.walkers)
+    waiting = Counter(state.waiting_for or _at_work(state) for state in story.walkers)
     if not waiting:
         return Answer(question, "the first worker", "nothing has begun yet")
-    (most, _), *others = waiting.most_common()
+    (most, n_most), *others = waiting.most_common()
     phases = Counter(state.phase.value for state in story.walkers)
-    more = ", ".join(f"{n} in {phase}" for phase, n in phases.most_common())
-    return Answer(question, most + (f" and {len(others)} more" if others else ""), f"walkers: {more}")
+    more = ", ".join(f"{n} {phase}" for phase, n in phases.most_common())
+    some = f" ({n_most} of {len(story.walkers)} walkers)" if others else ""
+    return Answer(question, most + some, f"walkers by state: {more}")
+
+
+def _at_work(state: WalkerState) -> str:
+    if state.phase is Phase.EXPLORE:
+        return f"MD, step {state.step:,} of {state.last_step:,}"
+    at_work = {Phase.SELECT: "candidates", Phase.LABEL: "labels", Phase.TRAIN: "training"}
+    return at_work.get(state.phase, "other walkers")
 
 
 def _cost(story: Story) -> Answer:

@@ -23,7 +23,7 @@ def parity_chart(parity: Parity) -> Chart:
     shown = thinned_pairs(forces)
     worst = forces[largest_errors(forces)]
     data = [
-        _points("energy of a label", 1000 * (energies - lowest), "x", "circle", BLUE),
+        _points("energy of a label, above the lowest", 1000 * (energies - lowest), "x", "circle", BLUE),
         _points("force component", shown, "x2", "circle-open", BLUE),
         _points("largest errors of forces", worst, "x2", "x", ORANGE, 9),
     ]
@@ -31,9 +31,9 @@ def parity_chart(parity: Parity) -> Chart:
     data += [_diagonal(1000 * (energies - lowest), "x"), _diagonal(forces, "x2")]
     frame = layout(
         420,
-        xaxis=axis("reference: energy above the lowest (meV/atom)", domain=[0.0, 0.44], nticks=6),
+        xaxis=axis("reference (meV/atom)", domain=[0.0, 0.44], nticks=6),
         yaxis=axis("potential (meV/atom)"),
-        xaxis2=axis("reference: force component (eV/Å)", domain=[0.56, 1.0], anchor="y2", nticks=6),
+        xaxis2=axis("reference (eV/Å)", domain=[0.56, 1.0], anchor="y2", nticks=6),
         yaxis2=axis("potential (eV/Å)", anchor="x2"),
     )
     rows = [(w.label, w.atom, w.symbol, 1000 * w.error_ev_a) for w in parity.worst]

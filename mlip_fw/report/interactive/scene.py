@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_ATOMS = 5000
 _MOST_ROWS = 20
 _HEIGHT_PX = 480
-_NEARNESS = 2.05
+_NEARNESS = 1.9
 _EYE = np.array([0.55, -0.75, 0.35])
 _EYE_DISTANCE = 2.0
 _GAMMA = "extrapolation grade γ"
@@ -45,7 +45,7 @@ def halt_scene(halt: Halt, most_atoms: int = MOST_ATOMS) -> Chart:
     frame = halt.frame()
     where = f"of walker {halt.walker} in cycle {halt.cycle} at step {halt.step:,}"
     if frame is None:
-        scene = chart([], layout(0), f"The structure of the halt {where} is not there.", _COLUMNS, [])
+        scene = chart([], layout(_HEIGHT_PX), f"The structure of the halt {where} is not there.", _COLUMNS, [])
     else:
         scene = frame_scene(frame, halt.atom, f"Structure of the halt {where}", most_atoms)
     cells = [atoms for atoms in halt.selected() if MASK in atoms.arrays]
@@ -81,7 +81,7 @@ def cutout_scene(cell: Atoms) -> Chart:
     positions = around @ cell.cell.array
     far = np.linalg.norm(positions, axis=1)
     traces = [_edges(cell.cell.array, -cell.cell.array.sum(axis=0) / 2)]
-    for name, inside, symbol, opacity in (("trained on", mask, "circle", 1.0), ("left out", ~mask, "cross", 0.6)):
+    for name, inside, symbol, opacity in (("trained on", mask, "circle", 0.8), ("left out", ~mask, "cross", 0.6)):
         if inside.any():
             trace = _atoms(cell, positions, far, np.flatnonzero(inside), name, symbol, "distance (Å)")
             traces += [trace | {"opacity": opacity}, _legend(name, symbol)]
@@ -130,17 +130,22 @@ def _atoms(
         "x": plain(x),
         "y": plain(y),
         "z": plain(z),
-        "text": [atoms.symbols[k] for k in shown.tolist()],
+        "text": _once([atoms.symbols[k] for k in shown.tolist()]),
         "customdata": plain(shown),
         "hovertemplate": f"atom %{{customdata}}, %{{text}}<br>{what} %{{marker.color:.4g}}<extra>{name}</extra>",
         "opacity": 1.0,
         "marker": {
             **colour,
-            "size": plain(np.clip(0.6 * radii * _HEIGHT_PX / max(spread, 4.0), 3, 30).round(1)),
+            "size": _once(plain(np.clip(0.6 * radii * _HEIGHT_PX / max(spread, 4.0), 3, 30).round(1))),
             "symbol": symbol,
             "line": {"width": 0.5, "color": GREY},
         },
     }
+
+
+def _once(values: list[Any]) -> Any:
+    """Return the one value that all have in common, or else all."""
+    return values[0] if len(set(values)) == 1 else values
 
 
 def _legend(name: str, symbol: str) -> dict[str, Any]:
@@ -208,21 +213,30 @@ def _space(
 
 
 def _ratio(traces: list[dict[str, Any]]) -> dict[str, float]:
-    points = {name: [v for trace in traces for v in trace[name] if v is not None] for name in "xyz"}
-    spans = {name: max(values) - min(values) for name, values in points.items()}
-    diagonal = float(np.linalg.norm(list(spans.values()))) or 1.0
-    return {name: round(max(_NEARNESS * span / diagonal, 0.05), 4) for name, span in spans.items()}
+    """Return how long the axes are, so that things fill the picture from wherever they are seen."""
+    points = _points(traces)
+    spans = np.ptp(points, axis=0)
+    reach = 2 * float(np.linalg.norm(points - _middle(points), axis=1).max()) or 1.0
+    return dict(zip("xyz", np.maximum(_NEARNESS * spans / reach, 0.05).round(4).tolist(), strict=True))
 
 
 def _eye(traces: list[dict[str, Any]], named: tuple[np.ndarray, str] | None) -> dict[str, float]:
     """Return from where to look: from the side on which the named atom is."""
     eye = _EYE
     if named is not None:
-        points = np.array([[v for trace in traces for v in trace[name] if v is not None] for name in "xyz"]).T
-        outwards = named[0] - (points.min(axis=0) + points.max(axis=0)) / 2
+        outwards = named[0] - _middle(_points(traces))
         eye = _EYE + outwards / max(float(np.linalg.norm(outwards)), 1e-6)
     eye = _EYE_DISTANCE * eye / max(float(np.linalg.norm(eye)), 1e-6)
     return dict(zip("xyz", eye.round(3).tolist(), strict=True))
+
+
+def _points(traces: list[dict[str, Any]]) -> np.ndarray:
+    """Return (n, 3) places of all that is drawn."""
+    return np.array([[v for trace in traces for v in trace[name] if v is not None] for name in "xyz"]).T
+
+
+def _middle(points: np.ndarray) -> np.ndarray:
+    return np.asarray((points.min(axis=0) + points.max(axis=0)) / 2)
 
 
 def _note(position: np.ndarray, text: str) -> dict[str, Any]:

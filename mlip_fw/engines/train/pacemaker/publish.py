@@ -16,7 +16,7 @@ from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.pacemaker.frame import rmse_of
 from mlip_fw.engines.train.pacemaker.inputs import INPUT
 from mlip_fw.engines.train.pacemaker.job import Fit
-from mlip_fw.engines.train.pacemaker.output import METRICS, read_metrics
+from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
 from mlip_fw.engines.train.stability import examine
 from mlip_fw.errors import NumberTakenError, TrainingError
 from mlip_fw.generations import Generations
