@@ -8,7 +8,8 @@
 A campaign directory and the documents of its Fireworks are written as the loop would write them, on the LaunchPad
 server of one machine; nothing is run. The server is the real command in its own process. Of each page: its first
 answer, which may say that files are still being read; the time until it is whole; the median of the answers after that,
-and the processor seconds of one; the one right after a change (a new label and its event). FireWorks' own GUI answers on the same server.
+and the processor seconds of one; the one right after a change (a new label and its event). FireWorks' own GUI answers
+on the same server.
 """
 
 from __future__ import annotations
