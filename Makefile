@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACEMAKER := .venv-pacemaker
 # the long ones first, so that the last minutes are shared
-CASES := tests/real tests/faults tests/workflow tests/cli tests/unit
+CASES := tests/real tests/browser tests/faults tests/workflow tests/cli tests/unit
 MARKS := $(if $(MLIP_FW_LMP),,not native)
 
-.PHONY: demo demo-qe qe pacemaker test lint docs bench clean
+.PHONY: demo demo-qe qe pacemaker test lint docs screenshots bench clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +48,10 @@ lint: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+# needs Chromium; its pictures are committed
+screenshots: $(VENV)/.installed
+	$(BIN)/python docs/screenshots.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/loop.py

@@ -87,12 +87,13 @@ class Store:
         self._workflows, self._fireworks = launchpad.workflows, launchpad.fireworks
 
     def campaigns(self) -> list[StoredCampaign]:
-        """Return all campaigns, the one that changed last first."""
+        """Return all campaigns, the one that changed last first; documents that are none of ours are left out."""
         seen = {"name": 1, "metadata": 1, "fw_states": 1, "updated_on": 1, "nodes": {"$slice": 1}}
         found: dict[str, list[dict[str, Any]]] = {}
         for workflow in self._workflows.find(_OURS, seen):
             found.setdefault(str(workflow["metadata"].get("directory")), []).append(workflow)
-        campaigns = [self._campaign(directory, parts) for directory, parts in found.items()]
+        read = (self._campaign_or_none(directory, parts) for directory, parts in found.items())
+        campaigns = [campaign for campaign in read if campaign is not None]
         return sorted(campaigns, key=lambda one: (-one.updated_on, one.name))
 
     def counts(self, campaign: str, directory: str | None = None) -> dict[str, int]:
@@ -158,13 +159,13 @@ class Store:
     def _states(self, campaign: str, directory: str | None) -> dict[int, str]:
         """Return the state of each Firework of a campaign."""
         parts = self._parts(campaign, directory)
-        return {int(fw_id): state for part in parts for fw_id, state in part["fw_states"].items()}
+        return {int(fw_id): state for part in parts for fw_id, state in part.get("fw_states", {}).items()}
 
     def _keys(self, campaign: str, directory: str | None) -> dict[int, Key]:
         """Return what each Firework of a campaign does; names never change, so each is asked for once."""
         found: dict[int, Key] = {}
         for part in self._parts(campaign, directory):
-            known, wanted = _known(str(part["_id"])), {int(fw_id) for fw_id in part["fw_states"]}
+            known, wanted = _known(str(part["_id"])), {int(fw_id) for fw_id in part.get("fw_states", {})}
             known |= self._names(wanted - known.keys(), campaign)
             found |= {fw_id: known[fw_id] for fw_id in wanted & known.keys()}
         return found
@@ -181,7 +182,13 @@ class Store:
         """Return the workflow of a campaign, and the shelves of its finished parts."""
         wanted = {**_OURS, **({"metadata.directory": directory} if directory is not None else {})}
         parts = self._workflows.find(wanted, {"name": 1, "fw_states": 1})
-        return [part for part in parts if campaign_of(part["name"]) == campaign]
+        return [part for part in parts if campaign_of(str(part.get("name"))) == campaign]
+
+    def _campaign_or_none(self, directory: str, parts: list[dict[str, Any]]) -> StoredCampaign | None:
+        try:
+            return self._campaign(directory, parts)
+        except (KeyError, TypeError, AttributeError, IndexError):
+            return None
 
     def _campaign(self, directory: str, parts: list[dict[str, Any]]) -> StoredCampaign:
         states = [state for workflow in parts for state in workflow["fw_states"].values()]

@@ -104,7 +104,7 @@ def load_launchpad(path: Path | None) -> LaunchPad:
         be in it.
     """
     if path is None:
-        path = next((p for p in _LAUNCHPAD_FILES if p.is_file()), None)
+        path = _launchpad_here()
     where = path or "my_launchpad.yaml"
     try:
         launchpad = LaunchPad.from_file(str(path)) if path is not None else LaunchPad.auto_load()
@@ -115,6 +115,17 @@ def load_launchpad(path: Path | None) -> LaunchPad:
     if path is not None and _is_secret(launchpad) and path.stat().st_mode & _FOR_OTHERS:
         logging.getLogger("mlip_fw").warning("%s holds a password and others can read it: chmod 600 %s", path, path)
     return launchpad
+
+
+def known_launchpad() -> Path | None:
+    """Return the file of the LaunchPad that commands take when none is named, or None if there is none."""
+    from fireworks.fw_config import LAUNCHPAD_LOC
+
+    return _launchpad_here() or (Path(LAUNCHPAD_LOC) if LAUNCHPAD_LOC else None)
+
+
+def _launchpad_here() -> Path | None:
+    return next((p for p in _LAUNCHPAD_FILES if p.is_file()), None)
 
 
 def _without_its_text(error: Exception) -> str:

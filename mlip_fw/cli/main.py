@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 
-from mlip_fw.cli import db, farm, look, machine, mend, publish, pull, run, start, validate  # noqa: F401  each adds its commands
+from mlip_fw.cli import db, farm, look, machine, mend, publish, pull, run, start, validate, web  # noqa: F401  each adds its commands
 from mlip_fw.cli.app import EXIT_ERROR, TRACEBACK, app
 from mlip_fw.cli.common import printable
 from mlip_fw.errors import MlipError

@@ -19,6 +19,7 @@ LAYERS = [
     {"fireworks"},
     {"recovery"},
     {"workflows", "doctor", "report", "export", "testing"},
+    {"web"},
     {"cli", "notebook"},
     {"__main__", "__init__"},
 ]

@@ -1,0 +1,107 @@
+"""``web``: campaigns in the browser, beside FireWorks' own GUI."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from fireworks import LaunchPad
+
+from mlip_fw.cli.app import app
+from mlip_fw.cli.common import known_launchpad, load_launchpad, log_to_stderr
+from mlip_fw.errors import DirectoryError, WorkerError
+from mlip_fw.layout import CampaignDirectory
+
+_PASSWORD = "MLIP_FW_WEB_PASSWORD"
+_SHORTEST = 8
+_FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+logger = logging.getLogger("mlip_fw")
+
+
+@app.command()
+def web(
+    campaigns: list[Path] | None = typer.Argument(
+        None,
+        help="campaign directories, or folders that hold some, besides the current folder",
+        metavar="[CAMPAIGN]...",
+    ),
+    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml; default: FireWorks' own"),
+    host: str = typer.Option(
+        "127.0.0.1", "--host", help="address to listen on; any but this machine's own loopback needs a password"
+    ),
+    port: int = typer.Option(5000, "--port", min=0, max=65535, help="port, or the next one that is free; 0: any"),
+    password_from: Path | None = typer.Option(
+        None, "--password-from", help=f"file whose first line is the password; or set {_PASSWORD}"
+    ),
+    names: list[str] | None = typer.Option(
+        None, "--name", help="a name by which browsers call this server, besides the machine's own"
+    ),
+    opens: bool = typer.Option(False, "--open", help="open it in a browser"),
+) -> None:
+    """Show campaigns in the browser, with FireWorks' own GUI beside them; nothing can be changed there."""
+    log_to_stderr()
+    from mlip_fw.web.app import create_app
+    from mlip_fw.web.serve import address_of, open_server, serve_until_signal
+
+    password = _password(password_from)
+    _require_password(host, password)
+    pad = _launchpad(launchpad)
+    pages = create_app([Path(), *_existing(campaigns or ())], pad, password=password, names=[host, *(names or ())])
+    server = open_server(pages, host, port)
+    address = address_of(server)
+    typer.echo(f"campaigns: {address}")
+    if pad is not None:
+        typer.echo(f"FireWorks: {address}fireworks/")
+    if password is not None:
+        typer.echo("everybody is asked for the password; any user name goes with it")
+    typer.echo("it only shows; Ctrl-C ends it")
+    if opens:
+        webbrowser.open(address)
+    serve_until_signal(server)
+
+
+def _password(path: Path | None) -> str | None:
+    if path is None:
+        return _long_enough(os.environ[_PASSWORD], _PASSWORD) if _PASSWORD in os.environ else None
+    try:
+        text = path.read_text()
+        if path.stat().st_mode & _FOR_OTHERS:
+            logger.warning("%s holds a password and others can read it: chmod 600 %s", path, path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkerError(f"can't read the password file {path}: {error}") from error
+    return _long_enough(text.partition("\n")[0].rstrip("\r"), str(path))
+
+
+def _long_enough(password: str, where: str) -> str:
+    if len(password) < _SHORTEST:
+        raise WorkerError(f"the password of {where} has {len(password)} characters, give it {_SHORTEST} at least")
+    return password
+
+
+def _require_password(host: str, password: str | None) -> None:
+    from mlip_fw.web.hosts import is_loopback
+
+    if password is None and not is_loopback(host):
+        raise WorkerError(
+            f"on {host} others could look at your campaigns: put a password in a file and give it with "
+            f"--password-from, or in {_PASSWORD}; or leave out --host and come through an ssh tunnel, see "
+            "docs/how-to/watch-a-campaign.md"
+        )
+
+
+def _launchpad(path: Path | None) -> LaunchPad | None:
+    return load_launchpad(path) if path is not None or known_launchpad() is not None else None
+
+
+def _existing(campaigns: Sequence[Path]) -> Sequence[Path]:
+    from mlip_fw.web.places import campaigns_in
+
+    for path in campaigns:
+        if not campaigns_in(path) and not CampaignDirectory(path).exists():
+            raise DirectoryError(f"{path} is no campaign directory, and no folder that holds one; name another")
+    return campaigns

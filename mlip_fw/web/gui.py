@@ -1,0 +1,129 @@
+"""FireWorks' own web GUI, mended where it is mounted: the installed package stays as it is.
+
+Its pages take addresses from the root, load jQuery and a font from elsewhere and run scripts inside of pages; its
+endpoints hand queries on to the database and end in an error where a number is wrong. Here they do none of it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pymongo
+from fireworks import LaunchPad
+from flask import Flask, Response, render_template, request
+from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader
+from pymongo.errors import PyMongoError
+from werkzeug.exceptions import HTTPException
+
+from mlip_fw.io.addresses import without_credentials
+from mlip_fw.web.harmless import fault_of_place, fault_of_questions
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+PREFIX = "/fireworks"
+_TIMEOUT_S, _SOON_S = 30.0, 4.0
+_OURS = Path(__file__).parent / "templates" / "fireworks"
+_STYLE = "/static/css/flat-ui.css"
+_MENDS = (
+    (re.compile(r'(href|src|action)="/(?!/)'), r'\1="{{ request.script_root }}/'),
+    (re.compile(r"<script>.*?</script>", re.DOTALL), ""),
+    (re.compile(r'\s+onsubmit="[^"]*"'), ""),
+    (re.compile(r"<head>"), '<head><link rel="icon" href="/static/icon.svg" type="image/svg+xml">'),
+    (re.compile(r"<img "), '<img alt="FireWorks" '),
+    (re.compile(r"<body>"), '<body><p class="container"><a href="/">mlip-fw: all campaigns</a></p>'),
+)
+logger = logging.getLogger("mlip_fw")
+
+
+def fireworks_gui(launchpad: LaunchPad) -> Flask:
+    """Return FireWorks' GUI for a LaunchPad, to be mounted under :data:`PREFIX`."""
+    gui: Flask = _own_copy().app
+    launchpad.m_logger.setLevel("WARNING")
+    gui.lp = launchpad  # type: ignore[attr-defined]
+    gui.config.update(
+        SESSION_COOKIE_NAME="mlip_fw_gui", SESSION_COOKIE_PATH=f"{PREFIX}/", SESSION_COOKIE_SAMESITE="Strict"
+    )
+    gui.jinja_loader = ChoiceLoader([FileSystemLoader(_OURS), _Mended(gui.jinja_loader)])
+    gui.before_request(_refuse_harm)
+    gui.before_request(lambda: _require_answer(launchpad))
+    gui.register_error_handler(Exception, _say_what_is_wrong(launchpad))
+    gui.add_url_rule(_STYLE, "style", lambda: _style(Path(gui.static_folder or "")))
+    gui.wsgi_app = _within_time(gui.wsgi_app)  # type: ignore[assignment, method-assign]
+    return gui
+
+
+class _Mended(BaseLoader):
+    """FireWorks' templates, whose text is changed before anything of the database comes into it."""
+
+    def __init__(self, theirs: BaseLoader | None) -> None:
+        self._theirs = theirs or BaseLoader()
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Callable[[], bool] | None]:
+        source, path, is_current = self._theirs.get_source(environment, template)
+        for pattern, instead in _MENDS:
+            source = pattern.sub(instead, source)
+        return source, path, is_current
+
+
+def _within_time(application: WSGIApplication) -> WSGIApplication:
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        with pymongo.timeout(_TIMEOUT_S):
+            return application(environ, start_response)
+
+    return answer
+
+
+def _own_copy() -> ModuleType:
+    """Return FireWorks' module executed once more, so that what is changed here is nobody else's."""
+    spec = importlib.util.find_spec("fireworks.flask_site.app")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _refuse_harm() -> tuple[str, int] | None:
+    fault = fault_of_place(request.view_args or {}) or fault_of_questions(request.args)
+    return None if fault is None else (_page(fault), 400)
+
+
+def _require_answer(launchpad: LaunchPad) -> None:
+    """Find out soon whether the database answers, rather than after the time that a page may take."""
+    if request.endpoint not in ("static", "style"):
+        with pymongo.timeout(_SOON_S):
+            launchpad.db.fw_id_assigner.find_one({}, {"_id": 1})
+
+
+def _say_what_is_wrong(launchpad: LaunchPad) -> Callable[[Exception], tuple[str, int] | Response]:
+    def say(error: Exception) -> tuple[str, int] | Response:
+        if isinstance(error, HTTPException):
+            if error.code is not None and error.code < 400:
+                return error.get_response()  # type: ignore[return-value]
+            return _page("there is no such page in FireWorks' GUI"), error.code or 404
+        if isinstance(error, PyMongoError):
+            where = without_credentials(launchpad.host)
+            logger.warning("the LaunchPad database at %s: %s", where, type(error).__name__)
+            return _page(f"the LaunchPad database at {where} does not answer"), 503
+        if isinstance(error, ValueError | TypeError | KeyError) and request.view_args:
+            return _page("the LaunchPad has nothing of that number or name"), 404
+        logger.warning("FireWorks' GUI at %s: %s", ascii(request.path), type(error).__name__)
+        return _page("FireWorks' GUI can't show this"), 502
+
+    return say
+
+
+def _page(text: str) -> str:
+    return render_template("problem.html", text=text)
+
+
+def _style(folder: Path) -> Response:
+    text = (folder / "css" / "flat-ui.css").read_text()
+    return Response(re.sub(r"@import url\([^)]*\);", "", text), content_type="text/css; charset=utf-8")

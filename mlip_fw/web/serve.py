@@ -1,0 +1,84 @@
+"""The server itself: one process, a thread for each question, on one address."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+from threading import Thread
+
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from mlip_fw.errors import WorkerError
+
+_PORTS_TRIED = 50
+_SLOWEST_S = 60
+_ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+class _Quiet(WSGIRequestHandler):
+    """Answers without a log line for each question, and gives up on who never ends asking."""
+
+    timeout = _SLOWEST_S
+    server_version, sys_version = "mlip-fw", ""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+    def version_string(self) -> str:
+        return self.server_version
+
+
+def open_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
+    """Return a server that listens, on ``port`` or on the next one that is free; 0: any.
+
+    Raises
+    ------
+    WorkerError
+        If none of the next ports is free, or the address is not one of this machine.
+    """
+    for candidate in range(port, min(port + _PORTS_TRIED, 65536)):
+        try:
+            with _listening(host, candidate) as listening:
+                server = make_server(
+                    host, listening.getsockname()[1], app, threaded=True, request_handler=_Quiet, fd=listening.fileno()
+                )
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise WorkerError(
+                    f"can't listen on {host}, port {candidate}: {error.strerror}; give another --host or --port"
+                ) from error
+            continue
+        return server
+    raise WorkerError(f"no port from {port} to {port + _PORTS_TRIED - 1} is free on {host}; give another --port")
+
+
+def address_of(server: BaseWSGIServer) -> str:
+    """Return where a browser on this machine finds the server."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(server.host, server.host)
+    return f"http://{f'[{host}]' if ':' in host.strip('[]') and not host.startswith('[') else host}:{server.port}/"
+
+
+def serve_until_signal(server: BaseWSGIServer) -> None:
+    """Answer until SIGINT, SIGTERM or SIGHUP, and end then."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    try:
+        Thread(target=server.serve_forever, daemon=True).start()
+        signal.sigwait(_ENDS)
+    finally:
+        server.shutdown()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, port))
+        opened.listen(128)
+    except BaseException:
+        opened.close()
+        raise
+    return opened

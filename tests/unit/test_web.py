@@ -1,0 +1,256 @@
+"""Pages of campaigns: what they show of whole, running, damaged and hostile ones."""
+
+import json
+import re
+import shutil
+import time
+
+import pytest
+from pymongo.errors import ServerSelectionTimeoutError
+
+from mlip_fw.web import contents
+from mlip_fw.web.app import create_app
+from mlip_fw.web.patience import Errands
+from tests.unit.stories import Scribe, hashed
+from tests.unit.web import HOSTILE, LABELS, SCRIPT, add_hostile, launchpad_with, make_finished, visitor
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Return a converged campaign; nothing may change it."""
+    return make_finished(tmp_path_factory.mktemp("web") / "cu-story")
+
+
+@pytest.fixture(scope="module")
+def known(whole):
+    """Return a visitor of a server with that campaign and its LaunchPad."""
+    return visitor([whole.directory.root.parent], launchpad_with(whole))
+
+
+def sides(page):
+    """Return all addresses of this server that a page links to."""
+    return set(re.findall(r'(?:href|src|data-live|data-charts)="(/[^"#]*)', page))
+
+
+class TestWholeCampaign:
+    def test_list_names_state_progress_and_cost(self, known):
+        page = known.get("/").text
+        for said in ('href="/campaign/cu-story/"', "converged", "100 %", "<polyline", "force error", "ready"):
+            assert said in page
+
+    def test_page_answers_and_draws(self, known):
+        page = known.get("/campaign/cu-story/").text
+        for said in ("Is it learning?", "nothing: it is done", "5 labels", "EXPLORE", "Not in the loop: 1"):
+            assert said in page
+        assert page.count("data-chart=") == 4
+        assert page.count("<details>") == 4
+
+    def test_it_works_without_javascript(self, known):
+        page = known.get("/campaign/cu-story/").text
+        assert '<th scope="col">MD step' in page.replace("MD steps", "MD step")
+        assert all(label in page for label in LABELS[:5])
+
+    @pytest.mark.parametrize("start", ["/", "/campaign/cu-story/", "/campaign/cu-story/halt/0/0"])
+    def test_no_link_is_dead_and_none_leads_out(self, known, start):
+        page = known.get(start).text
+        assert not re.findall(r'(?:href|src)="(?:https?:)?//', page)
+        answers = {side: known.get(side.replace("&amp;", "&")).status_code for side in sides(page)}
+        assert set(answers.values()) <= {200}, answers
+
+    def test_halt_leads_to_its_structure_and_its_choice(self, known):
+        page = known.get("/campaign/cu-story/halt/0/1").text
+        assert LABELS[3] in page
+        assert "why not" in page
+        charts = known.get("/campaign/cu-story/halt/0/1/charts.json").json
+        assert {trace["type"] for trace in charts["scene"]["data"]} == {"scatter3d"}
+
+    def test_generation_is_evaluated_when_it_is_asked_for(self, known):
+        assert "evaluate them" in known.get("/campaign/cu-story/generation/1").text
+        page = known.get("/campaign/cu-story/generation/1?parity=1").text
+        assert "potential.yaml" in page, "the story has no potential, and the page says so"
+
+    def test_numbers_link_to_their_firework(self, known):
+        page = known.get("/campaign/cu-story/").text
+        assert re.search(r'href="/fireworks/fw/\d+"', page)
+
+    def test_data_is_tagged(self, known):
+        first = known.get("/campaign/cu-story/data.json")
+        assert first.json["summary"]["outcome"] == "CONVERGED"
+        again = known.get("/campaign/cu-story/data.json", headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, again.data) == (304, b"")
+
+    def test_json_has_no_number_that_json_lacks(self, known):
+        for path in ("data.json", "charts.json", "halt/0/0/charts.json"):
+            text = known.get(f"/campaign/cu-story/{path}").text
+            json.loads(text, parse_constant=lambda found: pytest.fail(f"{found} in JSON"))
+
+    @pytest.mark.parametrize(
+        "path", ["/campaign/nobody/", "/campaign/cu-story/halt/7/7", "/campaign/cu-story/generation/99", "/nothing"]
+    )
+    def test_what_is_not_there_is_said(self, known, path):
+        answer = known.get(path)
+        assert answer.status_code == 404
+        assert "Not here" in answer.text
+
+
+def test_change_is_seen(tmp_path):
+    scribe = make_finished(tmp_path / "cu-story")
+    client = visitor([tmp_path])
+    tag = client.get("/campaign/cu-story/data.json").headers["ETag"]
+    scribe.label(hashed(99))
+    changed = client.get("/campaign/cu-story/data.json", headers={"If-None-Match": tag})
+    assert (changed.status_code, changed.json["summary"]["labels"]) == (200, 6)
+
+
+def test_long_tables_come_in_pages(tmp_path):
+    scribe = Scribe(tmp_path / "cu-story")
+    scribe.begin([hashed(n) for n in range(60)])
+    client = visitor([tmp_path])
+    first, last = (client.get(f"/campaign/cu-story/{which}").text for which in ("", "?labels=3"))
+    assert "1 to 25 of 60" in first
+    assert "51 to 60 of 60" in last
+    assert '<th scope="row" class="hash">' + hashed(0) in last
+    for strange in ("0", "-1", "99999999", "x", "²"):
+        assert client.get("/campaign/cu-story/", query_string={"labels": strange}).status_code == 200
+
+
+class TestWhatIsWrong:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        make_finished(tmp_path / "good")
+        return tmp_path
+
+    def test_damaged_campaign_file_breaks_nothing_else(self, folder):
+        shutil.copytree(folder / "good", folder / "bad")
+        (folder / "bad" / "campaign.yaml").write_text("campaign: [")
+        client = visitor([folder])
+        page = client.get("/").text
+        assert "/campaign/good/" in page
+        assert "unknown" in page
+        assert "be looked at" in client.get("/campaign/bad/").text
+        assert client.get("/campaign/bad/data.json").status_code == 200
+        assert client.get("/campaign/bad/charts.json").status_code == 404
+
+    def test_damaged_files_are_listed(self, folder):
+        (folder / "good" / "walkers" / "00" / "cycle_0000" / "result.json").write_text('{"outc')
+        page = visitor([folder]).get("/campaign/good/").text
+        assert "1 damaged file is left out" in page
+        assert "walkers/00/cycle_0000/result.json" in page
+
+    def test_empty_campaign(self, folder):
+        Scribe(folder / "empty")
+        client = visitor([folder])
+        assert "no MD yet" in client.get("/campaign/empty/").text
+        assert "interrupted" in client.get("/").text
+
+    def test_vanished_directory(self, folder):
+        client = visitor([folder])
+        client.get("/")
+        shutil.rmtree(folder / "good")
+        assert "not there any more" in client.get("/").text
+        assert client.get("/campaign/good/").status_code == 200
+
+    def test_no_campaign_at_all(self, tmp_path):
+        assert "There is no campaign here yet" in visitor([tmp_path]).get("/").text
+
+    def test_silent_database(self, folder, monkeypatch):
+        pad = launchpad_with(Scribe(folder / "other"))
+        client = visitor([folder], pad)
+        monkeypatch.setattr(type(pad.workflows), "find", _silent)
+        page = client.get("/").text
+        assert "database does not answer" in page
+        assert "/campaign/good/" in page
+
+    def test_fault_in_a_page_is_no_500(self, folder, monkeypatch):
+        monkeypatch.setattr("mlip_fw.web.contents.machine", lambda walkers: 1 / 0)
+        answer = visitor([folder]).get("/campaign/good/")
+        assert answer.status_code == 503
+        assert "ZeroDivisionError" in answer.text
+
+
+def _silent(*args, **kwargs):
+    raise ServerSelectionTimeoutError("nobody is there")
+
+
+class TestHostileNames:
+    @pytest.fixture(scope="class")
+    def client(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("hostile")
+        scribe = make_finished(folder / "cu & <b>bold")
+        scribe.fail(hashed(77))
+        record = folder / "cu & <b>bold" / "quarantine" / f"{hashed(77)}.json"
+        record.write_text(record.read_text().replace("no SCF", SCRIPT + "\\u202e\\u0007"))
+        scribe.tell("finished", outcome="STOPPED", reason=SCRIPT)
+        pad = launchpad_with(scribe)
+        add_hostile(pad)
+        return visitor([folder], pad)
+
+    def test_they_are_text(self, client):
+        for path in sides(client.get("/").text) | {"/"}:
+            answer = client.get(path)
+            # FireWorks' list stumbles over a workflow without Fireworks, and a page says so
+            assert answer.status_code == (502 if path == "/fireworks/" else 200), path
+            if answer.is_json:
+                continue
+            assert "<script>alert" not in answer.text
+            assert 'onerror="' not in answer.text
+            assert not set(answer.text) & set("\u202e\x00\x1b\x07")
+
+    def test_no_name_fills_the_page(self, client):
+        assert len(client.get("/").text) < 40_000
+
+    def test_each_has_an_address_of_plain_letters(self, client):
+        keys = re.findall(r'href="/campaign/([^"]*)/"', client.get("/").text)
+        assert len(keys) == len(set(keys)) >= len(HOSTILE)
+        assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,50}", key) for key in keys)
+
+    @pytest.mark.parametrize("key", ["..", "../good", "%2e%2e", "%2Fetc", "good%00", "x" * 5000])
+    def test_no_address_leads_elsewhere(self, client, key):
+        assert client.get(f"/campaign/{key}/", follow_redirects=True).status_code == 404
+
+
+class TestManyFiles:
+    @pytest.fixture
+    def client(self, tmp_path, monkeypatch):
+        make_finished(tmp_path / "cu-story")
+        monkeypatch.setattr(contents, "charts", lambda look: time.sleep(0.3) or {})
+        return create_app([tmp_path], patience_s=0.01).test_client()
+
+    def test_first_page_says_that_they_are_read(self, client):
+        assert "being read" in client.get("/").text
+        answer = client.get("/campaign/cu-story/halt/0/0")
+        assert (answer.status_code, 'http-equiv="refresh"' in answer.text) == (503, True)
+        assert client.get("/campaign/cu-story/charts.json").status_code == 503
+
+    def test_and_later_shows_them(self, client):
+        client.get("/")
+        time.sleep(1)
+        assert "converged" in client.get("/").text
+
+
+class TestPatience:
+    def test_quick_work_is_waited_for(self):
+        assert Errands(5.0).result("one", lambda: 1) == 1
+
+    def test_slow_work_shows_what_was_known(self):
+        errands = Errands(0.05)
+        assert errands.result("one", lambda: 1) == 1
+        assert errands.result("one", lambda: time.sleep(0.3) or 2) == 1
+        assert Errands(0.01).result("one", lambda: time.sleep(0.2)) is None
+
+    def test_its_result_comes_later(self):
+        errands = Errands(0.05)
+        assert errands.result("one", lambda: time.sleep(0.1) or 1) is None
+        time.sleep(0.2)
+        assert errands.known("one") == 1
+
+    def test_a_page_waits_once_for_all(self):
+        errands = Errands(0.4)
+        errands.begin()
+        begun = time.monotonic()
+        assert [errands.result(name, lambda: time.sleep(2)) for name in range(5)] == [None] * 5
+        assert time.monotonic() - begun < 1.5
+
+    def test_error_is_raised_to_who_waits(self):
+        with pytest.raises(ZeroDivisionError):
+            Errands(5.0).result("one", lambda: 1 / 0)
