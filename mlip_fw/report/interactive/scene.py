@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_ATOMS = 5000
 _MOST_ROWS = 20
 _HEIGHT_PX = 480
-_NEARNESS = 1.9
+_NEARNESS = 1.75
 _EYE = np.array([0.55, -0.75, 0.35])
 _EYE_DISTANCE = 2.0
 _GAMMA = "extrapolation grade γ"
