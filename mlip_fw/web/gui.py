@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PREFIX = "/fireworks"
-_TIMEOUT_S = 30.0
+_TIMEOUT_S, _SOON_S = 30.0, 4.0
 _OURS = Path(__file__).parent / "templates" / "fireworks"
 _STYLE = "/static/css/flat-ui.css"
 _MENDS = (
@@ -52,6 +52,7 @@ def fireworks_gui(launchpad: LaunchPad) -> Flask:
     )
     gui.jinja_loader = ChoiceLoader([FileSystemLoader(_OURS), _Mended(gui.jinja_loader)])
     gui.before_request(_refuse_harm)
+    gui.before_request(lambda: _require_answer(launchpad))
     gui.register_error_handler(Exception, _say_what_is_wrong(launchpad))
     gui.add_url_rule(_STYLE, "style", lambda: _style(Path(gui.static_folder or "")))
     gui.wsgi_app = _within_time(gui.wsgi_app)  # type: ignore[assignment, method-assign]
@@ -92,6 +93,13 @@ def _own_copy() -> ModuleType:
 def _refuse_harm() -> tuple[str, int] | None:
     fault = fault_of_place(request.view_args or {}) or fault_of_questions(request.args)
     return None if fault is None else (_page(fault), 400)
+
+
+def _require_answer(launchpad: LaunchPad) -> None:
+    """Find out soon whether the database answers, rather than after the time that a page may take."""
+    if request.endpoint not in ("static", "style"):
+        with pymongo.timeout(_SOON_S):
+            launchpad.db.fw_id_assigner.find_one({}, {"_id": 1})
 
 
 def _say_what_is_wrong(launchpad: LaunchPad) -> Callable[[Exception], tuple[str, int] | Response]:

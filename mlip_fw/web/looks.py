@@ -16,6 +16,7 @@ from mlip_fw.story.tale import Story
 from mlip_fw.web.patience import Errands
 from mlip_fw.web.places import Place
 
+UNREAD = "its many files are being read for the first time; this page goes on by itself"
 logger = logging.getLogger("mlip_fw")
 
 
@@ -68,7 +69,7 @@ class Looks:
         except Exception as error:
             logger.warning("%s: %s", ascii(str(directory.root)), type(error).__name__, exc_info=error)
             return f"its files are damaged in a way that nobody thought of ({type(error).__name__})"
-        return found or "its many files are being read for the first time; this page goes on by itself"
+        return found or UNREAD
 
     def _fresh(self, directory: CampaignDirectory) -> Look:
         story = Story(directory)

@@ -8,13 +8,13 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from mlip_fw import __version__
 from mlip_fw.web import contents
 from mlip_fw.web.contents import Missing
 from mlip_fw.web.desk import Desk, Sight
-from mlip_fw.web.looks import Look
+from mlip_fw.web.looks import UNREAD, Look
 from mlip_fw.web.paging import Pager
 
 logger = logging.getLogger("mlip_fw")
@@ -86,6 +86,8 @@ def pages(desk: Desk) -> Blueprint:
 
 
 def _look_of(sight: Sight) -> Look:
+    if sight.trouble == UNREAD:
+        raise ServiceUnavailable(UNREAD)
     if sight.look is None:
         raise Missing(sight.trouble)
     return sight.look
@@ -110,10 +112,10 @@ def _say_what_is_wrong(error: Exception) -> tuple[str | Response, int] | Any:
         code = error.code or 404
         if code < 400:
             return error.get_response()
-        said = error.description if isinstance(error, Missing) else "there is no such page here"
+        said = error.description if isinstance(error, Missing | ServiceUnavailable) else "there is no such page here"
     else:
         logger.warning("%s: %s", ascii(request.path), type(error).__name__, exc_info=error)
         code, said = 503, f"this page could not be made ({type(error).__name__}); the server's log says more"
     if request.path.endswith(".json"):
         return jsonify({"error": said}), code
-    return render_template("problem.html", said=said), code
+    return render_template("problem.html", said=said, is_for_now=said == UNREAD), code

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-PATIENCE_S = 0.4
+PATIENCE_S = 0.3
 
 
 class Errand:

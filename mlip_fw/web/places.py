@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 import threading
 import time
@@ -59,7 +60,7 @@ class Places:
         self._folders, self.store, self._errands = [folder.absolute() for folder in folders], store, errands
         self._seen: dict[Path, None] = {}
         self._stored: list[StoredCampaign] = []
-        self._asked, self._lock = -_REST_S, threading.Lock()
+        self._asked, self._lock = -math.inf, threading.Lock()
         self.is_answering = True
         """Whether the database answered when it was asked last."""
         self.trouble = ""
@@ -101,12 +102,13 @@ class Places:
         return (self._errands.result(name, find) or known)[1]
 
     def _note_silence(self, error: Exception) -> None:
-        self._asked, self.is_answering = time.monotonic(), False
+        was_answering, self.is_answering, self._asked = self.is_answering, False, time.monotonic()
         if isinstance(error, PyMongoError):
             self.trouble = "the LaunchPad's database does not answer"
         else:
             self.trouble = f"the LaunchPad holds something that can't be read ({type(error).__name__})"
-        logger.warning("%s: %s", self.trouble, type(error).__name__)
+        if was_answering:
+            logger.warning("%s: %s", self.trouble, type(error).__name__)
 
     def _look_around(self) -> None:
         for folder in self._folders:
@@ -116,9 +118,13 @@ class Places:
         now = time.monotonic()
         if self.store is None or now - self._asked < (_FRESH_S if self.is_answering else _REST_S):
             return
+        store = self.store
+        self._errands.result("campaigns", lambda: self._fetch(store))
+
+    def _fetch(self, store: Store) -> None:
         try:
             with pymongo.timeout(ANSWER_S):
-                self._stored, self.is_answering = self.store.campaigns(), True
+                self._stored, self.is_answering = store.campaigns(), True
             self._asked = time.monotonic()
         except Exception as error:
             self._note_silence(error)

@@ -8,6 +8,8 @@ import time
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
+from mlip_fw.web import contents
+from mlip_fw.web.app import create_app
 from mlip_fw.web.patience import Errands
 from tests.unit.stories import Scribe, hashed
 from tests.unit.web import HOSTILE, LABELS, SCRIPT, add_hostile, launchpad_with, make_finished, visitor
@@ -205,6 +207,25 @@ class TestHostileNames:
     @pytest.mark.parametrize("key", ["..", "../good", "%2e%2e", "%2Fetc", "good%00", "x" * 5000])
     def test_no_address_leads_elsewhere(self, client, key):
         assert client.get(f"/campaign/{key}/", follow_redirects=True).status_code == 404
+
+
+class TestManyFiles:
+    @pytest.fixture
+    def client(self, tmp_path, monkeypatch):
+        make_finished(tmp_path / "cu-story")
+        monkeypatch.setattr(contents, "charts", lambda look: time.sleep(0.3) or {})
+        return create_app([tmp_path], patience_s=0.01).test_client()
+
+    def test_first_page_says_that_they_are_read(self, client):
+        assert "being read" in client.get("/").text
+        answer = client.get("/campaign/cu-story/halt/0/0")
+        assert (answer.status_code, 'http-equiv="refresh"' in answer.text) == (503, True)
+        assert client.get("/campaign/cu-story/charts.json").status_code == 503
+
+    def test_and_later_shows_them(self, client):
+        client.get("/")
+        time.sleep(1)
+        assert "converged" in client.get("/").text
 
 
 class TestPatience:
