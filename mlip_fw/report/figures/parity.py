@@ -27,7 +27,7 @@ def parity_figure(parity: Parity) -> Figure:
         (right, forces, "eV/Å", "force component"),
     ):
         marker = "o" if axes is left else "."
-        axes.plot(*pairs.T, marker, ms=4 if axes is left else 3, color=BLUE, mew=0, rasterized=True, label=name)
+        axes.plot(*pairs.T, marker, ms=4 if axes is left else 5, color=BLUE, mew=0, rasterized=True, label=name)
         ends = [pairs.min(), pairs.max()] if len(pairs) else [0.0, 1.0]
         axes.plot(ends, ends, "--", lw=0.6, color=GREY, label="equal", zorder=0)
         axes.set_xlabel(f"reference ({unit})")

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 MOST_ATOMS = 5000
 _MOST_ROWS = 20
 _HEIGHT_PX = 480
-_NEARNESS = 1.75
+_NEARNESS = 1.9
+_SMALLNESS = 0.3
+"""Of atoms against their covalent radii: what is inside is to be seen."""
 _EYE = np.array([0.55, -0.75, 0.35])
 _EYE_DISTANCE = 2.0
 _GAMMA = "extrapolation grade γ"
@@ -136,7 +138,7 @@ def _atoms(
         "opacity": 1.0,
         "marker": {
             **colour,
-            "size": _once(plain(np.clip(0.6 * radii * _HEIGHT_PX / max(spread, 4.0), 3, 30).round(1))),
+            "size": _once(plain(np.clip(_SMALLNESS * radii * _HEIGHT_PX / max(spread, 4.0), 3, 18).round(1))),
             "symbol": symbol,
             "line": {"width": 0.5, "color": GREY},
         },
