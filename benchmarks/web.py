@@ -7,14 +7,16 @@
 
 A campaign directory and the documents of its Fireworks are written as the loop would write them, on the LaunchPad
 server of one machine; nothing is run. The server is the real command in its own process. Of each page: its first
-answer, which may say that files are still being read; the time until it is whole; the median of the answers after that;
-and the one right after a change (a new label and its event). FireWorks' own GUI answers on the same server.
+answer, which may say that files are still being read; the time until it is whole; the median of the answers after that,
+and the processor seconds of one; the one right after a change (a new label and its event). FireWorks' own GUI answers
+on the same server.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import re
 import statistics
@@ -70,10 +72,14 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}; seconds")
     for size, pages in found.items():
         print(f"\n{size:,} Fireworks, {_CYCLES[size]} cycles")
-        print(f"{'page':24}" + "".join(f"{column:>9}" for column in ("first", "whole", "again", "changed", "kB")))
+        print(
+            f"{'page':24}" + "".join(f"{column:>9}" for column in ("first", "whole", "again", "cpu", "changed", "kB"))
+        )
         for name, row in pages.items():
             changed = f"{row['changed']:9.3f}" if "changed" in row else f"{'':9}"
-            print(f"{name:24}{row['first']:9.3f}{row['whole']:9.3f}{row['again']:9.3f}{changed}{row['kB']:9.0f}")
+            print(
+                f"{name:24}{row['first']:9.3f}{row['whole']:9.3f}{row['again']:9.3f}{row['cpu']:9.3f}{changed}{row['kB']:9.0f}"
+            )
     if len(found) == 2:
         small, large = found.values()
         print(
@@ -91,14 +97,14 @@ def _measured(size: int, cycles: int) -> dict[str, dict[str, float]]:
         pad.m_logger.setLevel("ERROR")
         newest = write_fireworks_of(pad, scribe, size, cycles)
         try:
-            with serving(folder, facts.launchpad_file) as address:
-                return _pages(address, scribe, newest)
+            with serving(folder, facts.launchpad_file) as (address, pid):
+                return _pages(address, pid, scribe, newest)
         finally:
             pad.connection.close()
             stop_server(folder / "database")
 
 
-def _pages(address: str, scribe: Scribe, fw_id: int) -> dict[str, dict[str, float]]:
+def _pages(address: str, pid: int, scribe: Scribe, fw_id: int) -> dict[str, dict[str, float]]:
     found = {}
     for name, path in _PAGES.items():
         whole = address + path.format(fw=fw_id)
@@ -107,8 +113,10 @@ def _pages(address: str, scribe: Scribe, fw_id: int) -> dict[str, dict[str, floa
         while _UNREAD in content:
             _, content = _timed(whole)
         until_whole = time.perf_counter() - begun
+        worked = _processor_seconds(pid)
         again = statistics.median(_timed(whole)[0] for _ in range(_REPEATS))
-        found[name] = {"first": first, "whole": until_whole, "again": again, "kB": len(content) / 1000}
+        cpu = (_processor_seconds(pid) - worked) / _REPEATS
+        found[name] = {"first": first, "whole": until_whole, "again": again, "cpu": cpu, "kB": len(content) / 1000}
     for number, (name, path) in enumerate(_PAGES.items()):
         if not path.startswith("/fireworks"):
             scribe.label(hashed(10**9 + number), n=108)
@@ -165,18 +173,23 @@ def _names(cycle: int, per_halt: int) -> list[str]:
 
 
 @contextmanager
-def serving(folder: Path, launchpad: Path) -> Iterator[str]:
-    """Run the command in a folder and give its address."""
+def serving(folder: Path, launchpad: Path) -> Iterator[tuple[str, int]]:
+    """Run the command in a folder and give its address and its process."""
     command = [sys.executable, "-m", "mlip_fw", "web", "--port", "0", "-l", str(launchpad)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         address = re.search(r"http://[0-9.:]+", process.stdout.readline())
         assert address is not None
-        yield address[0]
+        yield address[0], process.pid
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _timed(address: str) -> tuple[float, bytes]:

@@ -72,6 +72,7 @@ def create_app(
     desk = Desk(Places(folders, store, errands), Looks(errands, prepare), has_gui=launchpad is not None)
     if patience_s is not None:
         Errand(desk.all)
+    app.before_request(errands.begin)
     app.register_blueprint(pages(desk))
     app.add_url_rule("/plotly-<version>.js", "plotly", _plotly)
     mounts: dict[str, WSGIApplication] = {}

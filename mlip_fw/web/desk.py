@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
 
 from mlip_fw.store import FireworkRow, Key, Store, StoredCampaign
 from mlip_fw.web.gui import PREFIX
@@ -14,7 +12,6 @@ from mlip_fw.web.looks import Look, Looks
 from mlip_fw.web.paging import ROWS, Pager
 from mlip_fw.web.places import Place, Places
 
-Answer = TypeVar("Answer")
 OPEN_STATES = ("RUNNING", "RESERVED", "READY", "WAITING", "PAUSED", "FIZZLED", "DEFUSED")
 
 
@@ -67,16 +64,19 @@ class Sight:
 
     def queue(self, chosen: str, pager: Pager) -> Queue | None:
         """Return Label Fireworks in one state, or all that are not done."""
-        states = OPEN_STATES if chosen == "open" else (chosen,)
-        most = pager.page("queue") * ROWS + 1
-        rows = self._ask(lambda s, at: s.fireworks(at.name, at.directory, kind="label", states=states, most=most))
-        if rows is None:
+        if self.stored is None:
             return None
-        first = (pager.page("queue") - 1) * ROWS
-        return Queue(chosen, rows[first : first + ROWS], pager.page("queue"), has_more=len(rows) > first + ROWS)
+        states, page = (OPEN_STATES if chosen == "open" else (chosen,)), pager.page("queue")
 
-    def _ask(self, question: Callable[[Store, StoredCampaign], Answer]) -> Answer | None:
-        return None if self.stored is None else self.places.ask(question, self.stored)
+        def find(store: Store, at: StoredCampaign) -> list[FireworkRow]:
+            return store.fireworks(at.name, at.directory, kind="label", states=states, most=page * ROWS + 1)
+
+        if (chosen, page) == ("open", 1):
+            rows = self.places.kept("queue", self.stored, find, self.stored)
+        else:
+            rows = self.places.ask(find, self.stored)
+        first = (page - 1) * ROWS
+        return None if rows is None else Queue(chosen, rows[first : first + ROWS], page, len(rows) > first + ROWS)
 
 
 class Desk:

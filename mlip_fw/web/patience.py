@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 PATIENCE_S = 0.3
+_LEAST_S = 0.05
 
 
 class Errand:
@@ -34,14 +36,18 @@ class Errands:
     Parameters
     ----------
     patience_s
-        So long :meth:`result` waits for work; None: until it is done.
+        So long a page waits for all of its work together; None: until it is done.
     """
 
     def __init__(self, patience_s: float | None = PATIENCE_S) -> None:
         self._patience_s = patience_s
         self._running: dict[object, Errand] = {}
         self._known: dict[object, Any] = {}
-        self._lock = threading.Lock()
+        self._lock, self._page = threading.Lock(), threading.local()
+
+    def begin(self) -> None:
+        """Begin a page in this thread: what it waits for is counted from now on."""
+        self._page.since = time.monotonic()
 
     def known(self, name: object) -> Any:
         """Return the last result, or None."""
@@ -56,9 +62,15 @@ class Errands:
             errand = self._running.get(name)
             if errand is None or errand.is_done.is_set():
                 errand = self._running[name] = Errand(lambda: self._keep(name, work()))
-        if errand.is_done.wait(self._patience_s) and errand.error is not None:
+        if errand.is_done.wait(self._left()) and errand.error is not None:
             raise errand.error
         return self._known.get(name)
+
+    def _left(self) -> float | None:
+        if self._patience_s is None:
+            return None
+        now = time.monotonic()
+        return max(_LEAST_S, getattr(self._page, "since", now) + self._patience_s - now)
 
     def _keep(self, name: object, result: object) -> None:
         self._known[name] = result

@@ -90,16 +90,23 @@ class Places:
 
     def links(self, stored: StoredCampaign) -> dict[Key, int]:
         """Return the numbers of a campaign's Fireworks, which are asked for anew when there are more."""
-        name, n_fireworks = ("links", stored.directory), sum(stored.counts.values())
-        known: tuple[int, dict[Key, int]] = self._errands.known(name) or (-1, {})
-        if known[0] == n_fireworks:
-            return known[1]
+        n_fireworks = sum(stored.counts.values())
+        return self.kept("links", n_fireworks, lambda store, at: store.links(at.name, at.directory), stored) or {}
 
-        def find() -> tuple[int, dict[Key, int]]:
-            found = self.ask(lambda store, at: store.links(at.name, at.directory), stored)
-            return known if found is None else (n_fireworks, found)
+    def kept(
+        self, what: str, stamp: object, question: Callable[[Store, StoredCampaign], Answer], stored: StoredCampaign
+    ) -> Answer | None:
+        """Return what the LaunchPad answers, which is asked anew when ``stamp`` changes, or has answered before."""
+        name = (what, stored.directory)
+        before: tuple[object, Answer | None] = self._errands.known(name) or (None, None)
+        if before[0] == stamp:
+            return before[1]
 
-        return (self._errands.result(name, find) or known)[1]
+        def find() -> tuple[object, Answer | None]:
+            found = self.ask(question, stored)
+            return before if found is None else (stamp, found)
+
+        return (self._errands.result(name, find) or before)[1]
 
     def _note_silence(self, error: Exception) -> None:
         was_answering, self.is_answering, self._asked = self.is_answering, False, time.monotonic()

@@ -244,6 +244,13 @@ class TestPatience:
         time.sleep(0.2)
         assert errands.known("one") == 1
 
+    def test_a_page_waits_once_for_all(self):
+        errands = Errands(0.4)
+        errands.begin()
+        begun = time.monotonic()
+        assert [errands.result(name, lambda: time.sleep(2)) for name in range(5)] == [None] * 5
+        assert time.monotonic() - begun < 1.5
+
     def test_error_is_raised_to_who_waits(self):
         with pytest.raises(ZeroDivisionError):
             Errands(5.0).result("one", lambda: 1 / 0)
