@@ -102,13 +102,14 @@ def take(browser: Browser, address: str, name: str, width: int, height: int, **o
 
 
 def take_terminal(browser: Browser, name: str, words: list[str], folder: Path) -> None:
-    """Take a picture of what a command prints."""
+    """Take a picture of what a command prints first."""
     environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": "100"}
     said = subprocess.run(
         [*MLIP_FW, *words], cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
     console = Console(record=True, width=100, file=io.StringIO())
-    console.print(Text.from_ansi(f"$ mlip-fw {' '.join(words)}\n{said}"))
+    first, _, _ = said.partition("\n\n")
+    console.print(Text.from_ansi(f"$ mlip-fw {' '.join(words)}\n{first}"))
     context = browser.new_context(viewport={"width": 1000, "height": 600})
     page = context.new_page()
     page.set_content(console.export_html(inline_styles=True))
