@@ -46,9 +46,11 @@ def answers(
     story: Story, fireworks: Mapping[str, int] | None = None, *, plain: bool = False
 ) -> Iterator[tuple[str, Text]]:
     """Give questions and answers; those to which nothing is known yet are left out."""
-    for walker in _shown(story.walkers):
+    shown = _shown(story.walkers)
+    width = max(len(_phrase(walker)) for walker in shown)
+    for walker in shown:
         what = f"rehearsal {walker.walker}" if walker.is_rehearsal else f"walker {walker.walker}"
-        yield what, _walker(walker, plain=plain)
+        yield what, _walker(walker, width, plain=plain)
     if len(story.walkers) > _MOST_WALKERS:
         phases = Counter(walker.phase.value for walker in story.walkers)
         yield "all walkers", Text(", ".join(f"{number} {phase}" for phase, number in phases.items()))
@@ -112,15 +114,13 @@ def _shown(walkers: list[WalkerState]) -> list[WalkerState]:
     return sorted(walkers, key=lambda one: (one.phase is Phase.CONVERGED, one.step))[:_MOST_WALKERS]
 
 
-def _walker(walker: WalkerState, *, plain: bool) -> Text:
+def _walker(walker: WalkerState, width: int, *, plain: bool) -> Text:
     done = walker.step / walker.last_step if walker.last_step else 1.0
     filled = min(_BAR, int(done * _BAR))
     full, empty = ("#", ".") if plain else ("█", "░")
     bar = full * filled + empty * (_BAR - filled)
-    generation = "" if walker.generation is None else f", generation {walker.generation}"
     gamma = "" if walker.gamma is None else f", γ {walker.gamma:.3g}"
-    place = f"step {walker.step} of {walker.last_step}"
-    text = Text(f"{_phrase(walker):28} {bar} {place}{generation}{gamma}")
+    text = Text(f"{_phrase(walker):{width}}  {bar} step {walker.step} of {walker.last_step}{gamma}")
     text.stylize(_COLOURS.get(walker.phase, "cyan"), 0, len(walker.phase.value))
     return text
 
@@ -150,4 +150,4 @@ def _duration(seconds: float) -> str:
     for length, name in _UNITS:
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {name}"
-    return f"{seconds:.3g} s"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
