@@ -8,11 +8,11 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mlip_fw.cli.app import app
 from mlip_fw.cli.common import answering, campaigns_here, find_campaign, load_launchpad
+from mlip_fw.cli.progress import working
 from mlip_fw.cli.tables import print_age, print_glance, print_quarantine, print_refused, print_summary
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report.formats import Format
@@ -57,23 +57,17 @@ def status(
 def report(
     campaign: str | None = _WHICH,
     output: Path = typer.Option(Path("report.html"), "--output", "-o", help="file to write"),
-    figures: Path | None = typer.Option(None, help="folder for the figures; default: beside the page, as PNG"),
-    formats: list[Format] = typer.Option([Format.PNG], "--format", help="format of the figures, with --figures"),
+    figures: Path | None = typer.Option(None, help="folder for the figures; default: beside the page"),
+    formats: list[Format] = typer.Option(
+        [Format.PNG], "--format", help="format of the figures; may be given several times"
+    ),
 ) -> None:
     """Write a campaign as one HTML page, and its figures for papers."""
-    from mlip_fw.report.drawing import write_figures
     from mlip_fw.report.html import write_report
 
     directory = find_campaign(campaign)
-    console = Console(stderr=True)
-    with console.status("looking at the campaign") as bar:
-
-        def tell(what: str) -> None:
-            bar.update(escape(what))
-
-        paths = write_report(directory, output, beside=figures is None, tell=tell)
-        if figures is not None:
-            paths += write_figures(Story(directory), figures, formats, tell)
+    with working("looking at the campaign") as tell:
+        paths = write_report(directory, output, folder=figures, formats=formats, tell=tell)
     for path in paths:
         typer.echo(str(path))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -21,7 +21,6 @@ _OF_STORY: dict[str, Callable[[Story], Figure]] = {
     "ledger": figures.ledger_figure,
     "calibration": figures.calibration_figure,
 }
-NAMES = (*_OF_STORY, "parity")
 
 
 def quiet(what: str) -> None:
@@ -54,11 +53,13 @@ def newest_parity(story: Story, tell: Tell) -> tuple[Parity | None, str]:
         return None, str(error)
 
 
-def write_figures(story: Story, folder: Path, formats: list[Format], tell: Tell) -> list[Path]:
-    """Write all figures, each in all formats, as ``gamma.svg`` and so on, and return their paths."""
-    parity, _ = newest_parity(story, tell)
-    drawn = draw(story, parity, tell)
-    return [figures.save(figure, folder / f"{name}.{kind}", kind) for name, figure in drawn.items() for kind in formats]
+def save_all(drawn: dict[str, Figure], folder: Path, formats: Sequence[Format], *, prefix: str = "") -> list[Path]:
+    """Write figures, each in all formats, as ``gamma.svg`` and so on, and return their paths."""
+    return [
+        figures.save(figure, folder / f"{prefix}{name}.{kind}", kind)
+        for name, figure in drawn.items()
+        for kind in formats
+    ]
 
 
 def _drawn(story: Story, parity: Parity | None, tell: Tell) -> Iterator[tuple[str, Figure]]:

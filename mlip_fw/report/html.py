@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_text
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report import interactive
-from mlip_fw.report.drawing import Tell, draw, newest_parity, quiet
-from mlip_fw.report.figures import save
+from mlip_fw.report.drawing import Tell, draw, newest_parity, quiet, save_all
 from mlip_fw.report.figures.save import as_text
+from mlip_fw.report.formats import Format
 from mlip_fw.report.halts import charts_of, chosen_halts, tell_halts
 from mlip_fw.report.rows import summary_rows
 from mlip_fw.report.words import FILTERS
@@ -37,8 +38,15 @@ _SECTIONS = (
 )
 
 
-def write_report(directory: CampaignDirectory, page: Path, *, beside: bool = True, tell: Tell = quiet) -> list[Path]:
-    """Write the page and return its path and those of its figures.
+def write_report(
+    directory: CampaignDirectory,
+    page: Path,
+    *,
+    folder: Path | None = None,
+    formats: Sequence[Format] = (Format.PNG,),
+    tell: Tell = quiet,
+) -> list[Path]:
+    """Write the page and its figures, and return their paths.
 
     Parameters
     ----------
@@ -46,8 +54,10 @@ def write_report(directory: CampaignDirectory, page: Path, *, beside: bool = Tru
         The campaign.
     page
         The file to write.
-    beside
-        Write the figures beside the page as PNG too, as ``report-gamma.png`` and so on.
+    folder
+        Where figures go, as ``gamma.png`` and so on; without one they go beside the page, as ``report-gamma.png``.
+    formats
+        Of the figures; without any, only the page is written.
     tell
         Called with what is being done.
     """
@@ -80,9 +90,8 @@ def write_report(directory: CampaignDirectory, page: Path, *, beside: bool = Tru
         data=as_json({**charts, **charts_of(told)}),
     )
     write_text(page, text)
-    if not beside:
-        return [page]
-    return [page, *(save(figure, page.with_name(f"{page.stem}-{name}.png")) for name, figure in figures.items())]
+    tell("writing figures")
+    return [page, *save_all(figures, folder or page.parent, formats, prefix="" if folder else f"{page.stem}-")]
 
 
 def as_json(charts: dict[str, Any]) -> str:

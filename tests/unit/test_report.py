@@ -114,7 +114,7 @@ def test_halts_are_chosen_once(tmp_path):
 
 
 def test_an_empty_campaign_has_a_page(tmp_path):
-    page = Parsed(write_report(Scribe(tmp_path / "c").directory, tmp_path / "r.html", beside=False)[0].read_text())
+    page = Parsed(write_report(Scribe(tmp_path / "c").directory, tmp_path / "r.html", formats=[])[0].read_text())
     assert "The MD has not halted." in page.text
     assert "No potential has been trained yet." in page.text
 
@@ -122,7 +122,7 @@ def test_an_empty_campaign_has_a_page(tmp_path):
 def test_damaged_files_are_listed(tmp_path):
     scribe = turns(tmp_path / "c", 1)
     (scribe.directory.cycle(0, 0) / "result.json").write_text("{")
-    page = Parsed(write_report(scribe.directory, tmp_path / "r.html", beside=False)[0].read_text())
+    page = Parsed(write_report(scribe.directory, tmp_path / "r.html", formats=[])[0].read_text())
     assert "walkers/00/cycle_0000/result.json: not JSON" in page.text
 
 
@@ -135,7 +135,7 @@ def test_hostile_texts_are_shown_as_text(tmp_path):
     selection["chosen"][0]["reason"] = HOSTILE
     selection["rejected"] = {HOSTILE: 3}
     write_json(folder / "selection.json", selection)
-    page = Parsed(write_report(scribe.directory, tmp_path / "r.html", beside=False)[0].read_text())
+    page = Parsed(write_report(scribe.directory, tmp_path / "r.html", formats=[])[0].read_text())
     assert page.text.count("</script><img src=x onerror=alert(1)>") >= 3
     assert "\\u202e" in page.text
     assert HOSTILE not in page.text
