@@ -35,7 +35,7 @@ def check(
     from mlip_fw.engines.train.basis import first_basis
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.engines.train.pacemaker.schedule import decided
-    from mlip_fw.engines.train.size import sentence, size_of
+    from mlip_fw.engines.train.size import most_atoms, sentence, size_of
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
@@ -48,7 +48,7 @@ def check(
     rehearsed = rehearsals(campaign).values()
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
     n_first = max(campaign.bootstrap.n_structures, len(first))
-    size = size_of(first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), max(map(len, first)))
+    size = size_of(first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), most_atoms(first, campaign))
 
     facts: dict[str, Any] = {
         "campaign": campaign.campaign,

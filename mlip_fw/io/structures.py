@@ -58,6 +58,18 @@ def mask_of(atoms: Atoms) -> np.ndarray:
     return np.ones(len(atoms), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
 
 
+def stress_of(atoms: Atoms) -> np.ndarray | None:
+    """Return the (6,) stress of a label in ASE's sign and Voigt order, eV/Å³; None if it has none that can be learnt.
+
+    That of a cut-out is of its boundary, too.
+    """
+    stress = atoms.calc.results.get("stress")
+    if stress is None or not (mask_of(atoms).all() and atoms.pbc.all()):
+        return None
+    found = np.asarray(stress, dtype=float)
+    return found if found.shape == (6,) and np.isfinite(found).all() else None
+
+
 def structure_hash(atoms: Atoms, level_of_theory: dict[str, Any]) -> str:
     """Return the name of a label: 16 hexadecimal digits from structure and level of theory."""
     kept = canonical(atoms)
