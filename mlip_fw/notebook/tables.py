@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from mlip_fw.models.training import Errors
+from mlip_fw.models.training import LabelErrors
 from mlip_fw.story.generations import Generation
 from mlip_fw.story.halts import Halt
 from mlip_fw.story.labels import LabelRow
@@ -62,8 +62,12 @@ GENERATIONS = [
     Column("atoms", "int64", "atoms of all these labels"),
     Column("force_rmse_ev_a", "float64", "root mean square error of the force components on its labels, eV/Å"),
     Column("energy_rmse_ev_atom", "float64", "root mean square error of the energies on its labels, eV/atom"),
+    Column(
+        "stress_rmse_ev_a3", "float64", "root mean square error of the stresses on its labels, eV/Å³; `NaN` without any"
+    ),
     Column("new_force_rmse_ev_a", "float64", "force error of the generation before on the new labels, eV/Å"),
     Column("new_energy_rmse_ev_atom", "float64", "energy error of the generation before on the new labels, eV/atom"),
+    Column("new_stress_rmse_ev_a3", "float64", "stress error of the generation before on the new labels, eV/Å³"),
     Column("gamma_max_dataset", "float64", "largest γ within its labels"),
     Column("md_steps", "int64", "MD steps that all walkers ran with it"),
     Column("halts", "int64", "halts among them"),
@@ -136,8 +140,9 @@ def _generation(one: Generation) -> dict[str, Any]:
     }
 
 
-def _errors(which: str, errors: Errors | None) -> dict[str, float | None]:
+def _errors(which: str, errors: LabelErrors | None) -> dict[str, float | None]:
     return {
         f"{which}force_rmse_ev_a": errors.force_rmse_ev_a if errors else None,
         f"{which}energy_rmse_ev_atom": errors.energy_rmse_ev_atom if errors else None,
+        f"{which}stress_rmse_ev_a3": errors.stress_rmse_ev_a3 if errors else None,
     }

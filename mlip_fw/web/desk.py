@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from mlip_fw.store import FireworkRow, Key, Store, StoredCampaign
+from mlip_fw.firework_names import Key
+from mlip_fw.store import FireworkRow, Store, StoredCampaign
 from mlip_fw.web.gui import PREFIX
 from mlip_fw.web.looks import Look, Looks
 from mlip_fw.web.paging import ROWS, Pager

@@ -17,8 +17,9 @@ from typing import TypeVar
 import pymongo
 from pymongo.errors import PyMongoError
 
+from mlip_fw.firework_names import Key
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.store import Key, Store, StoredCampaign
+from mlip_fw.store import Store, StoredCampaign
 from mlip_fw.web.patience import Errands
 
 Answer = TypeVar("Answer")
