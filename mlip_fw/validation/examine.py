@@ -6,7 +6,7 @@ missing: where the oracle's own minimum lies is known only after the equation of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,8 +59,12 @@ class Findings:
     """Only if nothing is missing."""
 
 
-def examine(directory: CampaignDirectory, campaign: Campaign, level: dict[str, Any]) -> Findings:
+def examine(
+    directory: CampaignDirectory, campaign: Campaign, level: dict[str, Any], given_up: Container[str] = ()
+) -> Findings:
     """Compare the newest generation fit for MD with the labels that ``campaign.validation`` needs, if they are there.
+
+    Labels that are ``given_up`` are not waited for.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def examine(directory: CampaignDirectory, campaign: Campaign, level: dict[str, A
     potential = AcePotential.from_files(generations.potential(newest))
     learnt = _some(training, record.labels)
     mine = PotentialSource(potential, record.reference_energy_ev or _free_energies(potential, list(learnt)))
-    oracle = OracleSource(apart, level)
+    oracle = OracleSource(apart, level, given_up)
     found = Findings()
     held_out = hold_out(directory, campaign, settings.n_frames, potential, level)
     if len(held_out) < settings.n_frames:
