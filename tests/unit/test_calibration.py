@@ -91,6 +91,15 @@ def test_labels_are_seen_by_the_generation_before(learnt):
     assert seen.overconfidence == pytest.approx(np.sqrt((seen.error_ev_a**2).sum() / (seen.spread_ev_a**2).sum()))
 
 
+def test_without_the_committee_the_rest_is_the_same(learnt):
+    with_it, without = (
+        unseen_atoms(Generations(learnt), Dataset(learnt), with_spread=asked) for asked in (True, False)
+    )
+    assert np.array_equal(with_it.gamma_and_error, without.gamma_and_error)
+    assert np.isnan(without.spread_ev_a).all() and not np.isnan(with_it.spread_ev_a).any()
+    assert with_it.gamma_and_error.shape == (52, 2)
+
+
 def test_many_labels_are_thinned_out(learnt):
     assert len(unseen_atoms(Generations(learnt), Dataset(learnt), most_labels=1).error_ev_a) == 32
 
