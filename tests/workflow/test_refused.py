@@ -1,11 +1,15 @@
 """A generation that is unfit for MD: the MD goes on with the one before, and everybody is told."""
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from mlip_fw.cli.main import app
+from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train import solution
+from mlip_fw.engines.train.basis import copy_of
 from mlip_fw.generations import Generations
+from mlip_fw.io.pace import write_active_set, write_basis
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.training import Stability
 from mlip_fw.report.html import write_report
@@ -70,3 +74,26 @@ def test_only_generation_is_used_with_a_warning(judged, caplog):
     assert (summary.outcome, summary.generations_refused) == ("CONVERGED", 1)
     assert [r.generation for r in md_results(directory)] == [0]
     assert "there is no better one: MD uses it" in caplog.text
+
+
+def test_given_potential_that_is_unfit_is_fitted_anew_before_md(small, stand_in, tmp_path, caplog):
+    from tests.unit.test_generation import teach
+
+    generations, _, _ = teach(tmp_path / "made", range(2), small())
+    potential = AcePotential.from_files(generations.potential(0))
+    coefficients = np.array(potential.basis.basis_coeffs)
+    coefficients[1:3] = -6.0
+    write_basis(tmp_path / "bad.yaml", copy_of(potential.basis, coefficients))
+    write_active_set(tmp_path / "bad.asi", potential.inverses)
+
+    directory = CampaignDirectory(tmp_path / "c")
+    campaign = small(potential={"initial": str(tmp_path / "bad.yaml")})
+    summary = run_campaign(campaign, directory, stand_in())
+    assert (summary.outcome, summary.labels, summary.generations_refused) == ("CONVERGED", 2, 1)
+    assert [r.generation for r in md_results(directory)] == [1]
+    ((generation, reasons),) = refusals(directory)
+    assert generation == 0 and reasons == Generations(directory.root).faults(0) != []
+    assert f"potential.initial is unfit for MD: {reasons[0]}" in caplog.text
+    assert "it is fitted anew to first labels before MD starts" in caplog.text
+    run_campaign(campaign, directory, stand_in())
+    assert len(refusals(directory)) == 1
