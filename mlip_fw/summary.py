@@ -10,7 +10,7 @@ from mlip_fw.io.files import read_model
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
-from mlip_fw.models.summary import CampaignSummary, Outcome, Seconds
+from mlip_fw.models.summary import CampaignSummary, Outcome, Seconds, StopReason
 
 _SESSION = "run_started"
 
@@ -54,6 +54,7 @@ def summarize(directory: CampaignDirectory) -> CampaignSummary:
         campaign=campaign.campaign,
         outcome=outcome,
         reason=reason,
+        hint=_hint(generations) if reason == StopReason.NO_PROGRESS else None,
         cycles=sum(s.generation is not None for s in chosen),
         halts=len(halts),
         labels=len(labels),
@@ -77,6 +78,20 @@ def _outcome(events: list[dict[str, Any]], *, is_run_here: bool) -> tuple[Outcom
         if event["event"] == _SESSION:
             return ("RUNNING" if is_run_here else "INTERRUPTED"), None
     return "RUNNING", None
+
+
+def _hint(generations: Generations) -> str | None:
+    """Return that MD made no progress because it never got the newer generations, if so."""
+    refused, used = generations.refused(), generations.fit_for_md()
+    newer = [number for number in generations.numbers() if used is not None and number > used and number in refused]
+    if not newer:
+        return None
+    names = f"generation {newer[0]} is" if len(newer) == 1 else f"generations {newer[0]} to {newer[-1]} are"
+    return (
+        f"{names} unfit for MD, which went on with generation {used} and halted at the same step again. The newest is "
+        f"unfit because {'; '.join(refused[newer[-1]])}. What to change is in docs/explanation/fit-for-md.md; begin "
+        "anew in another directory, with the dataset that `mlip-fw export` writes as bootstrap.dataset"
+    )
 
 
 def _steps(results: list[MDResult]) -> int:

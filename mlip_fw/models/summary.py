@@ -39,6 +39,7 @@ class CampaignSummary(Frozen):
     campaign: str
     outcome: Outcome
     reason: str | None
+    hint: str | None = Field(None, description="what stood in the way and what to do, where the reason does not tell")
     cycles: Count = Field(description="halt-to-resume turns")
     halts: Count
     labels: Count

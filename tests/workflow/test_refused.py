@@ -1,5 +1,7 @@
 """A generation that is unfit for MD: the MD goes on with the one before, and everybody is told."""
 
+import re
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -74,6 +76,18 @@ def test_only_generation_is_used_with_a_warning(judged, caplog):
     assert (summary.outcome, summary.generations_refused) == ("CONVERGED", 1)
     assert [r.generation for r in md_results(directory)] == [0]
     assert "there is no better one: MD uses it" in caplog.text
+
+
+def test_stop_for_want_of_progress_says_that_refusals_were_the_cause(judged, tmp_path, caplog):
+    summary, directory = judged([True, *[False] * 60], "30 --stuck-at 60")
+    assert (summary.outcome, summary.reason) == ("STOPPED", "no_progress")
+    assert summary.hint.startswith("generation 1 is unfit for MD, which went on with generation 0")
+    assert WHY in summary.hint and "fit-for-md.md" in summary.hint
+    assert summary.hint in caplog.text
+    shown = CliRunner().invoke(app, ["status", str(directory.root)]).stdout
+    assert "generation 1 is unfit for MD, which" in " ".join(re.sub("[│┃]", " ", shown).split())
+    write_report(directory, tmp_path / "report.html")
+    assert WHY in (tmp_path / "report.html").read_text().partition("<h2>")[0]
 
 
 def test_given_potential_that_is_unfit_is_fitted_anew_before_md(small, stand_in, tmp_path, caplog):
