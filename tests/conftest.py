@@ -76,6 +76,16 @@ def lent_lmp(tmp_path_factory):
     server.kill()
 
 
+@pytest.fixture(scope="session")
+def lent_pw(tmp_path_factory):
+    """Return the command of a stand-in for pw.x that starts at once."""
+    from tests.faults.farm_worker import lend
+
+    command, server = lend("pw", tmp_path_factory.mktemp("pw"))
+    yield command
+    server.kill()
+
+
 @pytest.fixture
 def stand_in(lent_lmp):
     """Return a function that makes a worker whose LAMMPS is the stand-in."""

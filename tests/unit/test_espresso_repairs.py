@@ -24,15 +24,14 @@ UPF = '<UPF version="2.0.1"><PP_HEADER element="{}" z_valence="3.0" functional="
 
 
 @pytest.fixture
-def worker(tmp_path):
+def worker(tmp_path, lent_pw):
     """Return a function that makes a worker whose pw.x is the stand-in."""
     (tmp_path / "pseudos").mkdir()
     for element in ("Al", "Cu"):
         (tmp_path / "pseudos" / f"{element}.UPF").write_text(UPF.format(element))
 
     def make(options="", **env):
-        command = f"{sys.executable} -m mlip_fw.testing.pw {options}"
-        return Worker(pw_cmd=command, pseudo_dir=str(tmp_path / "pseudos"), **env)
+        return Worker(pw_cmd=f"{lent_pw} {options}", pseudo_dir=str(tmp_path / "pseudos"), **env)
 
     return make
 

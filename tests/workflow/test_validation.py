@@ -30,15 +30,13 @@ def by_name(report):
 
 
 @pytest.fixture(scope="module")
-def validated(tmp_path_factory, small_campaign):
+def validated(tmp_path_factory, small_campaign, lent_lmp):
     """Return (directory, summary, LaunchPad) of a campaign that asks for a validation."""
-    import sys
-
     from fireworks import FWorker
 
     pads, plain = [], runner.embedded_launchpad
     directory = CampaignDirectory(tmp_path_factory.mktemp("validated") / "c")
-    worker = FWorker(name="stand-in", env={"lmp_cmd": f"{sys.executable} -m mlip_fw.testing.lmp --halt-at 50"})
+    worker = FWorker(name="stand-in", env={"lmp_cmd": f"{lent_lmp} --halt-at 50"})
     runner.embedded_launchpad = lambda: pads.append(plain()) or pads[-1]
     try:
         summary = run_campaign(small_campaign(validation=CRYSTAL), directory, worker)
