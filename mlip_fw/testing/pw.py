@@ -111,7 +111,7 @@ def _end_before_the_forces(given: Input, recorded: Path) -> NoReturn:
     stopped = (recorded / "max_seconds" / "pw.out").read_text().partition("     Maximum CPU time exceeded")
     sys.stdout.write("".join([*solved[:2], solved[2].partition("\n")[0], "\n\n", *stopped[1:]]))
     _save(Path(given.control["outdir"]) / given.control["prefix"], _WHOLE)
-    raise SystemExit(json.loads((recorded / "max_seconds" / "ended.json").read_text())["exit_code"])
+    raise SystemExit(255)
 
 
 def _play_recorded(folder: Path, given: Input) -> None:
