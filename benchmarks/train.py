@@ -2,27 +2,35 @@
 
 ::
 
-    python benchmarks/train.py                                        up to 2,000 labels, about ten minutes
+    python benchmarks/train.py                                        up to 2,000 labels, about fifteen minutes
     python benchmarks/train.py --sizes 50,200 --scratch-up-to 50      only a glance
 
 Labels are rattled and strained copper cells of 32 atoms with EMT energies and forces. Times are processor seconds of
-this process and of those that it starts, so that other work on the machine matters little.
+a process for each measurement and of those that it starts, so that other work on the machine matters little; memory
+is the most that the largest of them held.
+
+pacemaker is the command in ``MLIP_FW_PACEMAKER`` (what ``env.pacemaker_cmd`` is to a worker), or the one beside Python.
+It fits the same functions to the same labels from zero, for as many steps as ``--steps`` says: a fit takes hundreds.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
+import cProfile
+import logging
+import multiprocessing
 import os
+import pstats
 import resource
-import subprocess
-import sys
 import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
@@ -30,14 +38,23 @@ from training_speed import pyace_from_scratch
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.bootstrap import bootstrap_structures
+from mlip_fw.engines.train.basis import linear_basis
 from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.pacemaker.form import without_cores
+from mlip_fw.engines.train.pacemaker.frame import kappa_of, rows_of
+from mlip_fw.engines.train.pacemaker.inputs import settings_of
+from mlip_fw.engines.train.pacemaker.job import Fit, PacemakerJob, command_of
+from mlip_fw.engines.train.pacemaker.template import Template
+from mlip_fw.errors import WorkerError
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
-from mlip_fw.models.campaign import BootstrapSettings, Campaign
+from mlip_fw.models.campaign import ENERGY_WEIGHT, BootstrapSettings, Campaign
+from mlip_fw.models.worker import Worker
 
 N_FUNCTIONS = 200
 _REPEATS = 3
-_PACEMAKER_LIMIT_S = 1800
+_AT_ONCE = 250
+"""Labels that are learnt in one training while the dataset is made."""
 _CAMPAIGN = {
     "campaign": "train",
     "elements": ["Cu"],
@@ -46,6 +63,26 @@ _CAMPAIGN = {
     "oracle": {"kind": "ase", "calculator": "emt"},
     "potential": {"cutoff_a": 6.0, "functions_per_element": N_FUNCTIONS},
 }
+CAMPAIGN = Campaign.model_validate(_CAMPAIGN)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one measurement took."""
+
+    seconds: float
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class OneMore:
+    """What a training on one more label took, and the shares of its parts as a profiler sees them."""
+
+    seconds: float
+    solve: float
+    """Choice of the ridge, solution and conditions."""
+    old: float
+    """What grows with the labels known: their list, their rows and the exchanges in the active set."""
 
 
 def labelled_copper(count: int) -> list[Atoms]:
@@ -58,26 +95,50 @@ def labelled_copper(count: int) -> list[Atoms]:
     return [with_labels(a, a.get_potential_energy(), a.get_forces(), None) for a in frames]
 
 
-def one_more_s(root: Path, campaign: Campaign, known: list[Atoms], more: list[Atoms]) -> float:
-    """Train on the ``known`` labels in ``root``; return the median seconds of training on each of ``more``."""
-    generations, dataset = Generations(root), Dataset(root)
-    for atoms in known:
+def learn(root: Path, frames: list[Atoms]) -> None:
+    """Train on all ``frames`` and the labels in ``root``."""
+    dataset = Dataset(root)
+    for atoms in frames:
         dataset.add(f"label{len(dataset.hashes()):05d}", atoms, {})
-    train_generation(generations, dataset, campaign)
-    seconds = []
-    for atoms in more:
-        dataset.add(f"label{len(dataset.hashes()):05d}", atoms, {})
-        started = processor_s()
-        train_generation(generations, dataset, campaign)
-        seconds.append(processor_s() - started)
-    return float(np.median(seconds))
+    train_generation(Generations(root), dataset, CAMPAIGN)
 
 
-def scratch_s(campaign: Campaign, frames: list[Atoms]) -> float:
-    """Return the seconds of pyace's own fit and active set from scratch."""
-    started = processor_s()
-    pyace_from_scratch(campaign, frames)
-    return processor_s() - started
+def one_more(root: Path, more: list[Atoms]) -> OneMore:
+    """Train on each of ``more``: the median seconds, and the shares in the last one, under a profiler."""
+    *timed, profiled = more
+    seconds = [_seconds_of(learn, root, [atoms]) for atoms in timed]
+    profile = cProfile.Profile(time.process_time)
+    profile.runcall(learn, root, [profiled])
+    spent = {(Path(file).stem, name): s[3] for (file, _, name), s in pstats.Stats(profile).stats.items()}
+    whole = spent["generation", "train_generation"]
+    old = spent["rows", "of"] + spent["generation", "_exchange_all"] + spent["dataset", "hashes"]
+    solve = spent["solution", "best_sound"] - spent["stability", "examine"]
+    return OneMore(float(np.median(seconds)), solve / whole, old / whole)
+
+
+def pacemaker(frames: list[Atoms], worker: Worker, steps: int) -> None:
+    """Have pacemaker fit the same functions to ``frames``, from zero."""
+    linear = linear_basis(CAMPAIGN.elements, CAMPAIGN.potential.cutoff_a, N_FUNCTIONS).to_BBasisConfiguration()
+    energy = float(np.mean([a.get_potential_energy() / len(a) for a in frames]))
+    rows, form = rows_of(frames, {"Cu": energy}, linear), without_cores(linear)
+    settings = settings_of(CAMPAIGN, Template(), kappa_of(rows, ENERGY_WEIGHT))
+    with tempfile.TemporaryDirectory() as name:
+        fit = Fit(CAMPAIGN, worker, Path(name), [], rows, form, form, settings, steps)
+        job = PacemakerJob(fit)
+        job.setup()
+        job.run()
+    if fit.found is not None:
+        raise RuntimeError(f"pacemaker: {fit.found.trouble}: {fit.found.said}")
+
+
+def here() -> Worker | None:
+    """Return a worker that can run pacemaker; None if none is installed."""
+    worker = Worker(pacemaker_cmd=os.environ.get("MLIP_FW_PACEMAKER"))
+    try:
+        command_of(worker)
+    except WorkerError:
+        return None
+    return worker
 
 
 def processor_s() -> float:
@@ -86,67 +147,58 @@ def processor_s() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def pacemaker_s(frames: list[Atoms], folder: Path) -> float | None:
-    """Return the seconds of 100 BFGS steps of pacemaker; None where it or its evaluator is missing."""
-    if importlib.util.find_spec("tensorpotential") is None:
-        return None
-    energies = [a.get_potential_energy() for a in frames]
-    table = {"ase_atoms": frames, "energy_corrected": energies, "forces": [a.get_forces() for a in frames]}
-    pd.DataFrame(table).to_pickle(folder / "data.pckl.gzip", compression="gzip")
-    potential = {
-        "deltaSplineBins": 0.001,
-        "elements": ["Cu"],
-        "embeddings": {"ALL": {"npot": "FinnisSinclairShiftedScaled", "fs_parameters": [1, 1], "ndensity": 1}},
-        "bonds": {"ALL": {"radbase": "SBessel", "radparameters": [5.25], "rcut": 6.0, "dcut": 0.01}},
-        "functions": {
-            "number_of_functions_per_element": N_FUNCTIONS,
-            "ALL": {"nradmax_by_orders": [15, 6, 4, 3, 2], "lmax_by_orders": [0, 4, 3, 2, 1]},
-        },
-    }
-    settings = {
-        "cutoff": 6.0,
-        "data": {"filename": str(folder / "data.pckl.gzip")},
-        "potential": potential,
-        "fit": {"loss": {"kappa": 0.3}, "optimizer": "BFGS", "maxiter": 100},
-        "backend": {"evaluator": "tensorpot", "batch_size": 100},
-    }
-    (folder / "input.yaml").write_text(json.dumps(settings))
+def apart(call: Callable[..., Any], *arguments: Any) -> tuple[Any, Cost]:
+    """Return what a function gives in a process of its own, and what that took."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, call, arguments).result()
+
+
+def _measured(call: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Cost]:
+    logging.disable(logging.INFO)
     started = processor_s()
-    command = [str(Path(sys.executable).parent / "pacemaker"), "input.yaml"]
-    done = subprocess.run(command, check=False, cwd=folder, capture_output=True, timeout=_PACEMAKER_LIMIT_S)
-    return processor_s() - started if done.returncode == 0 else None
+    answer = call(*arguments)
+    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return answer, Cost(processor_s() - started, max(peaks))
 
 
-def peak_mb() -> float:
-    """Return the most memory that this process has held so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _seconds_of(call: Callable[..., Any], *arguments: Any) -> float:
+    started = processor_s()
+    call(*arguments)
+    return processor_s() - started
+
+
+def _cells(cost: Cost | None, ours: OneMore) -> list[str]:
+    if cost is None:
+        return ["-", "-", "-"]
+    return [f"{cost.seconds:.0f}", f"{cost.seconds / ours.seconds:.0f}", f"{cost.megabytes:.0f}"]
 
 
 def main() -> None:
     """Print one line for each size."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="50,200,500,1000,2000", help="numbers of labels")
-    parser.add_argument("--scratch-up-to", type=int, default=500, help="largest size for the others")
+    parser.add_argument("--scratch-up-to", type=int, default=500, help="largest size for pyace from scratch")
+    parser.add_argument("--pacemaker-up-to", type=int, default=50, help="largest size for pacemaker")
+    parser.add_argument("--steps", type=int, default=20, help="steps of pacemaker's optimiser")
     options = parser.parse_args()
-    sizes, campaign = [int(n) for n in options.sizes.split(",")], Campaign.model_validate(_CAMPAIGN)
-    frames = labelled_copper(max(sizes) + _REPEATS)
-    row = "{:>6} {:>10} {:>9} {:>12} {:>8} {:>13} {:>8}"
-    print(row.format("labels", "ours s", "peak MB", "scratch s", "ratio", "pacemaker s", "ratio"), flush=True)
+    sizes, worker, learnt = [int(n) for n in options.sizes.split(",")], here(), 0
+    extra = _REPEATS + 1
+    frames = labelled_copper(max(sizes) + extra)
+    row = "{:>6} | {:>10} {:>8} {:>6} {:>8} | {:>9} {:>6} {:>6} | {:>11} {:>6} {:>6}"
+    ours_titles = ["one more s", "solve s", "old s", "MB"]
+    print(row.format("labels", *ours_titles, "scratch s", "ratio", "MB", "pacemaker s", "ratio", "MB"), flush=True)
     with tempfile.TemporaryDirectory() as name:
-        learnt = 0
         for size in sizes:
-            ours = one_more_s(Path(name), campaign, frames[learnt:size], frames[size : size + _REPEATS])
-            learnt, memory, cells = size + _REPEATS, peak_mb(), [f"{size}", f"{ours:.2f}"]
-            others: list[float | None] = [None, None]
-            if size <= options.scratch_up_to:
-                folder = Path(name) / f"pacemaker-{size}"
-                folder.mkdir()
-                others = [
-                    scratch_s(campaign, frames[:size]),
-                    pacemaker_s(frames[:size], folder),
-                ]
-            texts = [text for s in others for text in (("-", "-") if s is None else (f"{s:.1f}", f"{s / ours:.0f}"))]
-            print(row.format(*cells, f"{memory:.0f}", *texts), flush=True)
+            for first in range(learnt, size, _AT_ONCE):
+                apart(learn, Path(name), frames[first : min(first + _AT_ONCE, size)])
+            ours, cost = apart(one_more, Path(name), frames[size : size + extra])
+            learnt, known = size + extra, frames[:size]
+            scratch = apart(pyace_from_scratch, CAMPAIGN, known)[1] if size <= options.scratch_up_to else None
+            asked = worker is not None and size <= options.pacemaker_up_to
+            polished = apart(pacemaker, known, worker, options.steps)[1] if asked else None
+            parts = [f"{ours.seconds * share:.2f}" for share in (1.0, ours.solve, ours.old)]
+            cells = [*parts, f"{cost.megabytes:.0f}", *_cells(scratch, ours), *_cells(polished, ours)]
+            print(row.format(f"{size}", *cells), flush=True)
 
 
 if __name__ == "__main__":

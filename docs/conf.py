@@ -13,24 +13,30 @@ project = "mlip_fw"
 author = "the mlip_fw authors"
 version = release = mlip_fw.__version__
 
-extensions = ["myst_parser", "campaign_reference"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "campaign_reference", "campaign_pictures"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "_ext"]
 nitpicky = True
+# other libraries' classes, whose documentation is on the network, and our own that tell no more than their JSON
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!mlip_fw)(?!LoadedCampaign|.*Error$).*"),
+    ("py:class", r"mlip_fw\.(layout|models|story)\..*"),
+]
+autodoc_typehints_format = "short"
+autodoc_class_signature = "separated"
 
-html_theme = "alabaster"
+html_theme = "furo"
 html_title = f"mlip_fw {release}"
 html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_show_copyright = False
-html_show_sourcelink = False
+html_show_sphinx = False
+html_copy_source = False
 html_theme_options = {
-    "description": "On-the-fly active learning of ACE potentials as FireWorks workflows",
-    "body_max_width": "auto",
-    "fixed_sidebar": True,
-    "page_width": "1120px",
-    "sidebar_width": "240px",
-    "show_powered_by": False,
+    "top_of_page_buttons": [],
+    "light_css_variables": {"color-brand-primary": "#00507e", "color-brand-content": "#005f94"},
+    "dark_css_variables": {"color-brand-primary": "#7cc4ee", "color-brand-content": "#7cc4ee"},
 }
 
 

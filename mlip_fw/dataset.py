@@ -12,7 +12,7 @@ from typing import Any
 from ase import Atoms
 
 from mlip_fw.io.files import read_model, write_json, write_text
-from mlip_fw.io.structures import read_frame, structure_hash, write_frames
+from mlip_fw.io.structures import read_frame, read_head, structure_hash, write_frames
 from mlip_fw.models.label import Label, QuarantineRecord
 
 _MEGABYTE = 1_000_000
@@ -78,9 +78,10 @@ class Dataset:
 
     def info(self, name: str) -> Label:
         """Return what is known of a label without its arrays."""
-        atoms = self.read(name)
-        seconds = float(atoms.info.get("label_seconds", 0.0))
-        return Label(hash=name, path=str(self.path(name)), n_atoms=len(atoms), seconds=seconds)
+        n_atoms, facts = read_head(self.path(name))
+        return Label(
+            hash=name, path=str(self.path(name)), n_atoms=n_atoms, seconds=float(facts.get("label_seconds", 0.0))
+        )
 
     def add(self, name: str, labelled: Atoms, facts: dict[str, Any]) -> None:
         """Store a labelled structure with ``facts`` about how it was made."""

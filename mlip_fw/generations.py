@@ -6,7 +6,7 @@ import errno
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,6 +79,10 @@ class Generations:
         """Return the number of the newest generation that was not refused; of the newest if all were, or None."""
         return next((number for number in reversed(self.numbers()) if not self.faults(number)), self.newest())
 
+    def records(self) -> dict[int, TrainingRecord | None]:
+        """Return how every generation was made, in order; None where that is damaged."""
+        return {number: self.record(number) for number in self.numbers()}
+
     def newest_to_select_with(self) -> int | None:
         """Return the number of the newest generation whose active set can be used, or None.
 
@@ -89,8 +93,7 @@ class Generations:
 
     def faults(self, generation: int) -> list[str]:
         """Return why a generation is refused for MD; nothing if it is not."""
-        record = self.record(generation)
-        return [] if record is None or record.stability is None else record.stability.reasons
+        return faults_of(self.record(generation))
 
     def refused(self) -> dict[int, list[str]]:
         """Return why generations are refused for MD, by number."""
@@ -142,3 +145,14 @@ class Generations:
         """Remove what killed trainings left."""
         for draft in self._root.glob(".draft-*"):
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def faults_of(record: TrainingRecord | None) -> list[str]:
+    """Return why a generation is refused for MD; nothing if it is not."""
+    return [] if record is None or record.stability is None else record.stability.reasons
+
+
+def newest_fit(records: Mapping[int, TrainingRecord | None]) -> int | None:
+    """Return the number of the newest generation that was not refused; of the newest if all were, or None."""
+    sound = [number for number, record in records.items() if not faults_of(record)]
+    return max(sound or records, default=None)

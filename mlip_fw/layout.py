@@ -211,12 +211,7 @@ class CampaignDirectory:
         parts = sorted(self.from_elsewhere.glob("*.jsonl"))
         texts = [path.read_text(errors="replace") for path in (self.journal, *parts) if path.is_file()]
         lines = [line for text in texts for line in text.splitlines()]
-        found = []
-        for line in dict.fromkeys(lines) if parts else lines:
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
+        found = [event for line in (dict.fromkeys(lines) if parts else lines) if (event := read_event(line))]
         return sorted(found, key=lambda event: event["time"]) if parts else found
 
     def _holds_something_else(self) -> bool:
@@ -248,6 +243,16 @@ class CampaignDirectory:
 def input_hashes(campaign: Campaign) -> dict[str, str]:
     """Return the sha256 of every file that the campaign names."""
     return {key: _sha256(Path(name)) for key, name in campaign.named_files().items() if Path(name).is_file()}
+
+
+def read_event(line: str) -> dict[str, Any] | None:
+    """Return the event in a line of the journal, or None if it holds none."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    is_whole = isinstance(event, dict) and isinstance(event.get("event"), str)
+    return event if is_whole and isinstance(event.get("time"), int | float) else None
 
 
 def _sha256(path: Path) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from mlip_fw.dataset import Dataset
-from mlip_fw.generations import Generations
+from mlip_fw.generations import Generations, faults_of, newest_fit
 from mlip_fw.io.files import read_model
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.label import Label, QuarantineRecord
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
 from mlip_fw.models.summary import CampaignSummary, Outcome, Seconds, StopReason
+from mlip_fw.models.training import TrainingRecord
 
 _SESSION = "run_started"
 
@@ -28,50 +32,74 @@ def selections(directory: CampaignDirectory) -> list[Selection]:
     return [selection for selection in found if selection is not None]
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a campaign directory holds, but for the arrays."""
+
+    campaign: Campaign
+    events: list[dict[str, Any]]
+    is_run_here: bool
+    results: list[MDResult]
+    selections: list[Selection]
+    labels: list[Label]
+    quarantined: list[QuarantineRecord]
+    records: dict[int, TrainingRecord | None]
+    """By generation; None where that is damaged."""
+
+
 def summarize(directory: CampaignDirectory) -> CampaignSummary:
     """Return what the campaign has come to so far."""
-    campaign = directory.read_campaign()
-    events, results = directory.events(), md_results(directory)
     dataset, generations = Dataset(directory.root), Generations(directory.root)
-    labels = [dataset.info(name) for name in dataset.hashes()]
-    quarantined = dataset.quarantined()
-    newest = generations.fit_for_md()
-    record = generations.record(newest) if newest is not None else None
+    parts = Parts(
+        campaign=directory.read_campaign(),
+        events=directory.events(),
+        is_run_here=directory.is_locked(),
+        results=md_results(directory),
+        selections=selections(directory),
+        labels=[dataset.info(name) for name in dataset.hashes()],
+        quarantined=dataset.quarantined(),
+        records=generations.records(),
+    )
+    return summary_of(parts, generations)
+
+
+def summary_of(parts: Parts, generations: Generations) -> CampaignSummary:
+    """Return what the parts of a campaign come to; nothing is read."""
+    campaign, results, labels = parts.campaign, parts.results, parts.labels
+    newest = newest_fit(parts.records)
+    record = parts.records[newest] if newest is not None else None
     errors = record.dataset if record is not None else None
-    outcome, reason = _outcome(events, is_run_here=directory.is_locked())
-    halts = [r for r in results if r.outcome is MDOutcome.HALTED]
-    chosen = selections(directory)
-    label_seconds = sum(label.seconds for label in labels) + sum(q.seconds for q in quarantined)
-    trainings = (generations.record(number) for number in generations.numbers())
-    parts = {
+    outcome, reason = outcome_of(parts.events, is_run_here=parts.is_run_here)
+    seconds = {
         "md": sum(r.seconds for r in results),
-        "candidates": sum(s.seconds for s in chosen),
-        "label": label_seconds,
-        "train": sum(t.seconds for t in trainings if t is not None),
+        "candidates": sum(s.seconds for s in parts.selections),
+        "label": sum(label.seconds for label in labels) + sum(q.seconds for q in parts.quarantined),
+        "train": sum(t.seconds for t in parts.records.values() if t is not None),
     }
-    total = _total_seconds(events)
+    total = round(sum(end - start for start, end in sessions(parts.events)), 3)
     return CampaignSummary(
         campaign=campaign.campaign,
         outcome=outcome,
         reason=reason,
-        hint=_hint(generations) if reason == StopReason.NO_PROGRESS else None,
-        cycles=sum(s.generation is not None for s in chosen),
-        halts=len(halts),
+        hint=_hint(parts.records) if reason == StopReason.NO_PROGRESS else None,
+        cycles=sum(s.generation is not None for s in parts.selections),
+        halts=sum(r.outcome is MDOutcome.HALTED for r in results),
         labels=len(labels),
-        labels_failed=len(quarantined),
+        labels_failed=len(parts.quarantined),
         atoms_labelled=sum(label.n_atoms for label in labels),
-        generations=len(generations.numbers()),
-        generations_refused=len(generations.refused()),
+        generations=len(parts.records),
+        generations_refused=sum(bool(faults_of(r)) for r in parts.records.values()),
         md_steps=_steps([r for r in results if r.walker < campaign.md.walkers]),
         dataset_force_rmse_ev_a=errors.force_rmse_ev_a if errors else 0.0,
         dataset_energy_rmse_ev_atom=errors.energy_rmse_ev_atom if errors else 0.0,
-        seconds=Seconds(total=total, overhead=max(0.0, total - sum(parts.values())), **parts),
+        seconds=Seconds(total=total, overhead=max(0.0, total - sum(seconds.values())), **seconds),
         potential=str(generations.potential(newest)) if newest is not None else "",
         active_set=str(generations.potential(newest).with_suffix(".asi")) if newest is not None else "",
     )
 
 
-def _outcome(events: list[dict[str, Any]], *, is_run_here: bool) -> tuple[Outcome, str | None]:
+def outcome_of(events: list[dict[str, Any]], *, is_run_here: bool) -> tuple[Outcome, str | None]:
+    """Return what the journal says that a campaign has come to, and why it stopped if it did."""
     for event in reversed(events):
         if event["event"] == "finished":
             return event["outcome"], event["reason"]
@@ -80,17 +108,17 @@ def _outcome(events: list[dict[str, Any]], *, is_run_here: bool) -> tuple[Outcom
     return "RUNNING", None
 
 
-def _hint(generations: Generations) -> str | None:
+def _hint(records: dict[int, TrainingRecord | None]) -> str | None:
     """Return that MD made no progress because it never got the newer generations, if so."""
-    refused, used = generations.refused(), generations.fit_for_md()
-    newer = [number for number in generations.numbers() if used is not None and number > used and number in refused]
+    used = newest_fit(records)
+    newer = sorted(number for number in records if used is not None and number > used)
     if not newer:
         return None
     names = f"generation {newer[0]} is" if len(newer) == 1 else f"generations {newer[0]} to {newer[-1]} are"
     return (
         f"{names} unfit for MD, which went on with generation {used} and halted at the same step again. The newest is "
-        f"unfit because {'; '.join(refused[newer[-1]])}. What to change is in docs/explanation/fit-for-md.md; begin "
-        "anew in another directory, with the dataset that `mlip-fw export` writes as bootstrap.dataset"
+        f"unfit because {'; '.join(faults_of(records[newer[-1]]))}. What to change is in "
+        "docs/explanation/fit-for-md.md; begin anew in another directory, with the dataset that `mlip-fw export` writes as bootstrap.dataset"
     )
 
 
@@ -101,12 +129,11 @@ def _steps(results: list[MDResult]) -> int:
     return sum(furthest.values())
 
 
-def _total_seconds(events: list[dict[str, Any]]) -> float:
-    """Add up the sessions, from the start of each to its last event."""
-    total, start, last = 0.0, None, 0.0
+def sessions(events: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    """Return start and last event of each time that the campaign was at work, s since 1970."""
+    found: list[tuple[float, float]] = []
     for event in events:
-        if event["event"] == _SESSION or start is None:
-            total += last - start if start is not None else 0.0
-            start = event["time"]
-        last = event["time"]
-    return round(total + (last - start if start is not None else 0.0), 3)
+        if event["event"] == _SESSION or not found:
+            found.append((event["time"], event["time"]))
+        found[-1] = (found[-1][0], event["time"])
+    return found

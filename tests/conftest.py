@@ -3,6 +3,7 @@
 import copy
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +36,17 @@ def require(name: str, present: object) -> None:
     if not present:
         message = f"{name} is not here"
         pytest.fail(f"{message}, and MLIP_FW_REQUIRE asks for it") if name in REQUIRED else pytest.skip(message)
+
+
+def check_contract(folder, summary, tmp_path):
+    """Run the checker of campaign directories that ``MLIP_FW_CONTRACT`` names."""
+    checker = os.environ.get("MLIP_FW_CONTRACT", "")
+    require("contract", checker and Path(checker).is_file())
+    (tmp_path / "summary-of-run.json").write_text(summary)
+    done = subprocess.run(
+        [sys.executable, checker, str(folder), str(tmp_path / "summary-of-run.json")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def merged(data: dict, changes: dict) -> dict:

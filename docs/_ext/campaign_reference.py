@@ -4,8 +4,9 @@ A page asks for its part with a comment on a line of its own::
 
     <!-- generated: campaign -->
 
-``campaign`` gives every key of a campaign file, ``worker`` those of ``env:`` in a worker file, ``cli``
-every command. A key or an option without a description stops the build.
+``campaign`` gives every key of a campaign file, ``worker`` those of ``env:`` in a worker file, ``cli`` every command,
+``errors`` the tree of exceptions, ``summary`` and ``validation`` the keys of these JSON files, ``tables`` the columns
+of the tables of a loaded campaign. What has no description stops the build.
 """
 
 from __future__ import annotations
@@ -42,6 +43,20 @@ def worker_markdown() -> str:
     return model_markdown(Worker, None)
 
 
+def summary_markdown() -> str:
+    """Return every key of ``summary.json``."""
+    from mlip_fw.models.summary import CampaignSummary
+
+    return written_markdown(CampaignSummary)
+
+
+def validation_markdown() -> str:
+    """Return every key of ``validation.json``."""
+    from mlip_fw.models.validation import ValidationReport
+
+    return written_markdown(ValidationReport)
+
+
 def model_markdown(model: type[BaseModel], title: str | None) -> str:
     """Return the keys of a model and of all models in it, one table each.
 
@@ -62,6 +77,26 @@ def model_markdown(model: type[BaseModel], title: str | None) -> str:
         if path:
             blocks.append(_plain(section["description"]))
         blocks.append(_table(("key", "type", "default", "meaning"), _rows(section, schema, path)))
+    return "\n\n".join(blocks) + "\n"
+
+
+def written_markdown(model: type[BaseModel]) -> str:
+    """Return the keys of a file that mlip_fw writes, and of the sections in it.
+
+    Raises
+    ------
+    MissingDescriptionError
+        If a key has no description; all of them are named.
+    """
+    schema = model.model_json_schema(mode="serialization")
+    if missing := undescribed(model):
+        raise MissingDescriptionError(f"{model.__name__}: no description of {', '.join(missing)}")
+    blocks = []
+    for path, _, section in _sections(schema, schema, ""):
+        if path:
+            blocks += [f"### `{path}`", _plain(section["description"])]
+        rows = [(key, kind, meaning) for key, kind, _, meaning in _rows(section, schema, path, linked=False)]
+        blocks.append(_table(("key", "type", "meaning"), rows))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -94,14 +129,20 @@ def cli_markdown() -> str:
     from mlip_fw.cli.main import app
 
     group: Any = typer.main.get_command(app)
-    blocks = ["## Options of every command", _parameters(group, "mlip-fw")]
-    for name, command in commands_of(group):
-        if not command.help:
-            raise MissingDescriptionError(f"mlip-fw {name} has no help text")
+    commands = dict(commands_of(group))
+    if missing := [name for name, command in commands.items() if not command.help]:
+        raise MissingDescriptionError(f"no help text of mlip-fw {', '.join(missing)}")
+    rows = ((f"[`mlip-fw {name}`](#{_command_anchor(name)})", _plain(one.help)) for name, one in commands.items())
+    blocks = [_table(("command", "does"), rows), "## Options of every command", _parameters(group, "mlip-fw")]
+    for name, command in commands.items():
         usage = " ".join(["mlip-fw", name, *filter(None, map(_usage, command.params))])
-        blocks += [f"(command-{name.replace(' ', '-')})=\n## `mlip-fw {name}`", f"```text\n{usage}\n```", command.help]
+        blocks += [f"({_command_anchor(name)})=\n## `mlip-fw {name}`", f"```text\n{usage}\n```", command.help]
         blocks.append(_parameters(command, f"mlip-fw {name}"))
     return "\n\n".join(blocks) + "\n"
+
+
+def _command_anchor(name: str) -> str:
+    return f"command-{name.replace(' ', '-')}"
 
 
 def commands_of(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
@@ -113,10 +154,49 @@ def commands_of(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
             yield before + name, command
 
 
+def tables_markdown() -> str:
+    """Return the columns of the tables of a loaded campaign.
+
+    Raises
+    ------
+    MissingDescriptionError
+        If a column has no description.
+    """
+    from mlip_fw.notebook.tables import GENERATIONS, HALTS, LABELS
+
+    blocks = []
+    for name, columns in (("labels", LABELS), ("halts", HALTS), ("generations", GENERATIONS)):
+        if missing := [column.name for column in columns if not column.meaning]:
+            raise MissingDescriptionError(f"{name}: no description of {', '.join(missing)}")
+        rows = ((f"`{column.name}`", column.meaning) for column in columns)
+        blocks += [f"### `{name}`", _table(("column", "meaning"), rows)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def errors_markdown() -> str:
+    """Return the tree of exceptions, each with the first sentence of its docstring."""
+    from mlip_fw.errors import MlipError
+
+    return "\n".join(_branch(MlipError, 0)) + "\n"
+
+
+def _branch(error: type[Exception], depth: int) -> Iterator[str]:
+    if not error.__doc__:
+        raise MissingDescriptionError(f"{error.__name__} has no docstring")
+    yield f"{'  ' * depth}- `{error.__name__}`: {_plain(error.__doc__)}"
+    for child in error.__subclasses__():
+        if child.__module__ == error.__module__:
+            yield from _branch(child, depth + 1)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "campaign": campaign_markdown,
     "worker": worker_markdown,
     "cli": cli_markdown,
+    "errors": errors_markdown,
+    "summary": summary_markdown,
+    "tables": tables_markdown,
+    "validation": validation_markdown,
 }
 
 
@@ -155,13 +235,14 @@ def _anchor(path: str, kind: str | None = None) -> str:
     return "-".join(["key", *re.findall(r"\w+", path or "top"), *([kind] if kind and path else [])])
 
 
-def _rows(section: Schema, root: Schema, path: str) -> Iterator[tuple[str, str, str, str]]:
+def _rows(section: Schema, root: Schema, path: str, *, linked: bool = True) -> Iterator[tuple[str, str, str, str]]:
     required = section.get("required", [])
     for name, entry in section["properties"].items():
         inner = [root["$defs"][reference.rsplit("/", 1)[-1]] for reference in _references(entry)]
         described = entry.get("description") or _either([_plain(one["description"]) for one in inner])
         default = _default(entry, is_required=name in required, is_section=bool(inner))
-        yield f"`{name}`", _type(entry) + _links(f"{path}.{name}".removeprefix("."), inner), default, _plain(described)
+        links = _links(f"{path}.{name}".removeprefix("."), inner) if linked else ""
+        yield f"`{name}`", _type(entry) + links, default, _plain(described)
 
 
 def _either(sentences: list[str]) -> str:

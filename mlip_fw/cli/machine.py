@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mlip_fw.cli.app import EXIT_ERROR, app
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr, printable
+from mlip_fw.cli.progress import working
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.layout import CampaignDirectory
 
@@ -34,7 +35,7 @@ def check(
     from mlip_fw.engines.train.basis import first_basis
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.engines.train.pacemaker.schedule import decided
-    from mlip_fw.engines.train.size import sentence, size_of
+    from mlip_fw.engines.train.size import most_atoms, sentence, size_of
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
@@ -47,7 +48,7 @@ def check(
     rehearsed = rehearsals(campaign).values()
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
     n_first = max(campaign.bootstrap.n_structures, len(first))
-    size = size_of(first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), max(map(len, first)))
+    size = size_of(first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), most_atoms(first, campaign))
 
     facts: dict[str, Any] = {
         "campaign": campaign.campaign,
@@ -82,10 +83,12 @@ def doctor(
     from mlip_fw.engines.oracle.espresso.install import install_qe
 
     if with_qe:
-        install_qe(say=lambda line: typer.echo(line, err=True))
+        with working("installing Quantum ESPRESSO"):
+            install_qe(say=lambda line: typer.echo(line, err=True))
 
     pad = (lambda: load_launchpad(launchpad)) if launchpad is not None else None
-    findings = examine(load_fworker(fworker), pad)
+    with working("trying what is here"):
+        findings = examine(load_fworker(fworker), pad)
     if as_json:
         typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]))
     else:

@@ -9,6 +9,7 @@ import typer
 
 from mlip_fw.cli.app import EXIT_STOPPED, app
 from mlip_fw.cli.common import add_to_launchpad, answering, find_campaign, load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.campaign_file import read_campaign
 
@@ -48,7 +49,12 @@ def retry_labels(
             add_to_launchpad(retry_workflow(handoffs), launchpad)
         typer.echo(f"added {len(handoffs)} labels to the LaunchPad")
         return
-    states = dict(retry_here(handoffs, read_worker(load_fworker(fworker).env)))
+    states = {}
+    with working("labels") as tell:
+        tell(done=0, total=len(handoffs))
+        for name, state in retry_here(handoffs, read_worker(load_fworker(fworker).env)):
+            states[name] = state
+            tell(done=len(states))
     failed = [name for name, state in states.items() if state == "quarantined"]
     if as_json:
         typer.echo(json.dumps(states))

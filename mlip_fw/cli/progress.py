@@ -1,4 +1,4 @@
-"""A line at the bottom of the terminal that shows how far the MD is."""
+"""A line at the bottom of the terminal that shows how far a command is; nothing where there is no terminal."""
 
 from __future__ import annotations
 
@@ -8,17 +8,70 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
+from mlip_fw.cli.common import printable
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.script import GAMMA_LOG
-from mlip_fw.engines.train.pacemaker.output import read_metrics
+from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 from mlip_fw.generations import Generations
 from mlip_fw.io.lammps import read_gamma_log
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 
 _INTERVAL_S = 0.5
+
+
+class _Count(MofNCompleteColumn):
+    """So many of so many, if that is known."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total is not None else Text()
+
+
+class Tell:
+    """Says how far a command is."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def __call__(self, what: str | None = None, *, done: float | None = None, total: float | None = None) -> None:
+        """Change what stands in the line: what is done now, and how much of it is."""
+        if what is not None:
+            self._progress.update(self._task, description=printable(what))
+        self._progress.update(self._task, completed=done, total=total)
+
+
+@contextmanager
+def working(what: str) -> Iterator[Tell]:
+    """Show what a command does, and for how long, while the block runs; silent when not a terminal.
+
+    Parameters
+    ----------
+    what
+        What it does, until it is told otherwise.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        _Count(),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    is_silent = not sys.stderr.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=is_silent) as progress:
+        yield Tell(progress, progress.add_task(what, total=None))
 
 
 @contextmanager

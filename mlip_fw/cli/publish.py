@@ -7,10 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import typer
-from rich.console import Console
 
 from mlip_fw.cli.app import EXIT_STOPPED, app
 from mlip_fw.cli.common import find_campaign
+from mlip_fw.cli.progress import working
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 _EXPORT = typer.Argument(..., help="a folder that `mlip-fw export` wrote", metavar="DIR")
@@ -29,7 +29,8 @@ def export(
     """Write a potential with its active set, dataset, examples and model card as a folder of its own."""
     from mlip_fw.export.folder import export_campaign
 
-    card = export_campaign(find_campaign(campaign), output, generation)
+    with working(f"writing {output}"):
+        card = export_campaign(find_campaign(campaign), output, generation)
     if as_json:
         typer.echo(card.model_dump_json())
         return
@@ -45,10 +46,10 @@ def rebuild(
     """Train an exported potential again from its dataset, and compare all coefficients with the exported ones."""
     from mlip_fw.export import rebuild as rebuilding
 
-    with TemporaryDirectory(prefix="mlip-fw-rebuild-") as scratch, Console(stderr=True).status("") as status:
+    with TemporaryDirectory(prefix="mlip-fw-rebuild-") as scratch, working(f"reading {folder}") as tell:
         target = output if output is not None else Path(scratch)
         for number in rebuilding.rebuild(folder, target):
-            status.update(f"generation {number}")
+            tell(f"training again: generation {number} is done")
         found = rebuilding.compare(folder, target)
     if as_json:
         facts = {"identical": found.is_identical, "largest_difference": found.largest_difference}

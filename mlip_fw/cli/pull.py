@@ -9,6 +9,7 @@ import typer
 
 from mlip_fw.cli.app import app
 from mlip_fw.cli.common import answering, load_launchpad, log_to_stderr
+from mlip_fw.cli.progress import working
 
 
 @app.command()
@@ -29,7 +30,7 @@ def pull(
     from mlip_fw.travel.pull import remove_published
 
     pad = load_launchpad(launchpad)
-    with answering(pad):
+    with answering(pad), working("fetching files"):
         copy = bring(pad, campaign, directory)
         if remove:
             remove_published(pad, copy)

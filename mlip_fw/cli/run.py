@@ -10,6 +10,7 @@ import typer
 
 from mlip_fw.cli.app import EXIT_STOPPED, app
 from mlip_fw.cli.common import add_to_launchpad, answering, load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.cli.progress import live_progress, working
 from mlip_fw.cli.tables import print_summary
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.campaign_file import read_campaign
@@ -41,7 +42,6 @@ def run(
     """Run a campaign on this machine, with no server to set up; the same command again resumes it."""
     log_to_stderr()
     campaign, where = _load(campaign_file, directory)
-    from mlip_fw.cli.progress import live_progress
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
     from mlip_fw.workflows.runner import run_campaign
@@ -116,12 +116,15 @@ def add(
     from mlip_fw.workflows.campaign import campaign_workflow
 
     log_to_stderr()
-    campaign, where = _checked(campaign_file, directory, fworker)
-    if campaign.files == "filepad":
-        from mlip_fw.travel.start import add_files
+    with working("checking the campaign") as tell:
+        campaign, where = _checked(campaign_file, directory, fworker)
+        if campaign.files == "filepad":
+            from mlip_fw.travel.start import add_files
 
-        where.claim(campaign)
-        with answering(pad := load_launchpad(launchpad)):
-            add_files(campaign, str(where.root), pad)
-    ids = add_to_launchpad(campaign_workflow(campaign, where.root), launchpad)
+            tell("sending its files")
+            where.claim(campaign)
+            with answering(pad := load_launchpad(launchpad)):
+                add_files(campaign, str(where.root), pad)
+        tell("adding its Fireworks")
+        ids = add_to_launchpad(campaign_workflow(campaign, where.root), launchpad)
     typer.echo(f"added {campaign.campaign} as Fireworks {', '.join(str(i) for i in ids)}")

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mlip_fw.cli.common import printable
+from mlip_fw.cli.glance import glance
+from mlip_fw.cli.sparkline import is_plain, written
 from mlip_fw.dataset import Dataset
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.report.rows import summary_rows
+from mlip_fw.story.tale import Story
+
+
+def print_glance(story: Story, fireworks: Mapping[str, int] | None) -> None:
+    """Print the five-second answer on standard output."""
+    console = Console()
+    console.print(glance(story, fireworks, plain=is_plain(console)))
+    print()
 
 
 def print_summary(summary: CampaignSummary) -> None:
     """Print the summary as a table on standard output."""
+    console = Console()
     table = Table(title=f"campaign {summary.campaign}", show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for what, value in summary_rows(summary):
-        table.add_row(what, Text(printable(value)))
-    Console().print(table)
+        table.add_row(what, Text(written(printable(value), plain=is_plain(console))))
+    console.print(table)
     for what, path in (("potential", summary.potential), ("active set", summary.active_set)):
         print(f"{what}: {path or 'none yet'}")
 

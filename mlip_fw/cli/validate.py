@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from mlip_fw.cli.app import app
 from mlip_fw.cli.common import add_to_launchpad, find_campaign, load_fworker, log_to_stderr
+from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
 from mlip_fw.models.validation import Property, TemperatureErrors, ValidationReport
 
@@ -55,11 +54,9 @@ def validate(
         (number,) = add_to_launchpad(validation_workflow(handoff), launchpad)
         typer.echo(f"added the validation of {handoff.campaign.campaign} as Firework {number}")
         return
-    bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    with interruptible(directory.root), bar as progress:
-        task = progress.add_task("labels", total=None)
+    with interruptible(directory.root), working("comparing with the oracle") as tell:
         for done, needed in validate_here(handoff, read_worker(load_fworker(fworker).env)):
-            progress.update(task, completed=done, total=needed)
+            tell("labels", done=done, total=needed)
     report = last_report(directory)
     assert report is not None
     if as_json:

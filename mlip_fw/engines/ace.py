@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from mlip_fw.engines.neighbours import Neighbours
 from mlip_fw.io.pace import read_active_set, read_basis
 
 _VOIGT = [0, 1, 2, 5, 4, 3]
+_VOIGT_OF_NINE = [0, 4, 8, 5, 2, 1]
 
 
 @dataclass(frozen=True)
@@ -102,14 +106,27 @@ class AcePotential:
         answer = self.evaluate(atoms)
         return answer, self._by_element(self._graded.projections, atoms)
 
-    def design(self, atoms: Atoms) -> Design:
-        """Return what a linear fit needs of one structure."""
-        environment = self.neighbours(atoms).update(atoms.positions, atoms.cell.array)
+    def design(self, atoms: Atoms, *, stress: bool = False) -> Design:
+        """Return what a linear fit needs of one structure, with its stress or without.
+
+        pyace has forces by basis function, but no virial. With the images as atoms of their own it is
+        the sum of position times force over all atoms.
+        """
+        neighbours = self.neighbours(atoms)
+        environment = neighbours.update(atoms.positions, atoms.cell.array)
+        if stress:
+            environment = neighbours.with_own_images()
         self._graded.compute(environment, compute_projections=True, compute_b_grad=True)
         projections = self._by_element(self._graded.projections, atoms)
-        forces = np.asarray(self._graded.forces_bfuncs, dtype=float)
         energy = np.concatenate([projections[name].sum(axis=0) for name in self.elements])
-        return Design(energy, forces.transpose(0, 2, 1), projections)
+        with _uncollected():
+            forces = np.asarray(self._graded.forces_bfuncs, dtype=float).transpose(0, 2, 1)
+        if not stress:
+            return Design(energy, forces, projections)
+        virial = np.tensordot(np.array(environment.x), forces, axes=(0, 0)).reshape(9, -1)
+        home = forces[: len(atoms)].copy()
+        np.add.at(home, neighbours.origins[len(atoms) :], forces[len(atoms) :])
+        return Design(energy, home, projections, -virial[_VOIGT_OF_NINE] / atoms.get_volume())
 
     def n_functions(self) -> dict[str, int]:
         """Return the number of basis functions of each element."""
@@ -121,6 +138,18 @@ class AcePotential:
             name: np.array([rows[k] for k in np.flatnonzero(species == s)], dtype=float).reshape(-1, widths[name])
             for s, name in enumerate(self.elements)
         }
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the garbage collector, which goes through 100,000 new lists again and again and finds nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def functions_of(basis: ACEBBasisSet) -> dict[str, int]:
@@ -151,3 +180,5 @@ class Design:
     """(n_atoms, 3, n_functions)"""
     projections: dict[str, np.ndarray]
     """(n_atoms of the element, n_functions of the element), atoms in the order of the structure."""
+    stress: np.ndarray | None = None
+    """(6, n_functions) in ASE's sign and Voigt order, 1/Å³; None where it was not asked for."""

@@ -10,6 +10,8 @@ _VIRTUAL_SCALE = 1e-2
 _SMALLEST = 1e-6
 _POOL = 10
 """Rows that take part in exchanges at a time, in units of the size of the active set."""
+_BLOCK = 1000
+"""Rows whose components are looked at together: those of very many would not stay in the processor's cache."""
 _UNSCALED = 1e-20
 """Size of virtual rows where no environment says how large functions are."""
 
@@ -31,7 +33,8 @@ class ActiveSet:
         """Return the extrapolation grade of ``rows`` (m, n): (m,)."""
         if not len(rows):
             return np.zeros(0)
-        return np.asarray(np.abs(rows @ self.inverse).max(axis=1))
+        blocks = (rows[first : first + _BLOCK] for first in range(0, len(rows), _BLOCK))
+        return np.concatenate([np.abs(block @ self.inverse).max(axis=1) for block in blocks])
 
     @property
     def is_blank(self) -> bool:

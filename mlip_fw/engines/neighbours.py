@@ -38,6 +38,20 @@ class Neighbours:
         self.environment.x = self._extended(positions, cell)
         return self.environment
 
+    def with_own_images(self) -> ACEAtomicEnvironment:
+        """Return the environment with images as atoms of their own: forces on them are not added to their origin's."""
+        environment, n_images = ACEAtomicEnvironment(), len(self.origins) - len(self.species)
+        environment.x = self.environment.x
+        environment.species_type = self.environment.species_type
+        environment.neighbour_list = [*self.environment.neighbour_list, *[[] for _ in range(n_images)]]
+        environment.origins = np.arange(len(self.origins))
+        return environment
+
+    @property
+    def origins(self) -> np.ndarray:
+        """The atom that each atom of the environment is an image of; the first are their own."""
+        return np.concatenate([np.arange(len(self.species)), self._origins])
+
     def _extended(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
         ghosts = positions[self._origins] + self._shifts @ cell
         return np.concatenate([positions, ghosts])
@@ -78,7 +92,7 @@ class Neighbours:
         environment.x = self._extended(positions, cell)
         environment.species_type = np.concatenate([self.species, self.species[self._origins]])
         environment.neighbour_list = [part.tolist() for part in lists]
-        environment.origins = np.concatenate([np.arange(n), self._origins])
+        environment.origins = self.origins
         self.environment = environment
         self.builds += 1
 

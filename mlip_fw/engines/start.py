@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import bulk
 
 from mlip_fw.engines.geometry import heights_a, too_close
@@ -112,6 +112,12 @@ def _check_labelled(frame: Atoms, index: int, campaign: Campaign) -> None:
     values = [np.asarray(results.get(name, np.nan), dtype=float) for name in ("energy", "forces")]
     if not all(np.isfinite(value).all() for value in values):
         raise CampaignError(f"{where} has no finite energy and forces")
+    largest = float(np.abs(results.get("stress", 0.0)).max() / units.GPa)
+    if campaign.potential.stress_weight and largest > campaign.oracle.max_stress_gpa:
+        raise CampaignError(
+            f"{where} has a stress of {largest:.4g} GPa, more than oracle.max_stress_gpa = "
+            f"{campaign.oracle.max_stress_gpa:g}; the unit is eV/Å³"
+        )
 
 
 def unit_cell(settings: BulkSettings) -> Atoms:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from fireworks import FWAction, explicit_serialize
 
+from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset, label_name, level_id
 from mlip_fw.engines.bootstrap import first_structures
 from mlip_fw.engines.oracle.level import campaign_level
@@ -102,6 +103,7 @@ def _first_structures(handoff: Handoff, worker: Worker) -> Selection:
         rejected={},
         chosen=chosen,
         seconds=seconds,
+        cores=cores_of(),
     )
 
 

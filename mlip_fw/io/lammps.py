@@ -102,14 +102,26 @@ def _frame(names: list[str], rows: list[list[str]], box: np.ndarray, *, triclini
 
 
 def read_gamma_log(path: Path) -> np.ndarray:
-    """Return (n, 2) steps and largest extrapolation grades; empty if there are none yet."""
-    rows = []
-    if path.is_file():
-        for line in path.read_text().splitlines():
-            fields = line.split()
-            if len(fields) == 2 and fields[0].isdigit():
-                rows.append((float(fields[0]), float(fields[1])))
-    return np.array(rows).reshape(-1, 2)
+    """Return (n, 2) steps and largest extrapolation grades; empty if there are none yet.
+
+    What is no number, and a last line that is still being written, are left out.
+    """
+    whole = path.read_text(errors="replace").rpartition("\n")[0] if path.is_file() else ""
+    lines = [line for line in whole.split("\n") if line[:1].isdigit()]
+    try:
+        rows = np.array(" ".join(lines).split(), dtype=float).reshape(len(lines), 2)
+    except ValueError:
+        found = (_step_and_gamma(line.split()) for line in lines)
+        rows = np.array([row for row in found if row is not None]).reshape(-1, 2)
+    return np.asarray(rows[np.isfinite(rows).all(axis=1)])
+
+
+def _step_and_gamma(fields: list[str]) -> tuple[float, float] | None:
+    try:
+        step, gamma = fields
+        return float(int(step)), float(gamma)
+    except ValueError:
+        return None
 
 
 def halt_in_log(log: str, fix_id: str) -> tuple[int, float] | None:

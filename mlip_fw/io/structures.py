@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ READABLE = (
 """ASE's formats that are read from users: none runs code, starts a program, opens a database or unpacks anything."""
 _PACKED = (".gz", ".bz2", ".xz")
 _MOST_BYTES = 2_000_000_000
+_FACT = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 DECIMALS = 8
 """Positions and cells are kept to this many decimals, in Å, which is what extended XYZ holds."""
 
@@ -54,6 +56,18 @@ def mask_of(atoms: Atoms) -> np.ndarray:
     """Return the (n_atoms,) mask of a labelled structure; without one, all atoms are in."""
     mask = atoms.arrays.get(MASK)
     return np.ones(len(atoms), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+
+
+def stress_of(atoms: Atoms) -> np.ndarray | None:
+    """Return the (6,) stress of a label in ASE's sign and Voigt order, eV/Å³; None if it has none that can be learnt.
+
+    That of a cut-out is of its boundary, too.
+    """
+    stress = atoms.calc.results.get("stress")
+    if stress is None or not (mask_of(atoms).all() and atoms.pbc.all()):
+        return None
+    found = np.asarray(stress, dtype=float)
+    return found if found.shape == (6,) and np.isfinite(found).all() else None
 
 
 def structure_hash(atoms: Atoms, level_of_theory: dict[str, Any]) -> str:
@@ -84,10 +98,30 @@ def read_frame(path: Path, index: int = 0) -> Atoms:
     """
     try:
         atoms: Atoms = read(path, index=index, format="extxyz")
-    except (OSError, ValueError, IndexError, KeyError, StopIteration) as error:
+    except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError) as error:
         why = str(error) or "it ends before it"
         raise DirectoryError(f"can't read structure {index} of {path}: {why}; restore the file") from error
     return atoms
+
+
+def read_head(path: Path) -> tuple[int, dict[str, str]]:
+    """Read how many atoms the first frame of an extended XYZ file has, and its facts as text; no atom is read.
+
+    Raises
+    ------
+    DirectoryError
+        If the file is missing or damaged.
+    """
+    try:
+        with path.open() as handle:
+            return int(next(handle)), facts_of(next(handle))
+    except (OSError, ValueError, StopIteration) as error:
+        raise DirectoryError(f"can't read {path}: {error or 'it ends before its atoms'}; restore the file") from error
+
+
+def facts_of(line: str) -> dict[str, str]:
+    """Return the keys and values, as text, of the second line of an extended XYZ file that ASE wrote."""
+    return {key: re.sub(r"\\(.)", r"\1", quoted) or bare for key, quoted, bare in _FACT.findall(line)}
 
 
 def read_any(path: Path, what: str) -> list[Atoms]:

@@ -124,6 +124,11 @@ class PotentialSettings(Frozen):
         ENERGY_WEIGHT,
         description="weight of an energy per atom (eV) against a force component (eV/Å); auto: by their scatter",
     )
+    stress_weight: NotNegative | Literal["auto"] = Field(
+        "auto",
+        description="weight of a stress component (eV/Å³) against a force component (eV/Å), Å²; auto: by their size; "
+        "0: stresses are not trained on",
+    )
     initial: str | None = Field(None, description="potential (.yaml) to start from; its .asi beside it")
     pacemaker: PacemakerSettings = PacemakerSettings()
 

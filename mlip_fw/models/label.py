@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from mlip_fw.models.base import Count, Frozen, NotNegative
+from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount
 
 
 class LabelState(StrEnum):
@@ -53,3 +53,4 @@ class QuarantineRecord(Frozen):
     files: list[str] = Field(default_factory=list, description="inputs and outputs, in the folder beside")
     n_atoms: Count = 0
     seconds: NotNegative = 0.0
+    cores: PositiveCount | None = Field(None, description="cores that it had; null if that was not recorded")

@@ -106,3 +106,4 @@ class MDResult(Frozen):
     frame: str | None = Field(None, description="last frame as extxyz with per-atom gamma")
     reason: str | None = Field(None, description="of a crash: what LAMMPS said")
     seconds: NotNegative = 0.0
+    cores: PositiveCount | None = Field(None, description="cores that it had; null if that was not recorded")

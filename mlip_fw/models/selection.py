@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from mlip_fw.models.base import Count, Frozen, NotNegative, Real
+from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount, Real
 
 Strategy = Literal["halt_frame", "rattle", "normal_modes", "md_burst", "bootstrap"]
 
@@ -34,3 +34,5 @@ class Selection(Frozen):
     """Of a frame too large to be labelled: the small cell that was cut out of it, and how it fits."""
     chosen: list[Choice]
     seconds: NotNegative = 0.0
+    cores: PositiveCount | None = None
+    """Cores that it had; None if that was not recorded."""

@@ -25,33 +25,50 @@ Outcome = Literal["CONVERGED", "STOPPED", "RUNNING", "INTERRUPTED"]
 class Seconds(Frozen):
     """Where the wall time went, s."""
 
-    total: NotNegative
-    md: NotNegative
-    candidates: NotNegative
-    label: NotNegative
-    train: NotNegative
-    overhead: NotNegative
+    total: NotNegative = Field(description="wall time of all sessions together")
+    md: NotNegative = Field(
+        description="MD that has ended; with several workers the parts can add up to more than total"
+    )
+    candidates: NotNegative = Field(description="making and choosing candidates")
+    label: NotNegative = Field(description="reference calculations, failed ones too")
+    train: NotNegative = Field(description="training")
+    overhead: NotNegative = Field(
+        description="total less the other four, at least 0; work that an interruption cut off is in here"
+    )
 
 
 class CampaignSummary(Frozen):
     """The result of a campaign in numbers."""
 
-    campaign: str
-    outcome: Outcome
-    reason: str | None
-    hint: str | None = Field(None, description="what stood in the way and what to do, where the reason does not tell")
-    cycles: Count = Field(description="halt-to-resume turns")
-    halts: Count
-    labels: Count
-    labels_failed: Count
-    atoms_labelled: Count
-    generations: Count
-    generations_refused: Count = Field(0, description="generations that are unfit for MD")
+    campaign: str = Field(description="name of the campaign")
+    outcome: Outcome = Field(
+        description="CONVERGED: every MD reached its end; STOPPED: ended before, see reason; RUNNING: not finished; "
+        "INTERRUPTED: not finished, and no `mlip-fw run` is at work: the same command goes on"
+    )
+    reason: str | None = Field(
+        description="of STOPPED: `max_cycles`, `max_labels`, `no_progress` or `label_failures`; else null"
+    )
+    hint: str | None = Field(
+        None,
+        description="what stood in the way and what to do, where `reason` does not tell: of `no_progress`, that the "
+        "newest generations are unfit for MD, and why; else null",
+    )
+    cycles: Count = Field(description="halts after which the MD went on")
+    halts: Count = Field(description="all halts")
+    labels: Count = Field(description="labels in `labels/`, imported ones included")
+    labels_failed: Count = Field(description="structures in quarantine")
+    atoms_labelled: Count = Field(description="atoms of all labels")
+    generations: Count = Field(description="number of generations; the newest is one less, because they count from 0")
+    generations_refused: Count = Field(0, description="those of them that are unfit for MD")
     md_steps: Count = Field(
         description="MD steps of all walkers, without rehearsals, up to their last frame, each step counted once"
     )
-    dataset_force_rmse_ev_a: NotNegative
-    dataset_energy_rmse_ev_atom: NotNegative
+    dataset_force_rmse_ev_a: NotNegative = Field(
+        description="root mean square error of the forces of that generation on its labels, eV/Å: a training error"
+    )
+    dataset_energy_rmse_ev_atom: NotNegative = Field(description="the same of the energies, eV/atom")
     seconds: Seconds
-    potential: str = Field(description="absolute path of the .yaml of the newest generation that MD may use, or empty")
-    active_set: str = Field(description="absolute path of the .asi of that generation, or empty")
+    potential: str = Field(
+        description="absolute path of the `.yaml` of the newest generation that is not refused; empty if there is none"
+    )
+    active_set: str = Field(description="absolute path of the `.asi` of that generation")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mlip_fw.models.base import Count, Frozen, NotNegative, Real
+from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount, Real
 
 Trainer = Literal["linear", "pacemaker"]
 
@@ -14,8 +14,14 @@ Trainer = Literal["linear", "pacemaker"]
 class Errors(Frozen):
     """Root mean square errors over a set of labels."""
 
-    force_rmse_ev_a: NotNegative
-    energy_rmse_ev_atom: NotNegative
+    force_rmse_ev_a: NotNegative = Field(description="of the force components, eV/Å")
+    energy_rmse_ev_atom: NotNegative = Field(description="of the energy, eV/atom")
+
+
+class LabelErrors(Errors):
+    """Those over labels that are trained on."""
+
+    stress_rmse_ev_a3: NotNegative | None = Field(None, description="null if no label has a stress")
 
 
 class Stability(Frozen):
@@ -55,8 +61,8 @@ class TrainingRecord(Frozen):
     n_atoms: Count
     n_environments: dict[str, Count]
     functions_per_element: dict[str, Count]
-    dataset: Errors | None = Field(None, description="errors on the training set")
-    new_before: Errors | None = Field(None, description="errors of the generation before on the new labels")
+    dataset: LabelErrors | None = Field(None, description="errors on the training set")
+    new_before: LabelErrors | None = Field(None, description="errors of the generation before on the new labels")
     reference_energy_ev: dict[str, Real] = Field(
         description="energies by element, fixed once, that the potential leaves out, eV"
     )
@@ -65,9 +71,16 @@ class TrainingRecord(Frozen):
     iterations: Count | None = Field(None, description="steps of pacemaker's optimiser, over all attempts")
     corrections: list[dict[str, Any]] = Field(default_factory=list, description="repairs of pacemaker's fit, in order")
     energy_weight: NotNegative | None = Field(None, description="weight of energies per atom against force components")
+    stress_weight: NotNegative | None = Field(
+        None, description="weight of stress components against force components; null if no stress was trained on"
+    )
+    pressure_offset_ev_a3: Real | None = Field(
+        None, description="what the labels' stresses have of a constant pressure that is not in their energies"
+    )
     active_set_swaps: Count
     gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")
     stability: Stability | None = Field(
         None, description="whether MD may use it; null if that was not looked at: it may"
     )
     seconds: NotNegative
+    cores: PositiveCount | None = Field(None, description="cores that it had; null if that was not recorded")

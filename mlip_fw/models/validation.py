@@ -69,26 +69,26 @@ class HoldOut(Frozen):
 class FrameErrors(Errors):
     """Root mean square errors over held-out frames."""
 
-    stress_rmse_gpa: NotNegative | None = Field(None, description="null: the oracle has no stress")
-    n_frames: Count
-    n_atoms: Count
+    stress_rmse_gpa: NotNegative | None = Field(None, description="of the stress, GPa; null: the oracle has none")
+    n_frames: Count = Field(description="number of frames")
+    n_atoms: Count = Field(description="number of atoms that count")
 
 
 class TemperatureErrors(FrameErrors):
     """The same within a range of temperature."""
 
-    from_k: NotNegative
-    to_k: NotNegative
+    from_k: NotNegative = Field(description="lower end of the range, K")
+    to_k: NotNegative = Field(description="upper end of the range, K")
 
 
 class GammaBin(Frozen):
     """Force errors of atoms with an extrapolation grade in a range."""
 
-    from_gamma: NotNegative
-    to_gamma: Positive | None = Field(description="null: no upper end")
-    n_atoms: Count
-    force_rmse_ev_a: NotNegative
-    force_p95_ev_a: NotNegative = Field(description="95 of 100 atoms have a smaller error")
+    from_gamma: NotNegative = Field(description="lower end of the range")
+    to_gamma: Positive | None = Field(description="upper end of the range; null: none")
+    n_atoms: Count = Field(description="number of atoms in the range")
+    force_rmse_ev_a: NotNegative = Field(description="root mean square error of the force components, eV/Å")
+    force_p95_ev_a: NotNegative = Field(description="error of the force that 95 of 100 atoms stay below, eV/Å")
     covered: Fraction = Field(description="share of the atoms whose error is within `promise_ev_a`")
 
 
@@ -97,35 +97,39 @@ class Calibration(Frozen):
 
     promise_ev_a: NotNegative = Field(description="force error that 95 of 100 atoms of the training set stay below")
     rank_correlation: Real | None = Field(None, description="Spearman's, of gamma and force error over all atoms")
-    bins: list[GammaBin]
+    bins: list[GammaBin] = Field(description="errors by range of gamma")
 
 
 class Quantity(Frozen):
     """A number by the potential and by the oracle."""
 
-    property: Property
-    name: str
-    unit: str
-    potential: Real
-    oracle: Real
-    difference_percent: Real | None = Field(description="null where the oracle's value is 0")
+    property: _Asked = Field(description="property that it belongs to")
+    name: str = Field(description="what it is")
+    unit: str = Field(description="unit of both values")
+    potential: Real = Field(description="value by the potential")
+    oracle: Real = Field(description="value by the oracle")
+    difference_percent: Real | None = Field(
+        description="by how much the potential is off; null where the oracle's value is 0"
+    )
 
 
 class ValidationReport(Frozen):
     """All that a validation found, as written to ``validation.json``."""
 
-    campaign: str
-    generation: Count
-    level_of_theory: str
+    campaign: str = Field(description="name of the campaign")
+    generation: Count = Field(description="generation that was compared")
+    level_of_theory: str = Field(description="short name of the level of theory of the labels")
     settings: ValidationSettings
     holdout: FrameErrors | None = Field(None, description="over all held-out frames; null: none were asked for")
     by_element: dict[str, NotNegative] = Field(default_factory=dict, description="force error by element, eV/Å")
-    by_temperature: list[TemperatureErrors] = Field(default_factory=list)
+    by_temperature: list[TemperatureErrors] = Field(
+        default_factory=list, description="in up to four ranges of temperature with as many frames each"
+    )
     calibration: Calibration | None = None
-    quantities: list[Quantity] = Field(default_factory=list)
+    quantities: list[Quantity] = Field(default_factory=list, description="properties by potential and oracle")
     unmeasured: dict[str, str] = Field(default_factory=dict, description="what could not be compared, and why")
     gamma_max: dict[str, NotNegative] = Field(
         default_factory=dict, description="largest gamma in the structures of each property"
     )
     labels: Count = Field(description="labels in validation/, of all validations so far")
-    labels_failed: Count
+    labels_failed: Count = Field(description="structures in validation/quarantine/")

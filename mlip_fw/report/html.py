@@ -1,63 +1,127 @@
-"""A campaign as one HTML page that opens from disk."""
+"""A campaign as one HTML page that opens from disk: nothing is fetched, and it can be read without scripts."""
 
 from __future__ import annotations
 
 import base64
-import io
+import hashlib
+import json
+import time
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment
-from matplotlib.figure import Figure
+from jinja2 import Environment, PackageLoader
+from plotly.offline import get_plotlyjs
 
-from mlip_fw.dataset import Dataset
+import mlip_fw
 from mlip_fw.generations import Generations
-from mlip_fw.io.files import whole_file, write_text
+from mlip_fw.io.files import write_text
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.md import MDOutcome
-from mlip_fw.report.figures import calibration_figure, error_figure, gamma_figure
-from mlip_fw.summary import md_results, selections, summarize
+from mlip_fw.report import interactive
+from mlip_fw.report.drawing import Tell, draw, newest_parity, quiet
+from mlip_fw.report.figures import save
+from mlip_fw.report.figures.save import as_text
+from mlip_fw.report.halts import charts_of, chosen_halts, tell_halts
+from mlip_fw.report.rows import summary_rows
+from mlip_fw.report.words import FILTERS
+from mlip_fw.story.tale import Story
 
-_DPI = 150
+_DPI = 200
+_MOST_ROWS = 1000
+_SECTIONS = (
+    ("numbers", "in numbers"),
+    ("course", "how it went"),
+    ("generations", "generations"),
+    ("halts", "halts"),
+    ("labels", "labels"),
+)
 
 
-def write_report(directory: CampaignDirectory, page: Path) -> list[Path]:
-    """Write the page and its figures (PNG beside it) and return their paths."""
-    figures = {
-        "gamma": gamma_figure(directory),
-        "errors": error_figure(directory),
-        "calibration": calibration_figure(directory),
+def write_report(directory: CampaignDirectory, page: Path, *, beside: bool = True, tell: Tell = quiet) -> list[Path]:
+    """Write the page and return its path and those of its figures.
+
+    Parameters
+    ----------
+    directory
+        The campaign.
+    page
+        The file to write.
+    beside
+        Write the figures beside the page as PNG too, as ``report-gamma.png`` and so on.
+    tell
+        Called with what is being done.
+    """
+    story = Story(directory)
+    parity, trouble = newest_parity(story, tell)
+    figures = draw(story, parity, tell)
+    tell("drawing structures of halts")
+    chosen = chosen_halts(story.halts)
+    told = tell_halts(chosen)
+    charts = {
+        "gamma": interactive.gamma_chart(story),
+        "errors": interactive.error_chart(story),
+        "intervals": interactive.halt_interval_chart(story),
+        "ledger": interactive.ledger_chart(story),
+        **({} if parity is None else {"parity": interactive.parity_chart(parity)}),
     }
-    pngs = {name: _png(figure) for name, figure in figures.items()}
-    paths = [page]
-    for name, content in pngs.items():
-        path = page.with_name(f"{page.stem}-{name}.png")
-        with whole_file(path) as temporary:
-            temporary.write_bytes(content)
-        paths.append(path)
-    write_text(page, _render(directory, {name: base64.b64encode(png).decode() for name, png in pngs.items()}))
-    return paths
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
-    return buffer.getvalue()
-
-
-def _render(directory: CampaignDirectory, images: dict[str, str]) -> str:
-    from mlip_fw.report.rows import summary_rows
-
-    template = Environment(autoescape=True).from_string((resources.files("mlip_fw.report") / "page.html").read_text())
-    summary = summarize(directory)
-    chosen = {(s.walker, s.cycle): s for s in selections(directory) if s.generation is not None}
-    halts = [(r, chosen.get((r.walker, r.cycle))) for r in md_results(directory) if r.outcome is MDOutcome.HALTED]
-    return template.render(
-        summary=summary,
-        rows=summary_rows(summary),
-        images=images,
-        halts=halts,
-        n_walkers=directory.read_campaign().md.walkers,
+    text = _render(
+        story=story,
+        name=story.campaign.campaign,
+        n_walkers=story.campaign.md.walkers,
+        rows=summary_rows(story.summary),
         refused=Generations(directory.root).refused(),
-        quarantined=Dataset(directory.root).quarantined(),
+        charts=charts,
+        images={name: as_text(figure, _DPI) for name, figure in figures.items()},
+        parity=charts.get("parity"),
+        parity_of=story.generations[-1].number if story.generations else None,
+        parity_trouble=trouble,
+        told=told,
+        n_untold=len(story.halts) - len(told),
+        data=as_json({**charts, **charts_of(told)}),
+    )
+    write_text(page, text)
+    if not beside:
+        return [page]
+    return [page, *(save(figure, page.with_name(f"{page.stem}-{name}.png")) for name, figure in figures.items())]
+
+
+def as_json(charts: dict[str, Any]) -> str:
+    """Return what plotly draws as JSON that no HTML parser takes for the end of its element."""
+    drawn = {name: {"data": chart["data"], "layout": chart["layout"]} for name, chart in charts.items()}
+    text = json.dumps(drawn, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _render(**facts: Any) -> str:
+    templates = Environment(loader=PackageLoader("mlip_fw.report"), autoescape=True, trim_blocks=True)
+    templates.filters.update(FILTERS)
+    scripts = [_as_script(get_plotlyjs()), _as_script(_asset("report.js"))]
+    return templates.get_template("report.html").render(
+        **facts,
+        scripts=scripts,
+        style=_asset("report.css"),
+        policy=_policy(scripts),
+        sections=_SECTIONS,
+        most_rows=_MOST_ROWS,
+        now=time.time(),
+        version=mlip_fw.__version__,
+    )
+
+
+def _asset(name: str) -> str:
+    return (resources.files("mlip_fw.report") / "templates" / name).read_text()
+
+
+def _as_script(code: str) -> str:
+    """Return code as it may stand within a script element; what is changed can only be within strings."""
+    return code.replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _policy(scripts: list[str]) -> str:
+    """Return the page's rules: these scripts and no others, pictures of its own, nothing from anywhere."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
     )

@@ -1,10 +1,12 @@
-"""What the documentation tells users to type is typed here; and the site builds without a warning."""
+"""What the documentation tells users to type is typed here; and the site builds, with its pictures."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +14,18 @@ import pytest
 
 from mlip_fw.models.campaign import Campaign
 from tests.cli.pages import DOCS, blocks_in, pages
-from tests.conftest import ROOT, require
+from tests.conftest import ROOT, check_contract, require
 
 TUTORIAL = DOCS / "tutorial.md"
-RUNNABLE = "runnable"
+RUNNABLE, CONTINUED = "runnable", "continued"
+"""Words behind the language: run this block; run it in one go with the one before."""
+EXAMPLES = ROOT / "examples"
+QUICK = ("al-pressure", "argon", "cu-surface", "cu-two-phases", "cuau-alloy", "ni-defects")
+"""Examples that the build of the site runs."""
 _TIMEOUT_S = 120
+_SITE_TIMEOUT_S = 540
+_SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
+_KEPT = ("PYTHONPATH", "TMPDIR", "OMP_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,8 @@ def blocks_of(page: Path, text: str, *, marked_only: bool) -> list[Block]:
     found = []
     for line, words, code in blocks_in(text):
         if words[0] in ("bash", "console", "python") and (RUNNABLE in words[1:] or not marked_only):
-            found.append(Block(page, line, words[0], _typed(words[0], code)))
+            before = found.pop().code if CONTINUED in words[1:] else ""
+            found.append(Block(page, line, words[0], before + _typed(words[0], code)))
     return found
 
 
@@ -53,22 +63,34 @@ def _typed(language: str, code: str) -> str:
 
 def run_all(blocks: list[Block], folder: Path) -> None:
     """Run ``blocks`` in order; the first that fails is shown with its exit code and output."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    for block in blocks:
-        done = subprocess.run(
-            block.command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-        if done.returncode:
-            where = f"{block.page.relative_to(ROOT)}:{block.line}"
-            pytest.fail(f"{where} ended with exit code {done.returncode}\n{block.code}\n{done.stdout}", pytrace=False)
+    with tempfile.TemporaryDirectory(prefix="home-") as home:
+        for block in blocks:
+            run(block, folder, clean_environment(home))
+
+
+def clean_environment(home: str) -> dict[str, str]:
+    """Return what a newcomer has: the programs of the system and of the virtual environment, and an empty home."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    path = os.pathsep.join([str(Path(sys.executable).parent), *_SYSTEM])
+    return {**kept, "PATH": path, "HOME": home, "LANG": "C.UTF-8"}
+
+
+def run(block: Block, folder: Path, environment: dict[str, str]) -> None:
+    """Run one block; if it fails it is shown with its exit code and output."""
+    done = subprocess.run(
+        block.command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode:
+        where = f"{block.page.relative_to(ROOT)}:{block.line}"
+        pytest.fail(f"{where} ended with exit code {done.returncode}\n{block.code}\n{done.stdout}", pytrace=False)
 
 
 def pages_with_marked_blocks() -> list[Path]:
@@ -86,6 +108,11 @@ def tutorial_folder(tmp_path_factory):
 
 
 class TestBlocks:
+    def test_blocks_see_nothing_of_this_user(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("MLIP_FW_SECRET", "1")
+        code = 'test -z "${MLIP_FW_SECRET:-}" && test -z "$(ls -A "$HOME")" && test "$PWD" = "$(pwd -P)"'
+        run_all([Block(TUTORIAL, 7, "bash", code)], tmp_path)
+
     def test_marked_blocks_are_found(self):
         text = (
             "```bash\nno\n```\n```bash runnable\nyes\n```\n"
@@ -93,6 +120,10 @@ class TestBlocks:
         )
         found = blocks_of(Path("x.md"), text, marked_only=True)
         assert [(b.language, b.line, b.code) for b in found] == [("bash", 4, "yes\n"), ("console", 7, "one\ntwo\n")]
+
+    def test_continued_block_is_run_with_the_one_before(self):
+        text = "```python runnable\na = 1\n```\nthen\n```python runnable continued\nprint(a)\n```\n"
+        assert [b.code for b in blocks_of(Path("x.md"), text, marked_only=True)] == ["a = 1\nprint(a)\n"]
 
     def test_all_blocks_are_found(self):
         text = "```bash\none\n```\n\n```python\ntwo\n```\n```yaml\nno: 1\n```\n"
@@ -111,6 +142,28 @@ class TestBlocks:
         assert languages.count("python") > 1
 
 
+@pytest.fixture(scope="module")
+def site(tutorial_folder, tmp_path_factory):
+    """Return the site, whose pictures of the tutorial are of the campaign that was just run by its words."""
+    require("docs", all(importlib.util.find_spec(name) for name in ("sphinx", "myst_parser", "furo")))
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", folder / "trees", DOCS, folder / "html"],
+        env={**os.environ, "MLIP_FW_DOCS_CAMPAIGN": str(tutorial_folder / "cu-first")},
+        capture_output=True,
+        text=True,
+        timeout=_SITE_TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+def drawn_in(picture: Path) -> list[str]:
+    """Return all lines of an SVG picture, without the names that differ each time."""
+    return re.findall(r' d="([^"]+)"', picture.read_text())
+
+
 @pytest.mark.real
 class TestWhatUsersType:
     def test_tutorial(self, tutorial_folder):
@@ -122,31 +175,60 @@ class TestWhatUsersType:
         run_all(blocks_of(page, page.read_text(), marked_only=True), tutorial_folder)
 
 
+@pytest.mark.real
 class TestSite:
-    def test_site_builds_without_a_warning(self, tmp_path):
-        require("docs", all(importlib.util.find_spec(name) for name in ("sphinx", "myst_parser")))
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "sphinx",
-                "-W",
-                "--keep-going",
-                "-q",
-                "-d",
-                tmp_path / "trees",
-                DOCS,
-                tmp_path / "html",
-            ],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        page = (tmp_path / "html" / "reference" / "campaign-file.html").read_text()
+    def test_keys_of_the_campaign_file_are_in_the_page(self, site):
+        page = (site / "reference" / "campaign-file.html").read_text()
         assert all(name in page for name in Campaign.model_fields)
 
+    def test_tutorial_ends_with_the_picture_that_its_last_command_draws(self, site, tutorial_folder):
+        shown = drawn_in(site / "_images" / "tutorial-gamma.svg")
+        assert len(shown) > 10
+        assert drawn_in(tutorial_folder / "gamma.svg") == shown
+        page = (site / "tutorial.html").read_text()
+        after_the_last_command = page.rpartition("savefig")[2]
+        assert re.search(r'<img alt="[^"]{40,}"[^>]* src="_images/tutorial-gamma.svg"', after_the_last_command)
+
+    def test_quick_examples_converged(self, site):
+        page = (site / "gallery.html").read_text()
+        assert page.count("In this build: CONVERGED") == len(QUICK)
+        assert all(f"_images/{name}-gamma.svg" in page for name in QUICK)
+
+    @pytest.mark.parametrize("name", QUICK)
+    def test_campaign_of_an_example_keeps_the_contract(self, site, tmp_path, name):
+        folder = DOCS / "_build" / "campaigns" / name / "run"
+        summary = (folder / "summary.json").read_text()
+        assert json.loads(summary)["halts"] >= 1
+        check_contract(folder, summary, tmp_path)
+
+    def test_every_picture_says_what_is_seen(self, site):
+        texts = re.findall(r"<img [^>]*_images/[^>]*>", "".join(page.read_text() for page in site.rglob("*.html")))
+        assert len(texts) > 5
+        assert [tag for tag in texts if not re.search(r'alt="[^"]{30,}"', tag)] == []
+
+
+class TestGallery:
+    def test_every_example_is_in_the_gallery(self):
+        text = (DOCS / "gallery.md").read_text()
+        names = [p.name for p in EXAMPLES.glob("*.yaml")]
+        assert len(names) > 8
+        assert [n for n in names if f"literalinclude}} ../examples/{n}" not in text] == []
+        assert [n for n in names if f"[`examples/{n}`](#" not in text] == []
+
+    def test_examples_that_the_site_runs_have_pictures(self):
+        text = (DOCS / "gallery.md").read_text()
+        assert sorted(set(re.findall(r"{campaign-figure} ([\w-]+) gamma", text))) == sorted(QUICK)
+
+    @pytest.mark.real
+    def test_check_takes_the_one_that_is_too_long_to_run(self, tmp_path):
+        run_all([Block(DOCS / "gallery.md", 1, "bash", f"mlip-fw check '{EXAMPLES / 'cu-melt.yaml'}'")], tmp_path)
+
+    def test_every_structure_file_is_used(self):
+        used = " ".join(p.read_text() for p in EXAMPLES.glob("*.yaml"))
+        assert [p.name for p in (EXAMPLES / "structures").iterdir() if f"structures/{p.name}" not in used] == []
+
+
+class TestPages:
     def test_nothing_of_this_machine_is_in_the_pages(self):
         for page in pages():
             assert not re.search(r"/(tmp|root|home|work)/", page.read_text()), page

@@ -27,18 +27,11 @@ from mlip_fw.models.md import MDResult
 from mlip_fw.models.oracle import MAY_CHANGE, ORACLES, LabelLimits
 from mlip_fw.models.selection import Choice, Selection
 from mlip_fw.models.structure import StructureSettings
-from mlip_fw.models.summary import CampaignSummary, Seconds, StopReason
+from mlip_fw.models.summary import CampaignSummary, StopReason
 from mlip_fw.models.training import TrainingRecord
-from mlip_fw.models.validation import (
-    Calibration,
-    FrameErrors,
-    GammaBin,
-    HeldOut,
-    Property,
-    Quantity,
-    ValidationReport,
-)
+from mlip_fw.models.validation import Property, ValidationReport
 from mlip_fw.models.worker import Worker
+from mlip_fw.notebook.tables import GENERATIONS, HALTS, LABELS
 from tests.cli.pages import DOCS, blocks_in, names_in, pages
 from tests.conftest import ROOT
 
@@ -187,10 +180,15 @@ class TestCommandsAndErrors:
     def test_every_error_is_explained(self):
         classes = {n for n, c in vars(errors).items() if isinstance(c, type) and issubclass(c, errors.MlipError)}
         assert classes - names_in(REFERENCE / "errors.md") == set()
+        assert "<!-- generated: errors -->" in (REFERENCE / "errors.md").read_text()
 
-    @pytest.mark.parametrize(
-        "page", ["reference/errors.md", "reference/summary-json.md", "how-to/resume-and-recover.md"]
-    )
+    def test_tree_of_errors_has_all_of_them_below_their_bases(self):
+        tree = generator().errors_markdown()
+        assert tree.startswith("- `MlipError`: ")
+        assert "\n  - `DirectoryError`: " in tree
+        assert "\n    - `NumberTakenError`: " in tree
+
+    @pytest.mark.parametrize("page", ["reference/errors.md", "how-to/resume-and-recover.md"])
     def test_every_reason_to_stop_is_explained(self, page):
         assert {reason.value for reason in StopReason} - names_in(DOCS / page) == set()
 
@@ -202,9 +200,31 @@ class TestCommandsAndErrors:
 
 
 class TestWrittenFiles:
-    def test_every_key_of_the_summary_is_explained(self):
-        expected = {*CampaignSummary.model_fields, *Seconds.model_fields}
-        assert expected - names_in(REFERENCE / "summary-json.md") == set()
+    @pytest.mark.parametrize(
+        ("page", "part", "model"),
+        [("summary-json.md", "summary", CampaignSummary), ("validation-json.md", "validation", ValidationReport)],
+    )
+    def test_every_key_is_in_the_generated_table(self, page, part, model):
+        module = generator()
+        assert f"<!-- generated: {part} -->" in (REFERENCE / page).read_text()
+        assert module.undescribed(model) == []
+        assert [key for key in model.model_fields if f"| `{key}` |" not in module.PARTS[part]()] == []
+
+    def test_every_reason_to_stop_is_in_the_summary(self):
+        assert [reason for reason in StopReason if f"`{reason.value}`" not in generator().summary_markdown()] == []
+
+    def test_key_that_is_written_without_description_stops_the_build(self):
+        class Undescribed(Frozen):
+            secret: int
+
+        module = generator()
+        with pytest.raises(module.MissingDescriptionError, match="secret"):
+            module.written_markdown(Undescribed)
+
+    def test_every_column_of_the_tables_is_explained(self):
+        text = generator().tables_markdown()
+        columns = [column.name for table in (LABELS, HALTS, GENERATIONS) for column in table]
+        assert [name for name in columns if f"| `{name}` |" not in text] == []
 
     @pytest.mark.parametrize("model", [MDResult, Selection, Choice, TrainingRecord, LabelBalance, QuarantineRecord])
     def test_every_key_is_explained(self, model):
@@ -212,10 +232,6 @@ class TestWrittenFiles:
 
     def test_every_key_of_a_quarantined_label_is_explained_where_it_is_read(self):
         assert set(QuarantineRecord.model_fields) - names_in(HOW_TO / "read-the-quarantine.md") == set()
-
-    @pytest.mark.parametrize("model", [ValidationReport, FrameErrors, Calibration, GammaBin, Quantity, HeldOut])
-    def test_every_key_of_a_validation_is_explained(self, model):
-        assert set(model.model_fields) - names_in(HOW_TO / "read-the-validation.md") == set()
 
     def test_every_property_is_explained(self):
         assert {kind.value for kind in Property} - names_in(HOW_TO / "read-the-validation.md") == set()

@@ -433,8 +433,8 @@ def test_report_shows_reasons_as_text(small, tmp_path):
     write_json(directory.root / "quarantine" / f"{HASH}.json", record)
     write_report(directory, tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
 def test_terminal_shows_reasons_as_text(small, tmp_path, cli, monkeypatch):

@@ -19,7 +19,7 @@ from mlip_fw.io.structures import read_frame
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome
 from mlip_fw.summary import md_results
-from tests.conftest import ROOT, SMALL, merged, require
+from tests.conftest import ROOT, SMALL, check_contract, merged
 
 pytestmark = pytest.mark.real
 TINY = merged(
@@ -46,17 +46,6 @@ def mlip_fw(*arguments, folder, code=0, **env):
 def write(data, path):
     YAML(typ="safe").dump(data, path)
     return path
-
-
-def check_contract(folder, summary, tmp_path):
-    """Run the checker of campaign directories that ``MLIP_FW_CONTRACT`` names."""
-    checker = os.environ.get("MLIP_FW_CONTRACT", "")
-    require("contract", checker and Path(checker).is_file())
-    (tmp_path / "summary-of-run.json").write_text(summary)
-    done = subprocess.run(
-        [sys.executable, checker, str(folder), str(tmp_path / "summary-of-run.json")], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -170,17 +159,6 @@ def test_tiny_threshold_halts_at_the_first_check(tmp_path):
     assert json.loads(out)["reason"] == "max_cycles"
     [result] = md_results(CampaignDirectory(tmp_path / "small"))
     assert (result.outcome, result.step) == (MDOutcome.HALTED, 10)
-
-
-@pytest.mark.parametrize("example", ["argon", "cuau-alloy"])
-def test_examples_converge(example, tmp_path):
-    done = mlip_fw("run", ROOT / "examples" / f"{example}.yaml", "--json", folder=tmp_path)
-    summary = json.loads(done.stdout)
-    assert summary["outcome"] == "CONVERGED"
-    assert summary["halts"] >= 2
-    results = md_results(CampaignDirectory(tmp_path / example))
-    assert results[0].step == 10
-    check_contract(tmp_path / example, done.stdout, tmp_path)
 
 
 def test_fireworks_own_commands_run_the_workflow_file(tmp_path):

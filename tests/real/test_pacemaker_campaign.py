@@ -19,7 +19,7 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.pacemaker import schedule, trainer
 from mlip_fw.engines.train.pacemaker.job import PacemakerJob, said
-from mlip_fw.engines.train.pacemaker.output import METRICS, read_metrics
+from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.worker import Worker

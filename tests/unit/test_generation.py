@@ -101,7 +101,7 @@ def test_only_new_labels_are_evaluated(small, tmp_path, monkeypatch):
     generations, dataset, _ = teach(tmp_path, range(4), small())
     dataset.add("label9", labelled(9), {})
     calls, plain = [], AcePotential.design
-    monkeypatch.setattr(AcePotential, "design", lambda self, atoms: calls.append(1) or plain(self, atoms))
+    monkeypatch.setattr(AcePotential, "design", lambda self, atoms, **how: calls.append(1) or plain(self, atoms, **how))
     record = train_generation(generations, dataset, small())
     assert len(calls) == 1
     assert (record.new_labels, len(record.labels)) == (["label9"], 5)

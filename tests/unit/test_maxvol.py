@@ -92,3 +92,11 @@ def test_very_many_rows_settle_as_well(monkeypatch):
         np.linalg.slogdet(pooled.active.matrix)[1] - np.linalg.slogdet(start.matrix)[1]
     )
     assert pooled.log_gain == pytest.approx(at_once.log_gain, abs=1.0)
+
+
+@pytest.mark.parametrize("count", [1, 999, 1000, 1001, 2500])
+def test_gamma_of_very_many_rows_is_that_of_each(count):
+    rng = np.random.default_rng(8)
+    rows, matrix = rng.normal(size=(count, 6)), rng.normal(size=(6, 6))
+    active = ActiveSet(matrix, np.linalg.inv(matrix))
+    assert np.allclose(active.gamma(rows), np.abs(np.linalg.solve(matrix.T, rows.T)).max(axis=0), rtol=1e-10)

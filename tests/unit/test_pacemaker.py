@@ -27,7 +27,7 @@ from mlip_fw.engines.train.pacemaker.form import (
 )
 from mlip_fw.engines.train.pacemaker.frame import kappa_of, loss_of, rmse_of, rows_of, write_frame
 from mlip_fw.engines.train.pacemaker.inputs import settings_of, write_input
-from mlip_fw.engines.train.pacemaker.output import read_metrics
+from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 from mlip_fw.engines.train.pacemaker.probe import can_run
 from mlip_fw.engines.train.pacemaker.schedule import decided, is_due, is_left_to_do
 from mlip_fw.engines.train.pacemaker.template import Template, read_template, write_template

@@ -10,6 +10,7 @@ from pyace import create_multispecies_basis_config
 
 from mlip_fw.engines.start import check_given_files, start_of_walker, start_structures
 from mlip_fw.errors import CampaignError
+from mlip_fw.io.structures import with_labels
 
 
 def from_file(small, tmp_path, atoms, **changes):
@@ -146,6 +147,14 @@ def test_dataset_without_forces(small, tmp_path):
     write(tmp_path / "d.extxyz", bulk("Cu", cubic=True))
     with pytest.raises(CampaignError, match="has no finite energy and forces"):
         check_given_files(small(bootstrap={"dataset": str(tmp_path / "d.extxyz")}))
+
+
+def test_dataset_with_stresses_in_kbar(small, tmp_path):
+    atoms = bulk("Cu", cubic=True)
+    write(tmp_path / "d.extxyz", with_labels(atoms, 0.0, np.zeros((4, 3)), np.full(6, -20.0)))
+    with pytest.raises(CampaignError, match=r"has a stress of 3204 GPa, more than .* the unit is eV/Å³"):
+        check_given_files(small(bootstrap={"dataset": str(tmp_path / "d.extxyz")}))
+    check_given_files(small(bootstrap={"dataset": str(tmp_path / "d.extxyz")}, potential={"stress_weight": 0}))
 
 
 def test_initial_potential_without_active_set(small, tmp_path):

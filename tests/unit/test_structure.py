@@ -7,20 +7,20 @@ import pytest
 from tests.conftest import ROOT
 
 LAYERS = [
-    {"errors", "seeds", "processes", "interrupts", "jobtime", "__init__"},
+    {"errors", "seeds", "processes", "interrupts", "jobtime", "cores"},
     {"models"},
     {"io"},
-    {"attendance", "shelving", "layout", "dataset", "generations", "database"},
+    {"attendance", "shelving", "store", "layout", "dataset", "generations", "database"},
     {"travel"},
     {"engines"},
     {"summary"},
-    {"validation"},
+    {"validation", "story"},
     {"firetasks"},
     {"fireworks"},
     {"recovery"},
     {"workflows", "doctor", "report", "export", "testing"},
-    {"cli"},
-    {"__main__"},
+    {"cli", "notebook"},
+    {"__main__", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted((ROOT / "mlip_fw").rglob("*.py"))

@@ -45,7 +45,8 @@ def test_the_rehearsal_comes_first_and_is_labelled_whole(rehearsed, tmp_path):
     assert "mask" in cut.arrays
     write_report(directory, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert page.count("(rehearsal)") == 1
+    # among the walkers and among the halts
+    assert page.count("1 (rehearsal)") == 2
 
 
 def test_a_rehearsal_that_spends_the_budget_stops_the_campaign(small, stand_in, tmp_path):

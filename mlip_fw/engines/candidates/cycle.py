@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from threadpoolctl import threadpool_limits
 
+from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.candidates.generate import HaltedFrame, generate
@@ -94,6 +95,7 @@ def select_in_cycle(handoff: CandidatesHandoff, worker: Worker) -> Selection:
         cutout=cut.facts() if cut is not None else None,
         chosen=[choice for _, choice in picked],
         seconds=seconds,
+        cores=cores_of(),
     )
 
 

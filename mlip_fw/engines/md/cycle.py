@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mlip_fw.cores import cores_of
 from mlip_fw.engines.md.canary import CanaryRecord, sing
 from mlip_fw.engines.md.closer import FOLDER, trace_back, went_too_far
 from mlip_fw.engines.md.outcome import Ending, frame_before_crash
@@ -80,6 +81,7 @@ def run_cycle(handoff: MDHandoff, worker: Worker) -> MDResult:
         temperature_k=_target_temperature(plan, ending.step),
         reason=ending.reason,
         seconds=time.perf_counter() - started,
+        cores=cores_of(worker.lmp_cmd or "lmp" if engine == "lammps" else None),
         **kept,
     )
     _tell(directory, result)

@@ -10,8 +10,9 @@ from typing import Any
 
 from ase import Atoms
 
+from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset, label_name, level_id
-from mlip_fw.engines.oracle.answer import Labelled, OutOfTime
+from mlip_fw.engines.oracle.answer import OutOfTime
 from mlip_fw.engines.oracle.label import make_label
 from mlip_fw.engines.oracle.level import campaign_level, require_campaign_level
 from mlip_fw.errors import LabelError, WorkerError
@@ -70,14 +71,16 @@ def _label(handoff: LabelHandoff, worker: Worker, directory: CampaignDirectory, 
             atoms, handoff.campaign.oracle, worker, handoff.campaign.elements, folder, dataset.some(MOST_PEERS)
         )
     except LabelError as error:
-        _set_aside(handoff, atoms, error, time.perf_counter() - started)
+        _set_aside(handoff, atoms, error, time.perf_counter() - started, _cores(handoff, worker))
         return LabelState.QUARANTINED
     if isinstance(answer, OutOfTime):
         directory.log_event("label_out_of_time", label=handoff.hash, seconds=round(answer.seconds, 3))
         logger.info("label %s: out of time after %.0f s, to be continued", handoff.hash, answer.seconds)
         return LabelState.UNFINISHED
     write_text(folder / _UNTOLD, "")
-    _keep(handoff.hash, answer, dataset, level_id(level))
+    facts = {**answer.facts, "cores": _cores(handoff, worker), "level_of_theory": level_id(level)}
+    dataset.add(handoff.hash, answer.atoms, facts)
+    dataset.release(handoff.hash)
     _tell_label(handoff, len(atoms), answer.facts, directory)
     shutil.rmtree(folder, ignore_errors=True)
     return LabelState.DONE
@@ -87,9 +90,8 @@ def _where(handoff: LabelHandoff) -> dict[str, bool]:
     return {"apart": True} if handoff.apart else {}
 
 
-def _keep(name: str, answer: Labelled, dataset: Dataset, level: str) -> None:
-    dataset.add(name, answer.atoms, {**answer.facts, "level_of_theory": level})
-    dataset.release(name)
+def _cores(handoff: LabelHandoff, worker: Worker) -> int:
+    return cores_of({"espresso": worker.pw_cmd, "vasp": worker.vasp_cmd}.get(handoff.campaign.oracle.kind))
 
 
 def _is_untold(name: str, directory: CampaignDirectory, kind: str) -> bool:
@@ -106,7 +108,7 @@ def _tell_label(handoff: LabelHandoff, n_atoms: int, facts: dict[str, Any], dire
     logger.info("label %s: %d atoms, %.2f s%s", handoff.hash, n_atoms, told["seconds"], mended)
 
 
-def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: float) -> None:
+def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: float, cores: int) -> None:
     directory, dataset = CampaignDirectory(handoff.directory), Dataset(handoff.dataset_root)
     record = QuarantineRecord(
         hash=handoff.hash,
@@ -115,6 +117,7 @@ def _set_aside(handoff: LabelHandoff, atoms: Atoms, error: LabelError, seconds: 
         corrections=error.corrections,
         n_atoms=len(atoms),
         seconds=seconds,
+        cores=cores,
     )
     write_text(directory.labelling(handoff.hash) / _UNTOLD, "")
     dataset.add_to_quarantine(atoms, record, error.files)

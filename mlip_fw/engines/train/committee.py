@@ -49,7 +49,7 @@ class Committee:
         require_linear(potential.basis, str(generations.potential(number)))
         fit, _ = read_fit(generations.folder(number), len(record.labels))
         weight = record.energy_weight or ENERGY_WEIGHT
-        return cls(potential, _factor(fit, potential.basis, record.ridge, weight))
+        return cls(potential, _factor(fit, potential.basis, record.ridge, weight, record.stress_weight or 0.0))
 
     def force_spread_ev_a(self, atoms: Atoms) -> np.ndarray:
         """Return the (n_atoms,) root mean square length of the deviation of each force over the committee, eV/Å."""
@@ -63,12 +63,15 @@ class Committee:
         return [copy_of(basis, np.array(basis.basis_coeffs) + self.factor @ draw) for draw in draws]
 
 
-def _factor(fit: LinearFit, basis: ACEBBasisSet, ridge: float, energy_weight: float) -> np.ndarray:
+def _factor(
+    fit: LinearFit, basis: ACEBBasisSet, ridge: float, energy_weight: float, stress_weight: float
+) -> np.ndarray:
     coefficients = np.array(basis.basis_coeffs)
-    problem = fit.scaled(degrees_of(basis), energy_weight)
-    spectrum = problem.spectrum([problem.stacked], np.zeros_like(coefficients))
-    residual = float(np.linalg.norm(problem.stacked @ np.append(coefficients, -1.0)))
+    problem = fit.scaled(degrees_of(basis), energy_weight, stress_weight)
+    spectrum = problem.spectrum(problem.whole, np.zeros_like(coefficients))
+    residual = float(np.linalg.norm(problem.whole @ np.append(coefficients, -1.0)))
     used = float(np.sum(spectrum.values**2 / (spectrum.values**2 + ridge**2)))
     rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.folds)
+    rows += sum(part.n_rows for part in fit.stresses) if stress_weight else 0
     noise = residual / np.sqrt(max(rows - used, 1.0))
     return np.asarray(noise * spectrum.cheapest(ridge) / problem.scale[:, None])

@@ -12,15 +12,18 @@ from ase import Atoms
 from pyace import ACEBBasisSet
 from threadpoolctl import threadpool_limits
 
+from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.basis import copy_of, fingerprint, first_basis
 from mlip_fw.engines.train.kept import read_fit, write_fit
+from mlip_fw.engines.train.lessons import in_order, lesson_of
 from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.engines.train.rows import Rows, RowsByElement
-from mlip_fw.engines.train.size import sentence, size_of
+from mlip_fw.engines.train.size import most_atoms, sentence, size_of
 from mlip_fw.engines.train.solution import best_sound
+from mlip_fw.engines.train.stresses import pressure_offset
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
@@ -105,20 +108,17 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     frames = [dataset.read(name) for name in new]
     level = _common_level(new, frames, known.level_of_theory)
     if known.generation is None:
-        logger.info("%s", sentence(size_of(known.basis, max(map(len, frames)))))
+        logger.info("%s", sentence(size_of(known.basis, most_atoms(frames, campaign))))
     start = before if known.labels else AcePotential(copy_of(known.basis, known.prior))
     energies = _reference_energies(frames, start, known.reference_energy_ev)
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))
     rows = Rows(folder_of_rows, dataset, shape)
-    fit, fresh = known.fit, LinearFit.empty(len(known.prior))
+    fit, fresh = _known_fit(known, generations, dataset, shape, campaign), LinearFit.empty(len(known.prior))
     for name, atoms in zip(new, frames, strict=True):
-        design = shape.design(atoms)
-        energy, forces = _targets(atoms, energies, shape)
-        mask = mask_of(atoms)
-        fit = fit.with_label(design, energy, forces, mask)
-        fresh = fresh.with_label(design, energy, forces, mask)
-        rows.add(name, rows_within(mask, design.projections, atoms))
+        lesson = lesson_of(atoms, energies, shape, campaign)
+        fit, fresh = lesson.taken_into(fit), lesson.taken_into(fresh)
+        rows.add(name, rows_within(lesson.mask, lesson.design.projections, atoms))
     solution = best_sound(fit, shape, known.prior, folder_of_rows, frames, campaign)
     active, swaps, gamma_max, counts = _exchange_all(rows.of(hashes), known.active)
     with generations.new() as (number, folder):
@@ -138,13 +138,30 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             level_of_theory=level,
             ridge=solution.ridge,
             energy_weight=solution.energy_weight,
+            stress_weight=solution.stress_weight,
+            pressure_offset_ev_a3=pressure_offset(fit.stresses, solution.coefficients),
             active_set_swaps=swaps,
             gamma_max_dataset=gamma_max,
             stability=solution.stability,
             seconds=time.perf_counter() - started,
+            cores=cores_of(),
         )
         write_json(folder / "training.json", record)
     return record
+
+
+def _known_fit(
+    known: Knowledge, generations: Generations, dataset: Dataset, shape: AcePotential, campaign: Campaign
+) -> LinearFit:
+    """Return the fit of the labels so far; one without their stresses, of an older version, is made anew."""
+    if known.generation is None or known.fit.has_stresses or not campaign.potential.stress_weight:
+        return known.fit
+    if known.labels:
+        logger.info("learning %d labels once more: an older version left out their stresses", len(known.labels))
+    fit = LinearFit.empty(len(known.prior))
+    for name in in_order(generations, known.generation, known.labels):
+        fit = lesson_of(dataset.read(name), known.reference_energy_ev, shape, campaign).taken_into(fit)
+    return fit
 
 
 def _common_level(names: list[str], frames: list[Atoms], known: str | None) -> str | None:
@@ -176,13 +193,6 @@ def _reference_energies(frames: list[Atoms], before: AcePotential, known: dict[s
     left = [a.get_potential_energy() - before.evaluate(a, gamma=False).energy_ev for a in frames]
     solution = np.linalg.lstsq(counts, np.array(left) - np.array(fixed), rcond=None)[0]
     return {**known, **{name: float(value) for name, value in zip(new, solution, strict=True)}}
-
-
-def _targets(atoms: Atoms, energies: dict[str, float], core: AcePotential) -> tuple[float, np.ndarray]:
-    """Return energy and forces less those of free atoms and of the core repulsion."""
-    repulsion = core.evaluate(atoms, gamma=False)
-    free = sum(energies[symbol] for symbol in atoms.get_chemical_symbols())
-    return float(atoms.get_potential_energy()) - free - repulsion.energy_ev, atoms.get_forces() - repulsion.forces_ev_a
 
 
 def _exchange_all(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlip_fw.engines.train.linear import Fold, LinearFit, Triangle
+from mlip_fw.engines.train.stresses import Stresses
 from mlip_fw.errors import TrainingError
 from mlip_fw.io.files import read_arrays, write_arrays
 
@@ -24,11 +25,12 @@ def read_fit(folder: Path, n_labels: int) -> tuple[LinearFit, np.ndarray]:
     kept = read_arrays(folder / _FIT)
     if kept is None:
         raise TrainingError(f"{folder} has no whole {_FIT}; remove that folder and run again")
-    folds = tuple(
-        Fold(Triangle(e, int(m)), Triangle(f, int(n)))
-        for e, f, m, n in zip(kept["energy"], kept["force"], kept["n_energy"], kept["n_force"], strict=True)
-    )
-    return LinearFit(folds, n_labels), kept["prior"]
+    energies, forces = ([Triangle(r, int(n)) for r, n in _counted(kept, name)] for name in ("energy", "force"))
+    stresses = [Stresses(r, int(n)) for r, n in _counted(kept, "stress")] or LinearFit.empty(
+        len(kept["prior"])
+    ).stresses
+    folds = tuple(Fold(*parts) for parts in zip(energies, forces, stresses, strict=True))
+    return LinearFit(folds, n_labels, has_stresses="stress" in kept), kept["prior"]
 
 
 def write_fit(folder: Path, fit: LinearFit, prior: np.ndarray) -> None:
@@ -40,4 +42,12 @@ def write_fit(folder: Path, fit: LinearFit, prior: np.ndarray) -> None:
         "n_force": np.array([fold.force.n_rows for fold in fit.folds]),
         "prior": prior,
     }
+    if fit.has_stresses:
+        arrays["stress"] = np.array([part.r for part in fit.stresses])
+        arrays["n_stress"] = np.array([part.n_rows for part in fit.stresses])
     write_arrays(folder / _FIT, arrays)
+
+
+def _counted(kept: dict[str, np.ndarray], name: str) -> list[tuple[np.ndarray, int]]:
+    """Return the triangles of each fold with their numbers of rows; nothing if there are none of this name."""
+    return list(zip(kept[name], kept[f"n_{name}"], strict=True)) if name in kept else []

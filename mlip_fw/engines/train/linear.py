@@ -9,15 +9,18 @@ each, so that both errors over the whole dataset follow from R without a second 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
 from mlip_fw.engines.ace import Design
 from mlip_fw.engines.train.dimers import Rising
 from mlip_fw.engines.train.ridge import Spectrum
+from mlip_fw.engines.train.stresses import Stresses, stress_rmse, up_to_a_pressure
+from mlip_fw.engines.train.triangles import all_but_each, joined, with_rows
 from mlip_fw.models.campaign import ENERGY_WEIGHT
-from mlip_fw.models.training import Errors
+from mlip_fw.models.training import LabelErrors
 
 _LEAST_WEIGHT, _MOST_WEIGHT = 1.0, 100.0
 _UNSEEN = 1e-12
@@ -45,9 +48,7 @@ class Triangle:
         """Fold in ``rows`` (m, n) and ``targets`` (m,)."""
         if not len(rows):
             return self
-        stacked = np.vstack([self.r, np.column_stack([rows, targets])])
-        r = np.linalg.qr(stacked, mode="r")
-        return Triangle(np.asarray(r), self.n_rows + len(rows))
+        return Triangle(with_rows(self.r, np.column_stack([rows, targets])), self.n_rows + len(rows))
 
     def rmse(self, coefficients: np.ndarray | None) -> float:
         """Return the root mean square residual of all rows; without coefficients, of the targets alone."""
@@ -59,30 +60,43 @@ class Triangle:
 
 @dataclass(frozen=True)
 class Fold:
-    """A share of the labels: energies per atom and force components apart."""
+    """A share of the labels: energies per atom, force components and stress components apart."""
 
     energy: Triangle
     force: Triangle
+    stress: Stresses
 
     def weighted(self, energy_weight: float) -> np.ndarray:
         """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit."""
-        return np.asarray(np.linalg.qr(np.vstack([self.force.r, energy_weight * self.energy.r]), mode="r"))
+        return joined(self.force.r, energy_weight * self.energy.r)
 
 
 @dataclass(frozen=True)
 class Scaled:
     """The least-squares problem of a fit, with columns to be divided by ``scale``."""
 
-    triangles: list[np.ndarray]
-    """(n + 1, n + 1) of each fold."""
-    stacked: np.ndarray
+    folds: list[np.ndarray]
+    """(n + 1, n + 1) triangles."""
+    whole: np.ndarray
+    """(n + 1, n + 1) triangle of all folds."""
     scale: np.ndarray
     """(n,) root of the squares of each column, times the growth of the penalty."""
 
-    def spectrum(self, parts: list[np.ndarray], start: np.ndarray) -> Spectrum:
-        """Return the problem of some triangles for the change of the coefficients from ``start``."""
-        rows, n = np.vstack(parts), len(self.scale)
-        return Spectrum.of(rows[:, :n] / self.scale, rows[:, n] - rows[:, :n] @ start)
+    def spectrum(self, triangle: np.ndarray, start: np.ndarray) -> Spectrum:
+        """Return the problem of a triangle for the change of the coefficients from ``start``."""
+        n = len(self.scale)
+        return Spectrum.of(triangle[:, :n] / self.scale, triangle[:, n] - triangle[:, :n] @ start)
+
+    def best_ridge(self, start: np.ndarray) -> float:
+        """Return the ridge whose fits to all folds but one predict the left-out fold best, over all folds."""
+        if len(self.folds) < 2:
+            return _DEFAULT_RIDGE
+        losses = np.zeros(len(_RIDGES))
+        for fold, rest in zip(self.folds, all_but_each(self.folds), strict=True):
+            problem = self.spectrum(rest, start)
+            found = [start + problem.solve(ridge) / self.scale for ridge in _RIDGES]
+            losses += [float(np.sum((fold @ np.append(coefficients, -1.0)) ** 2)) for coefficients in found]
+        return float(_RIDGES[losses.argmin()])
 
 
 @dataclass(frozen=True)
@@ -91,15 +105,22 @@ class LinearFit:
 
     folds: tuple[Fold, ...]
     n_labels: int = 0
+    has_stresses: bool = True
+    """False if the labels were folded in without their stresses, as versions did that trained on none."""
 
     @classmethod
     def empty(cls, n_functions: int) -> LinearFit:
         """Return the fit of no labels."""
         blank = Triangle.empty(n_functions)
-        return cls(tuple(Fold(blank, blank) for _ in range(N_FOLDS)))
+        return cls(tuple(Fold(blank, blank, Stresses.empty(n_functions)) for _ in range(N_FOLDS)))
 
     def with_label(
-        self, design: Design, energy_ev: float, forces_ev_a: np.ndarray, mask: np.ndarray | None = None
+        self,
+        design: Design,
+        energy_ev: float,
+        forces_ev_a: np.ndarray,
+        mask: np.ndarray | None = None,
+        stress_ev_a3: np.ndarray | None = None,
     ) -> LinearFit:
         """Fold in one structure.
 
@@ -113,32 +134,44 @@ class LinearFit:
             (n_atoms, 3), less those of core repulsion.
         mask
             (n_atoms,) of bool: the atoms whose forces count; the energy counts only if all do. None: all.
+        stress_ev_a3
+            (6,), less that of core repulsion; None: unknown. ``design`` has its rows then.
         """
         n_atoms, k = len(forces_ev_a), self.n_labels % N_FOLDS
         kept = np.ones(n_atoms, dtype=bool) if mask is None else mask
-        old, energy = self.folds[k], self.folds[k].energy
+        old, energy, stress = self.folds[k], self.folds[k].energy, self.folds[k].stress
         if kept.all():
             energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]))
+        if stress_ev_a3 is not None:
+            assert design.stress is not None
+            stress = stress.with_stress(design.stress, stress_ev_a3)
         rows = design.forces[kept].reshape(3 * int(kept.sum()), -1)
-        grown = Fold(energy, old.force.with_rows(rows, forces_ev_a[kept].reshape(-1)))
-        return LinearFit((*self.folds[:k], grown, *self.folds[k + 1 :]), self.n_labels + 1)
+        grown = Fold(energy, old.force.with_rows(rows, forces_ev_a[kept].reshape(-1)), stress)
+        return replace(self, folds=(*self.folds[:k], grown, *self.folds[k + 1 :]), n_labels=self.n_labels + 1)
 
-    def errors(self, coefficients: np.ndarray) -> Errors:
+    def errors(self, coefficients: np.ndarray) -> LabelErrors:
         """Return the errors over all labels that were folded in."""
-        return Errors(
+        return LabelErrors(
             force_rmse_ev_a=_joint_rmse([fold.force for fold in self.folds], coefficients),
             energy_rmse_ev_atom=_joint_rmse([fold.energy for fold in self.folds], coefficients),
+            stress_rmse_ev_a3=stress_rmse(self.stresses, coefficients),
         )
+
+    @property
+    def stresses(self) -> list[Stresses]:
+        """Those of each fold."""
+        return [fold.stress for fold in self.folds]
 
     def solve(
         self,
         degrees: np.ndarray,
         prior: np.ndarray | None = None,
         rising: Rising | None = None,
-        firmness: float = 1.0,
+        ridge: float | None = None,
         energy_weight: float = ENERGY_WEIGHT,
+        stress_weight: float = 0.0,
     ) -> tuple[np.ndarray, float]:
-        """Return the coefficients (n_functions,) and the ridge that was chosen.
+        """Return the coefficients (n_functions,) and the ridge.
 
         Parameters
         ----------
@@ -148,10 +181,12 @@ class LinearFit:
             Coefficients that the penalty pulls to; zero by default.
         rising
             Conditions that the coefficients have to meet; None: none.
-        firmness
-            Multiplies the ridge that was chosen.
+        ridge
+            Weight of the penalty; None: the one that predicts best.
         energy_weight
             Weight of an energy per atom (eV) against a force component (eV/Å), Å.
+        stress_weight
+            Weight of a stress component (eV/Å³) against a force component, Å².
 
         Notes
         -----
@@ -162,37 +197,43 @@ class LinearFit:
 
         Conditions are met at the least cost in the penalised squares that the ridge leaves.
         """
-        problem = self.scaled(degrees, energy_weight)
-        triangles, scale = problem.triangles, problem.scale
+        problem = self.scaled(degrees, energy_weight, stress_weight)
         start = np.zeros(len(degrees)) if prior is None else prior
-
-        def score(ridge: float) -> float:
-            losses = []
-            for k, rest in enumerate(others):
-                change = rest.solve(ridge) / scale
-                losses.append(float(np.sum((triangles[k] @ np.append(start + change, -1.0)) ** 2)))
-            return sum(losses)
-
-        ridge = _DEFAULT_RIDGE
-        if len(triangles) > 1:
-            rests = [triangles[:k] + triangles[k + 1 :] for k in range(len(triangles))]
-            others = [problem.spectrum(rest, start) for rest in rests]
-            ridge = float(min(_RIDGES, key=score))
-        ridge *= firmness
-        whole = problem.spectrum([problem.stacked], start)
+        ridge = problem.best_ridge(start) if ridge is None else ridge
+        whole, scale = problem.spectrum(problem.whole, start), problem.scale
         coefficients = start + whole.solve(ridge) / scale
         if rising is not None:
             misses = rising.least - rising.rows @ coefficients
             coefficients = coefficients + whole.shift(rising.rows / scale, misses, ridge) / scale
         return coefficients, ridge
 
-    def scaled(self, degrees: np.ndarray, energy_weight: float) -> Scaled:
-        """Return the problem with its columns' scale; ``degrees`` as in :meth:`solve`."""
-        triangles, n = [fold.weighted(energy_weight) for fold in self.folds[: self.n_labels]], len(degrees)
-        stacked = np.vstack(triangles) if triangles else np.zeros((1, n + 1))
-        rms = np.sqrt((stacked[:, :n] ** 2).sum(axis=0))
+    def scaled(self, degrees: np.ndarray, energy_weight: float, stress_weight: float = 0.0) -> Scaled:
+        """Return the problem with its columns' scale; ``degrees`` and weights as in :meth:`solve`."""
+        folds, n = self._weighted(energy_weight, stress_weight), len(degrees)
+        whole = reduce(joined, folds, np.zeros((n + 1, n + 1)))
+        rms = np.sqrt((whole[:, :n] ** 2).sum(axis=0))
         seen = rms > _UNSEEN * rms.max(initial=0.0)
-        return Scaled(triangles, stacked, np.where(seen, rms, 1.0) * degrees / degrees.mean())
+        return Scaled(folds, whole, np.where(seen, rms, 1.0) * degrees / degrees.mean())
+
+    def _weighted(self, energy_weight: float, stress_weight: float) -> list[np.ndarray]:
+        """Return one triangle (n + 1, n + 1) of all rows of each fold, weighted for the fit."""
+        folds = self.folds[: self.n_labels]
+        triangles = [fold.weighted(energy_weight) for fold in folds]
+        if not (stress_weight and any(fold.stress.n_rows for fold in folds)):
+            return triangles
+        parts = up_to_a_pressure([fold.stress for fold in folds])
+        return [
+            with_rows(joined(triangle, stress_weight * rest), stress_weight * row)
+            for triangle, (row, rest) in zip(triangles, parts, strict=True)
+        ]
+
+    def natural_stress_weight(self) -> float | None:
+        """Return the weight that makes stresses count as much as forces, by size: 1 to 100 Å²; None without any."""
+        stress = stress_rmse(self.stresses, None)
+        if stress is None:
+            return None
+        force = _joint_rmse([fold.force for fold in self.folds], None)
+        return float(np.clip(force / stress, _LEAST_WEIGHT, _MOST_WEIGHT)) if stress > 0 else _MOST_WEIGHT
 
     def natural_weight(self) -> float:
         """Return the weight that makes energies per atom count as much as forces, by their scatter: 1 to 100 Å.

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+from ase import Atoms
 from pyace import ACEBBasisSet
 
 from mlip_fw.engines.ace import functions_of
+from mlip_fw.engines.neighbours import Neighbours
 from mlip_fw.engines.train.linear import N_FOLDS
+from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import PotentialSize
 
 _BYTES, _BYTES_IN_A_LIST = 8, 32
 _MEGA = 1e6
+
+
+def most_atoms(frames: Iterable[Atoms], campaign: Campaign) -> int:
+    """Return the atoms of the largest structure, as a training has it in memory: for stresses, with its images."""
+    if not campaign.potential.stress_weight:
+        return max(map(len, frames))
+    return max(_with_images(atoms, campaign.potential.cutoff_a) for atoms in frames)
+
+
+def _with_images(atoms: Atoms, cutoff_a: float) -> int:
+    neighbours = Neighbours(np.zeros(len(atoms), dtype=int), cutoff_a)
+    neighbours.update(atoms.positions, atoms.cell.array)
+    return len(neighbours.origins)
 
 
 def size_of(basis: ACEBBasisSet, n_atoms: int) -> PotentialSize:
@@ -17,7 +36,7 @@ def size_of(basis: ACEBBasisSet, n_atoms: int) -> PotentialSize:
 
     Notes
     -----
-    Of an active set there are the matrix and its inverse, of each fold two triangles, and one label at a
+    Of an active set there are the matrix and its inverse, of each fold three triangles, and one label at a
     time has the derivatives of all forces with respect to all coefficients, which pyace gives as lists.
     """
     widths = functions_of(basis)
@@ -26,7 +45,7 @@ def size_of(basis: ACEBBasisSet, n_atoms: int) -> PotentialSize:
         functions_per_element=widths,
         coefficients=n,
         active_set_mb=2 * _BYTES * sum(width**2 for width in widths.values()) / _MEGA,
-        fit_mb=2 * N_FOLDS * _BYTES * (n + 1) ** 2 / _MEGA,
+        fit_mb=N_FOLDS * _BYTES * (2 * (n + 1) ** 2 + (n + 2) ** 2) / _MEGA,
         label_mb=3 * (_BYTES + _BYTES_IN_A_LIST) * n_atoms * n / _MEGA,
     )
 

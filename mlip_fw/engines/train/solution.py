@@ -29,6 +29,8 @@ class Solution:
     """(n_functions,)"""
     ridge: float
     energy_weight: float
+    stress_weight: float | None
+    """None: there is no stress."""
     stability: Stability
 
 
@@ -55,13 +57,21 @@ def best_sound(
     rising, tries = rising_dimers(folder, shape), []
     wanted = campaign.potential.energy_weight
     weight = fit.natural_weight() if wanted == "auto" else wanted
+    degrees, of_stress = degrees_of(shape.basis), _stress_weight(fit, campaign)
+    weights = (weight, of_stress or 0.0)
+    best = fit.scaled(degrees, *weights).best_ridge(prior)
     for firmness in _FIRMNESS:
-        coefficients, ridge = fit.solve(degrees_of(shape.basis), prior, rising, firmness, weight)
+        coefficients, ridge = fit.solve(degrees, prior, rising, firmness * best, *weights)
         stability = examine(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
-        tries.append(Solution(coefficients, ridge, weight, stability))
+        tries.append(Solution(coefficients, ridge, weight, of_stress, stability))
         if stability.sound:
             return tries[-1]
     return tries[0]
+
+
+def _stress_weight(fit: LinearFit, campaign: Campaign) -> float | None:
+    natural, wanted = fit.natural_stress_weight(), campaign.potential.stress_weight
+    return natural if natural is None or wanted == "auto" else wanted
 
 
 def degrees_of(basis: ACEBBasisSet) -> np.ndarray:

@@ -15,7 +15,8 @@ from mlip_fw.engines.process import run_command
 from mlip_fw.engines.train.pacemaker.form import carried_over, functions_of
 from mlip_fw.engines.train.pacemaker.frame import Row, write_frame
 from mlip_fw.engines.train.pacemaker.inputs import BEGIN, FRAME, TARGET, write_input
-from mlip_fw.engines.train.pacemaker.output import interim_potential, put_away, steps_of_last
+from mlip_fw.engines.train.pacemaker.metrics import steps_of_last
+from mlip_fw.engines.train.pacemaker.output import interim_potential, put_away
 from mlip_fw.engines.train.pacemaker.resume import Unfinished, write_note
 from mlip_fw.engines.train.pacemaker.trouble import Found, Trouble, diagnose
 from mlip_fw.errors import WorkerError

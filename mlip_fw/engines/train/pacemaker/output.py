@@ -1,54 +1,16 @@
-"""What pacemaker leaves: its table of metrics, its log and its potentials."""
+"""What pacemaker leaves: its log and its potentials."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 
 from pyace import BBasisConfiguration
 
 from mlip_fw.engines.train.pacemaker.form import read_form
+from mlip_fw.engines.train.pacemaker.metrics import METRICS
 
-METRICS, LOG, OUTPUT = "metrics.txt", "log.txt", "output_potential.yaml"
+LOG, OUTPUT = "log.txt", "output_potential.yaml"
 _INTERIM = "interim_potential_0.yaml"
-_WANTED = ("iter_num", "loss", "rmse_epa", "rmse_f_comp")
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """One line of pacemaker's ``metrics.txt``."""
-
-    iteration: int
-    loss: float
-    energy_rmse_ev_atom: float
-    force_rmse_ev_a: float
-
-    @property
-    def finite(self) -> bool:
-        """Whether all of them are numbers."""
-        return all(map(math.isfinite, (self.loss, self.energy_rmse_ev_atom, self.force_rmse_ev_a)))
-
-
-def read_metrics(folder: Path) -> list[Metrics]:
-    """Return what pacemaker wrote of its steps, in order; a line that is not whole is left out."""
-    try:
-        header, *lines = (folder / METRICS).read_text(errors="replace").splitlines()
-        columns = [header.split().index(name) for name in _WANTED]
-    except (OSError, ValueError):
-        return []
-    width = len(header.split())
-    return [found for line in lines if (found := _metrics(line.split(), columns, width)) is not None]
-
-
-def _metrics(fields: list[str], columns: list[int], width: int) -> Metrics | None:
-    if len(fields) != width:
-        return None
-    try:
-        iteration, *values = (fields[column] for column in columns)
-        return Metrics(int(iteration), *map(float, values))
-    except ValueError:
-        return None
 
 
 def finished_potential(folder: Path) -> BBasisConfiguration | None:
@@ -70,9 +32,3 @@ def put_away(folder: Path) -> None:
     if (folder / METRICS).exists():
         number = 1 + len(list(folder.glob(f"attempt_*_{METRICS}")))
         (folder / METRICS).rename(folder / f"attempt_{number}_{METRICS}")
-
-
-def steps_of_last(folder: Path) -> int:
-    """Return the number of steps of the last attempt in ``folder``."""
-    metrics = read_metrics(folder)
-    return metrics[-1].iteration if metrics else 0

@@ -10,19 +10,20 @@ import numpy as np
 from ase import Atoms
 from pyace import ACEBBasisSet, BBasisConfiguration
 
+from mlip_fw.cores import cores_of
 from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.pacemaker.frame import rmse_of
 from mlip_fw.engines.train.pacemaker.inputs import INPUT
 from mlip_fw.engines.train.pacemaker.job import Fit
-from mlip_fw.engines.train.pacemaker.output import METRICS, read_metrics
+from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
 from mlip_fw.engines.train.stability import examine
 from mlip_fw.errors import NumberTakenError, TrainingError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import write_active_set, write_basis, write_ctilde
-from mlip_fw.io.structures import mask_of
-from mlip_fw.models.training import Errors, TrainingRecord
+from mlip_fw.io.structures import mask_of, stress_of
+from mlip_fw.models.training import LabelErrors, TrainingRecord
 
 logger = logging.getLogger("mlip_fw")
 _AGREES_REL, _AGREES_EV_A = 1e-3, 1e-5
@@ -33,7 +34,7 @@ _VERSIONS = {"pacemaker": "pacemaker_version", "tensorpotential": "tensorpot_ver
 class _Judgement:
     """What a potential says of the labels."""
 
-    errors: Errors
+    errors: LabelErrors
     rows: dict[str, np.ndarray]
     """Basis functions by element, of the atoms that count."""
 
@@ -93,6 +94,7 @@ def publish(
                     gamma_max_dataset=gamma_max,
                     stability=stability,
                     seconds=fit.earlier_s + fit.seconds_here,
+                    cores=cores_of(),
                 )
                 write_json(folder / "training.json", record)
         except NumberTakenError:
@@ -115,6 +117,7 @@ def _require_agreement(fit: Fit, finished: BBasisConfiguration) -> None:
 def _judged(potential: AcePotential, frames: list[Atoms], energies_ev: dict[str, float]) -> _Judgement:
     energies: list[float] = []
     forces: list[np.ndarray] = []
+    stresses: list[np.ndarray] = []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in potential.elements}
     for atoms in frames:
         answer, projections = potential.evaluate_with_projections(atoms)
@@ -123,9 +126,15 @@ def _judged(potential: AcePotential, frames: list[Atoms], energies_ev: dict[str,
         if mask.all():
             free = sum(energies_ev[symbol] for symbol in atoms.get_chemical_symbols())
             energies.append((answer.energy_ev + free - atoms.get_potential_energy()) / len(atoms))
+        if (stress := stress_of(atoms)) is not None:
+            stresses.append(answer.stress_ev_a3(atoms.get_volume()) - stress)
         for name, rows in rows_within(mask, projections, atoms).items():
             parts[name].append(rows)
-    errors = Errors(force_rmse_ev_a=_rms(np.concatenate(forces)), energy_rmse_ev_atom=_rms(np.array(energies)))
+    errors = LabelErrors(
+        force_rmse_ev_a=_rms(np.concatenate(forces)),
+        energy_rmse_ev_atom=_rms(np.array(energies)),
+        stress_rmse_ev_a3=_rms(np.concatenate(stresses)) if stresses else None,
+    )
     return _Judgement(errors, {name: np.concatenate(rows) for name, rows in parts.items()})
 
 

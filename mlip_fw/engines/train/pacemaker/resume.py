@@ -12,7 +12,8 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.pacemaker.form import carried_over, read_form, without_cores
 from mlip_fw.engines.train.pacemaker.frame import Row, loss_of
 from mlip_fw.engines.train.pacemaker.inputs import BEGIN
-from mlip_fw.engines.train.pacemaker.output import interim_potential, steps_of_last
+from mlip_fw.engines.train.pacemaker.metrics import steps_of_last
+from mlip_fw.engines.train.pacemaker.output import interim_potential
 from mlip_fw.io.files import read_model, write_json
 from mlip_fw.models.base import Count, Frozen, NotNegative
 

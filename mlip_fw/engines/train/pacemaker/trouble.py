@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from mlip_fw.engines.process import Ended
-from mlip_fw.engines.train.pacemaker.output import finished_potential, read_metrics
+from mlip_fw.engines.train.pacemaker.metrics import read_metrics
+from mlip_fw.engines.train.pacemaker.output import finished_potential
 
 _SIGKILL = 9
 _MOST_GROWTH = 1.5

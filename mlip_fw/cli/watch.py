@@ -1,0 +1,77 @@
+"""``status --watch``: the five-second answer, again and again until the campaign ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from mlip_fw.cli.common import printable
+from mlip_fw.cli.glance import glance, line
+from mlip_fw.cli.sparkline import is_plain, written
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.story.tale import Story
+
+Counts = Callable[[], Mapping[str, int] | None]
+
+
+def watch(directory: CampaignDirectory, interval_s: float, counts: Counts) -> None:
+    """Show where a campaign stands until it ends or Ctrl-C is pressed: in place, or in a file as lines that differ.
+
+    Parameters
+    ----------
+    directory
+        The campaign.
+    interval_s
+        Time between two looks, s.
+    counts
+        Returns the Fireworks by state, or None where no LaunchPad is asked.
+    """
+    console = Console()
+    with suppress(KeyboardInterrupt):
+        if console.is_terminal:
+            _in_place(directory, interval_s, counts, console)
+        else:
+            _line_by_line(directory, interval_s)
+
+
+def _in_place(directory: CampaignDirectory, interval_s: float, counts: Counts, console: Console) -> None:
+    plain = is_plain(console)
+    story = Story(directory)
+    with Live(_screen(story, counts(), plain=plain), console=console, auto_refresh=False) as live:
+        while not _is_over(story):
+            time.sleep(interval_s)
+            story = Story(directory)
+            live.update(_screen(story, counts(), plain=plain), refresh=True)
+
+
+def _line_by_line(directory: CampaignDirectory, interval_s: float) -> None:
+    said, story = "", Story(directory)
+    while True:
+        if (now := printable(line(story))) != said:
+            said = now
+            print(f"{time.strftime('%H:%M:%S')} {said}", flush=True)
+        if _is_over(story):
+            return
+        time.sleep(interval_s)
+        story = Story(directory)
+
+
+def _screen(story: Story, fireworks: Mapping[str, int] | None, *, plain: bool) -> RenderableType:
+    summary = story.summary
+    facts = f"{summary.halts} halts, {summary.labels} labels, {summary.generations} generations"
+    title = f"{summary.campaign}  {summary.outcome}  {facts}"
+    hint = "" if _is_over(story) else "Ctrl-C ends this look, not the campaign"
+    return Group(
+        Text(written(printable(title), plain=plain), style="bold"),
+        glance(story, fireworks, plain=plain),
+        Text(hint, style="dim"),
+    )
+
+
+def _is_over(story: Story) -> bool:
+    return story.summary.outcome in ("CONVERGED", "STOPPED")

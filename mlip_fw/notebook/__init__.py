@@ -1,0 +1,6 @@
+"""Campaigns in a notebook."""
+
+from mlip_fw.notebook.find import load
+from mlip_fw.notebook.loaded import LoadedCampaign
+
+__all__ = ["LoadedCampaign", "load"]

@@ -1,0 +1,56 @@
+"""Which campaign is meant."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from mlip_fw.errors import DirectoryError
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.notebook.loaded import LoadedCampaign
+
+_MOST_NAMED = 8
+
+
+def load(campaign: str | Path) -> LoadedCampaign:
+    """Return a campaign to look at; see :func:`mlip_fw.load`.
+
+    Raises
+    ------
+    DirectoryError
+        If there is no campaign.
+    """
+    path = Path(campaign).expanduser()
+    directory = CampaignDirectory(path)
+    if not path.exists():
+        raise DirectoryError(f"{path} is not there; {_others(path)}")
+    if not path.is_dir():
+        raise DirectoryError(f"{path} is a file; give the directory of a campaign: {_others(path)}")
+    if not directory.exists():
+        raise DirectoryError(f"{path} is not a campaign directory: it has no campaign.yaml; {_around(path)}")
+    if not directory.journal.is_file():
+        raise DirectoryError(
+            f"{path} has no events.jsonl: the campaign has not begun here. `mlip-fw run` begins it, and `mlip-fw pull` "
+            "brings one whose files are on the LaunchPad"
+        )
+    return LoadedCampaign(directory)
+
+
+def _around(folder: Path) -> str:
+    """Return which campaign a folder is part of, or which it holds."""
+    around = next((parent for parent in folder.absolute().parents if CampaignDirectory(parent).exists()), None)
+    return _others(folder / "any") if around is None else f"did you mean {around}?"
+
+
+def _others(path: Path) -> str:
+    """Return which campaigns there are beside ``path``, the one with a similar name first."""
+    folder = path.parent
+    names = sorted(
+        file.parent.name for file in folder.glob("*/campaign.yaml") if (file.parent / "events.jsonl").is_file()
+    )
+    if not names:
+        return f"there is no campaign in {folder.absolute()}"
+    if close := difflib.get_close_matches(path.name, names, n=1, cutoff=0.6):
+        return f"did you mean {folder / close[0]}?"
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"in {folder.absolute()} there are: {', '.join(names[:_MOST_NAMED])}{more}"

@@ -1,0 +1,58 @@
+"""What uncertainty said of the error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.calibration import Unseen, unseen_atoms
+from mlip_fw.generations import Generations
+from mlip_fw.report.figures.style import BLUE, GREY, ORANGE, column, legend_below, log_x, log_y, say_nothing_yet, styled
+
+if TYPE_CHECKING:
+    from mlip_fw.story.tale import Story
+
+_DOT: dict[str, Any] = {"ms": 2.5, "alpha": 0.4, "color": BLUE, "mew": 0, "rasterized": True}
+
+
+@styled
+def calibration_figure(story: Story) -> Figure:
+    """Draw true force errors of labels, before they were trained on, against gamma and against the committee."""
+    seen = unseen_atoms(Generations(story.directory.root), Dataset(story.directory.root))
+    figure = column(5.4)
+    above, below = figure.subplots(2, sharey=True)
+    _against_gamma(above, seen, story.campaign.uncertainty.named_thresholds())
+    _against_spread(below, seen)
+    log_y(above, 1000 * seen.error_ev_a)
+    for axes in (above, below):
+        axes.set_ylabel("true error of the force (meV/Å)")
+        if not len(seen.gamma):
+            say_nothing_yet(axes)
+    legend_below(figure, ncols=1)
+    return figure
+
+
+def _against_gamma(axes: Axes, seen: Unseen, thresholds: dict[str, float]) -> None:
+    axes.plot(seen.gamma, 1000 * seen.error_ev_a, "o", label="one atom, before it was trained on", **_DOT)
+    for which, style in ((0.5, "-"), (0.95, "--")):
+        line = seen.quantiles(which)
+        axes.plot(line[:, 0], 1000 * line[:, 1], style, color="black", label=f"{100 * which:g} % of them are below")
+    for name, halt in thresholds.items():
+        axes.axvline(halt, color=ORANGE, ls="--", lw=0.8, label=f"{name} = {halt:g}")
+    log_x(axes, [*seen.gamma, *thresholds.values()])
+    axes.set_xlabel("extrapolation grade γ")
+
+
+def _against_spread(axes: Axes, seen: Unseen) -> None:
+    errors = 1000 * seen.error_ev_a
+    axes.plot(1000 * seen.spread_ev_a, errors, "o", **_DOT)
+    if (factor := seen.overconfidence) > 0:
+        ends = np.array([errors.min(), errors.max()])
+        axes.plot(ends, ends, color=GREY, label="error = spread")
+        axes.plot(ends / factor, ends, ":", color=GREY, label=f"error = {factor:.1f} · spread, as on average")
+    log_x(axes, 1000 * seen.spread_ev_a)
+    axes.set_xlabel("spread of the committee (meV/Å)")

@@ -1,0 +1,30 @@
+"""Where the time went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from mlip_fw.report.figures.style import BLUE, GREY, SMALL, column, styled
+from mlip_fw.report.interactive.ledger import PARTS
+from mlip_fw.report.scales import percent
+
+if TYPE_CHECKING:
+    from mlip_fw.story.tale import Story
+
+
+@styled
+def ledger_figure(story: Story) -> Figure:
+    """Draw the share of the wall time that each part of the campaign took."""
+    shares = [story.ledger.shares.get(part, 0.0) for part in PARTS]
+    figure = column(1.7)
+    axes = figure.subplots()
+    colours = [GREY if part == "waiting" else BLUE for part in PARTS]
+    bars = axes.barh(list(PARTS.values()), [100 * share for share in shares], color=colours, height=0.6)
+    axes.bar_label(bars, [percent(share) for share in shares], padding=3, fontsize=SMALL)
+    axes.set_xlim(0, 118 * max(0.01, *shares))
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("share of the wall time (%)")
+    return figure

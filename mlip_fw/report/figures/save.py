@@ -1,0 +1,38 @@
+"""Writing figures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from mlip_fw.io.files import whole_file
+from mlip_fw.report.figures.style import STYLE
+from mlip_fw.report.formats import Format
+
+_DPI = 300
+_NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def as_bytes(figure: Figure, kind: Format = Format.PNG, dpi: int = _DPI) -> bytes:
+    """Return a figure as a file's content, the same each time."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format=kind.value, dpi=dpi, metadata=_NO_DATE.get(kind.value))
+    return buffer.getvalue()
+
+
+def as_text(figure: Figure, dpi: int) -> str:
+    """Return a figure as PNG in base64."""
+    return base64.b64encode(as_bytes(figure, dpi=dpi)).decode()
+
+
+def save(figure: Figure, path: Path, kind: Format = Format.PNG) -> Path:
+    """Write a figure whole and return its path."""
+    content = as_bytes(figure, kind)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+    return path

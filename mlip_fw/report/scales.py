@@ -1,0 +1,21 @@
+"""Ticks and shares as people would choose."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
+    """Return up to ``most`` ticks such as 0.5, 1, 2 between two positive numbers."""
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    found: list[float] = []
+    for leading in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        found = [float(f"{k}e{n}") for n in decades for k in leading if low <= float(f"{k}e{n}") <= high]
+        if len(found) <= most:
+            return found
+    return found[:: -(-len(found) // most)]
+
+
+def percent(share: float) -> str:
+    """Return a share as people say it."""
+    return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"

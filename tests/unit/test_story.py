@@ -1,0 +1,411 @@
+"""The story of a campaign: what each part tells, of whole, running and damaged directories."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mlip_fw.errors import DirectoryError, MlipError
+from mlip_fw.layout import CampaignDirectory
+from mlip_fw.story.tale import Story
+from mlip_fw.story.walkers import Phase
+from mlip_fw.summary import summarize
+from tests.unit.stories import START, Scribe, hashed
+
+A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
+PARTS = (
+    "summary",
+    "walkers",
+    "trajectories",
+    "halts",
+    "generations",
+    "labels",
+    "quarantine",
+    "ledger",
+    "damaged",
+    "events",
+)
+
+
+def everything(directory):
+    story = Story(directory)
+    return {part: getattr(story, part) for part in PARTS}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    scribe = Scribe(tmp_path_factory.mktemp("story") / "finished")
+    scribe.begin((A, B))
+    scribe.turn(0, 0, [C])
+    scribe.turn(0, 1, [D], steps=300)
+    scribe.explore(0, 2, steps=600, outcome="finished")
+    scribe.end()
+    return scribe
+
+
+@pytest.fixture
+def story(finished):
+    return Story(finished.directory)
+
+
+def test_it_tells_what_the_summary_does(finished, story):
+    assert story.summary == summarize(finished.directory)
+    assert (story.summary.outcome, story.summary.halts, story.summary.labels) == ("CONVERGED", 2, 4)
+
+
+def test_where_the_walker_is(story):
+    (walker,) = story.walkers
+    assert (walker.phase, walker.step, walker.last_step, walker.cycle) == (Phase.CONVERGED, 1000, 1000, 2)
+    assert (walker.generation, walker.is_rehearsal, walker.waiting_for) == (2, False, "")
+
+
+def test_gamma_against_step(story):
+    (trajectory,) = story.trajectories
+    assert [(s.cycle, s.generation, len(s.steps)) for s in trajectory.segments] == [(0, 0, 11), (1, 1, 31), (2, 2, 61)]
+    assert trajectory.halts.tolist() == [[100, 11], [400, 11]]
+    assert trajectory.segments[1].steps[[0, -1]].tolist() == [100, 400]
+    assert trajectory.segments[0].gamma[[0, -1]].tolist() == [1, 11]
+
+
+def test_halts(story):
+    first, second = story.halts
+    assert (first.step, first.gamma_max, first.generation, first.atom) == (100, 11.0, 0, 1)
+    assert (first.steps_since, second.steps_since) == (100, 300)
+    assert first.labels == [(C, "done")]
+    assert first.time == START + 22 + 20
+    # one second of selection, ten of labelling, two of training
+    assert (first.seconds_to_resume, second.seconds_to_resume) == (13.0, 13.0)
+    assert first.selection is not None
+    assert first.selection.chosen[0].hash == C
+    assert first.frame().arrays["gamma"].tolist() == [1, 11, 2, 3]
+    assert (first.candidates(), first.selected()) == ([], [])
+
+
+def test_generations(story):
+    facts = [(g.number, g.md_steps, g.halts, g.steps_to_halt) for g in story.generations]
+    assert facts == [(0, 100, 1, 100.0), (1, 300, 1, 300.0), (2, 600, 0, None)]
+    assert [g.time for g in story.generations] == [START + 22, START + 55, START + 88]
+    assert story.generations[0].seconds_md == 20.0
+    assert story.generations[0].refused == []
+
+
+def test_labels(story):
+    facts = [(row.hash, row.origin, row.cycle, row.learnt_by, row.strategy) for row in story.labels]
+    assert facts == [
+        (A, "bootstrap", None, 0, "bootstrap"),
+        (B, "bootstrap", None, 0, "bootstrap"),
+        (C, "w00 c0000", 0, 1, "halt_frame"),
+        (D, "w00 c0001", 1, 2, "halt_frame"),
+    ]
+    row = story.labels[2]
+    assert (row.formula, row.n_atoms, row.n_trained, row.seconds, row.code) == ("Cu4", 4, 4, 10.0, "ase emt")
+    assert row.time == START + 53
+
+
+def test_ledger(story):
+    ledger = story.ledger
+    # 4 labels of 10 s, 3 trainings of 2 s, 3 MD runs of 20 s, 2 selections of 1 s
+    assert (ledger.md_s, ledger.label_s, ledger.train_s) == (60.0, 40.0, 6.0)
+    assert ledger.wall_s == pytest.approx(108)
+    assert ledger.waiting_s == pytest.approx(0, abs=1e-6)
+    assert ledger.shares["label"] == pytest.approx(40 / 108)
+    assert sum(ledger.shares.values()) == pytest.approx(1)
+    assert (ledger.labels, ledger.seconds_per_label) == (4, 10.0)
+
+
+def test_side_by_side_a_moment_is_divided(tmp_path):
+    scribe = Scribe(tmp_path / "c", md=two_walkers())
+    scribe.begin((A, B))
+    scribe.explore(0, 0, took=10)
+    scribe.clock -= 10
+    scribe.explore(1, 0, took=30)
+    scribe.clock += 28
+    scribe.end()
+    ledger = Story(scribe.directory).ledger
+    assert (ledger.wall_s, ledger.md_s) == (80, 40)
+    assert ledger.shares == pytest.approx(
+        {"md": 30 / 80, "candidates": 0, "label": 20 / 80, "train": 2 / 80, "waiting": 28 / 80}
+    )
+
+
+def test_core_hours_only_where_all_cores_are_recorded(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    for name, cores in ((A, 16), (B, 8)):
+        scribe.label(name, took=1800, cores=cores)
+    scribe.train()
+    scribe.explore(0, 0, took=3600, cores=4)
+    scribe.explore(0, 1, took=1800, cores=2, outcome="finished")
+    hours = Story(scribe.directory).ledger.core_hours
+    assert hours == {"md": 5.0, "candidates": 0.0, "label": 12.0, "train": None}
+
+
+def test_a_label_of_several_jobs_is_counted_once(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.tell("label_out_of_time", 50, label=A)
+    scribe.clock += 100
+    # the label knows the seconds of all its parts
+    scribe.clock -= 50
+    scribe.label(A, took=70)
+    scribe.end()
+    ledger = Story(scribe.directory).ledger
+    assert (ledger.wall_s, ledger.label_s) == (170, 70)
+    assert ledger.shares["label"] == pytest.approx(70 / 170)
+
+
+def two_walkers(stages=1):
+    stage = {"ensemble": "nvt", "n_steps": 1000, "temperature_k": 300.0}
+    return {"walkers": 2, "stages": [stage] * stages}
+
+
+def test_phases_of_a_turn(tmp_path):
+    scribe = Scribe(tmp_path / "c", md=two_walkers(2))
+    directory = scribe.directory
+
+    def seen(walker=0):
+        state = Story(directory).walkers[walker]
+        return state.phase, state.waiting_for
+
+    assert seen() == (Phase.WAITING, "the first structures")
+    scribe.choose(directory.bootstrap, (A, B))
+    scribe.label(A)
+    assert seen() == (Phase.LABEL, "1 of 2 first labels")
+    scribe.label(B)
+    assert seen() == (Phase.TRAIN, "the first potential")
+    scribe.train()
+    assert seen() == (Phase.WAITING, "a worker")
+    folder = scribe.explore(0, 0, outcome=None)
+    # no process holds this run
+    assert seen() == (Phase.EXPLORE, "a worker")
+    assert (Story(directory).walkers[0].step, Story(directory).walkers[0].gamma) == (100, 11.0)
+    shutil.rmtree(folder)
+    scribe.explore(0, 0)
+    assert seen() == (Phase.SELECT, "a worker")
+    scribe.choose(folder, [C, D], 0, 0, 0)
+    scribe.label(C)
+    assert seen() == (Phase.LABEL, "1 of 2 labels")
+    scribe.fail(D)
+    assert seen() == (Phase.TRAIN, "a worker")
+    scribe.train()
+    assert seen() == (Phase.WAITING, "a worker")
+    scribe.explore(0, 1, outcome="walltime")
+    assert seen() == (Phase.WAITING, "a worker")
+    scribe.explore(0, 2, outcome="finished")
+    assert seen() == (Phase.WAITING, "a worker")
+    scribe.explore(0, 3, outcome="finished", stage=1)
+    assert seen() == (Phase.CONVERGED, "")
+    assert seen(1) == (Phase.WAITING, "a worker")
+    scribe.end("STOPPED", "label_failures")
+    assert [seen(0)[0], seen(1)[0]] == [Phase.CONVERGED, Phase.STOPPED]
+
+
+def test_one_that_works_waits_for_nothing(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.explore(0, 0, outcome=None)
+    with scribe.directory.turn_locked("md-00-0000"):
+        assert Story(scribe.directory).walkers[0].waiting_for == ""
+
+
+def test_a_walker_that_stopped_for_its_budget(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.explore(0, 0)
+    scribe.tell("stopped", walker=0, cycle=0, step=100, reason="max_cycles")
+    assert Story(scribe.directory).walkers[0].phase is Phase.STOPPED
+
+
+def test_pacemaker_at_work(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.turn(0, 0, [C])
+    folder = scribe.directory.polishing
+    folder.mkdir()
+    (folder / "metrics.txt").write_text("iter_num loss rmse_epa rmse_f_comp\n40 0.1 0.01 0.02\n")
+    walker = Story(scribe.directory).walkers[0]
+    assert (walker.phase, walker.waiting_for) == (Phase.TRAIN, "pacemaker step 40")
+
+
+def test_rehearsals_come_last_and_the_others_wait_for_them(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.explore(1, 0)
+    walkers = Story(scribe.directory).walkers
+    assert [(w.walker, w.is_rehearsal, w.waiting_for) for w in walkers] == [
+        (0, False, "the rehearsal"),
+        (1, True, "a worker"),
+    ]
+    assert Story(scribe.directory).trajectories[0].is_rehearsal
+
+
+def test_a_crash_that_was_learnt_from(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.explore(0, 0, outcome="crashed", gamma_max=30.0, frame="crash.extxyz")
+    (halt,) = Story(scribe.directory).halts
+    assert (halt.is_crash, halt.gamma_max, halt.frame()) == (True, 30.0, None)
+    assert Story(scribe.directory).summary.halts == 0
+    assert Story(scribe.directory).generations[0].halts == 1
+
+
+def test_labels_of_all_origins(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.dataset.mark_imported(C)
+    scribe.label(C, took=0.0, code="imported from old.extxyz", mask=[True, True, False, False])
+    scribe.label(D, apart=True, took=30.0)
+    rows = {row.hash: row for row in Story(scribe.directory).labels}
+    assert (rows[C].origin, rows[C].code, rows[C].n_trained) == ("imported", "imported from old.extxyz", 2)
+    assert (rows[D].origin, rows[D].learnt_by) == ("validation", None)
+    story = Story(scribe.directory)
+    assert (story.summary.labels, story.ledger.labels) == (3, 3)
+    assert story.ledger.seconds_per_label == pytest.approx(50 / 3)
+
+
+def test_quarantine(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    folder = scribe.explore(0, 0)
+    scribe.choose(folder, [C], 0, 0, 0)
+    scribe.fail(C)
+    (row,) = Story(scribe.directory).quarantine
+    assert (row.record.reason, row.origin, row.walker, row.cycle) == ("no SCF", "w00 c0000", 0, 0)
+    assert Story(scribe.directory).halts[0].labels == [(C, "quarantined")]
+
+
+def test_what_happened_on_other_machines_is_told_once(finished, tmp_path):
+    root = tmp_path / "c"
+    shutil.copytree(finished.directory.root, root)
+    (root / "events").mkdir()
+    shutil.copy(root / "events.jsonl", root / "events" / "one.jsonl")
+    assert len(Story(CampaignDirectory(root)).events) == len(Story(finished.directory).events)
+
+
+def test_an_empty_campaign(tmp_path):
+    directory = CampaignDirectory(tmp_path / "c")
+    Scribe(directory.root)
+    directory.journal.unlink()
+    found = everything(directory)
+    assert (found["halts"], found["labels"], found["generations"], found["damaged"]) == ([], [], [], [])
+    assert found["ledger"].shares == dict.fromkeys(("md", "candidates", "label", "train", "waiting"), 0.0)
+    assert found["walkers"][0].phase is Phase.WAITING
+
+
+def test_no_campaign_and_a_damaged_one_are_told(tmp_path):
+    with pytest.raises(DirectoryError, match="no campaign"):
+        _ = Story(CampaignDirectory(tmp_path)).summary
+    (tmp_path / "campaign.yaml").write_text("campaign: [")
+    with pytest.raises(MlipError):
+        _ = Story(CampaignDirectory(tmp_path)).campaign
+
+
+DAMAGES = {
+    "walkers/00/cycle_0000/result.json": "not JSON",
+    "walkers/00/cycle_0001/selection.json": "not JSON",
+    "potentials/gen_0001/training.json": "not JSON",
+    f"labels/{C}.extxyz": "can't be read (IndexError)",
+}
+
+
+@pytest.mark.parametrize(
+    "garbage", ["", "\x00\xff{", "[1, 2", '{"outcome": 3}'], ids=["empty", "bytes", "cut", "other"]
+)
+@pytest.mark.parametrize("name", [*DAMAGES, "events.jsonl", "walkers/00/cycle_0002/gamma.dat"])
+def test_a_damaged_file_is_absent_and_listed(finished, tmp_path, name, garbage):
+    root = tmp_path / "c"
+    shutil.copytree(finished.directory.root, root)
+    (root / name).write_bytes(garbage.encode("latin-1"))
+    found = everything(CampaignDirectory(root))
+    if name in DAMAGES:
+        assert [line.partition(":")[0] for line in found["damaged"]] == [name]
+    assert found["summary"] == summarize_tolerantly(root, name)
+
+
+def summarize_tolerantly(root, name):
+    """Return what ``summarize`` says without the damaged file."""
+    (root / name).unlink()
+    return summarize(CampaignDirectory(root)) if name.startswith("walk") else Story(CampaignDirectory(root)).summary
+
+
+def test_a_damaged_run_is_still_a_run(finished, tmp_path):
+    root = tmp_path / "c"
+    shutil.copytree(finished.directory.root, root)
+    (root / "walkers/00/cycle_0000/result.json").write_text("{")
+    story = Story(CampaignDirectory(root))
+    assert story.damaged == ["walkers/00/cycle_0000/result.json: not JSON"]
+    segment = story.trajectories[0].segments[0]
+    assert (segment.generation, len(segment.steps)) == (0, 11)
+
+
+def test_lines_that_are_no_events_are_listed(finished, tmp_path):
+    root = tmp_path / "c"
+    shutil.copytree(finished.directory.root, root)
+    journal = root / "events.jsonl"
+    journal.write_text('{"hello": 1}\n[]\n' + journal.read_text() + '{"time": 1, "eve')
+    story = Story(CampaignDirectory(root))
+    assert story.damaged == ["events.jsonl: line 1: no event"]
+    assert story.summary == summarize(CampaignDirectory(root))
+
+
+def test_a_second_look_sees_what_changed(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    before = Story(scribe.directory)
+    assert before.halts == []
+    scribe.explore(0, 0)
+    assert len(Story(scribe.directory).halts) == 1
+    assert before.halts == [], "one look is one look"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s.label(C),
+        lambda s: s.fail(C),
+        lambda s: s.train(),
+        lambda s: s.explore(0, 1, outcome=None),
+        lambda s: (s.directory.cycle(0, 0) / "gamma.dat").open("a").write("110 5\n"),
+        lambda s: s.choose(s.directory.cycle(0, 0), [C], 0, 0, 0),
+        lambda s: s.label(C, apart=True),
+    ],
+    ids=["label", "failure", "training", "run", "gamma", "selection", "validation"],
+)
+def test_the_version_changes(tmp_path, change):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.explore(0, 0, outcome=None)
+    scribe.tell = lambda *args, **kwargs: None
+    before = Story(scribe.directory).version()
+    assert Story(scribe.directory).version() == before
+    change(scribe)
+    assert Story(scribe.directory).version() != before
+
+
+def test_what_has_not_changed_is_not_read_again(finished, monkeypatch):
+    everything(finished.directory)
+    read = []
+    monkeypatch.setattr("mlip_fw.story.reading._attempt", lambda path, parse: read.append(path) or (None, None))
+    everything(finished.directory)
+    assert read == []
+
+
+def test_thinning_keeps_the_extremes():
+    from mlip_fw.story.trajectories import Segment, Trajectory, thinned
+
+    rng = np.random.default_rng(1)
+    steps, gamma = np.arange(50_000), rng.random(50_000)
+    gamma[31_234], gamma[777] = 99.0, -99.0
+    whole = Trajectory(
+        0, False, [Segment(0, 0, 0, steps, gamma), Segment(1, 0, 1, steps[:5], gamma[:5])], np.zeros((0, 2))
+    )
+    less = thinned(whole, 1000)
+    first, second = less.segments
+    assert len(first.steps) <= 1000
+    assert len(second.steps) >= 4
+    assert {0, 777, 31_234, 49_999} <= set(first.steps.tolist())
+    assert np.array_equal(first.gamma, gamma[first.steps])
+    assert thinned(less, 5000) is less
+
+
+def test_times_are_plain_numbers(story):
+    json.dumps([halt.time for halt in story.halts])
