@@ -118,7 +118,8 @@ def _hint(records: dict[int, TrainingRecord | None]) -> str | None:
     return (
         f"{names} unfit for MD, which went on with generation {used} and halted at the same step again. The newest is "
         f"unfit because {'; '.join(faults_of(records[newer[-1]]))}. What to change is in "
-        "docs/explanation/fit-for-md.md; begin anew in another directory, with the dataset that `mlip-fw export` writes as bootstrap.dataset"
+        "docs/explanation/fit-for-md.md; begin anew in another directory, with the dataset "
+        "that `mlip-fw export` writes as bootstrap.dataset"
     )
 
 
