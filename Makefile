@@ -33,9 +33,9 @@ pacemaker: $(PACEMAKER)/.installed
 $(PACEMAKER)/.installed: Makefile
 	$(PYTHON) -m venv $(PACEMAKER)
 	$(PACEMAKER)/bin/pip install --quiet --upgrade pip
-	$(PACEMAKER)/bin/pip install --quiet 'python-ace>=0.4.0rc1' 'numpy<2.4' 'pandas<3' 'setuptools<81' \
+	$(PACEMAKER)/bin/pip install --quiet --no-compile 'python-ace>=0.4.0rc1' 'numpy<2.4' 'pandas<3' 'setuptools<81' \
 	    'tensorflow-cpu==2.20.*' 'tf_keras==2.20.*' matscipy pyyaml questionary requests rich scikit-learn sympy tqdm
-	$(PACEMAKER)/bin/pip install --quiet --no-deps 'tensorpotential==0.6.*'
+	$(PACEMAKER)/bin/pip install --quiet --no-compile --no-deps 'tensorpotential==0.6.*'
 	touch $@
 
 test: $(VENV)/.installed lint

@@ -13,7 +13,7 @@ from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.label import Label, QuarantineRecord
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
-from mlip_fw.models.summary import CampaignSummary, Outcome, Seconds
+from mlip_fw.models.summary import CampaignSummary, Outcome, Seconds, StopReason
 from mlip_fw.models.training import TrainingRecord
 
 _SESSION = "run_started"
@@ -81,6 +81,7 @@ def summary_of(parts: Parts, generations: Generations) -> CampaignSummary:
         campaign=campaign.campaign,
         outcome=outcome,
         reason=reason,
+        hint=_hint(parts.records) if reason == StopReason.NO_PROGRESS else None,
         cycles=sum(s.generation is not None for s in parts.selections),
         halts=sum(r.outcome is MDOutcome.HALTED for r in results),
         labels=len(labels),
@@ -105,6 +106,21 @@ def outcome_of(events: list[dict[str, Any]], *, is_run_here: bool) -> tuple[Outc
         if event["event"] == _SESSION:
             return ("RUNNING" if is_run_here else "INTERRUPTED"), None
     return "RUNNING", None
+
+
+def _hint(records: dict[int, TrainingRecord | None]) -> str | None:
+    """Return that MD made no progress because it never got the newer generations, if so."""
+    used = newest_fit(records)
+    newer = sorted(number for number in records if used is not None and number > used)
+    if not newer:
+        return None
+    names = f"generation {newer[0]} is" if len(newer) == 1 else f"generations {newer[0]} to {newer[-1]} are"
+    return (
+        f"{names} unfit for MD, which went on with generation {used} and halted at the same step again. The newest is "
+        f"unfit because {'; '.join(faults_of(records[newer[-1]]))}. What to change is in "
+        "docs/explanation/fit-for-md.md; begin anew in another directory, with the dataset "
+        "that `mlip-fw export` writes as bootstrap.dataset"
+    )
 
 
 def _steps(results: list[MDResult]) -> int:

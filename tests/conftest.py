@@ -78,13 +78,32 @@ def small_campaign():
     return make_small
 
 
+@pytest.fixture(scope="session")
+def lent_lmp(tmp_path_factory):
+    """Return the command of a stand-in for LAMMPS that starts at once: its imports cost more than its work."""
+    from tests.faults.farm_worker import lend_lmp
+
+    command, server = lend_lmp(tmp_path_factory.mktemp("lmp"))
+    yield command
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def lent_pw(tmp_path_factory):
+    """Return the command of a stand-in for pw.x that starts at once."""
+    from tests.faults.farm_worker import lend
+
+    command, server = lend("pw", tmp_path_factory.mktemp("pw"))
+    yield command
+    server.kill()
+
+
 @pytest.fixture
-def stand_in():
+def stand_in(lent_lmp):
     """Return a function that makes a worker whose LAMMPS is the stand-in."""
 
     def make(options: str = "", **env) -> FWorker:
-        command = f"{sys.executable} -m mlip_fw.testing.lmp {options}"
-        return FWorker(name="stand-in", env={"lmp_cmd": command, **env})
+        return FWorker(name="stand-in", env={"lmp_cmd": f"{lent_lmp} {options}", **env})
 
     return make
 

@@ -12,7 +12,7 @@ from mlip_fw.cli.app import app
 from mlip_fw.cli.common import add_to_launchpad, find_campaign, load_fworker, log_to_stderr
 from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
-from mlip_fw.models.validation import Property, ValidationReport
+from mlip_fw.models.validation import Property, TemperatureErrors, ValidationReport
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 
@@ -66,14 +66,18 @@ def validate(
         typer.echo(f"report and figures: {directory.validation}")
 
 
+def _range_k(part: TemperatureErrors) -> str:
+    first, last = f"{part.from_k:.0f}", f"{part.to_k:.0f}"
+    return f"{first} K" if first == last else f"{first} to {last} K"
+
+
 def _print(report: ValidationReport) -> None:
     console = Console()
     if report.holdout is not None:
         table = Table(
             "frames never learnt", "frames", "forces (meV/Å)", "energy (meV/atom)", "stress (GPa)", title_justify="left"
         )
-        ranges = [(f"{part.from_k:.0f} to {part.to_k:.0f} K", part) for part in report.by_temperature]
-        for name, part in [("all", report.holdout), *ranges]:
+        for name, part in [("all", report.holdout), *((_range_k(part), part) for part in report.by_temperature)]:
             stress = "-" if part.stress_rmse_gpa is None else f"{part.stress_rmse_gpa:.3f}"
             energy = f"{1000 * part.energy_rmse_ev_atom:.3f}"
             table.add_row(name, str(part.n_frames), f"{1000 * part.force_rmse_ev_a:.2f}", energy, stress)

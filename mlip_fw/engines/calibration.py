@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from ase import Atoms
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
@@ -25,9 +26,14 @@ class Unseen:
     gamma: np.ndarray
     """(n,) extrapolation grade."""
     spread_ev_a: np.ndarray
-    """(n,) spread of the force over the committee; NaN where a generation has none."""
+    """(n,) spread of the force over the committee; NaN where a generation has none, or it was not asked for."""
     error_ev_a: np.ndarray
     """(n,) length of the true error of the force."""
+
+    @property
+    def gamma_and_error(self) -> np.ndarray:
+        """(n, 2) extrapolation grade and length of the force error, eV/Å."""
+        return np.column_stack([self.gamma, self.error_ev_a])
 
     @property
     def overconfidence(self) -> float:
@@ -44,7 +50,9 @@ class Unseen:
         return np.array(points).reshape(-1, 2)
 
 
-def unseen_atoms(generations: Generations, dataset: Dataset, most_labels: int = MOST_LABELS) -> Unseen:
+def unseen_atoms(
+    generations: Generations, dataset: Dataset, most_labels: int = MOST_LABELS, *, with_spread: bool = True
+) -> Unseen:
     """Return gamma, spread and true error of the forces on labels, by the generation before the one that learnt them.
 
     Parameters
@@ -53,6 +61,8 @@ def unseen_atoms(generations: Generations, dataset: Dataset, most_labels: int = 
         Of a campaign.
     most_labels
         Of more labels, as many are taken at even distances, and the first and the last.
+    with_spread
+        Ask the committees too, which takes longer than all the rest.
 
     Notes
     -----
@@ -63,18 +73,22 @@ def unseen_atoms(generations: Generations, dataset: Dataset, most_labels: int = 
     pairs = [(parent, name) for parent, name in pairs if dataset.has(name)]
     if len(pairs) > most_labels:
         pairs = [pairs[k] for k in np.linspace(0, len(pairs) - 1, most_labels).astype(int)]
-    found = [_seen_by(parent, name, generations, dataset) for parent, name in pairs]
+    found = [_seen_by(parent, name, generations, dataset, with_spread) for parent, name in pairs]
     return Unseen(*np.concatenate(found, axis=1)) if found else Unseen(np.zeros(0), np.zeros(0), np.zeros(0))
 
 
-def _seen_by(parent: int, name: str, generations: Generations, dataset: Dataset) -> np.ndarray:
+def _seen_by(parent: int, name: str, generations: Generations, dataset: Dataset, with_spread: bool) -> np.ndarray:
     """Return (3, n): gamma, spread and error of the trained atoms of a label."""
     atoms = dataset.read(name)
     answer = AcePotential.from_files(generations.potential(parent)).evaluate(atoms)
     assert answer.gamma is not None
     errors = np.linalg.norm(answer.forces_ev_a - atoms.get_forces(), axis=1)
-    try:
-        spread = Committee.of_generation(generations, parent).force_spread_ev_a(atoms)
-    except TrainingError:
-        spread = np.full(len(atoms), np.nan)
+    spread = _spread(parent, atoms, generations) if with_spread else np.full(len(atoms), np.nan)
     return np.array([answer.gamma, spread, errors])[:, mask_of(atoms)]
+
+
+def _spread(parent: int, atoms: Atoms, generations: Generations) -> np.ndarray:
+    try:
+        return Committee.of_generation(generations, parent).force_spread_ev_a(atoms)
+    except TrainingError:
+        return np.full(len(atoms), np.nan)

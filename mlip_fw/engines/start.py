@@ -91,7 +91,10 @@ def _check_initial(source: Path, campaign: Campaign) -> None:
     try:
         require_linear(basis, str(source))
     except TrainingError as error:
-        raise CampaignError(f"potential.initial: {error}") from error
+        raise CampaignError(
+            f"potential.initial: {error}. Every campaign learns so, also with potential.kind: pacemaker. Give the "
+            "labels behind it as bootstrap.dataset instead, or the linear generation that it was made from"
+        ) from error
     inverses = read_active_set(source.with_suffix(".asi"), elements)
     for name, first, rest in zip(elements, basis.basis_rank1, basis.basis, strict=True):
         wanted = (len(first) + len(rest),) * 2

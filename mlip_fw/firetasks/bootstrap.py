@@ -14,14 +14,16 @@ from mlip_fw.dataset import Dataset, label_name, level_id
 from mlip_fw.engines.bootstrap import first_structures
 from mlip_fw.engines.oracle.level import campaign_level
 from mlip_fw.engines.start import check_given_files, start_structures
-from mlip_fw.engines.train.generation import import_initial
+from mlip_fw.engines.train.initial import import_initial
 from mlip_fw.errors import CampaignError
 from mlip_fw.firetasks.base import CampaignTask, logger, read_worker
 from mlip_fw.io.files import once
 from mlip_fw.io.structures import MASK, canonical, mask_of, read_any, write_frames
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.selection import Choice, Selection
+from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
 from mlip_fw.seeds import derived_seed
 from mlip_fw.travel.errand import IMPORTED, INPUTS, LABELS, LEVEL, TO_RUN, Errand, Want
@@ -29,7 +31,7 @@ from mlip_fw.travel.errand import IMPORTED, INPUTS, LABELS, LEVEL, TO_RUN, Erran
 
 @explicit_serialize
 class Bootstrap(CampaignTask):
-    """Take up a given potential and dataset, or make the first structures and have them labelled."""
+    """Take up a given potential and dataset; if MD can't start from them, have first structures labelled."""
 
     def turn(self, handoff: Handoff, fw_spec: dict[str, Any]) -> str:
         """Return the one name that all Bootstraps of a campaign share."""
@@ -56,11 +58,25 @@ class Bootstrap(CampaignTask):
         if campaign.potential.initial is not None:
             if generations.newest() is None:
                 check_given_files(campaign)
-                import_initial(generations, Path(campaign.potential.initial))
-            if campaign.bootstrap.dataset is None:
+                dataset = Dataset(directory.root)
+                record = import_initial(generations, Path(campaign.potential.initial), dataset, campaign)
+                _tell_if_refused(record, campaign, directory)
+            if campaign.bootstrap.dataset is None and not generations.faults(0):
                 return FWAction()
         selection = once(directory.bootstrap / "selection.json", Selection, lambda: _first_structures(handoff, worker))
         return self.then()(handoff, selection)
+
+
+def _tell_if_refused(record: TrainingRecord, campaign: Campaign, directory: CampaignDirectory) -> None:
+    if record.stability is None or record.stability.sound:
+        return
+    reasons = record.stability.reasons
+    directory.log_event("generation_refused", generation=record.generation, reasons=reasons)
+    logger.warning(
+        "potential.initial is unfit for MD: %s; it is fitted anew to %s before MD starts",
+        "; ".join(reasons),
+        "first labels" if campaign.bootstrap.dataset is None else "bootstrap.dataset",
+    )
 
 
 def _first_structures(handoff: Handoff, worker: Worker) -> Selection:
@@ -68,7 +84,7 @@ def _first_structures(handoff: Handoff, worker: Worker) -> Selection:
     campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
     rng = np.random.default_rng(derived_seed(campaign.seed, "bootstrap"))
     frames = []
-    if campaign.bootstrap.dataset is None and campaign.potential.initial is None:
+    if campaign.bootstrap.dataset is None:
         frames = first_structures(start_structures(campaign), campaign, rng)[: campaign.budget.max_labels]
         write_frames(directory.bootstrap / "selected.extxyz", frames)
     level = campaign_level(directory, campaign, worker)

@@ -35,4 +35,6 @@ class Summarize(CampaignTask):
         summary = summarize(directory)
         write_json(directory.root / "summary.json", summary)
         logger.info("%s: %s", summary.campaign, summary.outcome + (f" ({reason})" if reason else ""))
+        if summary.hint is not None:
+            logger.warning("%s", summary.hint)
         return FWAction(stored_data={"outcome": summary.outcome, "reason": summary.reason})

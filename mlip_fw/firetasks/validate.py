@@ -7,7 +7,7 @@ from typing import Any
 from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.firetasks.base import STOPPED, CampaignTask, read_worker
-from mlip_fw.models.handoff import Handoff
+from mlip_fw.models.handoff import ValidateHandoff
 from mlip_fw.validation.conduct import conduct
 
 
@@ -15,11 +15,13 @@ from mlip_fw.validation.conduct import conduct
 class ValidatePotential(CampaignTask):
     """Compare the newest potential with the oracle, as far as there are labels."""
 
-    def turn(self, handoff: Handoff, fw_spec: dict[str, Any]) -> str:
+    handed_kind = ValidateHandoff
+
+    def turn(self, handoff: ValidateHandoff, fw_spec: dict[str, Any]) -> str:
         """Return the one name that all validations of a campaign share."""
         return "validation"
 
-    def work(self, handoff: Handoff, fw_spec: dict[str, Any]) -> FWAction:
+    def work(self, handoff: ValidateHandoff, fw_spec: dict[str, Any]) -> FWAction:
         """Return the Label Fireworks of what is missing, and this one again after them, as a detour."""
         if STOPPED in fw_spec:
             return FWAction(update_spec={STOPPED: fw_spec[STOPPED]})

@@ -21,7 +21,15 @@ from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
 from mlip_fw.firetasks.validate import ValidatePotential
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.handoff import CandidatesHandoff, Handoff, LabelHandoff, MDHandoff, PolishHandoff, TrainHandoff
+from mlip_fw.models.handoff import (
+    CandidatesHandoff,
+    Handoff,
+    LabelHandoff,
+    MDHandoff,
+    PolishHandoff,
+    TrainHandoff,
+    ValidateHandoff,
+)
 
 _PRIORITY = {"md": 1, "bootstrap": 1, "summary": 1, "validate": 1, "candidates": 3, "label": 4, "train": 5, "polish": 5}
 
@@ -97,7 +105,7 @@ def polish_firework(handoff: PolishHandoff, parents: list[Firework] | None = Non
     return _firework(PolishPotential, handoff, name, "polish", "train", folder, then="after_polish", parents=parents)
 
 
-def validate_firework(handoff: Handoff, parents: list[Firework] | None = None) -> Firework:
+def validate_firework(handoff: ValidateHandoff, parents: list[Firework] | None = None) -> Firework:
     """Return the Firework that compares the newest potential with the oracle."""
     folder = CampaignDirectory(handoff.directory).validation
     return _firework(

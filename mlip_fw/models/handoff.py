@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,17 @@ class TrainHandoff(Handoff):
 
     walker: Count | None = None
     cycle: Count | None = None
+
+
+class ValidateHandoff(Handoff):
+    """To a Validate Firework."""
+
+    asked: dict[str, Count] = Field(default_factory=dict, description="labels that it waited for, how often each")
+
+    def waiting_for(self, labels: Iterable[LabelHandoff]) -> ValidateHandoff:
+        """Return the hand-off of the look that comes after ``labels``."""
+        again = {label.hash: self.asked.get(label.hash, 0) + 1 for label in labels}
+        return self.model_copy(update={"asked": {**self.asked, **again}})
 
 
 class PolishHandoff(Handoff):

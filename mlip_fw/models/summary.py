@@ -48,6 +48,11 @@ class CampaignSummary(Frozen):
     reason: str | None = Field(
         description="of STOPPED: `max_cycles`, `max_labels`, `no_progress` or `label_failures`; else null"
     )
+    hint: str | None = Field(
+        None,
+        description="what stood in the way and what to do, where `reason` does not tell: of `no_progress`, that the "
+        "newest generations are unfit for MD, and why; else null",
+    )
     cycles: Count = Field(description="halts after which the MD went on")
     halts: Count = Field(description="all halts")
     labels: Count = Field(description="labels in `labels/`, imported ones included")

@@ -12,6 +12,7 @@ def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
     share = [f"{name} {value:.1f}" for name, value in seconds.model_dump().items() if name != "total" and value >= 0.05]
     return [
         ("outcome", summary.outcome + (f" ({summary.reason})" if summary.reason else "")),
+        *([("why", summary.hint)] if summary.hint else []),
         ("MD steps", f"{summary.md_steps}"),
         ("halts", f"{summary.halts}"),
         ("labels", f"{summary.labels} ({summary.atoms_labelled} atoms)"),

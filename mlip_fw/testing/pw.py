@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mlip_fw.testing.pw_text import Input, answer, read_input
 
@@ -38,12 +38,13 @@ _HELPS: dict[str, Callable[[Input], bool]] = {
     "out_of_memory": lambda given: given.control["disk_io"] == "medium",
     "killed": lambda given: given.control["disk_io"] == "medium",
     "max_seconds": lambda given: given.control["restart_mode"] == "restart",
+    "just_converged": lambda given: given.control["restart_mode"] == "restart",
     "cg_crash": lambda given: bool(given.control) and Path("attempt_1_pw.out").exists(),
 }
 """Whether the input holds the correction that ends a failure; without an entry none does."""
 _ADAPTED = {"scf": "scf", "nan": "scf", "short": "scf", "few_bands_smeared": "few_bands_smeared"}
 """Fates with exit code 0, and the recorded output that becomes one of the structure at hand."""
-_SAVE = {"restart_scf": "1", "save/charge-density.dat": "1", "save/data-file-schema.xml": "</qes:espresso>\n"}
+_WHOLE = {"save/charge-density.dat": "1", "save/data-file-schema.xml": "</qes:espresso>\n"}
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("-in", dest="input", type=Path, required=True)
     parser.add_argument(
-        "--fail", default="scf", help="a recorded failure, hang, nan or short; with +ok until corrected"
+        "--fail", default="scf", help="a recorded failure, hang, nan, short or just_converged; with +ok until corrected"
     )
     parser.add_argument("--plan", type=Path, help="JSON file: how many labels meet which fate")
     parser.add_argument("--recorded", type=Path, default=_RECORDED, help="directory of the recorded outputs")
@@ -99,7 +100,18 @@ def _play(kind: str, given: Input, recorded: Path) -> None:
             text = re.sub(r"(     atom    1 type .*) -?\d+\.\d+\n", r"\1  NaN\n", text)
         sys.stdout.write(text)
         return
+    if kind == "just_converged":
+        _end_before_the_forces(given, recorded)
     _play_recorded(recorded / kind, given)
+
+
+def _end_before_the_forces(given: Input, recorded: Path) -> NoReturn:
+    """Play a run whose time is over when it has just converged; what it saves lacks ``restart_scf``."""
+    solved = (recorded / "scf" / "pw.out").read_text().partition("     convergence has been achieved")
+    stopped = (recorded / "max_seconds" / "pw.out").read_text().partition("     Maximum CPU time exceeded")
+    sys.stdout.write("".join([*solved[:2], solved[2].partition("\n")[0], "\n\n", *stopped[1:]]))
+    _save(Path(given.control["outdir"]) / given.control["prefix"], _WHOLE)
+    raise SystemExit(255)
 
 
 def _play_recorded(folder: Path, given: Input) -> None:
@@ -113,15 +125,15 @@ def _play_recorded(folder: Path, given: Input) -> None:
     if (folder / "CRASH").is_file():
         Path("CRASH").write_text((folder / "CRASH").read_text())
     if folder.name == "max_seconds":
-        _save(Path(given.control["outdir"]) / given.control["prefix"])
+        _save(Path(given.control["outdir"]) / given.control["prefix"], {"restart_scf": "1", **_WHOLE})
     ended: dict[str, Any] = json.loads((folder / "ended.json").read_text())
     if ended["exit_code"] < 0:
         os.kill(os.getpid(), -ended["exit_code"])
     raise SystemExit(ended["exit_code"])
 
 
-def _save(prefix: Path) -> None:
-    for name, text in _SAVE.items():
+def _save(prefix: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
         path = Path(f"{prefix}.{name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -10,7 +10,7 @@ from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model, write_json
 from mlip_fw.io.structures import write_frames
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.handoff import Handoff, LabelHandoff
+from mlip_fw.models.handoff import LabelHandoff, ValidateHandoff
 from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.validation import ValidationReport
 from mlip_fw.models.worker import Worker
@@ -21,6 +21,8 @@ from mlip_fw.validation.rdf import needs_oracle_md
 
 logger = logging.getLogger("mlip_fw")
 REPORT = "validation.json"
+_MOST_TIMES = 3
+"""How often a label is asked for; one that is still not there is given up."""
 
 
 def last_report(directory: CampaignDirectory) -> ValidationReport | None:
@@ -28,7 +30,7 @@ def last_report(directory: CampaignDirectory) -> ValidationReport | None:
     return read_model(directory.validation / REPORT, ValidationReport)
 
 
-def conduct(handoff: Handoff, worker: Worker, *, anew: bool = False) -> list[LabelHandoff]:
+def conduct(handoff: ValidateHandoff, worker: Worker, *, anew: bool = False) -> list[LabelHandoff]:
     """Write report and figures, or return the labels that are to be made first.
 
     Parameters
@@ -51,7 +53,8 @@ def conduct(handoff: Handoff, worker: Worker, *, anew: bool = False) -> list[Lab
         return []
     if isinstance(campaign.oracle, AseOracle) and needs_oracle_md(campaign):
         trusted_calculator(campaign.oracle, worker)
-    found = examine(directory, campaign, campaign_level(directory, campaign, worker))
+    given_up = {name for name, times in handoff.asked.items() if times >= _MOST_TIMES}
+    found = examine(directory, campaign, campaign_level(directory, campaign, worker), given_up)
     for name, atoms in found.missing.items():
         if not structure_file(directory.validation, name).is_file():
             write_frames(structure_file(directory.validation, name), [atoms])
@@ -62,7 +65,7 @@ def conduct(handoff: Handoff, worker: Worker, *, anew: bool = False) -> list[Lab
     return [_label(handoff, directory, name) for name in found.missing]
 
 
-def _label(handoff: Handoff, directory: CampaignDirectory, name: str) -> LabelHandoff:
+def _label(handoff: ValidateHandoff, directory: CampaignDirectory, name: str) -> LabelHandoff:
     return LabelHandoff(
         campaign=handoff.campaign,
         directory=handoff.directory,

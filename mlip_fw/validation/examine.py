@@ -6,7 +6,7 @@ missing: where the oracle's own minimum lies is known only after the equation of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from ase import Atoms
 
 from mlip_fw.dataset import Dataset, level_id
 from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.calibration import unseen_atoms
 from mlip_fw.errors import DirectoryError
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
@@ -36,8 +37,6 @@ from mlip_fw.validation.rdf import Distribution
 from mlip_fw.validation.sources import NotYetError, OracleSource, PotentialSource, UnmeasurableError
 
 _MOST_LABELS = 200
-_MOST_TRIALS = 50
-"""Generations whose errors on what the next one learnt are looked at, spread over all."""
 
 
 @dataclass
@@ -59,8 +58,12 @@ class Findings:
     """Only if nothing is missing."""
 
 
-def examine(directory: CampaignDirectory, campaign: Campaign, level: dict[str, Any]) -> Findings:
+def examine(
+    directory: CampaignDirectory, campaign: Campaign, level: dict[str, Any], given_up: Container[str] = ()
+) -> Findings:
     """Compare the newest generation fit for MD with the labels that ``campaign.validation`` needs, if they are there.
+
+    Labels that are ``given_up`` are not waited for.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def examine(directory: CampaignDirectory, campaign: Campaign, level: dict[str, A
     potential = AcePotential.from_files(generations.potential(newest))
     learnt = _some(training, record.labels)
     mine = PotentialSource(potential, record.reference_energy_ev or _free_energies(potential, list(learnt)))
-    oracle = OracleSource(apart, level)
+    oracle = OracleSource(apart, level, given_up)
     found = Findings()
     held_out = hold_out(directory, campaign, settings.n_frames, potential, level)
     if len(held_out) < settings.n_frames:
@@ -100,7 +103,7 @@ def examine(directory: CampaignDirectory, campaign: Campaign, level: dict[str, A
     found.states, found.bands, found.distributions = both.states, both.bands, both.distributions
     found.missing = oracle.missing
     if not found.missing:
-        found.unseen = _before_they_were_learnt(generations, training, record)
+        found.unseen = unseen_atoms(generations, training, with_spread=False).gamma_and_error
         found.report = _report(campaign, record, found, level, apart, mine, _some(training, record.labels))
     return found
 
@@ -138,19 +141,6 @@ def _some(training: Dataset, names: list[str]) -> Iterator[Atoms]:
     """Give labels of the training set, spread over all of them if there are many."""
     chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), _MOST_LABELS)).astype(int))
     return (training.read(names[k]) for k in chosen)
-
-
-def _before_they_were_learnt(generations: Generations, training: Dataset, record: TrainingRecord) -> np.ndarray:
-    """Return gamma and force error of each generation on the labels that the next one learnt."""
-    steps = [(r.parent, r.new_labels) for r in map(generations.record, generations.numbers()) if r is not None]
-    tried = [(parent, names) for parent, names in steps if parent is not None and names]
-    chosen = np.unique(np.linspace(0, len(tried) - 1, min(len(tried), _MOST_TRIALS)).astype(int))
-    parts = [np.zeros((0, 2))]
-    for parent, names in (tried[k] for k in chosen):
-        before = PotentialSource(AcePotential.from_files(generations.potential(parent)), record.reference_energy_ev)
-        labels = [training.read(name) for name in names if training.has(name)]
-        parts.append(gamma_and_errors([Pair(before.label([label])[0], label) for label in labels]))
-    return np.concatenate(parts)
 
 
 def _free_energies(potential: AcePotential, labels: list[Atoms]) -> dict[str, float]:

@@ -19,10 +19,12 @@ _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#777777"
 _COLOURS = {"oracle": _GREY, "potential": _BLUE}
 _WIDTHS = {"oracle": 3.0, "potential": 1.2}
 _DPI = 150
+_KINDS = ("png", "svg")
+_NAMES = frozenset({"parity", "calibration", "equation-of-state", "phonons", "rdf"})
 
 
 def write_figures(found: Findings, folder: Path) -> list[Path]:
-    """Draw what was found, each figure as PNG and as SVG, and return their paths."""
+    """Draw what was found, each figure as PNG and as SVG, remove older ones of what was not, and return their paths."""
     figures: dict[str, Figure] = {}
     if found.pairs:
         figures["parity"] = parity_figure(found)
@@ -34,7 +36,10 @@ def write_figures(found: Findings, folder: Path) -> list[Path]:
         figures["phonons"] = phonon_figure(found)
     if len(found.distributions) > 1:
         figures["rdf"] = rdf_figure(found)
-    return [_save(figure, folder / f"{name}.{kind}") for name, figure in figures.items() for kind in ("png", "svg")]
+    for name in _NAMES - figures.keys():
+        for kind in _KINDS:
+            (folder / f"{name}.{kind}").unlink(missing_ok=True)
+    return [_save(figure, folder / f"{name}.{kind}") for name, figure in figures.items() for kind in _KINDS]
 
 
 def parity_figure(found: Findings) -> Figure:

@@ -7,7 +7,7 @@ way. A source of labels that lacks one says so; what is missing is labelled, and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 from ase import Atoms
@@ -59,8 +59,8 @@ class PotentialSource(Source):
 class OracleSource(Source):
     """Labels that are kept apart from the training set; remembers which are missing."""
 
-    def __init__(self, dataset: Dataset, level_of_theory: dict[str, object]) -> None:
-        self._dataset, self._level = dataset, level_of_theory
+    def __init__(self, dataset: Dataset, level_of_theory: dict[str, object], given_up: Container[str] = ()) -> None:
+        self._dataset, self._level, self._given_up = dataset, level_of_theory, given_up
         self.missing: dict[str, Atoms] = {}
         """Structures to label, by name."""
 
@@ -72,13 +72,18 @@ class OracleSource(Source):
         NotYetError
             If some are to be made first.
         UnmeasurableError
-            If one could not be made.
+            If one could not be made, or is given up.
         """
         kept = [canonical(atoms) for atoms in structures]
         names = [label_name(atoms, self._level) for atoms in kept]
         if failed := [name for name in names if self._dataset.is_quarantined(name) and not self._dataset.has(name)]:
             raise UnmeasurableError(f"label {failed[0]} failed; see validation/quarantine/{failed[0]}.json")
         missing = {name: atoms for name, atoms in zip(names, kept, strict=True) if not self._dataset.has(name)}
+        if lost := [name for name in missing if name in self._given_up]:
+            raise UnmeasurableError(
+                f"label {lost[0]} was asked for again and again, but is not in validation/labels: does somebody remove "
+                "files there? `mlip-fw validate` tries again"
+            )
         if missing:
             self.missing |= missing
             raise NotYetError

@@ -14,7 +14,7 @@ from mlip_fw.fireworks.build import (
     walker_fireworks,
 )
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.handoff import Handoff, PolishHandoff
+from mlip_fw.models.handoff import Handoff, PolishHandoff, ValidateHandoff
 
 
 def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
@@ -28,7 +28,7 @@ def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
     ends = [stages[-1] for stages in walkers]
     polish = [polish_firework(_polish(common), parents=ends)] if _is_polished_at_the_end(campaign) else []
     ends = polish or ends
-    validation = [validate_firework(common, parents=ends)] if campaign.validation.asks_for_something else []
+    validation = [validate_firework(_validate(common), parents=ends)] if campaign.validation.asks_for_something else []
     summary = summary_firework(common, parents=validation or ends)
     fireworks = [bootstrap, *(md for stages in walkers for md in stages), *polish, *validation, summary]
     return Workflow(fireworks, name=campaign.campaign, metadata={"mlip_fw": True, "directory": common.directory})
@@ -40,3 +40,7 @@ def _is_polished_at_the_end(campaign: Campaign) -> bool:
 
 def _polish(common: Handoff) -> PolishHandoff:
     return PolishHandoff(campaign=common.campaign, directory=common.directory)
+
+
+def _validate(common: Handoff) -> ValidateHandoff:
+    return ValidateHandoff(campaign=common.campaign, directory=common.directory)

@@ -41,6 +41,7 @@ from mlip_fw.models.handoff import (
     PolishHandoff,
     Structure,
     TrainHandoff,
+    ValidateHandoff,
     baton_key,
 )
 from mlip_fw.models.label import LabelBalance, LabelState
@@ -125,11 +126,12 @@ def after_polish(handoff: PolishHandoff, spec: dict[str, Any], *, cut: bool) -> 
     return FWAction(update_spec=stop)
 
 
-def after_validation(handoff: Handoff, missing: list[LabelHandoff]) -> FWAction:
+def after_validation(handoff: ValidateHandoff, missing: list[LabelHandoff]) -> FWAction:
     """Make the labels that it needs, not too many at once, and validate again; else the campaign ends."""
     if not missing:
         return FWAction()
-    again, labels = validate_firework(handoff), [label_firework(one) for one in missing[:_WIDEST_FAN]]
+    wanted = missing[:_WIDEST_FAN]
+    again, labels = validate_firework(handoff.waiting_for(wanted)), [label_firework(one) for one in wanted]
     links = {label: [again] for label in labels}
     return FWAction(detours=Workflow([*labels, again], links, name=f"{handoff.campaign.campaign} validation"))
 

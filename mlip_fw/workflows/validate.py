@@ -12,7 +12,7 @@ from mlip_fw.engines.oracle.labelling import label_structure
 from mlip_fw.fireworks.build import validate_firework
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.handoff import Handoff
+from mlip_fw.models.handoff import ValidateHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.validation import Property, ValidationSettings
 from mlip_fw.models.worker import Worker
@@ -24,7 +24,7 @@ _PROPERTIES = [Property.EQUATION_OF_STATE, Property.ELASTIC, Property.PHONONS]
 
 def validation_handoff(
     directory: CampaignDirectory, frames: int | None = None, properties: list[Property] | None = None
-) -> Handoff:
+) -> ValidateHandoff:
     """Return what is to be validated: what is asked for here, or else by the campaign, or else a modest default."""
     campaign = directory.read_campaign()
     settings = campaign.validation
@@ -37,10 +37,10 @@ def validation_handoff(
         changes["properties"] = properties
     asked = ValidationSettings.model_validate({**settings.model_dump(), **changes})
     asking: Campaign = campaign.model_copy(update={"validation": asked})
-    return Handoff(campaign=asking, directory=str(directory.root))
+    return ValidateHandoff(campaign=asking, directory=str(directory.root))
 
 
-def validate_here(handoff: Handoff, worker: Worker) -> Iterator[tuple[int, int]]:
+def validate_here(handoff: ValidateHandoff, worker: Worker) -> Iterator[tuple[int, int]]:
     """Make the labels that a validation needs, one after the other, and then write its report.
 
     Yields
@@ -59,6 +59,7 @@ def validate_here(handoff: Handoff, worker: Worker) -> Iterator[tuple[int, int]]
             missing = conduct(handoff, worker, anew=True)
         if not missing:
             return
+        handoff = handoff.waiting_for(missing)
         for label in missing:
             yield done, done + len(missing)
             while label_structure(label, worker) is LabelState.UNFINISHED:
@@ -76,6 +77,6 @@ def forget_failures(directory: CampaignDirectory) -> int:
     return len(failed)
 
 
-def validation_workflow(handoff: Handoff) -> Workflow:
+def validation_workflow(handoff: ValidateHandoff) -> Workflow:
     """Return the validation as a Workflow of its own, for a LaunchPad."""
     return Workflow([validate_firework(handoff)], name=f"{handoff.campaign.campaign} validation")

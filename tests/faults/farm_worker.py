@@ -4,11 +4,13 @@ A fork server forks the workers, so that each is a process that has imported eve
 """
 
 import contextlib
+import importlib
 import io
 import itertools
 import json
 import multiprocessing
 import os
+import select
 import signal
 import socket
 import sys
@@ -29,7 +31,7 @@ from mlip_fw.firetasks.label import LabelStructure
 from mlip_fw.firetasks.md import RunMD
 from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
-from mlip_fw.testing import lmp
+from mlip_fw.testing import lmp, pw
 from mlip_fw.travel.copy import LocalCopy
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rlaunch import rlaunch_cleanly
@@ -179,28 +181,37 @@ def _patched(write, counter, number, moment, happen):
     return writing
 
 
-LMP = """
-import json, os, signal, socket, sys
+CLIENT = """
+import json, os, socket, sys
 server = socket.socket(socket.AF_UNIX)
-server.connect(os.path.dirname(sys.argv[0]) + "/lmp.socket")
+server.connect(sys.argv[0].removesuffix(".py") + ".socket")
 socket.send_fds(server, [json.dumps([os.getcwd(), sys.argv[1:]]).encode()], [1, 2])
 code = int(server.recv(10) or 1)
 os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)
 """
-"""What the workers call as LAMMPS: it has the stand-in run by a process that has imported it already."""
+"""What the workers call as LAMMPS or pw.x: it has the stand-in run by a process that has imported it already."""
+STAND_INS = {"lmp": lmp.main, "pw": pw.main}
+_IMPORTED_LATE = ("ase.calculators.emt", "ase.calculators.lj")
 
 
 def lend_lmp(folder):
     """Write the command of a LAMMPS that starts at once and return it, and the process that runs the stand-in."""
-    (folder / "lmp.py").write_text(LMP)
-    server = FORKS.Process(target=_run_lmp, args=(str(folder / "lmp.socket"),), daemon=True)
+    return lend("lmp", folder)
+
+
+def lend(name, folder):
+    """Write the command of a stand-in that starts at once and return it, and the process that runs it."""
+    (folder / f"{name}.py").write_text(CLIENT)
+    server = FORKS.Process(target=_serve, args=(name, str(folder / f"{name}.socket")), daemon=True)
     server.start()
-    while not (folder / "lmp.socket").exists():
+    while not (folder / f"{name}.socket").exists():
         time.sleep(0.01)
-    return f"{sys.executable} -I -S {folder}/lmp.py", server
+    return f"{sys.executable} -I -S {folder}/{name}.py", server
 
 
-def _run_lmp(path):
+def _serve(name, path):
+    for module in _IMPORTED_LATE:
+        importlib.import_module(module)
     listener = socket.socket(socket.AF_UNIX)
     # a path that is there answers
     listener.bind(path + ".new")
@@ -208,30 +219,43 @@ def _run_lmp(path):
     os.rename(path + ".new", path)
     while True:
         client, _ = listener.accept()
-        with client:
-            request, streams, _, _ = socket.recv_fds(client, 100_000, 2)
-            pid = os.fork()
-            if pid == 0:
-                _be_lmp(*json.loads(request), streams)
-            for stream in streams:
-                os.close(stream)
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            # a client that was terminated meanwhile is not there to hear it
-            with contextlib.suppress(ConnectionError):
-                client.sendall(str(code).encode())
+        if os.fork() == 0:
+            _attend(client, STAND_INS[name])
+        client.close()
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
 
 
-def _be_lmp(folder, arguments, streams):
+def _attend(client, main):
+    """Run a stand-in for one client, and end it with the client."""
+    request, streams, _, _ = socket.recv_fds(client, 100_000, 2)
+    pid = os.fork()
+    if pid == 0:
+        _be(main, *json.loads(request), streams)
+    ended = os.pidfd_open(pid)
+    if ended not in select.select([client, ended], [], [])[0]:
+        os.kill(pid, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    # a client that was terminated meanwhile is not there to hear it
+    with contextlib.suppress(ConnectionError):
+        client.sendall(str(code).encode())
+    os._exit(0)
+
+
+def _be(main, folder, arguments, streams):
     code = 1
     try:
         for number, stream in enumerate(streams, start=1):
             os.dup2(stream, number)
         os.chdir(folder)
         sys.argv[1:] = arguments
-        lmp.main()
+        main()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     finally:

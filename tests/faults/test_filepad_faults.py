@@ -216,6 +216,11 @@ def test_two_machines_do_the_same_work_at_once(farm, step, tmp_path):
     assert process.exitcode is not None
     farm.finish("c")
     assert farm.outcome() == farm.result
+    # a label and a record of training tell how long they took: no two are the same
+    [here] = (farm.machines / "a").iterdir()
+    taken = [path for name in ("labels/[!.]*", "potentials/gen_*/training.json") for path in here.glob(name)]
+    assert taken
+    assert [p for p in taken if p.read_bytes() != (farm.base / "pulled" / p.relative_to(here)).read_bytes()] == []
 
 
 def test_corrupted_chunk_is_never_used(farm):

@@ -19,10 +19,10 @@ STEPS = 40
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, lent_lmp):
     """Return a function that starts a campaign whose pacemaker takes its time."""
     env = {
-        "lmp_cmd": f"{sys.executable} -m mlip_fw.testing.lmp --halt-at 1000",
+        "lmp_cmd": f"{lent_lmp} --halt-at 1000",
         "pacemaker_cmd": f"{sys.executable} -m mlip_fw.testing.pacemaker --step-s 0.1",
     }
     data = merged(SMALL, {"potential": {"kind": "pacemaker", "pacemaker": {"iterations": STEPS}}})

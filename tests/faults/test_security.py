@@ -520,11 +520,10 @@ def test_broken_launchpad_file_is_not_quoted(tmp_path, cli, text):
     assert SECRET not in said
 
 
-def test_nothing_that_is_written_holds_a_password(tmp_path, cli):
+def test_nothing_that_is_written_holds_a_password(tmp_path, cli, lent_lmp):
     """A whole campaign, its workflow file and its report, beside a LaunchPad file with a password."""
     kept = launchpad_file(tmp_path)
-    command = f"{sys.executable} -m mlip_fw.testing.lmp --halt-at 50"
-    worker = {"name": "w", "category": "", "query": "{}", "env": {"lmp_cmd": command}}
+    worker = {"name": "w", "category": "", "query": "{}", "env": {"lmp_cmd": f"{lent_lmp} --halt-at 50"}}
     YAML(typ="safe").dump(worker, tmp_path / "my_fworker.yaml")
     (tmp_path / "c.yaml").write_text(campaign_text())
     commands = ("workflow c.yaml -o wf.yaml", "run c.yaml", "report small", "status small")

@@ -24,7 +24,9 @@ SAME = ("outcome", "halts", "labels", "generations", "md_steps", "dataset_force_
 _BIN = Path(sys.executable).parent
 _LIMIT_S = 300
 _STUCK_S = 15
-_CRON_S = 2
+_LOOK_S = 0.3
+_SOON_S, _LATER_S, _FEW = 2, 6, 3
+"""How soon ``mlip-fw recover`` comes by again: a few times at once, then less often, as it costs a second of a core."""
 _SETTINGS = {"QUEUE_UPDATE_INTERVAL": 0.2, "PING_TIME_SECS": 5, "RAPIDFIRE_SLEEP_SECS": 1}
 
 
@@ -69,6 +71,7 @@ class SlurmFarm:
         """Start the LaunchPad server, or start it again."""
         facts = start_server(self.database, with_this_process=True)
         shutil.copy(facts.launchpad_file, self.project / "my_launchpad.yaml")
+        self.pad = LaunchPad.from_file(str(self.project / "my_launchpad.yaml"))
         return facts
 
     def kill_database(self) -> None:
@@ -79,11 +82,6 @@ class SlurmFarm:
         """Cancel all jobs and stop the LaunchPad server."""
         self.slurm.cancel_all()
         stop_server(self.database)
-
-    @property
-    def pad(self) -> LaunchPad:
-        """The LaunchPad, opened anew."""
-        return LaunchPad.from_file(str(self.project / "my_launchpad.yaml"))
 
     def run(self, command: str, *arguments, folder: Path | None = None, code: int = 0) -> str:
         """Return what a command of this installation prints."""
@@ -149,10 +147,14 @@ class SlurmFarm:
     def recover_to_the_end(self) -> dict:
         """Return the summary of the campaign; ``mlip-fw recover`` comes by now and then, as from cron."""
         deadline = time.monotonic() + _LIMIT_S
+        turns = 0
         while not self.summary_file.is_file():
             assert time.monotonic() < deadline, self.said()
             self.recover()
-            time.sleep(_CRON_S)
+            again = time.monotonic() + (_SOON_S if turns < _FEW else _LATER_S)
+            while time.monotonic() < again and not self.summary_file.is_file():
+                time.sleep(_LOOK_S)
+            turns += 1
         return self.wait_for_end()
 
     def wait_for_event(self, kind: str, count: int = 1) -> None:
@@ -165,7 +167,7 @@ class SlurmFarm:
         deadline = time.monotonic() + limit
         while not condition():
             assert time.monotonic() < deadline, f"waited {limit} s for {what}\n{self.said()}"
-            time.sleep(0.1)
+            time.sleep(_LOOK_S)
 
     def events(self) -> list[str]:
         """Return the kinds of all events, oldest first."""

@@ -27,10 +27,14 @@ from tests.conftest import SMALL, merged, require
 from tests.real.test_campaigns import check_contract
 
 pytestmark = pytest.mark.real
-COPPER = merged(
+ALLOY = merged(
     SMALL,
     {
-        "md": {"engine": "embedded", "stages": [{"ensemble": "nvt", "temperature_k": [300, 1000], "n_steps": 600}]},
+        "elements": ["Au", "Cu"],
+        "structure": {
+            "bulk": {**SMALL["structure"]["bulk"], "a": 3.85, "substitute": {"Au": 0.5}},
+        },
+        "md": {"engine": "embedded", "stages": [{"ensemble": "nvt", "temperature_k": [300, 800], "n_steps": 400}]},
         "uncertainty": {"gamma_halt": 5.0},
         "potential": {"kind": "pacemaker", "functions_per_element": 30, "pacemaker": {"every": 2, "iterations": 10}},
     },
@@ -51,7 +55,7 @@ def campaign(command, tmp_path_factory):
     """Return (campaign directory, what the run printed, seconds)."""
     folder = tmp_path_factory.mktemp("pacemaker")
     worker = {"name": "w", "category": "", "query": "{}", "env": {"pacemaker_cmd": command}}
-    YAML(typ="safe").dump(COPPER, folder / "c.yaml")
+    YAML(typ="safe").dump(ALLOY, folder / "c.yaml")
     YAML(typ="safe").dump(worker, folder / "w.yaml")
     started = time.monotonic()
     done = subprocess.run(
@@ -70,7 +74,7 @@ def polished(root):
     return generations, found
 
 
-def test_copper_converges(campaign, tmp_path):
+def test_alloy_converges(campaign, tmp_path):
     root, summary, seconds = campaign
     assert json.loads(summary)["outcome"] == "CONVERGED"
     assert json.loads(summary)["potential"].startswith(str(polished(root)[0].folder(polished(root)[1][-1].generation)))

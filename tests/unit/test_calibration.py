@@ -9,7 +9,8 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.calibration import Unseen, unseen_atoms
 from mlip_fw.engines.train.committee import Committee
-from mlip_fw.engines.train.generation import import_initial, train_generation
+from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.initial import import_initial
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
@@ -75,8 +76,8 @@ def test_spread_is_larger_where_less_is_known(learnt):
     assert late.force_spread_ev_a(strange).mean() < early.force_spread_ev_a(strange).mean()
 
 
-def test_potential_without_labels_has_no_committee(learnt, tmp_path):
-    import_initial(Generations(tmp_path), Generations(learnt).potential(0))
+def test_potential_without_labels_has_no_committee(learnt, campaign, tmp_path):
+    import_initial(Generations(tmp_path), Generations(learnt).potential(0), Dataset(tmp_path), campaign)
     with pytest.raises(TrainingError, match="was not fitted to labels"):
         Committee.of_generation(Generations(tmp_path), 0)
 
@@ -92,13 +93,22 @@ def test_labels_are_seen_by_the_generation_before(learnt):
     assert seen.overconfidence == pytest.approx(np.sqrt((seen.error_ev_a**2).sum() / (seen.spread_ev_a**2).sum()))
 
 
+def test_without_the_committee_the_rest_is_the_same(learnt):
+    with_it, without = (
+        unseen_atoms(Generations(learnt), Dataset(learnt), with_spread=asked) for asked in (True, False)
+    )
+    assert np.array_equal(with_it.gamma_and_error, without.gamma_and_error)
+    assert np.isnan(without.spread_ev_a).all() and not np.isnan(with_it.spread_ev_a).any()
+    assert with_it.gamma_and_error.shape == (52, 2)
+
+
 def test_many_labels_are_thinned_out(learnt):
     assert len(unseen_atoms(Generations(learnt), Dataset(learnt), most_labels=1).error_ev_a) == 32
 
 
 def test_generation_without_committee_still_has_gamma(learnt, campaign, tmp_path):
     generations = Generations(tmp_path)
-    import_initial(generations, Generations(learnt).potential(0))
+    import_initial(generations, Generations(learnt).potential(0), Dataset(tmp_path), campaign)
     Dataset(tmp_path).add("label1", labelled(1, 0.1), {})
     train_generation(generations, Dataset(tmp_path), campaign)
     seen = unseen_atoms(generations, Dataset(tmp_path))

@@ -24,15 +24,14 @@ UPF = '<UPF version="2.0.1"><PP_HEADER element="{}" z_valence="3.0" functional="
 
 
 @pytest.fixture
-def worker(tmp_path):
+def worker(tmp_path, lent_pw):
     """Return a function that makes a worker whose pw.x is the stand-in."""
     (tmp_path / "pseudos").mkdir()
     for element in ("Al", "Cu"):
         (tmp_path / "pseudos" / f"{element}.UPF").write_text(UPF.format(element))
 
     def make(options="", **env):
-        command = f"{sys.executable} -m mlip_fw.testing.pw {options}"
-        return Worker(pw_cmd=command, pseudo_dir=str(tmp_path / "pseudos"), **env)
+        return Worker(pw_cmd=f"{lent_pw} {options}", pseudo_dir=str(tmp_path / "pseudos"), **env)
 
     return make
 
@@ -178,7 +177,19 @@ def test_walltime_and_the_next_firework(worker, tmp_path):
     assert not (folder / "unfinished.json").exists()
 
 
-@pytest.mark.parametrize("spoilt", ["schema", "density", "moved", "other command", "other cutoff", "killed meanwhile"])
+def test_walltime_that_is_over_just_after_convergence(worker, tmp_path):
+    """pw.x saves the density then, but not where it stood between two steps: as seen of 6.7."""
+    folder, command = tmp_path / "label", worker("--fail just_converged+ok", label_walltime_s=60.0)
+    assert isinstance(label_with_espresso(copper(), oracle(), command, folder), OutOfTime)
+    assert "convergence has been achieved" in (folder / "pw.out").read_text()
+    assert not list(folder.glob("tmp/*restart_scf*"))
+    assert label_with_espresso(copper(), oracle(), command, folder).facts["corrections"] == 0
+    assert "restart_mode = 'restart'" in (folder / "pw.in").read_text()
+
+
+@pytest.mark.parametrize(
+    "spoilt", ["halfway", "schema", "density", "moved", "other command", "other cutoff", "killed meanwhile"]
+)
 def test_what_can_not_be_trusted_is_not_continued(worker, tmp_path, spoilt):
     folder, atoms, settings = tmp_path / "label", copper(), {}
     command = worker("--fail max_seconds", label_walltime_s=60.0)
@@ -186,6 +197,8 @@ def test_what_can_not_be_trusted_is_not_continued(worker, tmp_path, spoilt):
     save = folder / "tmp" / "label.save"
     if spoilt == "schema":
         (save / "data-file-schema.xml").write_text("<qes:espresso><")
+    elif spoilt == "halfway":
+        (folder / "tmp" / "label.restart_scf").unlink()
     elif spoilt == "density":
         (save / "charge-density.dat").write_text("")
     elif spoilt == "moved":

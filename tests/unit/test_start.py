@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 from ase.io import write
+from pyace import create_multispecies_basis_config
 
 from mlip_fw.engines.start import check_given_files, start_of_walker, start_structures
 from mlip_fw.errors import CampaignError
@@ -160,3 +161,19 @@ def test_initial_potential_without_active_set(small, tmp_path):
     (tmp_path / "p.yaml").write_text("")
     with pytest.raises(CampaignError, match=r"there is no file .*p\.asi"):
         check_given_files(small(potential={"initial": str(tmp_path / "p.yaml")}))
+
+
+@pytest.mark.parametrize("kind", ["linear", "pacemaker"])
+def test_initial_potential_that_is_not_linear(small, tmp_path, kind):
+    """Before any MD, by `mlip-fw check` too: as of a generation by pacemaker."""
+    form = {
+        "deltaSplineBins": 0.001,
+        "elements": ["Cu"],
+        "embeddings": {"ALL": {"npot": "FinnisSinclairShiftedScaled", "fs_parameters": [1, 1, 1, 0.5], "ndensity": 2}},
+        "bonds": {"ALL": {"radbase": "SBessel", "radparameters": [5.25], "rcut": 5.0, "dcut": 0.01}},
+        "functions": {"number_of_functions_per_element": 4, "ALL": {"nradmax_by_orders": [2], "lmax_by_orders": [0]}},
+    }
+    create_multispecies_basis_config(form).save(str(tmp_path / "p.yaml"))
+    (tmp_path / "p.asi").write_bytes(b"")
+    with pytest.raises(CampaignError, match=r"is not linear \(ndensity 2.* bootstrap\.dataset instead"):
+        check_given_files(small(potential={"kind": kind, "initial": str(tmp_path / "p.yaml")}))

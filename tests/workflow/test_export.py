@@ -28,10 +28,10 @@ from mlip_fw.workflows.runner import run_campaign
 
 
 @pytest.fixture(scope="module")
-def worker():
+def worker(lent_lmp):
     from fireworks import FWorker
 
-    return FWorker(name="stand-in", env={"lmp_cmd": f"{sys.executable} -m mlip_fw.testing.lmp --halt-at 40,70"})
+    return FWorker(name="stand-in", env={"lmp_cmd": f"{lent_lmp} --halt-at 40,70"})
 
 
 @pytest.fixture(scope="module")

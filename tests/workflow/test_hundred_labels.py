@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -41,7 +40,7 @@ SET_ASIDE = {
 
 
 @pytest.fixture(scope="module")
-def hundred(small_campaign, tmp_path_factory):
+def hundred(small_campaign, tmp_path_factory, lent_lmp, lent_pw):
     """Return (summary, directory, folder of the fates) of the campaign."""
     folder = tmp_path_factory.mktemp("hundred")
     (folder / "pseudos").mkdir()
@@ -53,8 +52,8 @@ def hundred(small_campaign, tmp_path_factory):
         oracle=oracle, bootstrap={"n_structures": 100}, budget={"max_labels": 120, "max_failed_label_fraction": 0.3}
     )
     env = {
-        "lmp_cmd": f"{sys.executable} -m mlip_fw.testing.lmp --halt-at 50",
-        "pw_cmd": f"{sys.executable} -m mlip_fw.testing.pw --plan {folder / 'plan.json'}",
+        "lmp_cmd": f"{lent_lmp} --halt-at 50",
+        "pw_cmd": f"{lent_pw} --plan {folder / 'plan.json'}",
         "pseudo_dir": str(folder / "pseudos"),
     }
     directory = CampaignDirectory(folder / "c")

@@ -144,7 +144,7 @@ def test_max_labels_counts_the_bootstrap(small, stand_in, run):
 
 def test_no_progress_rewinds_and_then_stops(small, stand_in, run):
     summary, directory, _ = run(small(), stand_in("--halt-at 30 --stuck-at 60"))
-    assert (summary.outcome, summary.reason) == ("STOPPED", "no_progress")
+    assert (summary.outcome, summary.reason, summary.hint) == ("STOPPED", "no_progress", None)
     steps = [(r.first_step, r.step) for r in md_results(directory)]
     assert steps == [(0, 60), (60, 60), (60, 60), (0, 60), (60, 60), (60, 60)]
     rewound = [e for e in directory.events() if e["event"] == "rewound"]

@@ -1,11 +1,17 @@
 """A generation that is unfit for MD: the MD goes on with the one before, and everybody is told."""
 
+import re
+
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from mlip_fw.cli.main import app
+from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train import solution
+from mlip_fw.engines.train.basis import copy_of
 from mlip_fw.generations import Generations
+from mlip_fw.io.pace import write_active_set, write_basis
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.training import Stability
 from mlip_fw.report.html import write_report
@@ -70,3 +76,38 @@ def test_only_generation_is_used_with_a_warning(judged, caplog):
     assert (summary.outcome, summary.generations_refused) == ("CONVERGED", 1)
     assert [r.generation for r in md_results(directory)] == [0]
     assert "there is no better one: MD uses it" in caplog.text
+
+
+def test_stop_for_want_of_progress_says_that_refusals_were_the_cause(judged, tmp_path, caplog):
+    summary, directory = judged([True, *[False] * 60], "30 --stuck-at 60")
+    assert (summary.outcome, summary.reason) == ("STOPPED", "no_progress")
+    assert summary.hint.startswith("generation 1 is unfit for MD, which went on with generation 0")
+    assert WHY in summary.hint and "fit-for-md.md" in summary.hint
+    assert summary.hint in caplog.text
+    shown = CliRunner().invoke(app, ["status", str(directory.root)]).stdout
+    assert "generation 1 is unfit for MD, which" in " ".join(re.sub("[│┃]", " ", shown).split())
+    write_report(directory, tmp_path / "report.html")
+    assert WHY in (tmp_path / "report.html").read_text().partition("<h2>")[0]
+
+
+def test_given_potential_that_is_unfit_is_fitted_anew_before_md(small, stand_in, tmp_path, caplog):
+    from tests.unit.test_generation import teach
+
+    generations, _, _ = teach(tmp_path / "made", range(2), small())
+    potential = AcePotential.from_files(generations.potential(0))
+    coefficients = np.array(potential.basis.basis_coeffs)
+    coefficients[1:3] = -6.0
+    write_basis(tmp_path / "bad.yaml", copy_of(potential.basis, coefficients))
+    write_active_set(tmp_path / "bad.asi", potential.inverses)
+
+    directory = CampaignDirectory(tmp_path / "c")
+    campaign = small(potential={"initial": str(tmp_path / "bad.yaml")})
+    summary = run_campaign(campaign, directory, stand_in())
+    assert (summary.outcome, summary.labels, summary.generations_refused) == ("CONVERGED", 2, 1)
+    assert [r.generation for r in md_results(directory)] == [1]
+    ((generation, reasons),) = refusals(directory)
+    assert generation == 0 and reasons == Generations(directory.root).faults(0) != []
+    assert f"potential.initial is unfit for MD: {reasons[0]}" in caplog.text
+    assert "it is fitted anew to first labels before MD starts" in caplog.text
+    run_campaign(campaign, directory, stand_in())
+    assert len(refusals(directory)) == 1

@@ -4,11 +4,14 @@ import json
 from collections import Counter
 
 import pytest
+from fireworks import Workflow
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.errors import MlipError
+from mlip_fw.fireworks.build import summary_firework, validate_firework
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.validation import Property, ValidationReport
 from mlip_fw.models.worker import Worker
 from mlip_fw.validation.conduct import last_report
@@ -27,15 +30,13 @@ def by_name(report):
 
 
 @pytest.fixture(scope="module")
-def validated(tmp_path_factory, small_campaign):
+def validated(tmp_path_factory, small_campaign, lent_lmp):
     """Return (directory, summary, LaunchPad) of a campaign that asks for a validation."""
-    import sys
-
     from fireworks import FWorker
 
     pads, plain = [], runner.embedded_launchpad
     directory = CampaignDirectory(tmp_path_factory.mktemp("validated") / "c")
-    worker = FWorker(name="stand-in", env={"lmp_cmd": f"{sys.executable} -m mlip_fw.testing.lmp --halt-at 50"})
+    worker = FWorker(name="stand-in", env={"lmp_cmd": f"{lent_lmp} --halt-at 50"})
     runner.embedded_launchpad = lambda: pads.append(plain()) or pads[-1]
     try:
         summary = run_campaign(small_campaign(validation=CRYSTAL), directory, worker)
@@ -172,7 +173,34 @@ def test_validation_can_be_a_workflow_of_its_own(validated):
     while launch_quietly(pad, worker):
         raise_if_fizzled(pad)
     (surface,) = last_report(directory).quantities
+    # figures of what an earlier validation compared would be taken for this one's
+    assert {path.stem for path in directory.validation.glob("*.png")} == {"calibration"}
     assert (surface.name, surface.unit) == ("surface energy (1 1 1)", "J/m²")
     assert surface.oracle == pytest.approx(1.04, abs=0.05)
     # the perfect cell has a label by now: only the slab needs one, between two looks
     assert len(pad.get_fw_ids({"state": "COMPLETED"})) == len(pad.get_fw_ids({})) == 3
+
+
+def test_label_that_is_removed_again_and_again_is_given_up_and_the_campaign_ends(validated):
+    """As by somebody who tidies up: each time the label is made it is gone when the validation looks."""
+    directory, _, _, worker = validated
+    handoff = validation_handoff(directory, properties=[Property.PHONONS, Property.EQUATION_OF_STATE])
+    before, pad = set(Dataset(directory.validation).hashes()), runner.embedded_launchpad()
+    validation = validate_firework(handoff)
+    end = Handoff(campaign=handoff.campaign, directory=handoff.directory)
+    pad.add_wf(Workflow([validation, summary_firework(end, [validation])]))
+    gone = []
+    while launch_quietly(pad, worker):
+        raise_if_fizzled(pad)
+        for name in set(Dataset(directory.validation).hashes()) - before:
+            Dataset(directory.validation).path(name).unlink()
+            gone.append(name)
+        assert len(gone) < 10
+    assert len(gone) == 3
+    assert set(gone) == {gone[0]}
+    report = last_report(directory)
+    assert f"label {gone[0]} was asked for again and again" in report.unmeasured["phonons"]
+    assert by_name(report)["bulk modulus"].oracle == pytest.approx(134.4, abs=1.0)
+    assert [fw.state for fw in map(pad.get_fw_by_id, pad.get_fw_ids({}))].count("COMPLETED") == 3 + 4 + 1
+    list(validate_here(handoff, Worker()))
+    assert "phonons" not in last_report(directory).unmeasured

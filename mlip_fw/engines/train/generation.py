@@ -83,33 +83,6 @@ def _blank(campaign: Campaign, labelled: list[Atoms]) -> Knowledge:
     return Knowledge(None, (), basis, LinearFit.empty(n), np.zeros(n), None, {})
 
 
-def import_initial(generations: Generations, source: Path) -> TrainingRecord:
-    """Publish a user's potential and its active set as generation 0."""
-    started = time.perf_counter()
-    basis = read_basis(source)
-    elements = [str(name) for name in basis.elements_name]
-    inverses = read_active_set(source.with_suffix(".asi"), elements)
-    coefficients = np.array(basis.basis_coeffs)
-    empty = LinearFit.empty(len(coefficients))
-    with generations.new() as (number, folder):
-        record = TrainingRecord(
-            generation=number,
-            labels=[],
-            new_labels=[],
-            n_atoms=0,
-            n_environments=dict.fromkeys(elements, 0),
-            functions_per_element=AcePotential(basis).n_functions(),
-            reference_energy_ev={},
-            ridge=0.0,
-            active_set_swaps=0,
-            gamma_max_dataset=0.0,
-            seconds=time.perf_counter() - started,
-        )
-        _write(folder, basis, inverses, empty, coefficients)
-        write_json(folder / "training.json", record)
-    return record
-
-
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def train_generation(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
     """Make the next generation; None if the newest one has seen every label already.
@@ -136,7 +109,8 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     level = _common_level(new, frames, known.level_of_theory)
     if known.generation is None:
         logger.info("%s", sentence(size_of(known.basis, most_atoms(frames, campaign))))
-    energies = _reference_energies(frames, before, known.reference_energy_ev)
+    start = before if known.labels else AcePotential(copy_of(known.basis, known.prior))
+    energies = _reference_energies(frames, start, known.reference_energy_ev)
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))
     rows = Rows(folder_of_rows, dataset, shape)
@@ -149,7 +123,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     active, swaps, gamma_max, counts = _exchange_all(rows.of(hashes), known.active)
     with generations.new() as (number, folder):
         inverses = {name: found.inverse for name, found in active.items()}
-        _write(folder, copy_of(known.basis, solution.coefficients), inverses, fit, known.prior)
+        write_generation(folder, copy_of(known.basis, solution.coefficients), inverses, fit, known.prior)
         record = TrainingRecord(
             generation=number,
             parent=known.generation,
@@ -236,13 +210,14 @@ def _exchange_all(
     return result, swaps, gamma_max, counts
 
 
-def _write(
+def write_generation(
     folder: Path,
     basis: ACEBBasisSet,
     inverses: dict[str, np.ndarray],
     fit: LinearFit,
     prior: np.ndarray,
 ) -> None:
+    """Write the files of a generation, except its record."""
     write_basis(folder / "potential.yaml", basis)
     write_ctilde(folder / "potential.yace", basis)
     write_active_set(folder / "potential.asi", inverses)

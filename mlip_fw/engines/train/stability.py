@@ -71,6 +71,11 @@ def examine(potential: AcePotential, frames: list[Atoms], campaign: Campaign) ->
     )
 
 
+def dimer_faults(potential: AcePotential) -> list[str]:
+    """Return a sentence about each dimer curve that falls inwards."""
+    return _dimers(potential)[1]
+
+
 def _temperature_k(campaign: Campaign) -> float:
     given = [t for stage in campaign.md.stages for t in stage.temperature_k or ()]
     return max(given, default=_DEFAULT_TEMPERATURE_K)

@@ -16,7 +16,9 @@ from mlip_fw.io.files import read_model, write_json
 from mlip_fw.models.base import Frozen, NotNegative
 
 _FILE = "unfinished.json"
-_SAVE = (f"{PREFIX}.restart_scf", f"{PREFIX}.save/charge-density", f"{PREFIX}.save/data-file-schema.xml")
+_SAVE = (f"{PREFIX}.save/charge-density", f"{PREFIX}.save/data-file-schema.xml")
+_HALFWAY = f"{PREFIX}.restart_scf"
+"""pw.x saves it when it stops between two steps, and not when it has just converged."""
 
 
 class Unfinished(Frozen):
@@ -27,6 +29,7 @@ class Unfinished(Frozen):
     seconds: NotNegative
     changes: Namelists = Field(default_factory=dict)
     corrections: list[dict[str, Any]] = Field(default_factory=list)
+    converged: bool = Field(False, description="only forces and stress are missing, and a few steps bring it back")
 
 
 def take_up(calculation: Calculation) -> None:
@@ -44,7 +47,7 @@ def take_up(calculation: Calculation) -> None:
     calculation.changes = {name: dict(values) for name, values in left.changes.items()}
     calculation.corrections = list(left.corrections)
     # wave functions are laid out for one number of processes
-    calculation.resume = left.command == calculation.command and _save_is_sound(calculation)
+    calculation.resume = left.command == calculation.command and _save_is_sound(calculation, left.converged)
 
 
 def is_to_be_continued(calculation: Calculation) -> bool:
@@ -57,6 +60,7 @@ def is_to_be_continued(calculation: Calculation) -> bool:
         seconds=calculation.seconds,
         changes=calculation.changes,
         corrections=calculation.corrections,
+        converged=calculation.output is not None and calculation.output.scf_steps is not None,
     )
     write_json(calculation.folder / _FILE, note)
     return True
@@ -73,8 +77,8 @@ def _identity(calculation: Calculation) -> str:
     return digest.hexdigest()
 
 
-def _save_is_sound(calculation: Calculation) -> bool:
-    for name in _SAVE:
+def _save_is_sound(calculation: Calculation, converged: bool) -> bool:
+    for name in _SAVE if converged else (_HALFWAY, *_SAVE):
         found = [path for path in calculation.scratch.glob(f"{name}*") if path.stat().st_size]
         if not found:
             return False

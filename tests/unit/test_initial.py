@@ -1,0 +1,83 @@
+"""A given potential is tried as every generation is; of one that is unfit only what is right is kept."""
+
+import numpy as np
+import pytest
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.train import initial
+from mlip_fw.engines.train.basis import copy_of
+from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.initial import import_initial
+from mlip_fw.engines.train.kept import read_fit
+from mlip_fw.generations import Generations
+from mlip_fw.io.pace import read_basis, write_active_set, write_basis
+from tests.unit.test_generation import labelled, teach
+
+
+@pytest.fixture(scope="module")
+def given(small_campaign, tmp_path_factory):
+    """Return a function that writes the same potential, with some coefficients changed, and returns its path."""
+    folder = tmp_path_factory.mktemp("given")
+    generations, _, _ = teach(folder / "made", range(2), small_campaign())
+    potential = AcePotential.from_files(generations.potential(0))
+
+    def write(**functions):
+        coefficients = np.array(potential.basis.basis_coeffs)
+        for name, value in functions.items():
+            coefficients[int(name[1:])] = value
+        path = folder / f"{len(list(folder.iterdir()))}.yaml"
+        write_basis(path, copy_of(potential.basis, coefficients))
+        write_active_set(path.with_suffix(".asi"), potential.inverses)
+        return path
+
+    return write
+
+
+def prior_of(generations):
+    return read_fit(generations.folder(0), 0)[1]
+
+
+def test_sound_potential_is_kept(given, small, tmp_path):
+    generations, path = Generations(tmp_path), given()
+    record = import_initial(generations, path, Dataset(tmp_path), small())
+    assert record.stability.sound and generations.refused() == {}
+    assert np.array_equal(prior_of(generations), read_basis(path).basis_coeffs)
+
+
+def test_potential_whose_md_fails_gives_only_its_form(given, small, tmp_path):
+    """Coefficients and reference energies come from the labels alone, as if nothing had been given."""
+    generations, dataset = Generations(tmp_path), Dataset(tmp_path)
+    record = import_initial(generations, given(f1=-6.0, f2=-6.0), dataset, small())
+    assert any("600 K" in reason or "1200 K" in reason for reason in record.stability.reasons)
+    assert list(generations.refused()) == [0]
+    assert not prior_of(generations).any()
+    for seed in range(2):
+        dataset.add(f"label{seed}", labelled(seed), {})
+    mended = train_generation(generations, dataset, small())
+    assert mended.stability.sound and mended.dataset.force_rmse_ev_a < 0.05
+    fresh = train_generation(Generations(tmp_path / "fresh"), dataset, small())
+    assert mended.reference_energy_ev == pytest.approx(fresh.reference_energy_ev)
+
+
+def test_short_range_alone_is_mended(given, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(initial, "dimer_faults", lambda _: ["two atoms attract each other"])
+    plain = initial.examine
+
+    def examine(*given):
+        return plain(*given).model_copy(update={"sound": False, "reasons": ["two atoms attract each other"]})
+
+    monkeypatch.setattr(initial, "examine", examine)
+    generations, path = Generations(tmp_path), given()
+    import_initial(generations, path, Dataset(tmp_path), small())
+    assert list(generations.refused()) == [0]
+    assert np.array_equal(prior_of(generations), read_basis(path).basis_coeffs)
+
+
+def test_it_is_tried_on_labels_where_there_are_some(given, small, tmp_path, monkeypatch):
+    seen, plain = [], initial.examine
+    monkeypatch.setattr(initial, "examine", lambda _, frames, *more: seen.append(frames) or plain(_, frames, *more))
+    Dataset(tmp_path).add("label", labelled(3), {})
+    import_initial(Generations(tmp_path), given(), Dataset(tmp_path), small())
+    assert [len(frames) for frames in seen] == [1]
+    assert np.allclose(seen[0][0].get_forces(), labelled(3).get_forces(), atol=1e-6)
