@@ -127,7 +127,9 @@ class TestWhatIsWrong:
         page = client.get("/").text
         assert "/campaign/good/" in page
         assert "unknown" in page
-        assert "be looked at" in client.get("/campaign/bad/").text
+        said = client.get("/campaign/bad/").text
+        assert "campaign.yaml" in said
+        assert "nobody thought of" not in said
         assert client.get("/campaign/bad/data.json").status_code == 200
         assert client.get("/campaign/bad/charts.json").status_code == 404
 
