@@ -78,12 +78,12 @@ def test_generation_shows_itself_against_the_reference(visitor):
 
 def test_damaged_files_are_named(visitor):
     page = visitor().goes_to("/campaign/damaged/")
-    page.get_by_text("damaged files").click()
+    page.get_by_text("damaged file").first.click()
     assert "walkers/00/cycle_0000/result.json" in page.locator("#answers").inner_text()
     assert page.locator("[data-chart=gamma] .main-svg").first.is_visible()
 
 
 def test_empty_campaign_says_that_nothing_has_begun(visitor):
     page = visitor().goes_to("/campaign/empty/")
-    for words in ("nothing has begun", "No halt yet", "No potential has been trained yet"):
+    for words in ("the first structures", "No halt yet", "No potential has been trained yet"):
         assert page.get_by_text(words).first.is_visible()
