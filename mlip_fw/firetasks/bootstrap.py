@@ -60,15 +60,18 @@ class Bootstrap(CampaignTask):
                 check_given_files(campaign)
                 dataset = Dataset(directory.root)
                 record = import_initial(generations, Path(campaign.potential.initial), dataset, campaign)
-                _tell_if_refused(record, campaign, directory)
+                _tell_of_trial(record, campaign, directory)
             if campaign.bootstrap.dataset is None and not generations.faults(0):
                 return FWAction()
         selection = once(directory.bootstrap / "selection.json", Selection, lambda: _first_structures(handoff, worker))
         return self.then()(handoff, selection)
 
 
-def _tell_if_refused(record: TrainingRecord, campaign: Campaign, directory: CampaignDirectory) -> None:
-    if record.stability is None or record.stability.sound:
+def _tell_of_trial(record: TrainingRecord, campaign: Campaign, directory: CampaignDirectory) -> None:
+    assert record.stability is not None
+    if record.stability.warnings:
+        logger.warning("potential.initial is used, but: %s", "; ".join(record.stability.warnings))
+    if record.stability.sound:
         return
     reasons = record.stability.reasons
     directory.log_event("generation_refused", generation=record.generation, reasons=reasons)

@@ -29,6 +29,9 @@ class Stability(Frozen):
 
     sound: bool
     reasons: list[str] = Field(description="what is wrong with it; empty if it is sound")
+    warnings: list[str] = Field(
+        default_factory=list, description="of a given potential, what it can't do far from what MD asks; it is used"
+    )
     least_dimer_slope_ev_a: Real | None = Field(
         description="smallest force that drives two atoms apart below contact, eV/Å; null if that is no number"
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from mlip_fw.report.words import duration
 from mlip_fw.story.generations import Generation
 from mlip_fw.story.tale import Story
 from mlip_fw.story.walkers import Phase, WalkerState
-from mlip_fw.web.words import duration
 
 _CLEARLY = 1.5
 

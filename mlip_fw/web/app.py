@@ -14,6 +14,7 @@ from flask import Flask, Response, request
 from plotly.offline import get_plotlyjs
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from mlip_fw.report.words import FILTERS
 from mlip_fw.store import Store
 from mlip_fw.web import gui
 from mlip_fw.web.contents import prepare
@@ -24,7 +25,6 @@ from mlip_fw.web.looks import Looks
 from mlip_fw.web.pages import pages
 from mlip_fw.web.patience import PATIENCE_S, Errand, Errands
 from mlip_fw.web.places import Places
-from mlip_fw.web.words import FILTERS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

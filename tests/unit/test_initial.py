@@ -5,7 +5,7 @@ import pytest
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train import initial
+from mlip_fw.engines.train import initial, stability
 from mlip_fw.engines.train.basis import copy_of
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.initial import import_initial
@@ -60,23 +60,23 @@ def test_potential_whose_md_fails_gives_only_its_form(given, small, tmp_path):
     assert mended.reference_energy_ev == pytest.approx(fresh.reference_energy_ev)
 
 
-def test_short_range_alone_is_mended(given, small, tmp_path, monkeypatch):
-    monkeypatch.setattr(initial, "dimer_faults", lambda _: ["two atoms attract each other"])
-    plain = initial.examine
-
-    def examine(*given):
-        return plain(*given).model_copy(update={"sound": False, "reasons": ["two atoms attract each other"]})
-
-    monkeypatch.setattr(initial, "examine", examine)
+def test_what_gamma_watches_for_is_only_a_warning(given, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(stability, "_dimers", lambda _: (-1.0, ["two atoms attract each other"]))
+    monkeypatch.setattr(stability, "_hot", lambda *_: ["at 1200 K the atoms fly apart"])
     generations, path = Generations(tmp_path), given()
-    import_initial(generations, path, Dataset(tmp_path), small())
-    assert list(generations.refused()) == [0]
+    record = import_initial(generations, path, Dataset(tmp_path), small())
+    assert record.stability.warnings == ["two atoms attract each other", "at 1200 K the atoms fly apart"]
+    assert record.stability.sound and generations.refused() == {}
     assert np.array_equal(prior_of(generations), read_basis(path).basis_coeffs)
+    trained = stability.examine(AcePotential(read_basis(path)), [labelled(0)], small())
+    assert trained.reasons == record.stability.warnings and not trained.sound
 
 
 def test_it_is_tried_on_labels_where_there_are_some(given, small, tmp_path, monkeypatch):
     seen, plain = [], initial.examine
-    monkeypatch.setattr(initial, "examine", lambda _, frames, *more: seen.append(frames) or plain(_, frames, *more))
+    monkeypatch.setattr(
+        initial, "examine", lambda _, frames, *more, **how: seen.append(frames) or plain(_, frames, *more, **how)
+    )
     Dataset(tmp_path).add("label", labelled(3), {})
     import_initial(Generations(tmp_path), given(), Dataset(tmp_path), small())
     assert [len(frames) for frames in seen] == [1]

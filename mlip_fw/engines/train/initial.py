@@ -14,7 +14,7 @@ from mlip_fw.engines.bootstrap import first_structures
 from mlip_fw.engines.start import start_structures
 from mlip_fw.engines.train.generation import write_generation
 from mlip_fw.engines.train.linear import LinearFit
-from mlip_fw.engines.train.stability import dimer_faults, examine
+from mlip_fw.engines.train.stability import examine
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import read_active_set, read_basis
@@ -30,16 +30,17 @@ def import_initial(generations: Generations, source: Path, dataset: Dataset, cam
     """Publish a user's potential and its active set as generation 0, tried for MD as every generation is.
 
     It is tried on the smallest of some labels of ``dataset``; without labels, on what would be labelled first. The
-    fits to come are pulled to its coefficients, unless its MD has shown them to be wrong: a short range at fault is
-    mended by the conditions of the fit.
+    fits to come are pulled to its coefficients, unless its MD has shown them to be wrong. What it can't do at short
+    distances or when it is hot is only a warning: the conditions of those fits mend it.
     """
     started = time.perf_counter()
     basis = read_basis(source)
     elements = [str(name) for name in basis.elements_name]
     inverses = read_active_set(source.with_suffix(".asi"), elements)
     potential, coefficients = AcePotential(basis), np.array(basis.basis_coeffs)
-    stability = examine(potential, list(dataset.some(_MOST_FRAMES)) or _first_frames(potential, campaign), campaign)
-    prior = coefficients if stability.reasons == dimer_faults(potential) else np.zeros_like(coefficients)
+    frames = list(dataset.some(_MOST_FRAMES)) or _first_frames(potential, campaign)
+    stability = examine(potential, frames, campaign, is_given=True)
+    prior = coefficients if stability.sound else np.zeros_like(coefficients)
     with generations.new() as (number, folder):
         record = TrainingRecord(
             generation=number,

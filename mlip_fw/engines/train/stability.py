@@ -36,7 +36,7 @@ _SOFT_EV_A2 = 2.0
 """Force constant of a soft solid: what a structure can give off while it relaxes is at most about F² / 2k."""
 
 
-def examine(potential: AcePotential, frames: list[Atoms], campaign: Campaign) -> Stability:
+def examine(potential: AcePotential, frames: list[Atoms], campaign: Campaign, *, is_given: bool = False) -> Stability:
     """Return whether ``potential`` may go into MD, and if not, why.
 
     Parameters
@@ -47,6 +47,9 @@ def examine(potential: AcePotential, frames: list[Atoms], campaign: Campaign) ->
         Structures of the campaign; the two runs start from the smallest, and from a cut-out only if all are.
     campaign
         Gives temperatures, time step and seed.
+    is_given
+        Of a potential that the user gave, dimer curves and the hot run only give warnings: they lie beyond what it
+        has to do, gamma watches it there, and refusing it would throw away what is known.
 
     Notes
     -----
@@ -57,23 +60,20 @@ def examine(potential: AcePotential, frames: list[Atoms], campaign: Campaign) ->
     temperature = _temperature_k(campaign)
     start = min(frames, key=lambda atoms: (not mask_of(atoms).all(), len(atoms)))
     rng = np.random.default_rng(derived_seed(campaign.seed, "stability"))
-    slope, faults = _dimers(potential)
-    drift, trouble = _constant_energy(_moving(start, potential, temperature, rng), campaign.md.timestep_fs, temperature)
-    hot = _HOTTER * temperature
-    faults += trouble + _hot(_moving(start, potential, hot, rng), campaign.md.timestep_fs, hot, rng)
+    slope, short = _dimers(potential)
+    drift, calm = _constant_energy(_moving(start, potential, temperature, rng), campaign.md.timestep_fs, temperature)
+    twice = _HOTTER * temperature
+    hot = _hot(_moving(start, potential, twice, rng), campaign.md.timestep_fs, twice, rng)
+    reasons, warnings = (calm, short + hot) if is_given else (short + calm + hot, [])
     return Stability(
-        sound=not faults,
-        reasons=faults,
+        sound=not reasons,
+        reasons=reasons,
+        warnings=warnings,
         least_dimer_slope_ev_a=slope if np.isfinite(slope) else None,
         energy_drift_ev_atom=drift,
         temperature_k=temperature,
         seconds=time.perf_counter() - began,
     )
-
-
-def dimer_faults(potential: AcePotential) -> list[str]:
-    """Return a sentence about each dimer curve that falls inwards."""
-    return _dimers(potential)[1]
 
 
 def _temperature_k(campaign: Campaign) -> float:
