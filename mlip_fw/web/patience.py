@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-PATIENCE_S = 0.3
+PATIENCE_S = 0.6
 _LEAST_S = 0.05
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from mlip_fw.engines.oracle.espresso.pseudo import choose_pseudopotentials
 from mlip_fw.engines.oracle.espresso.settings import OUTDIR, PSEUDO_DIR, level_of_theory, require_own_keys_untouched
 from mlip_fw.engines.oracle.espresso.trouble import FAULTS_OF_THE_MACHINE, Found, Trouble
 from mlip_fw.engines.oracle.espresso.validators import LabelIsWhole
+from mlip_fw.engines.process import quietly
 from mlip_fw.errors import CampaignError, LabelError, WorkerError
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.oracle import EspressoOracle
@@ -128,22 +126,11 @@ def _run_custodian(calculation: Calculation) -> Found | None:
         polling_time_step=1,
     )
     try:
-        with _quiet("custodian"):
+        with quietly("custodian"):
             custodian.run()
     except CustodianError as error:
         return validator.complaint or calculation.found or Found(Trouble.OTHER, f"custodian: {error}")
     return None
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    chatty = logging.getLogger(name)
-    level = chatty.level
-    chatty.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        chatty.setLevel(level)
 
 
 def _remove_wave_functions(calculation: Calculation) -> None:
