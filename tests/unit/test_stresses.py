@@ -117,6 +117,15 @@ class TestFit:
         assert pressure_offset(pressed.stresses, other) == pytest.approx(5.0, abs=0.1)
         assert pressed.errors(other).stress_rmse_ev_a3 == pytest.approx(5.0 / np.sqrt(2), rel=0.02)
 
+    def test_a_fold_that_is_left_out_is_in_no_other(self, truth):
+        """The common pressure couples them, and would let a fit see what it is to predict."""
+        made = list(self.lessons(truth, 5))
+        other = [*made[:4], (*made[4][:3], made[4][3] + 3.0)]
+        before, after = (self.fitted(labels).scaled(np.ones(N), 1.0, 10.0) for labels in (made, other))
+        assert all(np.array_equal(*pair) for pair in zip(before.folds[:4], after.folds[:4], strict=True))
+        assert not np.allclose(before.folds[4], after.folds[4])
+        assert not np.allclose(before.whole, after.whole)
+
     def test_without_energies_the_pressure_is_that_of_the_stresses(self, truth):
         """Nothing but stresses knows the last function."""
         fit = LinearFit.empty(N)

@@ -17,7 +17,7 @@ from mlip_fw.engines.train.stability import examine
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import Stability
 
-_FIRMNESS = (1.0, 10.0, 100.0)
+_FIRMNESS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
 """Multiples of the ridge that are tried, one after the other, until the potential is fit for MD."""
 
 
