@@ -26,7 +26,7 @@
     return webgl;
   }
 
-  const config = { responsive: true, displaylogo: false };
+  const config = { responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false };
 
   function draw(plot) {
     const chart = charts[plot.dataset.chart];
