@@ -24,7 +24,7 @@ SAME = ("outcome", "halts", "labels", "generations", "md_steps", "dataset_force_
 _BIN = Path(sys.executable).parent
 _LIMIT_S = 300
 _STUCK_S = 15
-_LOOK_S = 0.3
+_LOOK_S = 0.1
 _SOON_S, _LATER_S, _FEW = 2, 6, 3
 """How soon ``mlip-fw recover`` comes by again: a few times at once, then less often, as it costs a second of a core."""
 _SETTINGS = {"QUEUE_UPDATE_INTERVAL": 0.2, "PING_TIME_SECS": 5, "RAPIDFIRE_SLEEP_SECS": 1}
