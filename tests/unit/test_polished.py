@@ -23,7 +23,6 @@ from mlip_fw.io.structures import with_labels
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.training import Stability
 from mlip_fw.models.worker import Worker
-from mlip_fw.validation import examine
 from tests.conftest import run_pacemaker_here
 
 WORKER = Worker(pacemaker_cmd=f"{sys.executable} -m mlip_fw.testing.pacemaker")
@@ -102,7 +101,7 @@ def test_active_set_of_a_refused_linear_generation_is_of_use(copied):
     assert (generations.fit_for_md(), generations.newest_to_select_with()) == (3, 4)
 
 
-def test_uncertainties_are_those_of_the_linear_generations(made, monkeypatch):
+def test_uncertainties_are_those_of_the_linear_generations(made):
     generations, dataset = Generations(made.root), Dataset(made.root)
     with pytest.raises(TrainingError, match="was not fitted to labels linearly"):
         Committee.of_generation(generations, 3)
@@ -110,8 +109,6 @@ def test_uncertainties_are_those_of_the_linear_generations(made, monkeypatch):
     # the second label, by generation 0
     assert len(unseen.gamma) == 32
     assert np.isfinite(unseen.spread_ev_a).all()
-    monkeypatch.setattr(examine, "_MOST_TRIALS", 1)
-    assert len(examine._before_they_were_learnt(generations, dataset, generations.record(3))) == 32
 
 
 def test_exported_one_says_who_trained_it_and_is_not_made_again(made, tmp_path):
