@@ -101,7 +101,7 @@ def labelled(elements: list[str], count: int) -> list[Atoms]:
     for atoms in frames:
         atoms.set_chemical_symbols(rng.choice(elements, len(atoms)))
         atoms.calc = EMT()
-    return [with_labels(a, a.get_potential_energy(), a.get_forces(), None) for a in frames]
+    return [with_labels(a, a.get_potential_energy(), a.get_forces(), a.get_stress()) for a in frames]
 
 
 def learn(campaign: Campaign, root: Path, frames: list[Atoms]) -> None:

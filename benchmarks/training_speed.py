@@ -49,7 +49,7 @@ def labelled_copper(n_structures: int = N_LABELS) -> list[Atoms]:
     frames = bootstrap_structures(start, settings, np.random.default_rng(1))
     for atoms in frames:
         atoms.calc = EMT()
-    return [with_labels(a, a.get_potential_energy(), a.get_forces(), None) for a in frames]
+    return [with_labels(a, a.get_potential_energy(), a.get_forces(), a.get_stress()) for a in frames]
 
 
 def teach(root: Path, campaign: Campaign, frames: list[Atoms]) -> Generations:

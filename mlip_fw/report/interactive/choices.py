@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlip_fw.models.selection import Selection
     from mlip_fw.story.halts import Halt
 
-_COLUMNS = ("label", "made by", "γ", "growth of ln(volume)", "why", "state")
+_COLUMNS = ("label", "made by", "largest γ in its cell", "growth of ln(volume)", "why", "state")
 
 
 def candidates_table(halt: Halt) -> dict[str, Any]:
