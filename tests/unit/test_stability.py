@@ -143,6 +143,17 @@ class TestRefusal:
         assert stiff.record(1).ridge == pytest.approx(10 * soft.record(1).ridge)
         assert stiff.record(1).dataset.force_rmse_ev_a > soft.record(1).dataset.force_rmse_ev_a
 
+    def test_a_penalty_far_above_the_best_is_the_last_resort(self, small, tmp_path, monkeypatch):
+        given, tried = iter([True, *[False] * 8, True]), []
+        monkeypatch.setattr(solution, "examine", lambda *_: tried.append(1) or verdict(next(given)))
+        dataset, generations = Dataset(tmp_path), Generations(tmp_path)
+        for seed in range(2):
+            dataset.add(str(seed), labelled(seed), {})
+            train_generation(generations, dataset, small())
+        assert len(tried) == 10 and generations.refused() == {}
+        # 10,000 times the best of the ridges, of which the smallest is 1e-8
+        assert generations.record(1).ridge >= 1e-4
+
     def test_unfit_generation_is_passed_over(self, small, tmp_path, monkeypatch):
         plain = self.teach(tmp_path / "a", small(), monkeypatch, [True, True])
         generations = self.teach(tmp_path / "b", small(), monkeypatch, [True, False, False, False])
