@@ -22,7 +22,9 @@ from tests.conftest import require
 CHROMIUM = shutil.which(os.environ.get("MLIP_FW_CHROMIUM", "chromium"))
 OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"]
 """As root; with little shared memory; without a graphics card."""
-NOT_BLANK = 40
+PATIENCE_S = 60.0
+"""How long a page may take beside other tests; an idle machine needs a second."""
+_NOT_BLANK = 40
 """Colours that are seen of a chart; of an empty ground there is one."""
 PACKAGES = ("playwright", "axe_playwright_python")
 
@@ -140,7 +142,7 @@ class Visitor:
         self.page = self.context.new_page()
         self.site, self.faults = site, []
         self._expected: list[str] = []
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(1000 * PATIENCE_S)
         self.page.on("request", self._note_request)
         self.page.on("console", lambda said: said.type == "error" and self.faults.append(said.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -183,16 +185,20 @@ def visitor(chromium, site):
     assert not [fault for one in visitors for fault in one.unexpected_faults()]
 
 
-def settles(is_so, patience_s=20.0) -> None:
+def settles(is_so) -> None:
     """Wait until it is so; a page must not be asked to, as it runs no code from texts."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + PATIENCE_S
     while not is_so():
         assert time.monotonic() < deadline, "it never came to be so"
         time.sleep(0.1)
 
 
-def n_colours(locator) -> int:
-    """Return how many colours are seen of an element."""
+def is_drawn(locator) -> None:
+    """Wait until something is seen of an element: a chart has its place before it has its lines."""
+    settles(lambda: _n_colours(locator) > _NOT_BLANK)
+
+
+def _n_colours(locator) -> int:
     from PIL import Image
 
     picture = Image.open(io.BytesIO(locator.screenshot())).convert("RGB")

@@ -48,11 +48,11 @@ def test_campaign_begins_and_learns_while_somebody_looks(visitor, folder):
     command = [sys.executable, "-m", "mlip_fw", "run", write(SHORT, folder / "young.yaml")]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         link = page.get_by_role("link", name="young", exact=True)
-        link.wait_for(timeout=60_000)
+        link.wait_for(timeout=180_000)
         assert is_same()
         link.click()
-        page.locator(HALTS).first.wait_for(timeout=60_000)
-        page.locator("#answers", has_text="it is done").wait_for(timeout=60_000)
+        page.locator(HALTS).first.wait_for(timeout=180_000)
+        page.locator("#answers", has_text="it is done").wait_for(timeout=180_000)
     assert running.returncode == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.summary import md_results
-from tests.browser.conftest import NOT_BLANK, n_colours
+from tests.browser.conftest import is_drawn
 
 pytestmark = pytest.mark.real
 CHARTS = ("gamma", "errors", "intervals", "ledger")
@@ -40,7 +40,7 @@ def test_charts_are_drawn_and_told_in_words(visitor):
     for name in CHARTS:
         chart = page.locator(f"[data-chart={name}]")
         chart.locator(".main-svg").first.wait_for()
-        assert n_colours(chart) > NOT_BLANK
+        is_drawn(chart)
         assert len(chart.get_attribute("aria-label").split()) > 5
 
 
@@ -50,7 +50,7 @@ def test_from_a_halt_to_its_structure(visitor, halts):
     page.locator(f"a[href$='/halt/{halt.walker}/{halt.cycle}']").first.click()
     canvas = page.locator("[data-chart=scene] canvas").first
     canvas.wait_for()
-    assert n_colours(page.locator("[data-chart=scene]")) > NOT_BLANK
+    is_drawn(page.locator("[data-chart=scene]"))
     text = page.locator("main").inner_text()
     assert f"{halt.step:,}" in text
     assert f"{halt.gamma_max:.1f}" in text or f"{halt.gamma_max:.3g}" in text
@@ -72,7 +72,7 @@ def test_generation_shows_itself_against_the_reference(visitor):
     page.locator("#generations").get_by_role("link", name="3", exact=True).click()
     chart = page.locator("[data-chart=parity]")
     chart.locator(".main-svg").first.wait_for()
-    assert n_colours(chart) > NOT_BLANK
+    is_drawn(chart)
     assert page.locator("main").get_by_role("row").count() > 3
 
 
@@ -80,10 +80,10 @@ def test_damaged_files_are_named(visitor):
     page = visitor().goes_to("/campaign/damaged/")
     page.get_by_text("damaged file").first.click()
     assert "walkers/00/cycle_0000/result.json" in page.locator("#answers").inner_text()
-    assert page.locator("[data-chart=gamma] .main-svg").first.is_visible()
+    page.locator("[data-chart=gamma] .main-svg").first.wait_for()
 
 
 def test_empty_campaign_says_that_nothing_has_begun(visitor):
     page = visitor().goes_to("/campaign/empty/")
     for words in ("the first structures", "No halt yet", "No potential has been trained yet"):
-        assert page.get_by_text(words).first.is_visible()
+        page.get_by_text(words).first.wait_for()

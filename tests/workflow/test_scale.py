@@ -1,5 +1,6 @@
 """A halt with some hundred labels, and many halts: each Firework runs once, and none pays for the others."""
 
+import threading
 from collections import Counter
 from itertools import pairwise
 
@@ -24,12 +25,12 @@ FEW, MANY = 8, 100
 
 
 class Counting(CommandListener):
-    """Counts what is asked of the database."""
+    """Counts what is asked of the database, but for pings: threads of their own send them, and may end late."""
 
     asked = 0
 
     def started(self, event):
-        self.asked += 1
+        self.asked += threading.current_thread() is threading.main_thread()
 
     def succeeded(self, event):
         pass
