@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACEMAKER := .venv-pacemaker
-# the long ones first, so that the last minutes are shared
 CASES := tests/real tests/browser tests/faults tests/workflow tests/cli tests/unit
 MARKS := $(if $(MLIP_FW_LMP),,not native)
 
@@ -39,7 +38,7 @@ $(PACEMAKER)/.installed: Makefile
 	touch $@
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 3 --dist loadfile --no-loadscope-reorder --durations=25
+	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 4 --dist loadgroup --no-loadscope-reorder --durations=40
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -25,7 +25,7 @@ CAMPAIGN = merged(
 )
 LAMMPS = """\
 case "$PWD $*" in */canary/* | *" -h") ;; *) sleep 1.5 ;; esac
-exec {python} -m mlip_fw.testing.lmp --halt-at 100 "$@"
+exec {lmp} --halt-at 100 "$@"
 """
 
 DIES_ONCE = """\
@@ -42,21 +42,42 @@ if "mlip_fw.cli.hand" in " ".join(sys.orig_argv):
 
     LaunchPad.{place} = dying
 """
+SEES_IT_SOON = """\
+import sys
+if "mlip_fw.cli.hand" in " ".join(sys.orig_argv):
+    from pymongo import common
+    common.SERVER_SELECTION_TIMEOUT = 5
+"""
+IMPATIENT = """\
+from mlip_fw.cli.main import main
+from mlip_fw.recovery import findings
+from mlip_fw.workflows import crew
+crew._AGAIN_S, findings._HALF_CHECKED_OUT_S = 3.0, 15.0
+main()
+"""
+"""``mlip-fw`` that gives up what a dead worker was just taking sooner than after a minute or more."""
 
 
 @pytest.fixture
-def folder(tmp_path):
+def lammps(lent_lmp):
+    """Return the script of a LAMMPS that takes a while."""
+    return LAMMPS.format(lmp=lent_lmp)
+
+
+@pytest.fixture
+def folder(tmp_path, lammps):
     """Return a folder with a campaign and a worker whose MD takes a while."""
-    (tmp_path / "lmp.sh").write_text(LAMMPS.format(python=sys.executable))
+    (tmp_path / "lmp.sh").write_text(lammps)
     worker = {"name": "w", "category": "", "query": "{}", "env": {"lmp_cmd": f"sh {tmp_path}/lmp.sh"}}
     YAML(typ="safe").dump(CAMPAIGN, tmp_path / "c.yaml")
     YAML(typ="safe").dump(worker, tmp_path / "w.yaml")
     return tmp_path
 
 
-def start(folder, *options):
-    command = [sys.executable, "-m", "mlip_fw", "run", "c.yaml", "--dir", "c", "-w", "w.yaml", "--json", *options]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(folder, *options, program=("-m", "mlip_fw"), **environment):
+    command = [sys.executable, *program, "run", "c.yaml", "--dir", "c", "-w", "w.yaml", "--json", *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}, **pipes)
 
 
 def finish(process, code=0):
@@ -71,7 +92,7 @@ def processes_of(folder):
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
-def hand_at_work_on_md(directory, limit=100):
+def hand_at_work_on_md(directory, limit=200):
     """Return the process that runs an MD."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
@@ -100,11 +121,11 @@ def test_two_workers_share_the_work(folder):
     assert hosts == {0, 1}
 
 
-def test_walkers_that_begin_together_hear_one_canary_after_the_other(folder):
+def test_walkers_that_begin_together_hear_one_canary_after_the_other(folder, lammps):
     """It has one folder for all, so two at once would tear each other's files."""
     slow = 'case "$PWD" in */canary/*) echo begin >> {log}; sleep 2; echo end >> {log} ;; esac\n'
     log = folder / "canary.log"
-    (folder / "lmp.sh").write_text(slow.format(log=log) + LAMMPS.format(python=sys.executable))
+    (folder / "lmp.sh").write_text(slow.format(log=log) + lammps)
     is_whole(folder, finish(start(folder, "--workers", "2")))
     assert log.read_text().split() == ["begin", "end"]
 
@@ -123,7 +144,7 @@ def test_a_worker_killed_where_it_leaves_no_note(folder, place, monkeypatch):
     """Between taking a Firework and its work, and between its work and what FireWorks writes of it."""
     monkeypatch.setenv("PYTHONPATH", str(folder))
     (folder / "sitecustomize.py").write_text(DIES_ONCE.format(place=place, once=folder / "died"))
-    process = start(folder, "--workers", "2")
+    process = start(folder, "--workers", "2", program=("-c", IMPATIENT))
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert (folder / "died").exists()
@@ -133,12 +154,14 @@ def test_a_worker_killed_where_it_leaves_no_note(folder, place, monkeypatch):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_ends_takes_its_workers_with_it_and_goes_on(folder, how):
-    process = start(folder, "--workers", "2")
+    """The database of a killed one goes with it, which pymongo believes after half a minute."""
+    (folder / "sitecustomize.py").write_text(SEES_IT_SOON)
+    process = start(folder, "--workers", "2", PYTHONPATH=str(folder))
     hand_at_work_on_md(CampaignDirectory(folder / "c"))
     process.send_signal(how)
     err = finish(process, code=-signal.SIGKILL if how == signal.SIGKILL else 1)
     assert how == signal.SIGKILL or "interrupted; the same command goes on" in err
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 200
     while processes_of(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not processes_of(folder)
@@ -153,15 +176,13 @@ def test_what_one_worker_began_two_finish(folder):
     is_whole(folder, finish(start(folder, "--workers", "2")))
 
 
-def test_a_failure_is_said_once_and_ends_all(folder):
-    (folder / "lmp.sh").write_text(
-        f'case "$PWD" in */walkers/*) exit 127;; esac\n{LAMMPS.format(python=sys.executable)}'
-    )
+def test_a_failure_is_said_once_and_ends_all(folder, lammps):
+    (folder / "lmp.sh").write_text(f'case "$PWD" in */walkers/*) exit 127;; esac\n{lammps}')
     err = finish(start(folder, "--workers", "2"), code=1)
     assert "has no pair style" in err
     assert "Traceback" not in err
     assert not processes_of(folder)
-    (folder / "lmp.sh").write_text(LAMMPS.format(python=sys.executable))
+    (folder / "lmp.sh").write_text(lammps)
     is_whole(folder, finish(start(folder, "--workers", "2")))
 
 

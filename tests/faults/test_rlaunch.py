@@ -18,20 +18,20 @@ from tests.conftest import SMALL, merged
 
 LAMMPS = """\
 case "$PWD" in */walkers/*) touch $PWD/began; sleep ${{MD_SECONDS:-0}} ;; esac
-exec {python} -m mlip_fw.testing.lmp "$@"
+exec {lmp} "$@"
 """
 
 
 class Farm:
     """A campaign of two walkers on a LaunchPad of its own, and workers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lmp: str) -> None:
         self.folder, self.directory = folder, CampaignDirectory(folder / "c")
         self.server = start_server(folder / "db", with_this_process=True)
         self.pad = LaunchPad.from_file(str(self.server.launchpad_file))
         campaign = parse_campaign(merged(SMALL, {"md": {"walkers": 2}}), "test")
         self.pad.add_wf(campaign_workflow(campaign, self.directory.root))
-        (folder / "lmp.sh").write_text(LAMMPS.format(python=sys.executable))
+        (folder / "lmp.sh").write_text(LAMMPS.format(lmp=lmp))
         FWorker(name="w", env={"lmp_cmd": f"sh {folder}/lmp.sh"}).to_file(str(folder / "w.yaml"))
 
     def rlaunch(self, *arguments, **environment):
@@ -46,7 +46,7 @@ class Farm:
         )
 
     def until_md_began(self, walkers):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 200
         while len(list(self.directory.root.glob("walkers/*/*/began"))) < walkers:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -60,8 +60,8 @@ class Farm:
 
 
 @pytest.fixture
-def farm(tmp_path):
-    made = Farm(tmp_path)
+def farm(tmp_path, lent_lmp):
+    made = Farm(tmp_path, lent_lmp)
     yield made
     stop_server(made.server.directory)
 
@@ -72,10 +72,10 @@ def both_md(farm):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
 def test_a_signal_leaves_the_firework_ready(farm, number):
-    worker = farm.rlaunch("rapidfire", "--sleep", "1", MD_SECONDS="60")
+    worker = farm.rlaunch("rapidfire", "--sleep", "1", MD_SECONDS="600")
     farm.until_md_began(1)
     worker.send_signal(number)
-    said, _ = worker.communicate(timeout=60)
+    said, _ = worker.communicate(timeout=200)
     assert worker.returncode == 128 + number, said
     assert both_md(farm) == {"READY"}
     assert not farm.processes()
@@ -92,10 +92,10 @@ def test_all_workers_of_multi_end_so(farm):
     first = farm.rlaunch("rapidfire", "--sleep", "1", "--nlaunches", "4")
     first.communicate(timeout=200)
     assert both_md(farm) == {"READY"}
-    worker = farm.rlaunch("multi", "2", MD_SECONDS="60")
+    worker = farm.rlaunch("multi", "2", MD_SECONDS="600")
     farm.until_md_began(2)
     worker.send_signal(signal.SIGTERM)
-    said, _ = worker.communicate(timeout=90)
+    said, _ = worker.communicate(timeout=200)
     assert worker.returncode == 128 + signal.SIGTERM, said
     assert not farm.processes()
     assert both_md(farm) == {"READY"}, said
@@ -103,7 +103,7 @@ def test_all_workers_of_multi_end_so(farm):
 
 def test_an_ending_job_takes_no_more_work(farm):
     worker = farm.rlaunch("rapidfire", "--sleep", "1", MLIP_FW_JOB_END=str(int(time.time()) + 30))
-    said, _ = worker.communicate(timeout=60)
+    said, _ = worker.communicate(timeout=200)
     assert worker.returncode == 0, said
     assert "no time for another Firework" in said
     assert farm.states()["bootstrap"] == "READY"
@@ -112,5 +112,5 @@ def test_an_ending_job_takes_no_more_work(farm):
 def test_other_peoples_fireworks_are_not_rerun(farm):
     farm.pad.add_wf(Workflow([Firework([ScriptTask.from_str("exit 3")], spec={"_priority": 9}, name="a: theirs")]))
     worker = farm.rlaunch("singleshot")
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=200)
     assert farm.states()["theirs"] == "FIZZLED"

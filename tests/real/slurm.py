@@ -7,6 +7,7 @@ neither systemd nor cgroups nor an accounting database.
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -18,7 +19,8 @@ from pathlib import Path
 _DAEMONS = ("munged", "slurmctld", "slurmd")
 PROGRAMS = (*_DAEMONS, "sbatch", "squeue", "scontrol", "scancel", "setpriv")
 CATEGORIES = ("md", "dft", "train")
-_START_S = 60
+_PORTS = (20_000, 32_000)
+_START_S = 120
 _STOP_S = 20
 
 _CONFIGURATION = """\
@@ -29,7 +31,7 @@ SlurmdPort={node_port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket,cred_expire=10
+AuthInfo=socket={folder}/munge/socket,cred_expire=20
 CredType=cred/munge
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 StateSaveLocation={folder}/controller
@@ -51,6 +53,10 @@ ReturnToService=2
 JobRequeue=1
 KillWait=5
 MinJobAge=3600
+BatchStartTimeout=120
+MessageTimeout=60
+TCPTimeout=30
+UnkillableStepTimeout=300
 SchedulerParameters=batch_sched_delay=0,sched_interval=5
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 Boards=1 SocketsPerBoard=1 CoresPerSocket=4 ThreadsPerCore=1 State=UNKNOWN
 {partitions}
@@ -198,9 +204,10 @@ class Slurm:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port that nobody listens on, of those that the system gives to nobody who asks for any."""
+    while True:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(*_PORTS))) as probe:
+            return probe.getsockname()[1]
 
 
 def _interrupt_once(number: int, _: object) -> None:

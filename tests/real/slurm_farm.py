@@ -22,11 +22,12 @@ from tests.real.slurm import CATEGORIES, Slurm
 SAME = ("outcome", "halts", "labels", "generations", "md_steps", "dataset_force_rmse_ev_a", "atoms_labelled")
 """What the summary of a campaign says whoever ran it, and whatever went wrong meanwhile."""
 _BIN = Path(sys.executable).parent
-_LIMIT_S = 300
-_STUCK_S = 15
-_LOOK_S = 0.1
-_SOON_S, _LATER_S, _FEW = 2, 6, 3
-"""How soon ``mlip-fw recover`` comes by again: a few times at once, then less often, as it costs a second of a core."""
+_LIMIT_S = 600
+_STUCK_S = 60
+_LOOK_S = 0.2
+_SOON_S, _FEW = 2.0, 2
+"""When ``mlip-fw recover`` comes by again: soon a few times, then whenever no job is left: it costs a second of a core.
+"""
 _SETTINGS = {"QUEUE_UPDATE_INTERVAL": 0.2, "PING_TIME_SECS": 5, "RAPIDFIRE_SLEEP_SECS": 1}
 
 
@@ -146,16 +147,22 @@ class SlurmFarm:
 
     def recover_to_the_end(self) -> dict:
         """Return the summary of the campaign; ``mlip-fw recover`` comes by now and then, as from cron."""
-        deadline = time.monotonic() + _LIMIT_S
-        turns = 0
-        while not self.summary_file.is_file():
-            assert time.monotonic() < deadline, self.said()
-            self.recover()
-            again = time.monotonic() + (_SOON_S if turns < _FEW else _LATER_S)
-            while time.monotonic() < again and not self.summary_file.is_file():
-                time.sleep(_LOOK_S)
-            turns += 1
+        self.recover_until("the summary", self.summary_file.is_file)
         return self.wait_for_end()
+
+    def recover_until(self, what: str, condition) -> None:
+        """Wait until a condition holds; ``mlip-fw recover`` comes by, beside the workers and when none is left."""
+        turns, due = 0, time.monotonic()
+
+        def comes_about() -> bool:
+            nonlocal turns, due
+            idle_s = self._idle_s(not self.slurm.jobs())
+            if not condition() and time.monotonic() > due and (turns < _FEW or idle_s > _SOON_S):
+                self.recover()
+                turns, due = turns + 1, time.monotonic() + _SOON_S
+            return condition()
+
+        self.wait(what, comes_about)
 
     def wait_for_event(self, kind: str, count: int = 1) -> None:
         """Wait until an event has been written ``count`` times."""
@@ -201,11 +208,15 @@ class SlurmFarm:
         return "\n".join([str(self.states()), str(self.slurm.jobs()), str(self.events()), *texts])
 
     def _is_stuck(self) -> bool:
-        """Return whether for some seconds a Firework could not end, as it failed or its job is over."""
-        idle = not self.slurm.jobs() and bool({"FIZZLED", "RUNNING", "RESERVED"} & set(self.states().values()))
+        """Return whether for long a Firework could not end, as it failed or its job is over."""
+        waits = bool({"FIZZLED", "RUNNING", "RESERVED"} & set(self.states().values()))
+        return self._idle_s(waits and not self.slurm.jobs()) > _STUCK_S
+
+    def _idle_s(self, idle: bool) -> float:
+        """Return for how long nothing has moved."""
         now = time.monotonic()
         self._idle_since = (self._idle_since or now) if idle else None
-        return self._idle_since is not None and now > self._idle_since + _STUCK_S
+        return now - (self._idle_since or now)
 
     def _fit_to_this_node(self, category: str, env: dict, changes) -> None:
         worker, adapter = (self.configs / f"my_{kind}_{category}.yaml" for kind in ("fworker", "qadapter"))
