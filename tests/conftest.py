@@ -119,6 +119,16 @@ def lent_pw(tmp_path_factory):
     server.kill()
 
 
+@pytest.fixture(scope="session")
+def lent_vasp(tmp_path_factory):
+    """Return the command of a stand-in for VASP that starts at once."""
+    from tests.faults.farm_worker import lend
+
+    command, server = lend("vasp", tmp_path_factory.mktemp("vasp"))
+    yield command
+    server.kill()
+
+
 @pytest.fixture
 def stand_in(lent_lmp):
     """Return a function that makes a worker whose LAMMPS is the stand-in."""

@@ -22,7 +22,7 @@ from tests.conftest import require
 CHROMIUM = shutil.which(os.environ.get("MLIP_FW_CHROMIUM", "chromium"))
 OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"]
 """As root; with little shared memory; without a graphics card."""
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 """How long a page may take beside other tests; an idle machine needs a second."""
 _NOT_BLANK = 40
 """Colours that are seen of a chart; of an empty ground there is one."""
@@ -94,7 +94,7 @@ class Server:
     def stop(self) -> None:
         """End the process."""
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(120)
 
     def _find_address(self) -> str:
         for line in self._process.stdout:

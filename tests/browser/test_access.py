@@ -87,7 +87,7 @@ def test_details_open_by_enter(visitor):
     assert not details.locator("table").is_visible()
     details.locator("summary").focus()
     page.keyboard.press("Enter")
-    assert details.locator("table").is_visible()
+    details.locator("table").wait_for()
     assert details.locator("tbody tr").count() >= 3
 
 

@@ -27,7 +27,7 @@ def typed(*words, **environment):
         [sys.executable, "-m", "mlip_fw", "db", *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         env={**os.environ, **environment},
         check=False,
     )
@@ -79,7 +79,7 @@ def test_foreground(folder, how):
     assert server_status(folder).pid == facts["pid"]
     assert typed("start", "--dir", folder, "--foreground")[2].startswith(f"error: the server of {folder} runs already")
     process.send_signal(how)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     assert server_status(folder) is None
 
 
@@ -87,7 +87,7 @@ def test_foreground_ends_with_the_server(folder):
     command = [sys.executable, "-m", "mlip_fw", "db", "start", "--dir", folder, "--foreground", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     os.kill(json.loads(process.stdout.readline())["pid"], signal.SIGKILL)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "ended by itself" in err
 

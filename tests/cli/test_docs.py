@@ -22,8 +22,8 @@ RUNNABLE, CONTINUED = "runnable", "continued"
 EXAMPLES = ROOT / "examples"
 QUICK = ("al-pressure", "argon", "cu-surface", "cu-two-phases", "cuau-alloy", "ni-defects")
 """Examples that the build of the site runs."""
-_TIMEOUT_S = 120
-_SITE_TIMEOUT_S = 540
+_TIMEOUT_S = 600
+_SITE_TIMEOUT_S = 1200
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 _KEPT = ("PYTHONPATH", "TMPDIR", "OMP_NUM_THREADS")
 

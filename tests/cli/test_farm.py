@@ -53,7 +53,7 @@ def lose(pad, fw_id, folder):
     """Kill the worker of a Firework while it runs."""
     command = [*MLIP_FW, "rlaunch", "singleshot"]
     worker = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (folder / "began").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(worker.pid, signal.SIGKILL)

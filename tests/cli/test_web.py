@@ -46,13 +46,13 @@ def test_it_serves_until_it_is_interrupted(tmp_path):
     )
     try:
         address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
-        with urllib.request.urlopen(f"{address}campaign/cu-story/", timeout=30) as answer:
+        with urllib.request.urlopen(f"{address}campaign/cu-story/", timeout=120) as answer:
             assert b"nothing: it is done" in answer.read()
         process.send_signal(signal.SIGINT)
         begun = time.monotonic()
-        assert process.communicate(timeout=30)[1] == ""
+        assert process.communicate(timeout=120)[1] == ""
         assert process.returncode == 0
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60
     finally:
         process.kill()
         process.wait()

@@ -31,7 +31,6 @@ from mlip_fw.firetasks.label import LabelStructure
 from mlip_fw.firetasks.md import RunMD
 from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
-from mlip_fw.testing import lmp, pw
 from mlip_fw.travel.copy import LocalCopy
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rlaunch import rlaunch_cleanly
@@ -189,8 +188,7 @@ socket.send_fds(server, [json.dumps([os.getcwd(), sys.argv[1:]]).encode()], [1, 
 code = int(server.recv(10) or 1)
 os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)
 """
-"""What the workers call as LAMMPS or pw.x: it has the stand-in run by a process that has imported it already."""
-STAND_INS = {"lmp": lmp.main, "pw": pw.main}
+"""What the workers call as LAMMPS, pw.x or VASP: it has the stand-in run by a process that has imported it already."""
 _IMPORTED_LATE = ("ase.calculators.emt", "ase.calculators.lj")
 
 
@@ -210,6 +208,7 @@ def lend(name, folder):
 
 
 def _serve(name, path):
+    main = importlib.import_module(f"mlip_fw.testing.{name}").main
     for module in _IMPORTED_LATE:
         importlib.import_module(module)
     listener = socket.socket(socket.AF_UNIX)
@@ -220,7 +219,7 @@ def _serve(name, path):
     while True:
         client, _ = listener.accept()
         if os.fork() == 0:
-            _attend(client, STAND_INS[name])
+            _attend(client, main)
         client.close()
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:

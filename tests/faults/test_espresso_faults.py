@@ -41,7 +41,7 @@ def processes_in(folder):
 
 
 def gone(folder):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and processes_in(folder):
         time.sleep(0.05)
     return not processes_in(folder)
@@ -80,7 +80,7 @@ def test_killed_pw_is_tried_again(tmp_path):
     folder = tmp_path / "label"
 
     def kill_soon():
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if (folder / "pw.out").exists() and "iteration #" in (folder / "pw.out").read_text():
                 for pid in processes_in(folder):
@@ -106,7 +106,7 @@ def test_dead_parent_takes_pw_along(tmp_path):
         f"label_with_espresso(bulk('Si', cubic=True) * 3, oracle, Worker(), Path({str(tmp_path / 'label')!r}))\n"
     )
     parent = subprocess.Popen([sys.executable, str(script)], cwd="/")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not processes_in(tmp_path / "label"):
         time.sleep(0.05)
     assert processes_in(tmp_path / "label")

@@ -36,7 +36,7 @@ from tests.faults import farm_worker
 
 STEPS = tuple(farm_worker.TASKS)
 COLLECTIONS = ("fireworks", "launches", "workflows", "fw_id_assigner")
-PATIENCE_S, MOST_ROUNDS, LIMIT_S = 0.3, 4, 120
+PATIENCE_S, MOST_ROUNDS, LIMIT_S = 0.3, 4, 300
 SMALL = {
     "md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 600], "n_steps": 40}]},
     "candidates": {"max_labels_per_halt": 2, "n_candidates": 4},

@@ -43,7 +43,7 @@ from mlip_fw.workflows.retry import retry_handoffs
 from tests.conftest import SMALL, merged
 
 HASH = "0123456789abcdef"
-SOON_S = 10.0
+SOON_S = 60.0
 EVIL = "import pathlib; pathlib.Path({!r}).touch()\ndef run(_): return 1\n"
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 _DAEMONS = ("munged", "slurmctld", "slurmd")
 PROGRAMS = (*_DAEMONS, "sbatch", "squeue", "scontrol", "scancel", "setpriv")
+_OF_USERS = ("SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_", "SINFO_")
+"""Variables that change what Slurm's commands do and print."""
 CATEGORIES = ("md", "dft", "train")
 _PORTS = (20_000, 32_000)
 _START_S = 120
@@ -82,7 +84,7 @@ class Slurm:
         self.folder = folder
         self.configuration = folder / "slurm.conf"
         self.environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith(_OF_USERS)},
             "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin",
             "SLURM_CONF": str(self.configuration),
         }

@@ -1,7 +1,7 @@
 """FireWorks' own test suite, as it is installed, against the LaunchPad server for one machine.
 
 Every test must pass but those named here. The suite works on a copy, because its tests write beside
-themselves, and in two halves side by side: most of the time it sleeps.
+themselves, and in parts side by side: most of the time it sleeps.
 """
 
 import os
@@ -56,6 +56,8 @@ SKIPPED = {
     "FireWorks always skips it": {"FilePadTasksTest::test_getfilesbyquerytask_run"},
 }
 LAUNCHPAD_TESTS = "fireworks/core/tests/test_launchpad.py"
+SLEEPERS = [f"{LAUNCHPAD_TESTS}::WFLockTest::test_fix_db_inconsistencies_{how}" for how in ("completed", "fizzled")]
+"""They sleep for 45 s each."""
 N_PASSED = 183
 
 
@@ -63,21 +65,32 @@ N_PASSED = 183
 def outcomes(tmp_path_factory):
     """Return what became of each test, by class and name."""
     folder = tmp_path_factory.mktemp("suite")
-    halves = {"launchpad": [LAUNCHPAD_TESTS], "rest": ["fireworks", f"--ignore={LAUNCHPAD_TESTS}"]}
+    parts = {
+        "completed": SLEEPERS[:1],
+        "fizzled": SLEEPERS[1:],
+        "launchpad": [LAUNCHPAD_TESTS, *(f"--deselect={name}" for name in SLEEPERS)],
+        "rest": ["fireworks", f"--ignore={LAUNCHPAD_TESTS}"],
+    }
     try:
-        running = {name: _start(folder, name, arguments) for name, arguments in halves.items()}
+        running = {name: _start(folder, name, arguments) for name, arguments in parts.items()}
         for process in running.values():
-            process.wait(400)
-        return {key: how for name in halves for key, how in _read(folder / f"{name}.xml")}
+            process.wait(900)
+        found = {key: how for name in parts for key, how in _read(folder / f"{name}.xml")}
+        if late := _unexpected(found):
+            # some count on a machine that has nothing else to do: these have a second chance, alone
+            parts["again"] = ["fireworks", "-k", " or ".join(key.rpartition("::")[2] for key in late)]
+            _start(folder, "again", parts["again"]).wait(900)
+            found |= {key: how for key, how in _read(folder / "again.xml") if key in late}
+        return found
     finally:
-        for name in halves:
+        for name in parts:
             stop_server(folder / f"db-{name}")
 
 
 def _start(folder, name, arguments):
-    """Start a half of the suite with a server of its own."""
+    """Start a part of the suite with a server of its own."""
     server = start_server(folder / f"db-{name}", with_this_process=True)
-    # a copy for each half: tests remove what lies beside them
+    # a copy for each part: tests remove what lies beside them
     copy = folder / name
     shutil.copytree(Path(fireworks.__file__).parent, copy / "fireworks")
     options = [
@@ -110,6 +123,12 @@ def _read(path):
     for case in ElementTree.parse(path).iter("testcase"):
         kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
         yield f"{case.get('classname').split('.')[-1]}::{case.get('name')}", kinds.pop() if kinds else "passed"
+
+
+def _unexpected(outcomes):
+    """Return what did not pass, and is not named here."""
+    failed = _named(outcomes, "failure", "error") - set().union(*NOT_OURS.values())
+    return sorted(failed | (_named(outcomes, "skipped") - set().union(*SKIPPED.values())))
 
 
 def _named(outcomes, *kinds):

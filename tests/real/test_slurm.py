@@ -15,7 +15,7 @@ CAMPAIGN = merged(
     {
         "structure": {"bulk": {**TINY["structure"]["bulk"], "repeat": [3, 3, 3]}},
         "md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 1200], "n_steps": 300}]},
-        "uncertainty": {"gamma_halt": 3.0},
+        "uncertainty": {"gamma_halt": 6.0},
         "potential": {"functions_per_element": 40},
     },
 )

@@ -91,7 +91,7 @@ def test_interrupted_validation_goes_on(learnt):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "interrupted; the same command goes on from there" in said
     kept = {path: path.stat().st_mtime_ns for path in (learnt / "small/validation/labels").iterdir()}

@@ -349,7 +349,7 @@ def test_a_hundred_thousand_atoms_in_seconds_and_little_memory():
     n_atoms, n_cut, seconds, kilobytes = map(float, done.stdout.split())
     assert n_atoms > 100_000
     assert n_cut <= 200
-    assert seconds < 10
+    assert seconds < 60
     assert kilobytes < 1e6
 
 

@@ -262,7 +262,7 @@ def test_time_of_earlier_fireworks_counts(worker, tmp_path):
     started = time.monotonic()
     with pytest.raises(LabelError, match="more than timeout_s = 100 s over all attempts"):
         label_with_espresso(copper(), oracle(timeout_s=100.0), worker("--fail hang", label_walltime_s=60.0), tmp_path)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 def test_dry_run(worker):

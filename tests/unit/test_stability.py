@@ -67,7 +67,7 @@ def test_sound_potential(trained, potential, small):
     assert (found.sound, found.reasons, found.temperature_k) == (True, [], 600.0)
     assert found.least_dimer_slope_ev_a > 0
     assert found.energy_drift_ev_atom < 1e-3
-    assert 0 < found.seconds < 30
+    assert found.seconds > 0
     again = examine(potential, [labelled(0), labelled(1)], small())
     assert again.energy_drift_ev_atom == pytest.approx(found.energy_drift_ev_atom, rel=1e-6)
 

@@ -109,10 +109,10 @@ def test_failure_is_an_error_and_the_next_call_works(nursery, name, argument, sa
 
 
 def test_time_limit_ends_the_whole_group(nursery, tmp_path):
-    with pytest.raises(ChildError, match="took longer than 1 s and was killed"):
-        call(nursery, "hang", str(tmp_path / "pid"), timeout_s=1.0)
+    with pytest.raises(ChildError, match="took longer than 3 s and was killed"):
+        call(nursery, "hang", str(tmp_path / "pid"), timeout_s=3.0)
     grandchild = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while alive(grandchild) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(grandchild)
@@ -153,15 +153,15 @@ def test_children_die_with_their_parent(tmp_path):
         f"Nursery(preload=()).call('tests.unit.test_warm:hang', {str(tmp_path / 'pid')!r})\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    path = tmp_path / "pid"
+    while not (path.exists() and path.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(0.1)
     pid = int((tmp_path / "pid").read_text())
     child = int(Path(f"/proc/{pid}/stat").read_text().split()[3])
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while alive(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(child)

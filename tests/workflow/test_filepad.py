@@ -33,7 +33,7 @@ from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
 from mlip_fw.workflows.runner import run_campaign
 from tests.faults import farm_worker
 
-LIMIT_S = 120
+LIMIT_S = 300
 STAGES = [
     {"ensemble": "nvt", "temperature_k": [300, 600], "n_steps": 40},
     {"ensemble": "nve", "n_steps": 20},
