@@ -38,7 +38,7 @@ $(PACEMAKER)/.installed: Makefile
 	touch $@
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 4 --dist loadgroup --no-loadscope-reorder --durations=40
+	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 4 --dist loadfile --no-loadscope-reorder --durations=40
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -15,11 +15,11 @@ from mlip_fw.io.campaign_file import parse_campaign
 REQUIRED = set(filter(None, os.environ.get("MLIP_FW_REQUIRE", "").split(",")))
 ROOT = Path(__file__).parent.parent
 LONG = (
-    *("slurm, what is lost", "slurm, what is told", "real/test_qe_campaigns", "real/test_slurm", "cli/test_docs"),
+    *("real/test_slurm_faults", "real/test_qe_campaigns", "real/test_slurm_ends", "cli/test_docs", "real/test_slurm"),
     *("real/test_pacemaker_campaign", "faults/test_crew", "real/test_install", "real/test_fireworks_suite"),
     *("faults/test_kill", "workflow/test_hundred_labels", "real/test_slurm_offline", "real/test_validation"),
 )
-"""Groups of tests that begin first, so that the last minutes are shared: those that wait beside those that compute."""
+"""Files that begin first, so that the last minutes are shared: those that wait beside those that compute."""
 
 SMALL = {
     "campaign": "small",
@@ -37,19 +37,14 @@ SMALL = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run a file, as its fixtures are dear, unless its tests name groups; begin with the long ones."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            file = item.path.relative_to(ROOT / "tests").with_suffix("")
-            item.add_marker(pytest.mark.xdist_group(str(file)))
+    """Put the long files first."""
     items.sort(key=_place_of)
 
 
 def _place_of(item: pytest.Item) -> int:
-    group = item.get_closest_marker("xdist_group").args[0]
-    return LONG.index(group) if group in LONG else len(LONG)
+    name = str(item.path.relative_to(ROOT / "tests").with_suffix(""))
+    return LONG.index(name) if name in LONG else len(LONG)
 
 
 def require(name: str, present: object) -> None:

@@ -1,0 +1,3 @@
+import pytest
+
+pytest.register_assert_rewrite("tests.real.held_farm", "tests.real.slurm_farm")

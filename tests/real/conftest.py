@@ -1,5 +1,7 @@
 """A potential of two elements, learnt from EMT, for everything that runs for real."""
 
+import json
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -14,7 +16,10 @@ from mlip_fw.io.lammps import write_data
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.md import Stage
 from tests.conftest import require
+from tests.real.held_farm import CAMPAIGN, environment, release, write_tools
 from tests.real.slurm import Slurm, is_installed
+from tests.real.slurm_farm import SlurmFarm
+from tests.real.test_campaigns import mlip_fw, write
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +89,39 @@ def slurm(tmp_path_factory):
     require("slurm", is_installed())
     with Slurm(tmp_path_factory.mktemp("slurm")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory, lent_lmp):
+    """Return a folder with a LAMMPS and an oracle that can be held at their work."""
+    folder = tmp_path_factory.mktemp("tools")
+    write_tools(folder, lent_lmp)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def faultless(tools):
+    """Return what the same campaign comes to without Slurm and without faults: names of its labels, and summary."""
+    worker = {"name": "w", "category": "", "query": "{}", "env": {"lmp_cmd": f"sh {tools}/lmp.sh"}}
+    write(worker, tools / "w.yaml")
+    arguments = ("run", write(CAMPAIGN, tools / "c.yaml"), "--json", "--dir", "c", "-w", "w.yaml")
+    done = mlip_fw(*arguments, folder=tools, **environment(tools))
+    return {path.stem for path in (tools / "c" / "labels").iterdir()}, json.loads(done.stdout)
+
+
+@pytest.fixture
+def make_farm(slurm, tools, faultless, tmp_path):
+    """Return a function that puts the campaign on a LaunchPad, with changes of the queue adapters."""
+    made = []
+
+    def make(*changes):
+        farm = SlurmFarm(slurm, tmp_path, CAMPAIGN, {"lmp_cmd": f"sh {tools}/lmp.sh"}, changes)
+        farm.environment |= environment(tools)
+        farm.add()
+        made.append(farm)
+        return farm
+
+    yield make
+    release(tools)
+    for farm in made:
+        farm.close()
