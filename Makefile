@@ -37,8 +37,9 @@ $(PACEMAKER)/.installed: Makefile
 	$(PACEMAKER)/bin/pip install --quiet --no-compile --no-deps 'tensorpotential==0.6.*'
 	touch $@
 
+# threads of BLAS that share a core with other processes wait by spinning: 2 of them took 30 times as long as 1
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 4 --dist loadfile --no-loadscope-reorder --durations=40
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 4 --dist loadfile --no-loadscope-reorder --durations=40
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -61,7 +61,7 @@ def states(pad):
     return {found["fw_id"]: found["state"] for found in pad.fireworks.find({}, {"fw_id": 1, "state": 1})}
 
 
-def run_all(server, folder, workers=1, patience_s=120):
+def run_all(server, folder, workers=1, patience_s=400):
     """Let workers run what is there, each in a process of its own."""
     command = [BIN / "rlaunch", "-s", "-l", server.launchpad_file, "rapidfire", "--sleep", "1", "--max_loops", "3"]
     processes = [
