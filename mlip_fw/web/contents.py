@@ -12,11 +12,12 @@ from werkzeug.exceptions import NotFound
 from mlip_fw.errors import MlipError
 from mlip_fw.report import interactive
 from mlip_fw.report.interactive import Chart
+from mlip_fw.story import measures
+from mlip_fw.story.answers import Answer, answers, now_of
 from mlip_fw.story.generations import Generation
 from mlip_fw.story.halts import Halt
 from mlip_fw.story.parity import parity_of
 from mlip_fw.story.tale import Story
-from mlip_fw.web.answers import Answer, answers, now_of
 from mlip_fw.web.desk import OPEN_STATES, Queue, Sight
 from mlip_fw.web.drawing import Machine, machine, spark
 from mlip_fw.web.looks import Look
@@ -212,8 +213,7 @@ def _parity(look: Look, number: int) -> tuple[dict[str, Chart], str]:
 
 def _of_story(look: Look) -> dict[str, Any]:
     story, summary = look.story, look.summary
-    errors = [g.record.dataset.force_rmse_ev_a for g in story.generations if g.record.dataset is not None]
-    intervals = [g.steps_to_halt or float(g.md_steps) for g in story.generations if g.md_steps]
+    intervals = measures.reach(story.generations)
     steps = [state for state in story.walkers if not state.is_rehearsal]
     total = sum(state.last_step for state in steps)
     return {
@@ -226,7 +226,7 @@ def _of_story(look: Look) -> dict[str, Any]:
         "steps_to_halt": round(intervals[-1]) if intervals else None,
         "labels": summary.labels,
         "labels_failed": summary.labels_failed,
-        "force_rmse_ev_a": errors[-1] if errors else None,
+        "force_rmse_ev_a": measures.force_error(story.generations),
         "wall_s": summary.seconds.total,
         "changed": story.events[-1]["time"] if story.events else None,
     }
