@@ -142,7 +142,7 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
     return CampaignPage(
         answers=sight.look.once("answers", answers),
         machine=machine(story.walkers),
-        damaged=sight.look.once("damaged", lambda story: story.damaged),
+        damaged=story.damaged,
         charts=charts(sight.look),
         halts=pager.part("halts", story.halts[::-1]),
         generations=pager.part("generations", story.generations[::-1]),
@@ -157,9 +157,16 @@ def prepare(look: Look) -> None:
     look.once("answers", answers)
     charts(look)
     story = look.story
-    for _ in (story.walkers, story.halts, story.generations, story.labels, story.quarantine, story.ledger):
+    for _ in (
+        story.walkers,
+        story.halts,
+        story.generations,
+        story.labels,
+        story.quarantine,
+        story.ledger,
+        story.damaged,
+    ):
         pass
-    look.once("damaged", lambda story: story.damaged)
 
 
 def charts(look: Look) -> dict[str, Chart]:
@@ -175,7 +182,7 @@ def campaign_data(sight: Sight) -> dict[str, Any]:
         story = sight.look.story
         data["summary"] = sight.look.summary.model_dump(mode="json")
         data["walkers"] = [asdict(state) for state in story.walkers]
-        data["damaged"] = sight.look.once("damaged", lambda story: story.damaged)
+        data["damaged"] = story.damaged
     return data
 
 
