@@ -210,12 +210,11 @@ def generation_page(look: Look, number: int, *, wants_parity: bool) -> Generatio
 
 def _parity(look: Look, number: int) -> tuple[dict[str, Chart], str]:
     try:
-        chart = look.once(
-            f"parity {number}", lambda story: interactive.parity_chart(parity_of(story.directory, number))
-        )
+        # not within the look: other pages of the campaign don't wait for it
+        found = parity_of(look.story.directory, number)
     except MlipError as error:
         return {}, str(error)
-    return {"parity": chart}, ""
+    return {"parity": look.once(f"parity {number}", lambda _: interactive.parity_chart(found))}, ""
 
 
 def _of_story(look: Look) -> dict[str, Any]:
