@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _KINDS = ("md", "label", "candidates", "train", "bootstrap", "summary", "polish", "validate")
 _TURN = re.compile(r"\bw(\d{2,})\b(?: s\d+)?(?: c(\d{4,}))?")
@@ -10,6 +11,11 @@ _HASH = re.compile(r"\blabel ([0-9a-f]{16})\b")
 
 Key = tuple[str, int | None, int | None, str | None]
 """Kind, walker, cycle and label: what a page knows of a Firework."""
+
+
+def metadata_of(directory: str | None) -> dict[str, Any]:
+    """Return what every workflow of a campaign carries: by this they are found, counted and shown together."""
+    return {"mlip_fw": True, "directory": directory}
 
 
 def campaign_of(workflow_name: str) -> str:

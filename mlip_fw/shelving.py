@@ -14,6 +14,8 @@ from typing import Any
 from fireworks import LaunchPad, Workflow
 from pymongo.errors import PyMongoError
 
+from mlip_fw.firework_names import metadata_of
+
 logger = logging.getLogger("mlip_fw")
 MOST_FINISHED = 90
 """So many finished Fireworks stay where they are."""
@@ -47,8 +49,7 @@ def shelve_finished(launchpad: LaunchPad, fw_id: int) -> None:
 
 def shelve_strays(launchpad: LaunchPad, campaign: str, directory: str | None, fw_ids: list[int]) -> None:
     """Give finished Fireworks that are in no workflow one of their own."""
-    metadata = {"mlip_fw": True, "directory": directory}
-    _put(launchpad, campaign, metadata, {fw_id: [] for fw_id in fw_ids})
+    _put(launchpad, campaign, metadata_of(directory), {fw_id: [] for fw_id in fw_ids})
 
 
 def _old_ones(launchpad: LaunchPad, workflow: dict[str, Any]) -> set[int]:

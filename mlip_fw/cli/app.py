@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 import typer
 
 from mlip_fw import __version__
 
 EXIT_ERROR = 1
 EXIT_STOPPED = 3
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 TRACEBACK = "--traceback"
 
 app = typer.Typer(

@@ -1,9 +1,10 @@
-"""The five-second answer: where the walkers are, whether the potential learns, what that cost, how good it is."""
+"""The five-second answer in a terminal: four questions, each with what its answer is seen by."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -11,18 +12,19 @@ from rich.text import Text
 
 from mlip_fw.cli.common import printable
 from mlip_fw.cli.sparkline import sparkline, written
+from mlip_fw.story.answers import Answer, answers
+from mlip_fw.story.measures import errors_before_training, steps_to_halt
 from mlip_fw.story.tale import Story
 from mlip_fw.story.walkers import A_WORKER, Phase, WalkerState
 
 _MOST_WALKERS = 8
 _BAR = 10
-_NAMES = {"md": "MD", "candidates": "candidates", "label": "labels", "train": "training", "waiting": "waiting"}
 _COLOURS = {Phase.CONVERGED: "green", Phase.STOPPED: "red", Phase.WAITING: "dim"}
-_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+_MOODS = {"good": "bold green", "bad": "bold red", "": "bold"}
 
 
 def glance(story: Story, fireworks: Mapping[str, int] | None = None, *, plain: bool = False) -> Table:
-    """Return the answer as rows of (question, answer).
+    """Return questions with their answers, and below each sparklines and walkers.
 
     Parameters
     ----------
@@ -36,49 +38,30 @@ def glance(story: Story, fireworks: Mapping[str, int] | None = None, *, plain: b
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for what, answer in answers(story, fireworks, plain=plain):
+    for what, answer in _rows(story, fireworks, plain=plain):
         answer.plain = written(printable(answer.plain), plain=plain)
         table.add_row(what, answer)
     return table
 
 
-def answers(
-    story: Story, fireworks: Mapping[str, int] | None = None, *, plain: bool = False
-) -> Iterator[tuple[str, Text]]:
-    """Give questions and answers; those to which nothing is known yet are left out."""
-    shown = _shown(story.walkers)
-    width = max(len(_phrase(walker)) for walker in shown)
-    for walker in shown:
-        what = f"rehearsal {walker.walker}" if walker.is_rehearsal else f"walker {walker.walker}"
-        yield what, _walker(walker, width, plain=plain)
-    if len(story.walkers) > _MOST_WALKERS:
-        phases = Counter(walker.phase.value for walker in story.walkers)
-        yield "all walkers", Text(", ".join(f"{number} {phase}" for phase, number in phases.items()))
-    if steps := steps_to_halt(story):
-        yield "steps per halt", Text(f"{sparkline(steps, plain=plain)}  {_ends(steps, '.0f')}, by generation")
-    if errors := new_errors(story):
-        in_mev = [1000 * error for error in errors]
-        yield (
-            "error of new labels",
-            Text(f"{sparkline(in_mev, plain=plain)}  {_ends(in_mev, '.1f')} meV/Å, before training"),
-        )
-    if story.ledger.wall_s:
-        yield "time", Text(_cost(story))
+def _rows(story: Story, fireworks: Mapping[str, int] | None, *, plain: bool) -> Iterator[tuple[str, Text]]:
+    """Give each answer and what it is seen by; of what nothing is known yet is left out."""
+    learning, waiting, cost, quality = answers(story)
+    yield _said(learning)
+    if steps := steps_to_halt(story.generations):
+        yield "  steps per halt", Text(f"{sparkline(steps, plain=plain)}  {_ends(steps, '.0f')}, by generation")
+    yield _said(waiting)
+    yield from _walkers(story.walkers, plain=plain)
     if fireworks:
-        yield "Fireworks", Text(", ".join(f"{number} {state}" for state, number in sorted(fireworks.items())))
+        yield "  Fireworks", Text(", ".join(f"{number} {state}" for state, number in sorted(fireworks.items())))
+    yield _said(cost)
+    yield _said(quality)
+    if errors := errors_before_training(story.generations):
+        in_mev = [1000 * error for error in errors]
+        ends = f"{_ends(in_mev, '.1f')} meV/Å, before training"
+        yield "  error of new labels", Text(f"{sparkline(in_mev, plain=plain)}  {ends}")
     if story.damaged:
         yield "damaged", Text("; ".join(story.damaged[:3]) + (" …" if len(story.damaged) > 3 else ""), style="red")
-
-
-def steps_to_halt(story: Story) -> list[float]:
-    """Return MD steps for each halt, of the generations that halted."""
-    return [g.steps_to_halt for g in story.generations if g.steps_to_halt is not None]
-
-
-def new_errors(story: Story) -> list[float]:
-    """Return the root mean square errors of forces on labels before they were trained on, by generation, eV/Å."""
-    records = (generation.record for generation in story.generations)
-    return [record.new_before.force_rmse_ev_a for record in records if record.new_before is not None]
 
 
 def as_json(story: Story, fireworks: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -88,9 +71,10 @@ def as_json(story: Story, fireworks: Mapping[str, int] | None = None) -> dict[st
     ledger = story.ledger
     return {
         **story.summary.model_dump(mode="json"),
+        "answers": [asdict(one) for one in answers(story)],
         "walkers": walkers,
-        "steps_to_halt": steps_to_halt(story),
-        "new_force_rmse_before_ev_a": new_errors(story),
+        "steps_to_halt": steps_to_halt(story.generations),
+        "new_force_rmse_before_ev_a": errors_before_training(story.generations),
         "shares": ledger.shares,
         "seconds_per_label": ledger.seconds_per_label,
         "core_hours": ledger.core_hours,
@@ -105,6 +89,23 @@ def line(story: Story) -> str:
     walkers = "; ".join(f"walker {w.walker} {_phrase(w)} at step {w.step}" for w in story.walkers[:_MOST_WALKERS])
     facts = f"{summary.halts} halts, {summary.labels} labels, {summary.generations} generations"
     return f"{summary.campaign} {summary.outcome}: {facts}; {walkers}"
+
+
+def _said(one: Answer) -> tuple[str, Text]:
+    text = Text(str(one))
+    text.stylize(_MOODS[one.mood], 0, len(one.answer))
+    return one.question, text
+
+
+def _walkers(walkers: list[WalkerState], *, plain: bool) -> Iterator[tuple[str, Text]]:
+    shown = _shown(walkers)
+    width = max(len(_phrase(walker)) for walker in shown)
+    for walker in shown:
+        what = f"  rehearsal {walker.walker}" if walker.is_rehearsal else f"  walker {walker.walker}"
+        yield what, _walker(walker, width, plain=plain)
+    if len(walkers) > _MOST_WALKERS:
+        phases = Counter(walker.phase.value for walker in walkers)
+        yield "  all walkers", Text(", ".join(f"{number} {phase}" for phase, number in phases.items()))
 
 
 def _shown(walkers: list[WalkerState]) -> list[WalkerState]:
@@ -135,19 +136,3 @@ def _phrase(walker: WalkerState) -> str:
 def _ends(values: list[float], form: str) -> str:
     first, last = format(values[0], form), format(values[-1], form)
     return last if len(values) == 1 else f"{first} → {last}"
-
-
-def _cost(story: Story) -> str:
-    ledger = story.ledger
-    shares = [f"{_NAMES[name]} {100 * share:.0f} %" for name, share in ledger.shares.items() if share >= 0.005]
-    per_label = f"; {_duration(ledger.seconds_per_label)} a label" if ledger.seconds_per_label else ""
-    hours = [value for value in ledger.core_hours.values() if value is not None]
-    cores = f"; {sum(hours):.3g} core-hours" if len(hours) == len(ledger.core_hours) else ""
-    return f"{_duration(ledger.wall_s)}: {', '.join(shares)}{per_label}{cores}"
-
-
-def _duration(seconds: float) -> str:
-    for length, name in _UNITS:
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {name}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -34,15 +34,14 @@ def status(
         None, "--launchpad", "-l", help="my_launchpad.yaml: count the campaign's Fireworks by state too"
     ),
 ) -> None:
-    """Say where campaigns stand."""
+    """Say where campaigns stand; with --watch, wait for the end and exit as `mlip-fw run` would."""
     if watched:
         if as_json:
             raise typer.BadParameter("--watch and --json don't go together; ask for --json as often as you need it")
         from mlip_fw.cli.watch import watch
 
         directory = find_campaign(campaign)
-        watch(directory, interval_s, lambda: _fireworks(directory, launchpad))
-        return
+        raise typer.Exit(watch(directory, interval_s, lambda: _fireworks(directory, launchpad)))
     directories = [find_campaign(campaign)] if campaign is not None else campaigns_here()
     stories = [Story(directory) for directory in directories]
     if as_json:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from mlip_fw.cli.app import EXIT_INTERRUPTED, EXIT_STOPPED
 from mlip_fw.cli.common import printable
 from mlip_fw.cli.glance import glance, line
 from mlip_fw.cli.sparkline import is_plain, written
@@ -19,8 +19,10 @@ from mlip_fw.story.tale import Story
 Counts = Callable[[], Mapping[str, int] | None]
 
 
-def watch(directory: CampaignDirectory, interval_s: float, counts: Counts) -> None:
+def watch(directory: CampaignDirectory, interval_s: float, counts: Counts) -> int:
     """Show where a campaign stands until it ends or Ctrl-C is pressed: in place, or in a file as lines that differ.
+
+    Returns the exit code: that of ``mlip-fw run`` for how the campaign ended, or that of a program that SIGINT ended.
 
     Parameters
     ----------
@@ -32,14 +34,17 @@ def watch(directory: CampaignDirectory, interval_s: float, counts: Counts) -> No
         Returns the Fireworks by state, or None where no LaunchPad is asked.
     """
     console = Console()
-    with suppress(KeyboardInterrupt):
+    try:
         if console.is_terminal:
-            _in_place(directory, interval_s, counts, console)
+            story = _in_place(directory, interval_s, counts, console)
         else:
-            _line_by_line(directory, interval_s)
+            story = _line_by_line(directory, interval_s)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return 0 if story.summary.outcome == "CONVERGED" else EXIT_STOPPED
 
 
-def _in_place(directory: CampaignDirectory, interval_s: float, counts: Counts, console: Console) -> None:
+def _in_place(directory: CampaignDirectory, interval_s: float, counts: Counts, console: Console) -> Story:
     plain = is_plain(console)
     story = Story(directory)
     with Live(_screen(story, counts(), plain=plain), console=console, auto_refresh=False) as live:
@@ -47,16 +52,17 @@ def _in_place(directory: CampaignDirectory, interval_s: float, counts: Counts, c
             time.sleep(interval_s)
             story = Story(directory)
             live.update(_screen(story, counts(), plain=plain), refresh=True)
+    return story
 
 
-def _line_by_line(directory: CampaignDirectory, interval_s: float) -> None:
+def _line_by_line(directory: CampaignDirectory, interval_s: float) -> Story:
     said, story = "", Story(directory)
     while True:
         if (now := printable(line(story))) != said:
             said = now
             print(f"{time.strftime('%H:%M:%S')} {said}", flush=True)
         if _is_over(story):
-            return
+            return story
         time.sleep(interval_s)
         story = Story(directory)
 

@@ -20,6 +20,7 @@ from mlip_fw.notebook.tables import generation_table, halt_table, label_table
 from mlip_fw.report import figures
 from mlip_fw.report.figures.save import as_bytes
 from mlip_fw.report.rows import summary_rows
+from mlip_fw.story.answers import Answer, answers
 from mlip_fw.story.halts import Halt
 from mlip_fw.story.parity import parity_of
 from mlip_fw.story.tale import Story
@@ -59,6 +60,11 @@ class LoadedCampaign:
     def summary(self) -> CampaignSummary:
         """The campaign in numbers, as ``mlip-fw status --json`` prints them."""
         return self.story.summary
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Whether it learns, what it waits for, what it has cost and how good it is, as the pages say it."""
+        return answers(self.story)
 
     @property
     def labels(self) -> pd.DataFrame:
@@ -207,10 +213,10 @@ class LoadedCampaign:
         return f"<campaign {summary.campaign} in {self.path}: {summary.outcome}, {summary.labels} labels>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in summary_rows(self.summary)
-        )
-        name, path = html.escape(self.summary.campaign), html.escape(str(self.path))
+        story = self.story
+        facts = [*((one.question, str(one)) for one in answers(story)), *summary_rows(story.summary)]
+        rows = "".join(f"<tr><th>{html.escape(what)}</th><td>{html.escape(value)}</td></tr>" for what, value in facts)
+        name, path = html.escape(story.summary.campaign), html.escape(str(self.path))
         return f"<table><caption><strong>{name}</strong> in {path}</caption><tbody>{rows}</tbody></table>"
 
 

@@ -25,6 +25,7 @@ from mlip_fw.report.formats import Format
 from mlip_fw.report.halts import charts_of, chosen_halts, tell_halts
 from mlip_fw.report.rows import summary_rows
 from mlip_fw.report.words import FILTERS
+from mlip_fw.story.answers import answers
 from mlip_fw.story.parity import Parity
 from mlip_fw.story.tale import Story
 
@@ -72,6 +73,7 @@ def write_report(
         story=story,
         name=story.campaign.campaign,
         n_walkers=story.campaign.md.walkers,
+        answers=answers(story),
         rows=summary_rows(story.summary),
         refused=Generations(directory.root).refused(),
         charts=charts,

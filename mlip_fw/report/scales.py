@@ -1,4 +1,4 @@
-"""Ticks and shares as people would choose."""
+"""Ticks as people would choose."""
 
 from __future__ import annotations
 
@@ -14,8 +14,3 @@ def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
         if len(found) <= most:
             return found
     return found[:: -(-len(found) // most)]
-
-
-def percent(share: float) -> str:
-    """Return a share as people say it."""
-    return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"

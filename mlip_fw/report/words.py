@@ -6,7 +6,8 @@ import datetime
 import math
 import unicodedata
 
-_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+from mlip_fw.story.words import duration
+
 _MOST_NAME = 120
 _INVISIBLE = ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")
 
@@ -22,26 +23,6 @@ def shown(text: object, most: int = _MOST_NAME) -> str:
     given = str(text)
     short = given if len(given) <= most else f"{given[: most - 1]}…"
     return "".join(ascii(c)[1:-1] if unicodedata.category(c) in _INVISIBLE else c for c in short)
-
-
-def duration(seconds: float | None) -> str:
-    """Return a time that something took.
-
-    Examples
-    --------
-    >>> duration(3.21), duration(75), duration(7300), duration(200000)
-    ('3.2 s', '1 min 15 s', '2 h 1 min', '2 d 7 h')
-    """
-    if seconds is None or not math.isfinite(seconds):
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    smaller = (1.0, "s")
-    for (size, unit), below in zip(_UNITS, (*_UNITS[1:], smaller), strict=True):
-        if seconds >= size:
-            rest = int(seconds % size // below[0])
-            return f"{int(seconds // size)} {unit}" + (f" {rest} {below[1]}" if rest else "")
-    return "–"
 
 
 def number(value: float | None, digits: int = 2, *, times: float = 1.0) -> str:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from ase import Atoms
-from ase.io import read
 
-from mlip_fw.errors import DirectoryError
-from mlip_fw.io.structures import read_frame
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
-from mlip_fw.story.reading import time_of
+from mlip_fw.story.frames import CANDIDATES, CRASHED, HALTED, SELECTED, frame_of, frames_of
+from mlip_fw.story.reading import Look, time_of
 from mlip_fw.story.sources import Run, Sources
 
 LabelFate = Literal["done", "quarantined", "waiting"]
@@ -46,23 +44,21 @@ class Halt:
     """MD steps that the walker ran since its last halt, or its start."""
     seconds_to_resume: float | None
     """From the halt to the next start of its MD, s."""
+    look: Look = field(repr=False, compare=False)
+    """Where files are listed that can't be read."""
     is_crash: bool = False
 
     def frame(self) -> Atoms | None:
         """Return the halted frame, with the array ``gamma`` (n,) where LAMMPS had it; None if its file is damaged."""
-        name = "crash.extxyz" if self.is_crash else "halt.extxyz"
-        try:
-            return read_frame(self.folder / name)
-        except DirectoryError:
-            return None
+        return frame_of(self.folder / (CRASHED if self.is_crash else HALTED), self.look)
 
     def candidates(self) -> list[Atoms]:
         """Return what might have been labelled, the halted frame or its cut-out first."""
-        return _frames(self.folder / "candidates.extxyz")
+        return frames_of(self.folder / CANDIDATES, self.look)
 
     def selected(self) -> list[Atoms]:
         """Return what was labelled, in the order of ``selection.chosen``."""
-        return _frames(self.folder / "selected.extxyz")
+        return frames_of(self.folder / SELECTED, self.look)
 
 
 def halts_of(sources: Sources) -> list[Halt]:
@@ -107,6 +103,7 @@ def _halt(
         labels=[(choice.hash, fate(choice.hash)) for choice in selection.chosen] if selection else [],
         steps_since=steps_since,
         seconds_to_resume=pause,
+        look=sources.look,
         is_crash=result.outcome is MDOutcome.CRASHED,
     )
 
@@ -133,10 +130,3 @@ def _pause(time: float | None, starts: list[float]) -> float | None:
         return None
     after = bisect_right(starts, time)
     return starts[after] - time if after < len(starts) else None
-
-
-def _frames(path: Path) -> list[Atoms]:
-    try:
-        return list(read(path, index=":", format="extxyz"))
-    except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError):
-        return []

@@ -42,7 +42,7 @@ def read_label_file(path: Path) -> LabelFile:
     lines = path.read_text().splitlines()
     n_atoms = int(lines[0])
     facts, rows = facts_of(lines[1]), lines[2 : 2 + n_atoms]
-    species, mask, width = _columns(facts["Properties"])
+    species, mask, width = columns_of(facts["Properties"])
     if len(rows) < n_atoms or (rows and len(rows[-1].split()) < width):
         raise DirectoryError(f"it ends before its {n_atoms} atoms")
     return LabelFile(
@@ -56,7 +56,7 @@ def read_label_file(path: Path) -> LabelFile:
     )
 
 
-def _columns(properties: str) -> tuple[int, int | None, int]:
+def columns_of(properties: str) -> tuple[int, int | None, int]:
     """Return the columns of the chemical symbol and of the mask, and how many there are."""
     fields, column, found = properties.split(":"), 0, {}
     for name, width in zip(fields[::3], fields[2::3], strict=True):

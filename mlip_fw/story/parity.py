@@ -1,22 +1,31 @@
-"""The labels as a generation of the potential sees them: parity and the worst atoms."""
+"""The labels as a generation of the potential sees them: parity and the worst atoms.
+
+A child process evaluates them: whatever pyace does there, who asked goes on.
+"""
 
 from __future__ import annotations
 
-import functools
+import threading
+import time
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.errors import MlipError
+from mlip_fw.engines.warm import Nursery
+from mlip_fw.errors import ChildError, MlipError
 from mlip_fw.generations import Generations
-from mlip_fw.io.structures import mask_of
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.story.reading import stamp_of
 
 MOST_LABELS = 60
-_MOST_WORST = 20
+LIMIT_S = 120.0
+"""The child may take so long."""
+_FAILED_FOR_S = 60.0
+"""What failed is not tried again before."""
+_EVALUATE = "mlip_fw.story.parity_child:evaluate"
 _KEPT = 16
 
 
@@ -44,10 +53,17 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    energies: np.ndarray
-    forces: np.ndarray
-    worst: list[WorstAtom]
+class _Question:
+    root: Path
+    generation: int
+    most_labels: int
+    stamps: tuple[tuple[int, int] | None, ...]
+    """Of the files of the generation, which change with it."""
+
+
+_known: dict[_Question, Parity] = {}
+_failed: dict[_Question, tuple[float, str]] = {}
+_alone = threading.Lock()
 
 
 def parity_of(directory: CampaignDirectory, generation: int, most_labels: int = MOST_LABELS) -> Parity:
@@ -65,44 +81,67 @@ def parity_of(directory: CampaignDirectory, generation: int, most_labels: int = 
     Raises
     ------
     MlipError
-        If the generation or its record can't be read.
+        If the generation or its record can't be read, or the child crashed or took longer than ``LIMIT_S``.
     """
-    record = Generations(directory.root).folder(generation) / "training.json"
-    return _parity(directory.root.as_posix(), generation, most_labels, stamp_of(record))
+    generations = Generations(directory.root)
+    files = (generations.folder(generation) / "training.json", generations.potential(generation))
+    question = _Question(directory.root, generation, most_labels, tuple(map(stamp_of, files)))
+    if (found := _known.get(question)) is not None:
+        return found
+    with _alone:
+        return _known.get(question) or _found(question)
 
 
-@functools.lru_cache(maxsize=_KEPT)
-def _parity(root: str, generation: int, most_labels: int, _: tuple[int, int] | None) -> Parity:
-    directory = CampaignDirectory(root)
-    generations, dataset = Generations(directory.root), Dataset(directory.root)
-    record = generations.record(generation)
-    if record is None:
-        raise MlipError(f"generation {generation} of {root} has no whole training.json; restore it")
-    names = [name for name in record.labels if dataset.has(name)]
-    if len(names) > most_labels:
-        names = [names[k] for k in np.linspace(0, len(names) - 1, most_labels).astype(int)]
-    potential = AcePotential.from_files(generations.potential(generation))
-    seen = [_seen(name, dataset, potential, record.reference_energy_ev) for name in names]
-    worst = sorted((atom for one in seen for atom in one.worst), key=lambda atom: -atom.error_ev_a)
+def _found(question: _Question) -> Parity:
+    failed_at, why = _failed.get(question, (0.0, ""))
+    if why and time.monotonic() - failed_at < _FAILED_FOR_S:
+        raise MlipError(why)
+    try:
+        found = _evaluated(question)
+    except (MlipError, OSError) as error:
+        why = f"generation {question.generation} can't be compared with its labels: {_reason(error)}"
+        _keep(_failed, question, (time.monotonic(), why))
+        raise MlipError(why) from error
+    _keep(_known, question, found)
+    return found
+
+
+def _evaluated(question: _Question) -> Parity:
+    nursery = Nursery(preload=())
+    try:
+        said = nursery.call(_EVALUATE, _argument(question), folder=question.root, timeout_s=LIMIT_S)
+    finally:
+        nursery.close()
     return Parity(
-        energies=np.concatenate([np.zeros((0, 2)), *(one.energies for one in seen)]),
-        forces=np.concatenate([np.zeros((0, 2)), *(one.forces for one in seen)]),
-        worst=worst[:_MOST_WORST],
+        energies=np.array(said["energies"], dtype=float).reshape(-1, 2),
+        forces=np.array(said["forces"], dtype=float).reshape(-1, 2),
+        worst=[WorstAtom(*atom) for atom in said["worst"]],
     )
 
 
-def _seen(name: str, dataset: Dataset, potential: AcePotential, references: dict[str, float]) -> _Seen:
-    atoms = dataset.read(name)
-    answer, mask, symbols = potential.evaluate(atoms, gamma=False), mask_of(atoms), atoms.get_chemical_symbols()
-    forces = np.stack([atoms.get_forces()[mask], answer.forces_ev_a[mask]], axis=-1)
-    energies = np.zeros((0, 2))
-    if mask.all():
-        relative = atoms.get_potential_energy() - sum(references.get(symbol, 0.0) for symbol in symbols)
-        energies = np.array([[relative, answer.energy_ev]]) / len(atoms)
-    errors = np.where(mask, np.linalg.norm(answer.forces_ev_a - atoms.get_forces(), axis=1), -1.0)
-    order = np.argsort(-errors)[: min(_MOST_WORST, int(mask.sum()))]
-    return _Seen(
-        energies=energies,
-        forces=forces.reshape(-1, 2),
-        worst=[WorstAtom(name, int(k), symbols[k], float(errors[k])) for k in order],
-    )
+def _argument(question: _Question) -> dict[str, Any]:
+    generations, dataset = Generations(question.root), Dataset(question.root)
+    record = generations.record(question.generation)
+    if record is None:
+        raise MlipError(f"{generations.folder(question.generation)} has no whole training.json; restore it")
+    names = [name for name in record.labels if dataset.has(name)]
+    if len(names) > question.most_labels:
+        names = [names[k] for k in np.linspace(0, len(names) - 1, question.most_labels).astype(int)]
+    return {
+        "root": str(question.root),
+        "potential": str(generations.potential(question.generation)),
+        "labels": names,
+        "references": record.reference_energy_ev,
+    }
+
+
+def _reason(error: Exception) -> str:
+    said = str(error).replace(_EVALUATE, "the process that evaluates them")
+    is_told = isinstance(error, ChildError) and MlipError.__name__ in error.kinds
+    return said.partition(": ")[2] if is_told else said
+
+
+def _keep(kept: dict[_Question, Any], question: _Question, found: object) -> None:
+    kept[question] = found
+    while len(kept) > _KEPT:
+        del kept[next(iter(kept))]

@@ -12,18 +12,20 @@ import numpy as np
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.script import GAMMA_LOG
+from mlip_fw.engines.train.pacemaker.metrics import METRICS, Metrics
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
-from mlip_fw.io.lammps import read_gamma_log
-from mlip_fw.layout import CampaignDirectory, read_event
+from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.md import MDResult
 from mlip_fw.models.selection import Selection
 from mlip_fw.models.summary import Outcome
 from mlip_fw.models.training import TrainingRecord
+from mlip_fw.story.frames import COUNTED
 from mlip_fw.story.label_files import LabelFile, read_label_file
 from mlip_fw.story.reading import Look, reader_of
+from mlip_fw.story.series import read_gamma, read_journal, read_steps
 from mlip_fw.summary import outcome_of
 
 Turn = tuple[int, int]
@@ -151,6 +153,18 @@ class Sources:
         return self._quarantine(self.directory.validation)
 
     @cached_property
+    def frames(self) -> dict[str, int]:
+        """How many structures each file of a halt holds."""
+        looks = [(f"{run.folder}/{name}", count) for run in self.runs for name, count in COUNTED.items()]
+        found = ((path, self.look.file(path, count)) for path, count in looks)
+        return {path: number for path, number in found if number is not None}
+
+    @cached_property
+    def polishing(self) -> list[Metrics]:
+        """The steps of pacemaker, if it is at work."""
+        return self.look.file(self.directory.polishing / METRICS, read_steps) or []
+
+    @cached_property
     def imported(self) -> set[str]:
         """Hashes of the labels that came with the campaign."""
         return {path.name for path in (self.directory.bootstrap / "imported").glob("[!.]*")}
@@ -177,15 +191,15 @@ class Sources:
         read = self.look.file(path, read_journal)
         if read is None:
             return []
-        if read.damaged:
-            self.look.complain(path, f"line {read.damaged[0]}: no event")
+        if read.trouble is not None:
+            self.look.complain(path, read.trouble)
         return read.events
 
     def _run(self, folder: Path) -> Run | None:
         walker, cycle = int(folder.parent.name), int(folder.name.removeprefix("cycle_"))
         result = self.look.model(f"{folder}/result.json", MDResult)
         begun = self.starts.get((walker, cycle), {})
-        series = self.look.file(f"{folder}/{GAMMA_LOG}", read_gamma_log)
+        series = self._gamma(folder)
         if result is None and series is None and not begun:
             return None
         return Run(
@@ -199,6 +213,13 @@ class Sources:
             gamma=np.zeros((0, 2)) if series is None else series,
         )
 
+    def _gamma(self, folder: Path) -> np.ndarray | None:
+        path = f"{folder}/{GAMMA_LOG}"
+        read = self.look.file(path, read_gamma)
+        if read is not None and read.trouble is not None:
+            self.look.complain(path, read.trouble)
+        return None if read is None else read.rows
+
     def _labels(self, root: Path) -> dict[str, LabelFile]:
         names = Dataset(root).hashes()
         found = ((name, self.look.file(f"{root}/labels/{name}.extxyz", read_label_file)) for name in names)
@@ -207,27 +228,6 @@ class Sources:
     def _quarantine(self, root: Path) -> list[QuarantineRecord]:
         found = (self.look.model(path, QuarantineRecord) for path in sorted((root / "quarantine").glob("[!.]*.json")))
         return [record for record in found if record is not None]
-
-
-@dataclass(frozen=True)
-class JournalFile:
-    """Events of one file, each with its line, and the numbers of lines that hold none."""
-
-    events: list[tuple[str, dict[str, Any]]]
-    damaged: list[int]
-
-
-def read_journal(path: Path) -> JournalFile:
-    """Read a journal; a last line without its end is being written."""
-    events, damaged = [], []
-    *lines, _ = path.read_text(errors="replace").split("\n")
-    for number, line in enumerate(lines, start=1):
-        event = read_event(line)
-        if event is not None:
-            events.append((line, event))
-        elif line.strip():
-            damaged.append(number)
-    return JournalFile(events, damaged)
 
 
 def _count(value: object) -> int | None:

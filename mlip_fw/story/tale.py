@@ -122,9 +122,10 @@ class Story:
         sources = self._sources
         for _ in (sources.selections, sources.first_selection, sources.records, sources.labels, sources.apart_labels):
             pass
-        for _ in (sources.quarantine, sources.apart_quarantine):
+        for _ in (sources.quarantine, sources.apart_quarantine, sources.frames, sources.polishing):
             pass
-        return [f"{name}: {what}" for name, what in sorted(sources.look.complaints.items())]
+        # another thread may meet another one meanwhile
+        return [f"{name}: {what}" for name, what in sorted(dict(sources.look.complaints).items())]
 
     def version(self) -> str:
         """Return a short word that changes when anything does that a page shows; it reads no file."""

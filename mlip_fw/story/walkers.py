@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mlip_fw.attendance import FOLDER
 from mlip_fw.engines.md.script import GAMMA_LOG
-from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.locks import try_lock
 from mlip_fw.models.md import MDOutcome, MDResult
@@ -135,8 +134,8 @@ def _mending(run: Run, result: MDResult, ended: float, sources: Sources) -> _Now
 def _after_training(result: MDResult, sources: Sources) -> _Now:
     newest = max(sources.records, default=result.generation)
     since = sources.times("trained", "polished", by="generation").get(newest, 0.0)
-    if steps := read_metrics(sources.directory.polishing):
-        return _Now(Phase.TRAIN, f"pacemaker step {steps[-1].iteration}", since)
+    if sources.polishing:
+        return _Now(Phase.TRAIN, f"pacemaker step {sources.polishing[-1].iteration}", since)
     return _Now(Phase.WAITING, A_WORKER, since)
 
 

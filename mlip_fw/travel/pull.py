@@ -8,6 +8,7 @@ from pathlib import Path
 from fireworks import LaunchPad
 
 from mlip_fw.errors import DirectoryError
+from mlip_fw.firework_names import campaign_of
 from mlip_fw.io.files import write_text
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
@@ -77,7 +78,7 @@ def find_published(launchpad: LaunchPad, name: str | None) -> tuple[Campaign, st
         If there is no such campaign, or several.
     """
     added = launchpad.workflows.find({"metadata.mlip_fw": True}, {"name": 1, "metadata": 1})
-    places = sorted({(workflow["name"], workflow["metadata"]["directory"]) for workflow in added})
+    places = sorted({(campaign_of(workflow["name"]), workflow["metadata"]["directory"]) for workflow in added})
     found = []
     for called, directory in places:
         if name in (None, called, directory):

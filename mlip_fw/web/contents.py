@@ -12,11 +12,12 @@ from werkzeug.exceptions import NotFound
 from mlip_fw.errors import MlipError
 from mlip_fw.report import interactive
 from mlip_fw.report.interactive import Chart
+from mlip_fw.story import measures
+from mlip_fw.story.answers import Answer, answers, now_of
 from mlip_fw.story.generations import Generation
 from mlip_fw.story.halts import Halt
 from mlip_fw.story.parity import parity_of
 from mlip_fw.story.tale import Story
-from mlip_fw.web.answers import Answer, answers, now_of
 from mlip_fw.web.desk import OPEN_STATES, Queue, Sight
 from mlip_fw.web.drawing import Machine, machine, spark
 from mlip_fw.web.looks import Look
@@ -141,7 +142,7 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
     return CampaignPage(
         answers=sight.look.once("answers", answers),
         machine=machine(story.walkers),
-        damaged=sight.look.once("damaged", lambda story: story.damaged),
+        damaged=story.damaged,
         charts=charts(sight.look),
         halts=pager.part("halts", story.halts[::-1]),
         generations=pager.part("generations", story.generations[::-1]),
@@ -156,9 +157,16 @@ def prepare(look: Look) -> None:
     look.once("answers", answers)
     charts(look)
     story = look.story
-    for _ in (story.walkers, story.halts, story.generations, story.labels, story.quarantine, story.ledger):
+    for _ in (
+        story.walkers,
+        story.halts,
+        story.generations,
+        story.labels,
+        story.quarantine,
+        story.ledger,
+        story.damaged,
+    ):
         pass
-    look.once("damaged", lambda story: story.damaged)
 
 
 def charts(look: Look) -> dict[str, Chart]:
@@ -174,7 +182,7 @@ def campaign_data(sight: Sight) -> dict[str, Any]:
         story = sight.look.story
         data["summary"] = sight.look.summary.model_dump(mode="json")
         data["walkers"] = [asdict(state) for state in story.walkers]
-        data["damaged"] = sight.look.once("damaged", lambda story: story.damaged)
+        data["damaged"] = story.damaged
     return data
 
 
@@ -202,18 +210,16 @@ def generation_page(look: Look, number: int, *, wants_parity: bool) -> Generatio
 
 def _parity(look: Look, number: int) -> tuple[dict[str, Chart], str]:
     try:
-        chart = look.once(
-            f"parity {number}", lambda story: interactive.parity_chart(parity_of(story.directory, number))
-        )
+        # not within the look: other pages of the campaign don't wait for it
+        found = parity_of(look.story.directory, number)
     except MlipError as error:
         return {}, str(error)
-    return {"parity": chart}, ""
+    return {"parity": look.once(f"parity {number}", lambda _: interactive.parity_chart(found))}, ""
 
 
 def _of_story(look: Look) -> dict[str, Any]:
     story, summary = look.story, look.summary
-    errors = [g.record.dataset.force_rmse_ev_a for g in story.generations if g.record.dataset is not None]
-    intervals = [g.steps_to_halt or float(g.md_steps) for g in story.generations if g.md_steps]
+    intervals = measures.reach(story.generations)
     steps = [state for state in story.walkers if not state.is_rehearsal]
     total = sum(state.last_step for state in steps)
     return {
@@ -226,7 +232,7 @@ def _of_story(look: Look) -> dict[str, Any]:
         "steps_to_halt": round(intervals[-1]) if intervals else None,
         "labels": summary.labels,
         "labels_failed": summary.labels_failed,
-        "force_rmse_ev_a": errors[-1] if errors else None,
+        "force_rmse_ev_a": measures.force_error(story.generations),
         "wall_s": summary.seconds.total,
         "changed": story.events[-1]["time"] if story.events else None,
     }

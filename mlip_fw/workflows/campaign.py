@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fireworks import Workflow
 
+from mlip_fw.firework_names import metadata_of
 from mlip_fw.fireworks.build import (
     bootstrap_firework,
     polish_firework,
@@ -31,7 +32,7 @@ def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
     validation = [validate_firework(_validate(common), parents=ends)] if campaign.validation.asks_for_something else []
     summary = summary_firework(common, parents=validation or ends)
     fireworks = [bootstrap, *(md for stages in walkers for md in stages), *polish, *validation, summary]
-    return Workflow(fireworks, name=campaign.campaign, metadata={"mlip_fw": True, "directory": common.directory})
+    return Workflow(fireworks, name=campaign.campaign, metadata=metadata_of(common.directory))
 
 
 def _is_polished_at_the_end(campaign: Campaign) -> bool:

@@ -10,6 +10,7 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.oracle.label import require_oracle
 from mlip_fw.engines.oracle.labelling import label_structure
 from mlip_fw.errors import DirectoryError
+from mlip_fw.firework_names import metadata_of
 from mlip_fw.fireworks.build import label_firework
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import LabelHandoff
@@ -67,5 +68,5 @@ def retry_here(handoffs: list[LabelHandoff], worker: Worker) -> Iterator[tuple[s
 
 def retry_workflow(handoffs: list[LabelHandoff]) -> Workflow:
     """Return the labels as a Workflow of their own, side by side, for a LaunchPad."""
-    name = f"{handoffs[0].campaign.campaign} labels again"
-    return Workflow([label_firework(handoff) for handoff in handoffs], name=name)
+    name, metadata = f"{handoffs[0].campaign.campaign} labels again", metadata_of(handoffs[0].directory)
+    return Workflow([label_firework(handoff) for handoff in handoffs], name=name, metadata=metadata)

@@ -9,6 +9,7 @@ from fireworks import Workflow
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.oracle.label import require_oracle
 from mlip_fw.engines.oracle.labelling import label_structure
+from mlip_fw.firework_names import metadata_of
 from mlip_fw.fireworks.build import validate_firework
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
@@ -79,4 +80,5 @@ def forget_failures(directory: CampaignDirectory) -> int:
 
 def validation_workflow(handoff: ValidateHandoff) -> Workflow:
     """Return the validation as a Workflow of its own, for a LaunchPad."""
-    return Workflow([validate_firework(handoff)], name=f"{handoff.campaign.campaign} validation")
+    name, metadata = f"{handoff.campaign.campaign} validation", metadata_of(handoff.directory)
+    return Workflow([validate_firework(handoff)], name=name, metadata=metadata)

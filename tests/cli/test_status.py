@@ -32,8 +32,8 @@ def status(scribe, *options):
 
 
 def test_the_five_second_answer(scribe):
-    said = status(scribe).stdout
-    for part in ("waiting for a worker", "step 400 of 1000", "▁█  100 → 300", "█▁  50.0 → 33.3 meV/Å", "labels 45 %"):
+    said = " ".join(status(scribe).stdout.split())
+    for part in ("waiting for a worker", "step 400 of 1000", "▁█ 100 → 300", "█▁ 50.0 → 33.3 meV/Å", "labels 45 %"):
         assert part in said
     assert "campaign cu-story" in said, "what was there before is still there"
 
@@ -139,7 +139,7 @@ def terminal(monkeypatch):
 
 def test_watched_in_a_terminal_it_changes_in_place(scribe, monkeypatch, terminal):
     monkeypatch.setattr("time.sleep", Clock(lambda: scribe.explore(0, 2, outcome=None), scribe.end))
-    watch(scribe.directory, 0.1, lambda: {"RUNNING": 1})
+    assert watch(scribe.directory, 0.1, lambda: {"RUNNING": 1}) == 0
     said = terminal.getvalue()
     assert "explore, waits for a worker" in said
     assert "1 RUNNING" in said
@@ -155,8 +155,21 @@ def test_ctrl_c_is_a_clean_end(scribe, monkeypatch, terminal):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("time.sleep", Clock(interrupted))
-    watch(scribe.directory, 0.1, lambda: None)
+    assert watch(scribe.directory, 0.1, lambda: None) == 130, "what a script would do next is not done"
     assert "cu-story" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("CONVERGED", 0), ("STOPPED", 3)])
+def test_who_has_watched_exits_as_the_run_did(scribe, monkeypatch, outcome, code, terminal):
+    monkeypatch.setattr("time.sleep", Clock(lambda: scribe.end(outcome, None)))
+    assert status(scribe, "--watch").exit_code == code
+    assert watch(scribe.directory, 0.1, lambda: None) == code
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_who_only_asks_is_answered(scribe, options):
+    scribe.end("STOPPED", "max_cycles")
+    assert status(scribe, *options).exit_code == 0
 
 
 def test_watch_and_json_are_two_things(scribe):

@@ -11,10 +11,11 @@ from ase.build import bulk
 from mlip_fw.report import interactive
 from mlip_fw.report.interactive.chart import as_text, log_axis, plain
 from mlip_fw.report.interactive.scene import cutout_scene, frame_scene
-from mlip_fw.report.scales import log_ticks, percent
+from mlip_fw.report.scales import log_ticks
 from mlip_fw.story.parity import Parity, WorstAtom
 from mlip_fw.story.tale import Story
 from mlip_fw.story.trajectories import Segment, Trajectory
+from mlip_fw.story.words import percent
 from tests.unit.stories import Scribe, hashed
 
 OF_STORY = (

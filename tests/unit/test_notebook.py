@@ -198,7 +198,7 @@ class TestRepr:
         scribe.end("STOPPED", HOSTILE)
         shown = mlip_fw.load(scribe.directory.root)._repr_html_()
         assert "<script" not in shown
-        assert shown.count("&lt;script&gt;") == 2
+        assert shown.count("&lt;script&gt;") == 3
 
 
 class TestNothingToLoad:

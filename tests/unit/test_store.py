@@ -7,10 +7,13 @@ import pytest
 from fireworks import Firework, ScriptTask, Workflow
 
 from mlip_fw.fireworks.build import candidates_firework, label_firework, md_firework, train_firework
-from mlip_fw.models.handoff import CandidatesHandoff, LabelHandoff, MDHandoff, TrainHandoff
+from mlip_fw.models.handoff import CandidatesHandoff, LabelHandoff, MDHandoff, TrainHandoff, ValidateHandoff
 from mlip_fw.store import Store
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
+from mlip_fw.workflows.recover import recover
+from mlip_fw.workflows.retry import retry_workflow
+from mlip_fw.workflows.validate import validation_workflow
 from tests.unit.stories import campaign, hashed
 
 HERE, THERE = "/data/one/cu-story", "/data/two/cu-story"
@@ -120,6 +123,39 @@ def test_a_finished_part_on_the_shelf_still_counts(pad):
         assert {one.name for one in Store(pad).campaigns()} == {"cu-story"}
     finally:
         pad.workflows.delete_one({"_id": inserted})
+
+
+class TestWorkflowsBeside:
+    """What ``retry-labels --add`` and ``validate --add`` put on the LaunchPad is of the campaign."""
+
+    @pytest.fixture(scope="class")
+    def busy(self):
+        """Return a LaunchPad with a campaign, a failed label of it that is made again, and a validation of it."""
+        pad, one = embedded_launchpad(), campaign()
+        made = campaign_workflow(one, Path(HERE))
+        again = LabelHandoff(
+            campaign=one, directory=HERE, hash=HASH, structures=f"{HERE}/q.extxyz", index=0, retry=True
+        )
+        beside = [retry_workflow([again]), validation_workflow(ValidateHandoff(campaign=one, directory=HERE))]
+        for workflow in (made, *beside):
+            assert workflow.metadata == made.metadata
+            pad.add_wf(workflow)
+        return pad
+
+    def test_they_are_counted(self, busy):
+        (found,) = Store(busy).campaigns()
+        assert (found.name, found.counts) == ("cu-story", {"READY": 3, "WAITING": 2})
+        assert Store(busy).counts("cu-story", HERE) == found.counts
+
+    def test_they_are_shown(self, busy):
+        store = Store(busy)
+        assert [row.label for row in store.fireworks("cu-story", HERE, kind="label", states=["READY"])] == [HASH]
+        (number,) = busy.get_fw_ids({"name": f"cu-story: label {HASH}"})
+        assert store.fw_id_of("cu-story", HERE, kind="label", label=HASH) == number
+        assert store.fw_id_of("cu-story", HERE, kind="validate") is not None
+
+    def test_recovery_leaves_them_alone(self, busy):
+        assert list(recover(busy, patience_s=0)) == []
 
 
 def test_nothing_is_read_but_what_is_shown(store, pad, monkeypatch):

@@ -299,25 +299,31 @@ def test_no_campaign_and_a_damaged_one_are_told(tmp_path):
         _ = Story(CampaignDirectory(tmp_path)).campaign
 
 
-DAMAGES = {
-    "walkers/00/cycle_0000/result.json": "not JSON",
-    "walkers/00/cycle_0001/selection.json": "not JSON",
-    "potentials/gen_0001/training.json": "not JSON",
-    f"labels/{C}.extxyz": "can't be read (IndexError)",
-}
+GARBAGE = {"empty": "", "bytes": "\x00\xff{", "cut": "[1, 2", "other": '{"outcome": 3}'}
+HALTED = "walkers/00/cycle_0001/halt.extxyz"
+NO_DAMAGE = {"events.jsonl": ("empty", "other"), "walkers/00/cycle_0002/gamma.dat": ("empty",)}
+"""Files that grow: nothing yet, and a line that is being written."""
 
 
+@pytest.mark.parametrize("garbage", GARBAGE)
 @pytest.mark.parametrize(
-    "garbage", ["", "\x00\xff{", "[1, 2", '{"outcome": 3}'], ids=["empty", "bytes", "cut", "other"]
+    "name",
+    [
+        "walkers/00/cycle_0000/result.json",
+        "walkers/00/cycle_0001/selection.json",
+        "potentials/gen_0001/training.json",
+        f"labels/{C}.extxyz",
+        HALTED,
+        *NO_DAMAGE,
+    ],
 )
-@pytest.mark.parametrize("name", [*DAMAGES, "events.jsonl", "walkers/00/cycle_0002/gamma.dat"])
 def test_a_damaged_file_is_absent_and_listed(finished, tmp_path, name, garbage):
     root = tmp_path / "c"
     shutil.copytree(finished.directory.root, root)
-    (root / name).write_bytes(garbage.encode("latin-1"))
+    (root / name).write_bytes(GARBAGE[garbage].encode("latin-1"))
     found = everything(CampaignDirectory(root))
-    if name in DAMAGES:
-        assert [line.partition(":")[0] for line in found["damaged"]] == [name]
+    listed = [] if garbage in NO_DAMAGE.get(name, ()) else [name]
+    assert [line.partition(":")[0] for line in found["damaged"]] == listed
     assert found["summary"] == summarize_tolerantly(root, name)
 
 
@@ -325,6 +331,79 @@ def summarize_tolerantly(root, name):
     """Return what ``summarize`` says without the damaged file."""
     (root / name).unlink()
     return summarize(CampaignDirectory(root)) if name.startswith("walk") else Story(CampaignDirectory(root)).summary
+
+
+def copied(finished, tmp_path):
+    root = tmp_path / "c"
+    shutil.copytree(finished.directory.root, root)
+    return root, root / "walkers" / "00" / "cycle_0001"
+
+
+@pytest.mark.parametrize("kept", [10, -250, -40, -1], ids=["heading", "atoms", "atom", "number"])
+def test_torn_structures_of_a_halt_are_listed(finished, tmp_path, kept):
+    root, folder = copied(finished, tmp_path)
+    whole = (folder / "halt.extxyz").read_bytes()
+    torn = whole.rstrip()[: kept if kept != -1 else whole.rstrip().rindex(b" ")]
+    for name in ("halt.extxyz", "candidates.extxyz", "selected.extxyz"):
+        (folder / name).write_bytes((b"" if name == "halt.extxyz" else whole) + torn)
+    story = Story(CampaignDirectory(root))
+    names = [f"walkers/00/cycle_0001/{name}.extxyz" for name in ("candidates", "halt", "selected")]
+    assert [line.partition(":")[0] for line in story.damaged] == names
+    halt = story.halts[1]
+    assert (halt.frame(), halt.candidates(), halt.selected()) == (None, [], [])
+    assert len(story.damaged) == 3, "each is listed once"
+    assert "structure 0 ends before its 4 atoms" in story.damaged[1] or kept == 10
+
+
+def test_structures_that_only_a_reader_finds_damaged_are_listed_then(finished, tmp_path):
+    root, folder = copied(finished, tmp_path)
+    text = (folder / "halt.extxyz").read_text()
+    (folder / "halt.extxyz").write_text(text.replace("0.00000000", "O.OOOOOOOO", 1).replace(" 0.0000", " o.oooo"))
+    story = Story(CampaignDirectory(root))
+    assert story.damaged == []
+    assert story.halts[1].frame() is None
+    assert story.damaged == [f"{HALTED}: its structures can't be read (ValueError)"]
+
+
+def test_a_number_of_atoms_below_zero_leads_nowhere(finished, tmp_path):
+    root, folder = copied(finished, tmp_path)
+    whole = (folder / "halt.extxyz").read_text()
+    (folder / "halt.extxyz").write_text(whole + whole.replace("4\n", "-8\n", 1))
+    assert [line.partition(":")[0] for line in Story(CampaignDirectory(root)).damaged] == [HALTED]
+
+
+def test_nothing_was_plausible_is_no_damage(finished, tmp_path):
+    root, folder = copied(finished, tmp_path)
+    (folder / "selected.extxyz").write_text("")
+    assert Story(CampaignDirectory(root)).damaged == []
+
+
+@pytest.mark.parametrize(
+    ("text", "trouble", "rows"),
+    [
+        ("# step max_gamma\n0 1.5\n10 nan\n20 2", None, 1),
+        ("0 1.5\n\n10 2.5\n# again\n2", None, 2),
+        ("0 1.5\nhello\n10 2.5\n", "line 2: no step and γ", 2),
+        ("0 1.5\n10 2.5 7\n", "line 2: no step and γ", 1),
+        ("0 1.5\n" + 4096 * "\0", "line 2: no step and γ", 1),
+    ],
+)
+def test_lines_that_are_no_gamma_are_listed(finished, tmp_path, text, trouble, rows):
+    root, folder = copied(finished, tmp_path)
+    (folder / "gamma.dat").write_text(text)
+    story = Story(CampaignDirectory(root))
+    assert story.damaged == ([f"walkers/00/cycle_0001/gamma.dat: {trouble}"] if trouble else [])
+    assert len(story.trajectories[0].segments[1].steps) == rows
+
+
+@pytest.mark.parametrize("content", [b"\0" * 100, b"\xff\xfe\n", b"iter_num\nx\ny\nz\n"])
+def test_metrics_that_are_no_metrics_are_listed(tmp_path, content):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.directory.polishing.mkdir()
+    (scribe.directory.polishing / "metrics.txt").write_bytes(content)
+    (listed,) = Story(scribe.directory).damaged
+    assert listed.startswith("polishing/metrics.txt: ")
 
 
 def test_a_damaged_run_is_still_a_run(finished, tmp_path):

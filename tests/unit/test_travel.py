@@ -10,23 +10,24 @@ from bson import ObjectId
 from fireworks.utilities.filepad import FilePad
 
 from mlip_fw.dataset import Dataset
-from mlip_fw.errors import CampaignError, FilePadError, NumberTakenError, WorkerError
+from mlip_fw.errors import CampaignError, DirectoryError, FilePadError, NumberTakenError, WorkerError
 from mlip_fw.firetasks.md import RunMD
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.handoff import Handoff, MDHandoff
+from mlip_fw.models.handoff import Handoff, LabelHandoff, MDHandoff
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
 from mlip_fw.travel.errand import FAILURES, LABELS, TO_RUN, TO_TRAIN, Errand, Want
 from mlip_fw.travel.journal import publish_journal
 from mlip_fw.travel.places import Places
-from mlip_fw.travel.pull import find_published, pull
+from mlip_fw.travel.pull import find_published, pull, remove_published
 from mlip_fw.travel.start import add_files, open_copy, require_inputs
 from mlip_fw.travel.store import FileStore, key_of
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
+from mlip_fw.workflows.retry import retry_workflow
 
 THERE = "/there/small"
 NAME = "0123456789abcdef"
@@ -518,6 +519,23 @@ class TestPull:
         with pytest.raises(Exception, match=r"one campaign small .* found small \(/x/small\), small \(/y/small\)"):
             find_published(pad, "small")
         assert find_published(pad, "/y/small")[1] == "/y/small"
+
+    def test_labels_made_again_are_no_other_campaign_and_keep_its_files(self, machine, small, pad, tmp_path):
+        campaign = small(files="filepad")
+        machine("a")
+        again = LabelHandoff(
+            campaign=campaign, directory=THERE, hash="0" * 16, structures=f"{THERE}/q", index=0, retry=True
+        )
+        pad.add_wf(retry_workflow([again]))
+        assert find_published(pad, None) == (campaign, THERE), "also if the campaign's own workflow is gone"
+        pad.add_wf(campaign_workflow(campaign, Path(THERE)))
+        assert find_published(pad, "small")[1] == THERE
+        copy = pull(pad, None, tmp_path / "here")
+        pad.workflows.update_many({"name": "small"}, {"$set": {"state": "COMPLETED"}})
+        with pytest.raises(DirectoryError, match="not all COMPLETED"):
+            remove_published(pad, copy)
+        pad.workflows.update_many({}, {"$set": {"state": "COMPLETED"}})
+        remove_published(pad, copy)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from mlip_fw.report.figures.style import BLUE, GREY, SMALL, column, styled
-from mlip_fw.report.interactive.ledger import PARTS
-from mlip_fw.report.scales import percent
+from mlip_fw.story.words import PARTS, percent
 
 if TYPE_CHECKING:
     from mlip_fw.story.tale import Story

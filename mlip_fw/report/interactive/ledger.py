@@ -5,20 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlip_fw.report.interactive.chart import BLUE, GREY, Chart, axis, chart, layout, plain
-from mlip_fw.report.scales import percent
-from mlip_fw.report.words import duration
+from mlip_fw.story.words import PARTS, duration, percent
 
 if TYPE_CHECKING:
     from mlip_fw.story.ledger import Ledger
     from mlip_fw.story.tale import Story
 
-PARTS = {
-    "md": "MD",
-    "candidates": "candidates",
-    "label": "labels",
-    "train": "training",
-    "waiting": "waiting",
-}
 _COLUMNS = ("part", "share of the wall time (%)", "time of work (s)", "core-hours")
 
 

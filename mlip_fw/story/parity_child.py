@@ -1,0 +1,68 @@
+"""The labels as a generation of the potential sees them, inside a child process: a crash of pyace ends only that."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.io.structures import mask_of
+
+_MOST_WORST = 20
+_OUT_OF_MEMORY = Path("/proc/self/oom_score_adj")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    energies: np.ndarray
+    forces: np.ndarray
+    worst: list[tuple[str, int, str, float]]
+    """Label, atom, symbol and error in eV/Å."""
+
+
+def evaluate(argument: dict[str, Any]) -> dict[str, Any]:
+    """Evaluate labels of the campaign in ``root``, as plain values.
+
+    Parameters
+    ----------
+    argument
+        ``root``: the campaign directory; ``potential``: the ``.yaml`` of a generation; ``labels``: hashes;
+        ``references``: energy of each element, eV.
+    """
+    _be_first_to_go()
+    dataset, potential = Dataset(Path(argument["root"])), AcePotential.from_files(Path(argument["potential"]))
+    seen = [_seen(name, dataset, potential, argument["references"]) for name in argument["labels"]]
+    worst = sorted((atom for one in seen for atom in one.worst), key=lambda atom: -atom[-1])
+    return {
+        "energies": np.concatenate([np.zeros((0, 2)), *(one.energies for one in seen)]).tolist(),
+        "forces": np.concatenate([np.zeros((0, 2)), *(one.forces for one in seen)]).tolist(),
+        "worst": worst[:_MOST_WORST],
+    }
+
+
+def _be_first_to_go() -> None:
+    """Have the kernel end this process, and not one that somebody looks at, when memory is short."""
+    with contextlib.suppress(OSError):
+        _OUT_OF_MEMORY.write_text("1000")
+
+
+def _seen(name: str, dataset: Dataset, potential: AcePotential, references: dict[str, float]) -> _Seen:
+    atoms = dataset.read(name)
+    answer, mask, symbols = potential.evaluate(atoms, gamma=False), mask_of(atoms), atoms.get_chemical_symbols()
+    forces = np.stack([atoms.get_forces()[mask], answer.forces_ev_a[mask]], axis=-1)
+    energies = np.zeros((0, 2))
+    if mask.all():
+        relative = atoms.get_potential_energy() - sum(references.get(symbol, 0.0) for symbol in symbols)
+        energies = np.array([[relative, answer.energy_ev]]) / len(atoms)
+    errors = np.where(mask, np.linalg.norm(answer.forces_ev_a - atoms.get_forces(), axis=1), -1.0)
+    order = np.argsort(-errors)[: min(_MOST_WORST, int(mask.sum()))]
+    return _Seen(
+        energies=energies,
+        forces=forces.reshape(-1, 2),
+        worst=[(name, int(k), symbols[k], float(errors[k])) for k in order],
+    )

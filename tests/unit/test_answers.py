@@ -1,0 +1,203 @@
+"""The four answers: what each rests on, and that they are said in the same words wherever somebody looks."""
+
+import html
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+import mlip_fw
+from mlip_fw.cli.main import app
+from mlip_fw.report.html import write_report
+from mlip_fw.story.answers import answers, now_of
+from mlip_fw.story.tale import Story
+from mlip_fw.story.words import duration, percent
+from tests.unit.stories import Scribe, hashed
+from tests.unit.web import make_finished, visitor
+
+A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
+
+
+@pytest.fixture
+def scribe(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    return scribe
+
+
+def said(scribe):
+    """Return (answer, more, mood) of learning, waiting, cost and quality."""
+    return [(one.answer, one.more, one.mood) for one in answers(Story(scribe.directory))]
+
+
+class TestLearning:
+    def learning(self, scribe):
+        return said(scribe)[0]
+
+    def test_before_md(self, scribe):
+        assert self.learning(scribe) == ("no MD yet", "1 generation of the potential", "")
+
+    def test_without_a_halt(self, scribe):
+        scribe.explore(0, 0, steps=1000, outcome="finished")
+        assert self.learning(scribe) == ("nothing to learn", "1,000 MD steps without a halt", "good")
+
+    def test_after_the_first_halt(self, scribe):
+        scribe.turn(0, 0, [C])
+        assert self.learning(scribe) == ("too early to say", "100 MD steps to the halt with generation 0", "")
+
+    def test_one_that_comes_further(self, scribe):
+        scribe.turn(0, 0, [C])
+        scribe.turn(0, 1, [D], steps=200)
+        more = "100 MD steps to the halt with generation 0, 200 with generation 1"
+        assert self.learning(scribe) == ("yes", more, "good")
+
+    @pytest.mark.parametrize("steps", [50, 150])
+    def test_one_that_hardly_does(self, scribe, steps):
+        scribe.turn(0, 0, [C])
+        scribe.turn(0, 1, [D], steps=steps)
+        assert self.learning(scribe)[::2] == ("not clearly", "")
+
+    def test_one_that_has_not_halted_yet_counts_when_it_has_come_further(self, scribe):
+        scribe.turn(0, 0, [C])
+        scribe.turn(0, 1, [D], steps=200)
+        folder = scribe.explore(0, 2, steps=150, outcome=None)
+        assert "200 with generation 1" in self.learning(scribe)[1]
+        (folder / "gamma.dat").write_text("300 1\n900 1\n")
+        assert "600 without one with generation 2" in self.learning(scribe)[1]
+
+
+class TestWaiting:
+    def waiting(self, scribe):
+        return said(scribe)[1]
+
+    def test_how_it_ended(self, scribe):
+        scribe.end()
+        assert self.waiting(scribe) == ("nothing: it is done", "the MD has reached its end", "good")
+        scribe.end("STOPPED", "max_cycles")
+        assert self.waiting(scribe) == ("it has stopped", "max cycles", "bad")
+
+    def test_an_interrupted_run(self, scribe):
+        assert self.waiting(scribe)[0] == "somebody to go on"
+        assert now_of(Story(scribe.directory)) == "interrupted"
+
+    def test_a_worker_or_what_is_at_work(self, scribe):
+        scribe.explore(0, 0, outcome=None)
+        with scribe.directory.locked():
+            assert self.waiting(scribe) == ("a worker", "walkers by state: 1 explore", "")
+            with scribe.directory.turn_locked("md-00-0000"):
+                assert self.waiting(scribe)[0] == "MD, step 100 of 1,000"
+                assert now_of(Story(scribe.directory)) == "explore"
+
+    def test_of_several_walkers_the_most(self, tmp_path):
+        stage = {"ensemble": "nvt", "n_steps": 1000, "temperature_k": 300.0}
+        scribe = Scribe(tmp_path / "three", md={"walkers": 3, "stages": [stage]})
+        scribe.begin((A, B))
+        folder = scribe.explore(0, 0)
+        scribe.choose(folder, [C, D], 0, 0, 0)
+        with scribe.directory.locked():
+            told = ("a worker (2 of 3 walkers)", "walkers by state: 2 waiting, 1 label", "")
+            assert self.waiting(scribe) == told
+
+
+class TestCost:
+    def test_parts_of_the_time_and_failures(self, scribe):
+        scribe.fail(C, took=10)
+        scribe.explore(0, 0, took=32, outcome="finished")
+        assert said(scribe)[2] == (
+            "2 labels, 1 failed in 1 min 4 s",
+            "MD 50 %, labels 47 %, training 3 %; 15 s a label",
+            "",
+        )
+
+    def test_core_hours_only_if_all_are_known(self, tmp_path):
+        scribe = Scribe(tmp_path / "cores")
+        scribe.label(A, took=1800, cores=16)
+        assert said(scribe)[2][:2] == ("1 label in 30 min", "labels 100 %; 30 min a label; 8 core-hours")
+        scribe.train()
+        assert "core-hours" not in said(scribe)[2][1]
+
+    def test_before_anything(self, tmp_path):
+        assert said(Scribe(tmp_path / "new"))[2] == ("0 labels in 0 s", "", "")
+
+
+class TestQuality:
+    def test_before_training(self, tmp_path):
+        assert said(Scribe(tmp_path / "new"))[3] == ("nothing trained yet", "", "")
+
+    def test_errors_on_its_labels_and_before_on_new_ones(self, scribe):
+        own = "1.00 meV/atom; generation 0 on its own labels"
+        assert said(scribe)[3] == ("forces to 10.0 meV/Å", own, "")
+        scribe.turn(0, 0, [C])
+        assert said(scribe)[3][1].endswith("; the one before was 50 meV/Å off on labels new to it")
+
+    def test_one_that_md_does_not_use(self, scribe):
+        facts = {"least_dimer_slope_ev_a": 1.0, "energy_drift_ev_atom": 0.1, "temperature_k": 300.0, "seconds": 1.0}
+        scribe.train(stability={"sound": False, "reasons": ["it melts"], **facts})
+        assert said(scribe)[3] == ("the newest generation is refused for MD", "it melts", "bad")
+
+
+class TestEverywhere:
+    @pytest.fixture(scope="class")
+    def told(self, tmp_path_factory):
+        scribe = make_finished(tmp_path_factory.mktemp("told") / "cu-story")
+        return scribe.directory, answers(Story(scribe.directory))
+
+    @staticmethod
+    def plain(page):
+        """Return the text of a page, one space between words."""
+        return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+    def test_they_are_four(self, told):
+        assert [one.question for one in told[1]] == [
+            "Is it learning?",
+            "What does it wait for?",
+            "What has it cost?",
+            "Is it any good?",
+        ]
+
+    def test_page(self, told):
+        page = self.plain(visitor([told[0].root.parent]).get("/campaign/cu-story/").text)
+        assert all(f"{one.question} {one.answer} {one.more}" in page for one in told[1])
+
+    def test_report(self, told, tmp_path):
+        page = self.plain(write_report(told[0], tmp_path / "r.html", formats=[])[0].read_text())
+        assert all(f"{one.question} {one.answer} {one.more}" in page for one in told[1])
+
+    def test_terminal(self, told):
+        screen = CliRunner().invoke(app, ["status", str(told[0].root)], env={"COLUMNS": "300"}).stdout
+        lines = [" ".join(line.split()) for line in screen.splitlines()]
+        assert all(f"{one.question} {one.answer}; {one.more}" in lines for one in told[1])
+
+    def test_json(self, told):
+        found = json.loads(CliRunner().invoke(app, ["status", str(told[0].root), "--json"]).stdout)
+        assert found["answers"] == [vars(one) for one in told[1]]
+
+    def test_notebook(self, told):
+        loaded = mlip_fw.load(told[0].root)
+        assert loaded.answers == told[1]
+        shown = self.plain(loaded._repr_html_())
+        assert all(f"{one.question} {one}" in shown for one in told[1])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0, "0 s"),
+        (0.0689, "0.069 s"),
+        (0.96, "1.0 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (3600 * 3 + 59, "3 h"),
+        (86400 * 1.5, "1 d 12 h"),
+    ],
+)
+def test_durations(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_shares():
+    assert [percent(share) for share in (0.0, 0.001, 0.006, 1.0)] == ["0 %", "under 1 %", "1 %", "100 %"]
