@@ -81,7 +81,7 @@ def summary_of(parts: Parts, generations: Generations) -> CampaignSummary:
         campaign=campaign.campaign,
         outcome=outcome,
         reason=reason,
-        hint=_hint(parts.records) if reason == StopReason.NO_PROGRESS else None,
+        hint=_hint(parts.records, campaign) if reason == StopReason.NO_PROGRESS else None,
         cycles=sum(s.generation is not None for s in parts.selections),
         halts=sum(r.outcome is MDOutcome.HALTED for r in results),
         labels=len(labels),
@@ -108,8 +108,13 @@ def outcome_of(events: list[dict[str, Any]], *, is_run_here: bool) -> tuple[Outc
     return "RUNNING", None
 
 
-def _hint(records: dict[int, TrainingRecord | None]) -> str | None:
-    """Return that MD made no progress because it never got the newer generations, if so."""
+def _hint(records: dict[int, TrainingRecord | None], campaign: Campaign) -> str | None:
+    """Return why MD made no progress, if the threshold or the newer generations are to blame."""
+    if (halt := campaign.uncertainty.lowest_gamma_halt) <= 1:
+        return (
+            f"uncertainty.gamma_halt is {halt:g}, and atoms that the potential was trained on have a gamma of up to 1: "
+            "MD halts whatever is learnt; give more than 1, 2 to 20 are usual, in another directory"
+        )
     used = newest_fit(records)
     newer = sorted(number for number in records if used is not None and number > used)
     if not newer:

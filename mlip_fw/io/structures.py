@@ -37,6 +37,7 @@ READABLE = (
 )
 """ASE's formats that are read from users: none runs code, starts a program, opens a database or unpacks anything."""
 _PACKED = (".gz", ".bz2", ".xz")
+_LAMMPS_DATA, _HEAD_BYTES = re.compile(rb"^\s*\S+\s+\S+\s+xlo\s+xhi\b", re.MULTILINE), 10_000
 _MOST_BYTES = 2_000_000_000
 _FACT = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 DECIMALS = 8
@@ -148,12 +149,25 @@ def read_any(path: Path, what: str) -> list[Atoms]:
 def _format(path: Path, what: str) -> str:
     packed = path.suffix in _PACKED
     found = path.suffix if packed else str(filetype(str(path)))
+    if found not in READABLE and _is_lammps_data(path, what):
+        return "lammps-data"
     if packed or found not in READABLE:
         raise CampaignError(
             f"{what}: {path} is of format {found}, which is not read from users: it may run code, start programs or "
             f"unpack to any size; give one of {', '.join(READABLE)}"
         )
     return found
+
+
+def _is_lammps_data(path: Path, what: str) -> bool:
+    """Tell by the content: users name such files as they like, and ASE goes by the name."""
+    with path.open("rb") as handle:
+        if _LAMMPS_DATA.search(handle.read(_HEAD_BYTES)) is None:
+            return False
+        handle.seek(0)
+        if not any(line.split()[:1] == [b"Masses"] for line in handle):
+            raise CampaignError(f"{what}: {path} has no section Masses, which says what elements its atom types are")
+    return True
 
 
 def with_labels(atoms: Atoms, energy_ev: float, forces_ev_a: np.ndarray, stress_ev_a3: np.ndarray | None) -> Atoms:

@@ -51,7 +51,7 @@ class CampaignSummary(Frozen):
     hint: str | None = Field(
         None,
         description="what stood in the way and what to do, where `reason` does not tell: of `no_progress`, that the "
-        "newest generations are unfit for MD, and why; else null",
+        "newest generations are unfit for MD, and why, or that no generation can stay below gamma_halt; else null",
     )
     cycles: Count = Field(description="halts after which the MD went on")
     halts: Count = Field(description="all halts")

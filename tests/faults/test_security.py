@@ -281,6 +281,16 @@ def test_usual_formats_are_read(tmp_path):
     assert "extxyz" in READABLE
 
 
+def test_data_files_of_lammps_are_read_whatever_their_name(tmp_path):
+    atoms = bulk("Cu", cubic=True)
+    for name in ("s.data", "data.copper", "s.lmp"):
+        write(tmp_path / name, atoms, format="lammps-data", masses=True)
+        assert read_any(tmp_path / name, "structure.file")[-1].get_chemical_symbols() == ["Cu"] * 4
+    write(tmp_path / "s.data", atoms, format="lammps-data")
+    with pytest.raises(CampaignError, match="no section Masses"):
+        read_any(tmp_path / "s.data", "structure.file")
+
+
 @pytest.mark.parametrize("key", ["structure.file", "bootstrap.dataset", "potential.initial"])
 def test_huge_files_are_refused_unread(small, tmp_path, key):
     path = tmp_path / "huge.xyz"

@@ -142,6 +142,11 @@ def test_max_labels_counts_the_bootstrap(small, stand_in, run):
     assert (summary.reason, summary.labels) == ("max_labels", 1)
 
 
+def test_threshold_that_nothing_passes_is_named(small, stand_in, run):
+    summary, _, _ = run(small(uncertainty={"gamma_select": 0.2, "gamma_halt": 0.5}), stand_in("--stuck-at 10"))
+    assert summary.reason == "no_progress" and summary.hint.startswith("uncertainty.gamma_halt is 0.5")
+
+
 def test_no_progress_rewinds_and_then_stops(small, stand_in, run):
     summary, directory, _ = run(small(), stand_in("--halt-at 30 --stuck-at 60"))
     assert (summary.outcome, summary.reason, summary.hint) == ("STOPPED", "no_progress", None)

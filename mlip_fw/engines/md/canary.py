@@ -17,8 +17,11 @@ from mlip_fw.models.md import MDOutcome, Stage
 from mlip_fw.models.worker import Worker
 
 TITLE = "gamma canary"
-_RATTLE_A = 0.25
+_RATTLES_A = (0.25, 0.5, 1.0, 2.0)
+"""The first that leads far enough is taken: a molecule in vacuum needs more than a crystal."""
 _GAMMA_HALT = 1.5
+_FAR_ENOUGH = 2.0
+"""In units of that threshold."""
 
 
 class CanaryRecord(Frozen):
@@ -39,14 +42,14 @@ def sing(
     WorkerError
         If the engine can't run it, does not halt, or gives other numbers than pyace.
     """
-    strange = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
-    strange.positions += np.random.default_rng(1).normal(scale=_RATTLE_A, size=strange.positions.shape)
+    known = AcePotential.from_files(potential)
+    strange = strange_copy(atoms, known)
     folder.mkdir(parents=True, exist_ok=True)
     write_data(folder / "start.data", strange, elements)
     plan = RunPlan(
         title=TITLE,
         elements=elements,
-        cutoff_a=AcePotential.from_files(potential).cutoff_a,
+        cutoff_a=known.cutoff_a,
         potential=potential,
         start=folder / "start.data",
         is_restart=False,
@@ -66,3 +69,15 @@ def sing(
             f"{': ' + ending.reason if ending.reason else ''}); see {folder}, and `mlip-fw doctor`"
         )
     return CanaryRecord(engine=engine, lmp_cmd=worker.lmp_cmd, gamma_max=ending.gamma_max)
+
+
+def strange_copy(atoms: Atoms, potential: AcePotential) -> Atoms:
+    """Return the least displaced copy of ``atoms`` that must extrapolate, by pyace's word; if none does, the last."""
+    for size in _RATTLES_A:
+        strange = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+        strange.positions += np.random.default_rng(1).normal(scale=size, size=strange.positions.shape)
+        gamma = potential.evaluate(strange).gamma
+        assert gamma is not None
+        if gamma.max() > _FAR_ENOUGH * _GAMMA_HALT:
+            break
+    return strange
