@@ -118,7 +118,8 @@ class PotentialSettings(Frozen):
     )
     cutoff_a: Positive = Field(6.0, le=20.0, description="radial cutoff, Å")
     functions_per_element: Functions | Literal["auto"] = Field(
-        200, description="basis functions per element; auto: as many as the first labels have environments, 50 to 200"
+        200,
+        description="basis functions per element; auto: as many as labels have environments, from 50 to 200",
     )
     energy_weight: Positive | Literal["auto"] = Field(
         ENERGY_WEIGHT,

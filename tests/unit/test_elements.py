@@ -10,8 +10,9 @@ from ase.calculators.emt import EMT
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.maxvol import ActiveSet
-from mlip_fw.engines.train.basis import first_basis, linear_basis
+from mlip_fw.engines.train.basis import linear_basis
 from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.growth import first_basis
 from mlip_fw.engines.train.size import sentence, size_of
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
