@@ -36,7 +36,11 @@ ALLOY = merged(
         },
         "md": {"engine": "embedded", "stages": [{"ensemble": "nvt", "temperature_k": [300, 800], "n_steps": 400}]},
         "uncertainty": {"gamma_halt": 5.0},
-        "potential": {"kind": "pacemaker", "functions_per_element": 30, "pacemaker": {"every": 2, "iterations": 10}},
+        "potential": {
+            "kind": "pacemaker",
+            "functions_per_element": 30,
+            "pacemaker": {"every": 2, "iterations": 10, "functions_per_element": 40},
+        },
     },
 )
 COLD_STEPS = 60

@@ -122,4 +122,11 @@ def test_environments_are_those_that_are_trained_on():
     atoms = labelled(1, gold=True)
     atoms.arrays[MASK] = np.arange(32) < 10
     assert environments_of([atoms], {"Cu": 7}) == {"Au": 5, "Cu": 12}
-    assert as_many_as({"Au": 0, "Cu": 70, "Pd": 80}) == 75
+
+
+def test_as_many_as_environments_but_fifty_for_each_element(small):
+    elements = ["Ag", "Au", "Cu", "Pd", "Pt"]
+    found = {
+        n: as_many_as({"Au": 0, "Cu": 70, "Pd": 150}, small(elements=elements[:n], potential=AUTO)) for n in (1, 3, 5)
+    }
+    assert found == {1: 110, 3: 150, 5: 200}

@@ -36,7 +36,7 @@ def first_basis(campaign: Campaign, labelled: list[Atoms]) -> ACEBBasisSet:
     if settings.initial is not None:
         return read_basis(Path(settings.initial))
     wanted = settings.functions_per_element
-    n_functions = as_many_as(environments_of(labelled)) if wanted == "auto" else wanted
+    n_functions = as_many_as(environments_of(labelled), campaign) if wanted == "auto" else wanted
     return linear_basis(campaign.elements, settings.cutoff_a, n_functions)
 
 
@@ -49,10 +49,14 @@ def environments_of(frames: list[Atoms], known: Mapping[str, int] | None = None)
     return counts
 
 
-def as_many_as(environments: Mapping[str, int]) -> int:
-    """Return the mean number of environments of the elements that there are, within bounds."""
+def as_many_as(environments: Mapping[str, int], campaign: Campaign) -> int:
+    """Return the mean number of environments of the elements that there are, but 50 for each element and at most 200.
+
+    Functions of an atom with neighbours of many elements are shared out to all their combinations: of few, hardly any
+    is left for each. MD then finds nothing new, and gets labels no more.
+    """
     found = [n for n in environments.values() if n]
-    return int(np.clip(sum(found) / max(1, len(found)), *AUTO_FUNCTIONS))
+    return int(np.clip(sum(found) / max(1, len(found)), campaign.fewest_functions, AUTO_FUNCTIONS[1]))
 
 
 def larger_basis(basis: ACEBBasisSet, environments: Mapping[str, int], campaign: Campaign) -> ACEBBasisSet | None:
@@ -65,7 +69,7 @@ def larger_basis(basis: ACEBBasisSet, environments: Mapping[str, int], campaign:
     if settings.functions_per_element != "auto" or settings.initial is not None:
         return None
     present, found = max(functions_of(basis).values()), [n for n in environments.values() if n]
-    wanted = as_many_as(environments)
+    wanted = as_many_as(environments, campaign)
     if not found or np.mean(found) < _OUTGROWN * present or wanted < _WORTH_IT * present:
         return None
     larger = linear_basis(campaign.elements, settings.cutoff_a, wanted)
