@@ -101,6 +101,13 @@ def test_it_fits_no_worse_than_the_linear_potential(campaign):
         assert {"pacemaker", "tensorpotential"} == set(record.versions)
 
 
+def test_basis_grows_from_the_linear_one(campaign):
+    """The first polishing adds functions, which pacemaker's ``-ip`` is for; the next starts from what it made."""
+    generations, records = polished(campaign[0])
+    assert [record.functions_per_element for record in records] == [{"Au": 40, "Cu": 40}] * len(records)
+    assert generations.record(records[0].parent).functions_per_element == {"Au": 30, "Cu": 30}
+
+
 def test_gamma_of_the_labels_is_at_most_one(campaign):
     generations, records = polished(campaign[0])
     potential = AcePotential.from_files(generations.potential(records[-1].generation))
