@@ -16,6 +16,7 @@ from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr, prin
 from mlip_fw.cli.progress import working
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.campaign import AUTO_FUNCTIONS, Campaign
 
 
 @app.command()
@@ -32,7 +33,7 @@ def check(
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.rehearsal import rehearsals
     from mlip_fw.engines.start import check_given_files, start_structures
-    from mlip_fw.engines.train.basis import first_basis
+    from mlip_fw.engines.train.growth import first_basis
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.engines.train.pacemaker.schedule import decided
     from mlip_fw.engines.train.size import most_atoms, sentence, size_of
@@ -62,7 +63,7 @@ def check(
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
-        "potential": sentence(size),
+        "potential": sentence(size) + _later(campaign),
     }
     if as_json:
         typer.echo(json.dumps({**facts, "potential": size.plain()}))
@@ -95,6 +96,13 @@ def doctor(
         _table("this machine", [(f.what, f.found, f.ok) for f in findings])
     if not all(f.ok for f in findings):
         raise typer.Exit(EXIT_ERROR)
+
+
+def _later(campaign: Campaign) -> str:
+    """Return what to add to the size of the first potential."""
+    if campaign.potential.functions_per_element != "auto" or campaign.potential.initial is not None:
+        return ""
+    return f"; it grows with the labels, to at most {AUTO_FUNCTIONS[1]} functions per element"
 
 
 def _table(title: str, rows: list[tuple[str, str, bool]]) -> None:

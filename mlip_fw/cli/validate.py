@@ -81,6 +81,8 @@ def _print(report: ValidationReport) -> None:
             stress = "-" if part.stress_rmse_gpa is None else f"{part.stress_rmse_gpa:.3f}"
             energy = f"{1000 * part.energy_rmse_ev_atom:.3f}"
             table.add_row(name, str(part.n_frames), f"{1000 * part.force_rmse_ev_a:.2f}", energy, stress)
+        for element, rmse_ev_a in report.by_element.items() if len(report.by_element) > 1 else ():
+            table.add_row(element, "", f"{1000 * rmse_ev_a:.2f}", "", "")
         console.print(table)
     if report.calibration is not None:
         table = Table("γ of the atom", "atoms", "force RMSE (meV/Å)", "within the promise")

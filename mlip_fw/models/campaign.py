@@ -16,7 +16,7 @@ from mlip_fw.models.validation import ValidationSettings
 
 ENERGY_WEIGHT = 10.0
 AUTO_FUNCTIONS = (50, 200)
-"""Fewest and most basis functions per element that ``auto`` takes."""
+"""Basis functions per element that ``auto`` takes: so many times the number of elements at least, and most."""
 Thresholds = Annotated[
     Annotated[Positive, Tag("number")] | Annotated[dict[str, Positive], Tag("by_element")],
     Discriminator(lambda value: "by_element" if isinstance(value, dict) else "number"),
@@ -118,7 +118,8 @@ class PotentialSettings(Frozen):
     )
     cutoff_a: Positive = Field(6.0, le=20.0, description="radial cutoff, Å")
     functions_per_element: Functions | Literal["auto"] = Field(
-        200, description="basis functions per element; auto: as many as the first labels have environments, 50 to 200"
+        200,
+        description="basis functions per element; auto: as many as labels have environments, within bounds",
     )
     energy_weight: Positive | Literal["auto"] = Field(
         ENERGY_WEIGHT,
@@ -131,11 +132,6 @@ class PotentialSettings(Frozen):
     )
     initial: str | None = Field(None, description="potential (.yaml) to start from; its .asi beside it")
     pacemaker: PacemakerSettings = PacemakerSettings()
-
-    @property
-    def fewest_functions(self) -> int:
-        """The number of basis functions per element, or the smallest that ``auto`` takes."""
-        return AUTO_FUNCTIONS[0] if self.functions_per_element == "auto" else self.functions_per_element
 
 
 class BootstrapSettings(Frozen):
@@ -262,6 +258,12 @@ class Campaign(Frozen):
         if len(set(elements)) != len(elements):
             raise ValueError("an element is named twice")
         return sorted(elements)
+
+    @property
+    def fewest_functions(self) -> int:
+        """The number of basis functions per element, or the smallest that ``auto`` takes."""
+        wanted, (each, most) = self.potential.functions_per_element, AUTO_FUNCTIONS
+        return min(each * len(self.elements), most) if wanted == "auto" else wanted
 
     def named_files(self) -> dict[str, str]:
         """Return the files to read under the keys that name them."""

@@ -64,6 +64,9 @@ class TrainingRecord(Frozen):
     n_atoms: Count
     n_environments: dict[str, Count]
     functions_per_element: dict[str, Count]
+    outgrown_functions: dict[str, Count] | None = Field(
+        None, description="what the parent had of them, if the basis grew and all labels were learnt once more"
+    )
     dataset: LabelErrors | None = Field(None, description="errors on the training set")
     new_before: LabelErrors | None = Field(None, description="errors of the generation before on the new labels")
     reference_energy_ev: dict[str, Real] = Field(

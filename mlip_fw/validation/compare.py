@@ -21,6 +21,8 @@ from mlip_fw.validation.sources import NotYetError, OracleSource, PotentialSourc
 
 _RELAXED_EV_A = 0.01
 _MOST_STEPS = 300
+_MOST_GRADED = 10
+"""Frames of the MD for g(r) whose gamma is looked at."""
 MINE, ORACLE = "potential", "oracle"
 
 
@@ -156,6 +158,7 @@ def _rdf(both: Both) -> Values:
     found = distributions(both.directory, both.campaign, both.file)
     both.distributions |= dict(zip(both.sources, found, strict=True))
     mine, theirs = found
+    both.potential.label(mine.frames[:: 1 + len(mine.frames) // _MOST_GRADED])
     return [
         ("first peak of g(r)", "Å", mine.peak[0], theirs.peak[0]),
         ("height of that peak", "", mine.peak[1], theirs.peak[1]),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase import units
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,6 +16,7 @@ from mlip_fw.models.validation import Calibration
 
 if TYPE_CHECKING:
     from mlip_fw.validation.examine import Findings
+    from mlip_fw.validation.parity import Pair
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#777777"
 _COLOURS = {"oracle": _GREY, "potential": _BLUE}
@@ -57,11 +60,11 @@ def parity_figure(found: Findings) -> Figure:
     whole = [p for p in found.pairs if p.energy_error_ev_atom is not None]
     levels = np.array([[a.get_potential_energy() / len(a) for a in (p.oracle, p.potential)] for p in whole])
     if len(levels):
-        energies.plot(*(levels - levels[:, 0].min()).T, ".", color=_BLUE)
+        _by_temperature(energies, levels - levels[:, 0].min(), whole)
     stressed = [p for p in whole if len(p.stress_errors_gpa)]
     if stressed:
-        values = [[a.get_stress() * 160.21766 for a in (p.oracle, p.potential)] for p in stressed]
-        stresses.plot(*np.concatenate(values, axis=1).reshape(2, -1), ".", color=_BLUE)
+        values = np.array([[a.get_stress() / units.GPa for a in (p.oracle, p.potential)] for p in stressed])
+        _by_temperature(stresses, values.swapaxes(1, 2).reshape(-1, 2), [p for p in stressed for _ in range(6)])
     for axes, name in (
         (forces, "force component (eV/Å)"),
         (energies, "energy above the lowest (eV/atom)"),
@@ -73,6 +76,16 @@ def parity_figure(found: Findings) -> Figure:
         axes.set_ylabel("potential")
     figure.suptitle(f"{len(found.pairs)} frames that were never trained on")
     return figure
+
+
+def _by_temperature(axes: Axes, values: np.ndarray, pairs: Sequence[Pair]) -> None:
+    """Draw ``values`` (n, 2), one for each of ``pairs``, in the colours of their temperatures where those are known."""
+    kelvin = [pair.temperature_k for pair in pairs]
+    if None in kelvin:
+        axes.plot(*values.T, ".", color=_BLUE)
+        return
+    dots = axes.scatter(values[:, 0], values[:, 1], s=8, c=kelvin, cmap="plasma")
+    axes.figure.colorbar(dots, ax=axes, label="temperature (K)")
 
 
 def calibration_figure(found: Findings, calibrated: Calibration) -> Figure:

@@ -41,6 +41,8 @@ class Distribution:
 
     r_a: np.ndarray
     g: np.ndarray
+    frames: list[Atoms]
+    """What it is of."""
 
     @property
     def peak(self) -> tuple[float, float]:
@@ -54,7 +56,7 @@ def distribution(frames: list[Atoms], farthest_a: float) -> Distribution:
     bins = int(farthest_a / _BIN_A)
     curves = [get_rdf(atoms, farthest_a, bins, no_dists=True) for atoms in frames]
     values = [curve[0] if isinstance(curve, tuple) else curve for curve in curves]
-    return Distribution((np.arange(bins) + 0.5) * farthest_a / bins, np.mean(values, axis=0))
+    return Distribution((np.arange(bins) + 0.5) * farthest_a / bins, np.mean(values, axis=0), frames)
 
 
 def needs_oracle_md(campaign: Campaign) -> bool:

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from mlip_fw.cli.main import main
+from mlip_fw.io.campaign_file import read_campaign
 from tests.conftest import SMALL, merged
 
 
@@ -142,6 +144,7 @@ def test_init_overwrites_nothing(cli, tmp_path):
 
 def test_what_init_writes_is_a_good_campaign(cli):
     cli("init", "new")
+    assert read_campaign(Path("new/campaign.yaml")).validation.asks_for_something
     code, out, err = cli("check", "new/campaign.yaml", "--json")
     assert code == 0, err
     assert '"formula": "Cu108"' in out

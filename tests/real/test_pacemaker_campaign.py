@@ -36,7 +36,11 @@ ALLOY = merged(
         },
         "md": {"engine": "embedded", "stages": [{"ensemble": "nvt", "temperature_k": [300, 800], "n_steps": 400}]},
         "uncertainty": {"gamma_halt": 5.0},
-        "potential": {"kind": "pacemaker", "functions_per_element": 30, "pacemaker": {"every": 2, "iterations": 10}},
+        "potential": {
+            "kind": "pacemaker",
+            "functions_per_element": 30,
+            "pacemaker": {"every": 2, "iterations": 10, "functions_per_element": 40},
+        },
     },
 )
 COLD_STEPS = 60
@@ -95,6 +99,13 @@ def test_it_fits_no_worse_than_the_linear_potential(campaign):
         )
         assert record.dataset.force_rmse_ev_a <= 1.001 * linear.dataset.force_rmse_ev_a
         assert {"pacemaker", "tensorpotential"} == set(record.versions)
+
+
+def test_basis_grows_from_the_linear_one(campaign):
+    """The first polishing adds functions, which pacemaker's ``-ip`` is for; the next starts from what it made."""
+    generations, records = polished(campaign[0])
+    assert [record.functions_per_element for record in records] == [{"Au": 40, "Cu": 40}] * len(records)
+    assert generations.record(records[0].parent).functions_per_element == {"Au": 30, "Cu": 30}
 
 
 def test_gamma_of_the_labels_is_at_most_one(campaign):

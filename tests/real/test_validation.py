@@ -57,6 +57,7 @@ def test_report_tells_errors_by_temperature_and_how_gamma_knew(learnt):
     bins = report["calibration"]["bins"]
     assert sum(part["n_atoms"] for part in bins) > 4 * 32
     assert {q["name"] for q in report["quantities"]} == {"first peak of g(r)", "height of that peak"}
+    assert 0.1 < report["gamma_max"]["rdf"] < 100
     for name in ("parity", "calibration", "rdf"):
         assert (learnt / "small" / "validation" / f"{name}.svg").is_file()
 

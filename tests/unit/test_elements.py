@@ -10,8 +10,9 @@ from ase.calculators.emt import EMT
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.maxvol import ActiveSet
-from mlip_fw.engines.train.basis import first_basis, linear_basis
+from mlip_fw.engines.train.basis import linear_basis
 from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.growth import first_basis
 from mlip_fw.engines.train.size import sentence, size_of
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
@@ -76,7 +77,7 @@ def test_first_environments_of_an_element_set_the_scale_of_its_active_set(late_g
     assert potential.evaluate(labelled(77, 1)).gamma.max() < 1e5
 
 
-@pytest.mark.parametrize(("n_labels", "expected"), [(1, 50), (4, 64), (20, 200)])
+@pytest.mark.parametrize(("n_labels", "expected"), [(1, 100), (8, 128), (20, 200)])
 def test_as_many_functions_as_environments(small, n_labels, expected):
     campaign = small(elements=["Au", "Cu"], potential={"functions_per_element": "auto", "cutoff_a": 4.0})
     size = size_of(first_basis(campaign, [labelled(k, 16) for k in range(n_labels)]), 32)

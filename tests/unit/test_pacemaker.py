@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.process import Ended
+from mlip_fw.engines.train.basis import core_radius_a
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.pacemaker import schedule
 from mlip_fw.engines.train.pacemaker.form import (
@@ -50,6 +51,13 @@ def labelled(seed, mask=None):
     if mask is not None:
         made.arrays[MASK] = mask
     return made
+
+
+def apart(distance_a):
+    """Return a label with two atoms this far from each other."""
+    atoms = labelled(0)
+    atoms.positions[1] = atoms.positions[0] + [distance_a, 0, 0]
+    return with_labels(atoms, 1.0, np.zeros((32, 3)), None)
 
 
 def stand_in(options=""):
@@ -217,13 +225,19 @@ class TestFrame:
         assert np.array_equal(rows[0].force_weights, rows[1].force_weights)
         assert rows[0].energy_weight == rows[1].energy_weight == 1
 
-    def test_atoms_within_a_core_weigh_nothing(self, learnt):
-        close = labelled(0)
-        close.positions[1] = close.positions[0] + [1.2, 0, 0]
-        close = with_labels(close, 1.0, np.zeros((32, 3)), None)
-        rows = rows_of([close], {"Cu": 0.0}, linear_of(learnt))
+    def test_atoms_within_a_core_weigh_nothing_and_that_is_said(self, learnt, caplog):
+        rows = rows_of([apart(1.2)], {"Cu": 0.0}, linear_of(learnt))
         assert np.flatnonzero(rows[0].force_weights == 0).tolist() == [0, 1]
         assert rows[0].energy_weight == 0
+        assert "2 atoms weigh nothing, because they are within each other's core" in caplog.text
+
+    def test_atoms_outside_of_the_core_count_however_close(self, learnt, caplog):
+        """There the potential without cores is the whole one: these are the largest forces that a label may have."""
+        close, linear = apart(1.01 * core_radius_a("Cu", "Cu")), linear_of(learnt)
+        (row,) = rows_of([close], {"Cu": 0.0}, linear)
+        assert row.force_weights.all() and not caplog.text
+        answers = [AcePotential(ACEBBasisSet(f)).evaluate(close, gamma=False) for f in (linear, without_cores(linear))]
+        assert np.array_equal(answers[0].forces_ev_a, answers[1].forces_ev_a)
 
     def test_energies_weigh_as_in_the_linear_fit(self, learnt):
         rows = rows_of([labelled(s) for s in range(3)], {"Cu": 0.0}, linear_of(learnt))

@@ -9,16 +9,19 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
+from mlip_fw.cli.validate import _print
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.io.lammps import dump_steps, read_dump, read_dumped_step
 from mlip_fw.io.structures import MASK, with_labels
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDResult
 from mlip_fw.models.structure import BulkSettings
-from mlip_fw.models.validation import ValidationSettings
+from mlip_fw.models.validation import ValidationReport, ValidationSettings
 from mlip_fw.validation import measure
 from mlip_fw.validation.compare import Both, _conventional_factor, compare
 from mlip_fw.validation.crystal import Crystal, crystal_of
+from mlip_fw.validation.examine import Findings
+from mlip_fw.validation.figures import parity_figure
 from mlip_fw.validation.holdout import eligible, hold_out
 from mlip_fw.validation.parity import (
     Pair,
@@ -93,6 +96,40 @@ class TestErrors:
             (900, 1000, 2),
         ]
         assert errors_by_temperature([]) == []
+
+
+class TestParityFigure:
+    def test_forces_are_coloured_by_element_and_the_rest_by_temperature(self):
+        pairs = [pair("CuAu", [0.3, 0.6], [1, 1], energy=0.1, temperature=300.0 * k) for k in (1, 2)]
+        forces, energies, stresses, *bars = parity_figure(Findings(pairs=pairs)).axes
+        assert [line.get_label() for line in forces.lines[:2]] == ["Au", "Cu"]
+        assert energies.collections[0].get_array().tolist() == [300, 600]
+        assert stresses.collections[0].get_array().tolist() == [300] * 6 + [600] * 6
+        assert [bar.get_ylabel() for bar in bars] == ["temperature (K)"] * 2
+        assert np.allclose(stresses.collections[0].get_offsets()[0], [0, 0.160218], atol=1e-6)
+
+    def test_frames_without_a_temperature_have_one_colour(self):
+        assert len(parity_figure(Findings(pairs=[pair("Cu", [0.1], [1], energy=0.1)])).axes) == 3
+
+
+@pytest.mark.parametrize(("symbols", "n_rows"), [("CuAu", 2), ("Cu2", 0)])
+def test_elements_of_an_alloy_are_told_apart_on_the_terminal(capsys, symbols, n_rows):
+    pairs = [pair(symbols, [0.3, 0.6], [1, 1])]
+    by_element = errors_by_element(pairs)
+    report = ValidationReport(
+        campaign="c",
+        generation=0,
+        level_of_theory="x",
+        settings=ValidationSettings(),
+        holdout=frame_errors(pairs),
+        by_element=by_element,
+        labels=1,
+        labels_failed=0,
+    )
+    _print(report)
+    rows = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines()]
+    said = {row[1]: row[3] for row in rows if len(row) > 3 and row[1] in by_element}
+    assert said == {name: f"{1000 * error:.2f}" for name, error in list(by_element.items())[:n_rows]}
 
 
 class TestCalibration:

@@ -8,14 +8,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from pyace import ACEBBasisSet, BBasisConfiguration, create_multispecies_basis_config
 
 from mlip_fw.errors import TrainingError
-from mlip_fw.io.pace import read_basis
-from mlip_fw.io.structures import mask_of
-from mlip_fw.models.campaign import AUTO_FUNCTIONS, Campaign
 
 _CORE_FRACTION = 0.6
 CORE_WIDTH_A = 0.2
@@ -102,30 +98,6 @@ def linear_basis(elements: list[str], cutoff_a: float, functions_per_element: in
         ) from error
     basis.basis_coeffs = np.zeros(len(basis.basis_coeffs))
     return basis
-
-
-def first_basis(campaign: Campaign, labelled: list[Atoms]) -> ACEBBasisSet:
-    """Return the basis that a campaign starts with: that of a given potential, or a new one.
-
-    Parameters
-    ----------
-    campaign
-        Says what the basis is like.
-    labelled
-        The first structures to learn, which decide how many functions ``auto`` is.
-    """
-    settings = campaign.potential
-    if settings.initial is not None:
-        return read_basis(Path(settings.initial))
-    wanted = settings.functions_per_element
-    n_functions = _as_many_as_environments(labelled) if wanted == "auto" else wanted
-    return linear_basis(campaign.elements, settings.cutoff_a, n_functions)
-
-
-def _as_many_as_environments(labelled: list[Atoms]) -> int:
-    """Return the mean number of environments of the elements that there are, within bounds."""
-    symbols = [s for atoms in labelled for s in np.array(atoms.get_chemical_symbols())[mask_of(atoms)]]
-    return int(np.clip(len(symbols) / max(1, len(set(symbols))), *AUTO_FUNCTIONS))
 
 
 def require_linear(basis: ACEBBasisSet, source: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ from threadpoolctl import threadpool_limits
 
 from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential, rows_within
+from mlip_fw.engines.ace import AcePotential, functions_of, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
-from mlip_fw.engines.train.basis import copy_of, fingerprint, first_basis
+from mlip_fw.engines.train.basis import copy_of, fingerprint
+from mlip_fw.engines.train.growth import carried_over, environments_of, first_basis, larger_basis
 from mlip_fw.engines.train.kept import read_fit, write_fit
 from mlip_fw.engines.train.lessons import in_order, lesson_of
 from mlip_fw.engines.train.linear import LinearFit
@@ -50,6 +51,9 @@ class Knowledge:
     reference_energy_ev: dict[str, float]
     """Of the elements that a label had so far."""
     level_of_theory: str | None = None
+    environments: dict[str, int] = field(default_factory=dict)
+    outgrown: dict[str, int] | None = None
+    """Functions of the basis that this one has just replaced: all labels are still to be learnt."""
 
 
 def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) -> Knowledge:
@@ -74,6 +78,7 @@ def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) ->
         active={name: ActiveSet.from_inverse(inverse) for name, inverse in inverses.items()},
         reference_energy_ev=dict(record.reference_energy_ev),
         level_of_theory=record.level_of_theory,
+        environments=dict(record.n_environments),
     )
 
 
@@ -104,11 +109,12 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         if known.generation is None:
             raise TrainingError("there is no label to train on")
         return None
-    before = AcePotential(known.basis)
     frames = [dataset.read(name) for name in new]
     level = _common_level(new, frames, known.level_of_theory)
-    if known.generation is None:
-        logger.info("%s", sentence(size_of(known.basis, most_atoms(frames, campaign))))
+    known = _grown(known, frames, campaign)
+    if known.generation is None or known.outgrown:
+        logger.info("%s", sentence(size_of(known.basis, most_atoms(map(dataset.read, hashes), campaign))))
+    before = AcePotential(known.basis)
     start = before if known.labels else AcePotential(copy_of(known.basis, known.prior))
     energies = _reference_energies(frames, start, known.reference_energy_ev)
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
@@ -132,6 +138,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             n_atoms=sum(counts.values()),
             n_environments=counts,
             functions_per_element=shape.n_functions(),
+            outgrown_functions=known.outgrown,
             dataset=fit.errors(solution.coefficients),
             new_before=fresh.errors(np.array(known.basis.basis_coeffs)) if known.generation is not None else None,
             reference_energy_ev=energies,
@@ -150,16 +157,37 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     return record
 
 
+def _grown(known: Knowledge, frames: list[Atoms], campaign: Campaign) -> Knowledge:
+    """Return what is known in a larger basis, of no label yet, if with these new labels the present one is too small.
+
+    The energies of free atoms stay. So does what the penalty pulls to: the coefficients so far are made of labels that
+    are learnt again, and would count twice.
+    """
+    larger = None
+    if known.generation is not None:
+        larger = larger_basis(known.basis, environments_of(frames, known.environments), campaign)
+    if larger is None:
+        return known
+    before, now = functions_of(known.basis), functions_of(larger)
+    logger.info("the basis grows from %d to %d functions per element", max(before.values()), max(now.values()))
+    prior = carried_over(known.prior, known.basis, larger)
+    return replace(known, basis=larger, fit=LinearFit.empty(len(prior)), prior=prior, active=None, outgrown=before)
+
+
 def _known_fit(
     known: Knowledge, generations: Generations, dataset: Dataset, shape: AcePotential, campaign: Campaign
 ) -> LinearFit:
-    """Return the fit of the labels so far; one without their stresses, of an older version, is made anew."""
-    if known.generation is None or known.fit.has_stresses or not campaign.potential.stress_weight:
+    """Return the fit of the labels so far, made anew if there is none yet or an old version left out their stresses."""
+    has_all = known.fit.has_stresses or not campaign.potential.stress_weight
+    if known.generation is None or (has_all and not known.outgrown):
         return known.fit
     if known.labels:
-        logger.info("learning %d labels once more: an older version left out their stresses", len(known.labels))
+        why = "in the larger basis" if known.outgrown else "as an older version left out their stresses"
+        logger.info("learning %d labels once more %s", len(known.labels), why)
     fit = LinearFit.empty(len(known.prior))
-    for name in in_order(generations, known.generation, known.labels):
+    # in a new basis their order is free: by name, which those have who don't have all earlier generations
+    names = known.labels if known.outgrown else in_order(generations, known.generation, known.labels)
+    for name in names:
         fit = lesson_of(dataset.read(name), known.reference_energy_ev, shape, campaign).taken_into(fit)
     return fit
 

@@ -6,6 +6,7 @@ energy or force, which are what the campaign looked for.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from pyace import ACEBBasisSet, BBasisConfiguration
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.io.files import whole_file
 from mlip_fw.io.structures import mask_of
+
+logger = logging.getLogger("mlip_fw")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,11 @@ def rows_of(frames: list[Atoms], energies_ev: dict[str, float], form: BBasisConf
     """
     bare = _bare(form)
     reaches = _reaches(form)
-    return [_row(atoms, energies_ev, bare, reaches) for atoms in frames]
+    rows = [_row(atoms, energies_ev, bare, reaches) for atoms in frames]
+    lost = sum(int(np.sum(mask_of(atoms) & (row.force_weights == 0))) for atoms, row in zip(frames, rows, strict=True))
+    if lost:
+        logger.warning("pacemaker: %d atoms weigh nothing, because they are within each other's core", lost)
+    return rows
 
 
 def kappa_of(rows: list[Row], energy_weight: float) -> float:
@@ -117,9 +124,9 @@ def _bare(form: BBasisConfiguration) -> AcePotential:
 
 
 def _reaches(form: BBasisConfiguration) -> dict[tuple[str, str], float]:
-    """Return how far the cores and their switching reach, Å, by pair of elements."""
+    """Return how far the cores reach, Å, by pair of elements: from there on the potential is the same without them."""
     return {
-        (names[0], names[-1]): float(block.r_in + block.delta_in)
+        (names[0], names[-1]): float(block.r_in)
         for block in form.funcspecs_blocks
         if len(names := block.block_name.split()) <= 2 and block.r_in > 0
     }

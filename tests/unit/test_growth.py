@@ -1,0 +1,132 @@
+"""``functions_per_element: auto``: the basis grows with the labels, and nothing of what they say is lost."""
+
+import shutil
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from mlip_fw.dataset import Dataset
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.train.basis import copy_of, linear_basis
+from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.growth import as_many_as, environments_of, larger_basis
+from mlip_fw.generations import Generations
+from mlip_fw.io.structures import MASK, with_labels
+
+AUTO = {"functions_per_element": "auto", "cutoff_a": 4.0}
+
+
+def labelled(seed, gold=False):
+    atoms = bulk("Cu", cubic=True) * (2, 2, 2)
+    if gold:
+        atoms.symbols[::2] = "Au"
+    atoms.rattle(0.05 + 0.01 * seed, seed=seed)
+    atoms.calc = EMT()
+    return with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress())
+
+
+def teach(generations, dataset, campaign, seeds):
+    for seed in seeds:
+        dataset.add(f"{99 - seed:016x}", labelled(seed), {})
+    return train_generation(generations, dataset, campaign)
+
+
+@pytest.fixture(scope="module")
+def grown(small_campaign, tmp_path_factory):
+    """Return root, campaign and records of three trainings; at the last there are twice the labels of the first."""
+    root, campaign = tmp_path_factory.mktemp("grown"), small_campaign(potential=AUTO)
+    generations, dataset = Generations(root), Dataset(root)
+    return root, campaign, [teach(generations, dataset, campaign, seeds) for seeds in ((0, 1), (2,), (3,))]
+
+
+def test_grows_when_there_are_twice_as_many_environments(grown):
+    _, _, records = grown
+    assert [r.functions_per_element for r in records] == [{"Cu": 64}, {"Cu": 64}, {"Cu": 128}]
+    assert [r.outgrown_functions for r in records] == [None, None, {"Cu": 64}]
+    assert records[2].reference_energy_ev == records[0].reference_energy_ev
+
+
+def test_all_labels_are_in_the_larger_fit_and_active_set(grown):
+    root, _, (_, _, record) = grown
+    potential = AcePotential.from_files(Generations(root).potential(2))
+    frames = [Dataset(root).read(name) for name in record.labels]
+    answers = [potential.evaluate(atoms) for atoms in frames]
+    errors = [answer.forces_ev_a - atoms.get_forces() for answer, atoms in zip(answers, frames, strict=True)]
+    assert len(frames) == 4
+    assert record.dataset.force_rmse_ev_a == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-4)
+    assert record.dataset.stress_rmse_ev_a3 is not None
+    assert max(answer.gamma.max() for answer in answers) < 1.01
+    assert len(potential.inverses["Cu"]) == 128
+
+
+def test_new_labels_are_judged_by_the_generation_before(grown):
+    root, _, (_, _, record) = grown
+    before = AcePotential.from_files(Generations(root).potential(1))
+    frames = [Dataset(root).read(name) for name in record.new_labels]
+    errors = [before.evaluate(atoms).forces_ev_a - atoms.get_forces() for atoms in frames]
+    assert record.new_before.force_rmse_ev_a == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-4)
+
+
+def test_old_labels_are_learnt_once_more_only_when_it_grows(grown, tmp_path, monkeypatch):
+    root, campaign, _ = grown
+    shutil.copytree(root, tmp_path / "c")
+    calls, plain = [], AcePotential.design
+    monkeypatch.setattr(AcePotential, "design", lambda self, atoms, **how: calls.append(1) or plain(self, atoms, **how))
+    teach(Generations(tmp_path / "c"), Dataset(tmp_path / "c"), campaign, [5])
+    assert len(calls) == 1
+
+
+def test_same_bits_whether_or_not_earlier_generations_are_there(grown, tmp_path):
+    """Where files travel, a worker has the newest generation alone; `mlip-fw rebuild` has all."""
+    root, campaign, _ = grown
+    shutil.copytree(root, tmp_path / "c")
+    generations, once = Generations(tmp_path / "c"), Generations(root)
+    for number in (0, 2):
+        shutil.rmtree(generations.folder(number))
+    train_generation(generations, Dataset(tmp_path / "c"), campaign)
+    for suffix in (".yaml", ".asi"):
+        again = generations.potential(2).with_suffix(suffix)
+        assert again.read_bytes() == once.potential(2).with_suffix(suffix).read_bytes()
+
+
+def test_larger_basis_says_the_same(small):
+    campaign = small(elements=["Au", "Cu"], potential=AUTO)
+    basis = linear_basis(["Au", "Cu"], 4.0, 50)
+    basis = copy_of(basis, np.random.default_rng(3).normal(size=len(basis.basis_coeffs)))
+    larger = larger_basis(basis, {"Au": 90, "Cu": 130}, campaign)
+    atoms = labelled(1, gold=True)
+    assert AcePotential(larger).n_functions() == {"Au": 110, "Cu": 110}
+    answers = [AcePotential(one).evaluate(atoms, gamma=False) for one in (basis, larger)]
+    assert answers[1].energy_ev == pytest.approx(answers[0].energy_ev, abs=1e-9)
+    assert np.abs(answers[1].forces_ev_a - answers[0].forces_ev_a).max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("potential", "n_functions", "environments"),
+    [
+        ({**AUTO, "functions_per_element": 50}, 50, 500),
+        (AUTO, 60, 119),
+        (AUTO, 180, 5000),
+        ({**AUTO, "initial": "given.yaml"}, 50, 500),
+        (AUTO, 50, 0),
+    ],
+)
+def test_basis_that_is_large_enough_or_given_stays(small, potential, n_functions, environments):
+    basis = linear_basis(["Cu"], 4.0, n_functions)
+    assert larger_basis(basis, {"Cu": environments}, small(potential=potential)) is None
+
+
+def test_environments_are_those_that_are_trained_on():
+    atoms = labelled(1, gold=True)
+    atoms.arrays[MASK] = np.arange(32) < 10
+    assert environments_of([atoms], {"Cu": 7}) == {"Au": 5, "Cu": 12}
+
+
+def test_as_many_as_environments_but_fifty_for_each_element(small):
+    elements = ["Ag", "Au", "Cu", "Pd", "Pt"]
+    found = {
+        n: as_many_as({"Au": 0, "Cu": 70, "Pd": 150}, small(elements=elements[:n], potential=AUTO)) for n in (1, 3, 5)
+    }
+    assert found == {1: 110, 3: 150, 5: 200}
