@@ -76,6 +76,8 @@ class CampaignPage:
     labels: Part[Any] | None
     quarantine: Part[Any] | None
     queue: Queue | None
+    learners: dict[int | None, tuple[int | None, int | None]]
+    """Of each generation, walker and cycle of the Firework that trained it."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
     """Return the page of a campaign."""
     queue = sight.queue(pager.choice("state", ("open", *OPEN_STATES, "COMPLETED")), pager)
     if sight.look is None:
-        return CampaignPage([], None, [], {}, None, None, None, None, queue)
+        return CampaignPage([], None, [], {}, None, None, None, None, queue, {})
     story = sight.look.story
     return CampaignPage(
         answers=sight.look.once("answers", answers),
@@ -149,6 +151,7 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
         labels=pager.part("labels", story.labels[::-1]),
         quarantine=pager.part("quarantine", story.quarantine),
         queue=queue,
+        learners={row.learnt_by: (row.walker, row.cycle) for row in story.labels},
     )
 
 

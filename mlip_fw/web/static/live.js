@@ -28,6 +28,15 @@
     return result;
   }
 
+  function fitting(place, chart) {
+    if (place.clientWidth >= 560 || !chart.narrow) return chart.layout;
+    const layout = Object.assign({}, chart.layout);
+    for (const [name, value] of Object.entries(chart.narrow)) {
+      layout[name] = typeof value === "object" ? Object.assign({}, layout[name], value) : value;
+    }
+    return layout;
+  }
+
   function draw(charts) {
     for (const place of document.querySelectorAll("[data-chart]")) {
       const chart = charts[place.dataset.chart];
@@ -36,7 +45,9 @@
       place.setAttribute("aria-label", chart.label);
       const said = place.closest("figure").querySelector("[data-said]");
       if (said) said.textContent = chart.label;
-      window.Plotly.react(place, chart.data, themed(chart.layout), options).catch(function () {
+      const layout = fitting(place, chart);
+      place.style.minHeight = layout.height + "px";
+      window.Plotly.react(place, chart.data, themed(layout), options).catch(function () {
         place.textContent = "This browser can't draw it; the table below holds the same numbers.";
       });
     }
