@@ -38,7 +38,8 @@ _MENDS = (
     (
         re.compile(r"<head>"),
         '<head><meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="icon" href="/static/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/static/fireworks.css">',
+        '<link rel="icon" href="/static/icon.svg" type="image/svg+xml">'
+        '<link rel="stylesheet" href="/static/fireworks.css">',
     ),
     (re.compile(r"<img "), '<img alt="FireWorks" '),
     (re.compile(r"<body>"), '<body><p class="container"><a href="/">mlip-fw: all campaigns</a></p>'),

@@ -62,5 +62,7 @@ def test_standard_output_stays_clean(terminal, capsys):
 
 
 def test_libraries_add_nothing_to_the_log():
-    code = "from mlip_fw.cli.common import log_to_stderr as log; log(); import pyace, logging; logging.warning('chatter')"
+    code = (
+        "from mlip_fw.cli.common import log_to_stderr as log; log(); import pyace, logging; logging.warning('chatter')"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr == ""
