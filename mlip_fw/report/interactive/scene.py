@@ -89,7 +89,7 @@ def cutout_scene(cell: Atoms) -> Chart:
             trace = _atoms(cell, positions, far, np.flatnonzero(inside), name, symbol, "distance (Å)")
             traces += [trace | {"opacity": opacity}, _legend(name, symbol)]
     traces.append(_ring(positions[0]))
-    said = f"Cell that was cut out to be labelled: {count(len(cell), 'atom')} of {cell.get_chemical_formula()}, "
+    said = f"Cell that was cut out to be labelled: {count(len(cell), 'atom')} ({cell.get_chemical_formula()}), "
     said += f"{int(mask.sum())} of them trained on, the others left out."
     columns = ("atom", "element", "trained on", "distance from the centre (Å)")
     rows = [(k, cell.symbols[k], "yes" if mask[k] else "no", far[k]) for k in range(len(cell))]
@@ -195,7 +195,7 @@ def _space(
     traces: list[dict[str, Any]], colour_bar: str, values: np.ndarray, named: tuple[np.ndarray, str] | None
 ) -> dict[str, Any]:
     finite = values[np.isfinite(values)]
-    axis = {"showbackground": False, "showspikes": False, "gridcolor": GRID, "zeroline": False}
+    axis = {"showbackground": False, "showspikes": False, "gridcolor": GRID, "zeroline": False, "nticks": 6}
     frame = layout(_HEIGHT_PX) | {"margin": {"l": 0, "r": 0, "t": 10, "b": 0}}
     frame["scene"] = {
         # in an orthographic view, this is what brings things nearer
