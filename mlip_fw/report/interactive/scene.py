@@ -90,7 +90,7 @@ def cutout_scene(cell: Atoms) -> Chart:
             traces += [trace | {"opacity": opacity}, _legend(name, symbol)]
     traces.append(_ring(positions[0]))
     said = f"Cell that was cut out to be labelled: {count(len(cell), 'atom')} ({cell.get_chemical_formula()}), "
-    said += f"{int(mask.sum())} of them trained on, the others left out."
+    said += "all of them trained on." if mask.all() else f"{int(mask.sum())} of them trained on, the others left out."
     columns = ("atom", "element", "trained on", "distance from the centre (Å)")
     rows = [(k, cell.symbols[k], "yes" if mask[k] else "no", far[k]) for k in range(len(cell))]
     return _space_chart(traces, _space(traces, _DISTANCE, far, (positions[0], "centre")), said, columns, rows)

@@ -80,15 +80,15 @@
       fresh.delete(part.id);
       if (!after || after.innerHTML === part.innerHTML) continue;
       const opened = Array.from(part.querySelectorAll("details"), function (d) { return d.open; });
-      const scrolled = Array.from(part.querySelectorAll(".scroll"), function (d) { return d.scrollLeft; });
+      const scrolled = Array.from(part.querySelectorAll(".scroll"), function (d) { return [d.scrollLeft, d.scrollTop]; });
       const focus = sameFocus(part);
       const here = document.importNode(after, true);
       part.replaceWith(here);
       here.querySelectorAll("details").forEach(function (d, k) { d.open = Boolean(opened[k]); });
-      here.querySelectorAll(".scroll").forEach(function (d, k) { d.scrollLeft = scrolled[k] || 0; });
+      here.querySelectorAll(".scroll").forEach(function (d, k) { [d.scrollLeft, d.scrollTop] = scrolled[k] || [0, 0]; });
       focus(here);
     }
-    return fresh.size > 0 || Boolean(page.querySelector("[data-chart]")) !== Boolean(document.querySelector("[data-chart]"));
+    return fresh.size > 0 || page.querySelectorAll("[data-chart]").length !== document.querySelectorAll("[data-chart]").length;
   }
 
   async function pageAt(address) {
