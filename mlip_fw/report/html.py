@@ -31,6 +31,7 @@ from mlip_fw.story.tale import Story
 
 _DPI = 200
 _MOST_ROWS = 1000
+_DRAWN = ("data", "layout", "narrow")
 _SECTIONS = (
     ("numbers", "in numbers"),
     ("course", "how it went"),
@@ -102,7 +103,7 @@ def _charts(story: Story, parity: Parity | None) -> dict[str, Any]:
 
 def as_json(charts: dict[str, Any]) -> str:
     """Return what plotly draws as JSON that no HTML parser takes for the end of its element."""
-    drawn = {name: {"data": chart["data"], "layout": chart["layout"]} for name, chart in charts.items()}
+    drawn = {name: {key: chart[key] for key in _DRAWN if key in chart} for name, chart in charts.items()}
     text = json.dumps(drawn, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -18,6 +18,7 @@ from mlip_fw.story.generations import Generation
 from mlip_fw.story.halts import Halt
 from mlip_fw.story.parity import parity_of
 from mlip_fw.story.tale import Story
+from mlip_fw.story.walkers import Phase
 from mlip_fw.web.desk import OPEN_STATES, Queue, Sight
 from mlip_fw.web.drawing import Machine, machine, spark
 from mlip_fw.web.looks import Look
@@ -76,6 +77,8 @@ class CampaignPage:
     labels: Part[Any] | None
     quarantine: Part[Any] | None
     queue: Queue | None
+    learners: dict[int | None, tuple[int | None, int | None]]
+    """Of each generation, walker and cycle of the Firework that trained it."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def row_of(sight: Sight) -> CampaignRow:
         changed=max((time for time in times if time), default=None),
         fireworks=dict(stored.counts) if stored is not None else {},
         version=sight.version,
-        **{**_UNKNOWN, **known},
+        **{**_UNKNOWN, **({} if sight.has_begun else {"state": Phase.WAITING.value}), **known},
     )
 
 
@@ -137,7 +140,7 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
     """Return the page of a campaign."""
     queue = sight.queue(pager.choice("state", ("open", *OPEN_STATES, "COMPLETED")), pager)
     if sight.look is None:
-        return CampaignPage([], None, [], {}, None, None, None, None, queue)
+        return CampaignPage([], None, [], {}, None, None, None, None, queue, {})
     story = sight.look.story
     return CampaignPage(
         answers=sight.look.once("answers", answers),
@@ -149,6 +152,7 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
         labels=pager.part("labels", story.labels[::-1]),
         quarantine=pager.part("quarantine", story.quarantine),
         queue=queue,
+        learners={row.learnt_by: (row.walker, row.cycle) for row in story.labels},
     )
 
 

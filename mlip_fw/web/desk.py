@@ -9,7 +9,7 @@ from functools import cached_property
 from mlip_fw.firework_names import Key
 from mlip_fw.store import FireworkRow, Store, StoredCampaign
 from mlip_fw.web.gui import PREFIX
-from mlip_fw.web.looks import Look, Looks
+from mlip_fw.web.looks import UNBEGUN, Look, Looks
 from mlip_fw.web.paging import ROWS, Pager
 from mlip_fw.web.places import Place, Places
 
@@ -46,6 +46,11 @@ class Sight:
     def stored(self) -> StoredCampaign | None:
         """What the LaunchPad knows, if it has the campaign."""
         return self.place.stored
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there may be anything to look at."""
+        return self.trouble != UNBEGUN
 
     @cached_property
     def version(self) -> str:

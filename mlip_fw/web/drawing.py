@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlip_fw.story.walkers import Phase, WalkerState
+from mlip_fw.story.walkers import A_WORKER, Phase, WalkerState
 
 _MOST_DOTS = 5
 _WIDTH, _HEIGHT = 100, 24
@@ -17,7 +17,21 @@ _BOXES = {
     Phase.TRAIN: (10, 170, "a new generation"),
 }
 """Left and upper edge of each state of the loop, and what happens in it."""
-_BESIDE = (Phase.WAITING, Phase.CONVERGED, Phase.STOPPED)
+_ENTRANCE = {Phase.WAITING: Phase.EXPLORE}
+"""Where a walker stands that is between two states of the loop."""
+_BESIDE = (Phase.CONVERGED, Phase.STOPPED)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A walker in the drawing."""
+
+    number: int
+    waits: bool
+    """For a worker or for others, instead of being at work."""
+
+    def __str__(self) -> str:
+        return f"walker {self.number}{' (waits)' if self.waits else ''}"
 
 
 @dataclass(frozen=True)
@@ -28,9 +42,11 @@ class Box:
     x: int
     y: int
     what: str
-    walkers: list[int]
-    """Those whose dots are drawn."""
+    walkers: list[Dot]
+    """Those that are drawn."""
     n_more: int
+    is_busy: bool
+    """Whether one of them is at work."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,8 @@ class Machine:
     """The loop as it is drawn."""
 
     boxes: list[Box]
+    waits: bool
+    """Whether a walker in it waits."""
     beside: list[tuple[str, int]]
     """(state, number of walkers) of the states that are not in the loop."""
     label: str
@@ -46,14 +64,14 @@ class Machine:
 
 def machine(walkers: Sequence[WalkerState]) -> Machine:
     """Return the drawing of the loop with its walkers."""
-    at = {phase: [state.walker for state in walkers if state.phase == phase] for phase in Phase}
-    boxes = [
-        Box(phase.value, x, y, what, at[phase][:_MOST_DOTS], max(0, len(at[phase]) - _MOST_DOTS))
-        for phase, (x, y, what) in _BOXES.items()
-    ]
+    at = {phase: [state for state in walkers if state.phase == phase] for phase in Phase}
+    boxes = [_box(phase, [s for s in walkers if _ENTRANCE.get(s.phase, s.phase) == phase]) for phase in _BOXES]
     words = [f"{phase.value}: {_names(found)}" for phase, found in at.items() if found]
     return Machine(
-        boxes, [(p.value, len(at[p])) for p in _BESIDE if at[p]], "; ".join(words) or "no walker has begun yet"
+        boxes,
+        any(dot.waits for box in boxes for dot in box.walkers),
+        [(p.value, len(at[p])) for p in _BESIDE if at[p]],
+        "; ".join(words) or "no walker has begun yet",
     )
 
 
@@ -68,7 +86,13 @@ def spark(values: Sequence[float | None], *, logarithmic: bool = False) -> str:
     return " ".join(f"{i * step:.1f},{2 + (_HEIGHT - 4) * (high - h) / span:.1f}" for i, h in enumerate(heights))
 
 
-def _names(walkers: Sequence[int]) -> str:
+def _box(phase: Phase, found: Sequence[WalkerState]) -> Box:
+    dots = [Dot(state.walker, state.phase is Phase.WAITING or state.waiting_for == A_WORKER) for state in found]
+    n_more, is_busy = max(0, len(dots) - _MOST_DOTS), any(not dot.waits for dot in dots)
+    return Box(phase.value, *_BOXES[phase], dots[:_MOST_DOTS], n_more, is_busy)
+
+
+def _names(walkers: Sequence[WalkerState]) -> str:
     if len(walkers) > _MOST_DOTS:
         return f"{len(walkers)} walkers"
-    return ("walker " if len(walkers) == 1 else "walkers ") + ", ".join(map(str, walkers))
+    return ("walker " if len(walkers) == 1 else "walkers ") + ", ".join(str(state.walker) for state in walkers)

@@ -35,7 +35,12 @@ _MENDS = (
     (re.compile(r'(href|src|action)="/(?!/)'), r'\1="{{ request.script_root }}/'),
     (re.compile(r"<script>.*?</script>", re.DOTALL), ""),
     (re.compile(r'\s+onsubmit="[^"]*"'), ""),
-    (re.compile(r"<head>"), '<head><link rel="icon" href="/static/icon.svg" type="image/svg+xml">'),
+    (
+        re.compile(r"<head>"),
+        '<head><meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="/static/icon.svg" type="image/svg+xml">'
+        '<link rel="stylesheet" href="/static/fireworks.css">',
+    ),
     (re.compile(r"<img "), '<img alt="FireWorks" '),
     (re.compile(r"<body>"), '<body><p class="container"><a href="/">mlip-fw: all campaigns</a></p>'),
 )

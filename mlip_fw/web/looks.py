@@ -16,6 +16,7 @@ from mlip_fw.story.tale import Story
 from mlip_fw.web.patience import Errands
 from mlip_fw.web.places import Place
 
+UNBEGUN = "it has not begun: no worker has taken its first Firework yet"
 UNREAD = "its many files are being read for the first time; this page goes on by itself"
 logger = logging.getLogger("mlip_fw")
 
@@ -55,6 +56,8 @@ class Looks:
 
     def at(self, place: Place) -> Look | str:
         """Return a look at a campaign, or in words why there is none."""
+        if place.directory is None and place.stored is not None and place.stored.is_untouched:
+            return UNBEGUN
         if place.directory is None:
             return "its files are not on this machine; here is what the LaunchPad knows"
         directory = place.directory

@@ -58,6 +58,24 @@ def test_phone_needs_no_scrolling_to_the_side(page):
     page.set_viewport_size(usual)
 
 
+@pytest.mark.parametrize("path", ["/fireworks/", "/fireworks/fw/1", "/fireworks/wf/1", "/fireworks/fw/COMPLETED/"])
+def test_fireworks_pages_need_no_scrolling_to_the_side_either(visitor, path):
+    page = visitor(viewport=PHONE, is_mobile=True).goes_to(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_charts_are_arranged_for_a_phone(visitor):
+    page = visitor(viewport=PHONE, is_mobile=True).goes_to("/campaign/finished/halt/0/0")
+    scene = page.locator("[data-chart=scene]")
+    scene.locator("canvas").first.wait_for()
+    assert scene.bounding_box()["height"] <= PHONE["width"] + 40
+    page.goto(page.url.replace("halt/0/0", "generation/1?parity=1"))
+    grounds = page.locator("[data-chart=parity] .bglayer rect, [data-chart=parity] .xaxislayer-above")
+    grounds.first.wait_for()
+    energies, forces = (page.locator(f"[data-chart=parity] .subplot.{name}").bounding_box() for name in ("xy", "x2y2"))
+    assert forces["y"] > energies["y"] + energies["height"]
+
+
 def test_everything_can_be_reached_and_seen_by_keyboard(page):
     page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
     reached = [focused_after_tab(page)]

@@ -53,6 +53,8 @@ def test_campaign_begins_and_learns_while_somebody_looks(visitor, folder):
         link.click()
         page.locator(HALTS).first.wait_for(timeout=180_000)
         page.locator("#answers", has_text="it is done").wait_for(timeout=180_000)
+        page.locator("[data-chart=gamma] .main-svg").first.wait_for()
+        settles(lambda: page.locator("#figure-gamma tbody tr").count() == page.locator(HALTS).count())
     assert running.returncode == 0
 
 

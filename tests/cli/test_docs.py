@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from tests.cli.pages import DOCS, blocks_in, pages
 from tests.conftest import ROOT, check_contract, require
@@ -169,6 +170,11 @@ class TestWhatUsersType:
     def test_tutorial(self, tutorial_folder):
         assert (tutorial_folder / "report.html").is_file()
         assert (tutorial_folder / "cu-first" / "summary.json").is_file()
+
+    def test_tutorial_tells_what_happened(self, tutorial_folder):
+        told = re.findall(r"^[\d:]+ walker 0 cycle \d: (halted|finished)", TUTORIAL.read_text(), re.MULTILINE)
+        events = [e["event"].removeprefix("md_") for e in CampaignDirectory(tutorial_folder / "cu-first").events()]
+        assert [*told, "finished"] == [event for event in events if event in ("halted", "finished")]
 
     @pytest.mark.parametrize("page", pages_with_marked_blocks(), ids=lambda p: p.name)
     def test_page_after_the_tutorial(self, tutorial_folder, page):

@@ -1,6 +1,7 @@
 """The line that says how far a command is: in a terminal only, and gone when it is done."""
 
 import io
+import subprocess
 import sys
 
 import pytest
@@ -58,3 +59,10 @@ def test_standard_output_stays_clean(terminal, capsys):
     with working("looking"):
         print("result")
     assert capsys.readouterr().out == "result\n"
+
+
+def test_libraries_add_nothing_to_the_log():
+    code = (
+        "from mlip_fw.cli.common import log_to_stderr as log; log(); import pyace, logging; logging.warning('chatter')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr == ""

@@ -203,7 +203,9 @@ def test_add_to_the_launchpad(tmp_path):
 
 
 def test_doctor(tmp_path):
-    findings = json.loads(mlip_fw("doctor", "--json", folder=tmp_path).stdout)
+    done = mlip_fw("doctor", "--json", folder=tmp_path)
+    assert done.stderr == ""
+    findings = json.loads(done.stdout)
     assert {f["what"]: f["ok"] for f in findings} == dict.fromkeys(
         [
             "worker file",

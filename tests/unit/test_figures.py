@@ -94,6 +94,8 @@ def test_halted_structure_marks_the_worst_atom(story, tmp_path):
     (atoms,) = (c for c in figure.axes[0].collections if len(c.get_offsets()) == 4)
     # the worst atom is drawn last, and so nothing hides it
     assert atoms.get_array()[-1] == 11.0
+    (left, right), radii = figure.axes[0].get_xlim(), atoms.get_widths() / 2
+    assert left < (atoms.get_offsets()[:, 0] - radii).min() < (atoms.get_offsets()[:, 0] + radii).max() < right
 
 
 def test_no_figure_of_a_structure_that_is_gone(tmp_path):

@@ -9,8 +9,10 @@ import time
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
+from mlip_fw.story.walkers import A_WORKER, Phase, WalkerState
 from mlip_fw.web import contents
 from mlip_fw.web.app import create_app
+from mlip_fw.web.drawing import machine
 from mlip_fw.web.patience import Errands
 from tests.unit.stories import Scribe, hashed
 from tests.unit.web import HOSTILE, LABELS, SCRIPT, add_hostile, launchpad_with, make_finished, visitor
@@ -275,3 +277,37 @@ class TestPatience:
     def test_error_is_raised_to_who_waits(self):
         with pytest.raises(ZeroDivisionError):
             Errands(5.0).result("one", lambda: 1 / 0)
+
+
+class TestWhereWalkersAre:
+    @staticmethod
+    def state(walker, phase, waiting_for=""):
+        return WalkerState(walker, phase, 0, 0, 0, 100, None, None, 0.0, False, waiting_for)
+
+    def test_those_that_wait_stand_in_the_loop_as_empty_circles(self):
+        walkers = [self.state(0, Phase.EXPLORE), self.state(1, Phase.WAITING, A_WORKER)]
+        drawing = machine([*walkers, self.state(2, Phase.TRAIN, A_WORKER), self.state(3, Phase.CONVERGED)])
+        seen = {box.phase: (box.is_busy, [(dot.number, dot.waits) for dot in box.walkers]) for box in drawing.boxes}
+        assert seen["explore"] == (True, [(0, False), (1, True)])
+        assert seen["train"] == (False, [(2, True)])
+        assert (drawing.waits, drawing.beside) == (True, [("converged", 1)])
+        assert "waiting: walker 1" in drawing.label
+
+    def test_of_many_the_first_are_drawn_and_the_others_counted(self):
+        explore, *_ = machine([self.state(k, Phase.EXPLORE) for k in range(8)]).boxes
+        assert (len(explore.walkers), explore.n_more) == (5, 3)
+
+
+def test_campaign_that_was_only_added_waits_for_a_worker(tmp_path):
+    scribe = Scribe(tmp_path / "cu-story")
+    pad = launchpad_with(scribe)
+    shutil.rmtree(scribe.directory.root)
+    client = visitor([tmp_path], pad)
+    row = client.get("/data.json").json["campaigns"][0]
+    assert (row["state"], "has not begun" in row["trouble"]) == ("waiting", True)
+    page = client.get("/campaign/cu-story/").text
+    assert "no worker has taken its first Firework yet" in page
+    assert "can't be looked at" not in page
+    pad.fireworks.update_many({}, {"$set": {"state": "COMPLETED"}})
+    pad.workflows.update_many({}, {"$set": {f"fw_states.{n}": "COMPLETED" for n in pad.get_fw_ids()}})
+    assert "not on this machine" in visitor([tmp_path], pad).get("/").text

@@ -59,6 +59,9 @@ def _circles(axes: Axes, frame: Atoms, shown: np.ndarray) -> EllipseCollection:
     circles = EllipseCollection(sizes, sizes, 0 * sizes, units="xy", offsets=places, offset_transform=axes.transData)
     circles.set(edgecolor=GREY, linewidth=0.3, cmap="viridis")
     axes.add_collection(circles)
+    # the radius of a circle is unknown to the limits of the axes
+    for side in (-1, 1):
+        axes.update_datalim(places + side * sizes[:, None] / 2)
     return circles
 
 

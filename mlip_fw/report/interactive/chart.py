@@ -27,7 +27,10 @@ def chart(
     columns: Sequence[str],
     rows: Iterable[Sequence[Any]],
 ) -> Chart:
-    """Return a chart; numbers that JSON doesn't know are left out of it."""
+    """Return a chart; numbers that JSON doesn't know are left out of it.
+
+    To be legible on a phone, it may get a key ``narrow``: what differs in its layout there.
+    """
     table = {"columns": list(columns), "rows": [[plain(cell) for cell in row] for row in rows]}
     return {"data": data, "layout": layout, "label": label, "table": table}
 

@@ -36,8 +36,15 @@ def parity_chart(parity: Parity) -> Chart:
         xaxis2=axis("reference (eV/Å)", domain=[0.56, 1.0], anchor="y2", nticks=6),
         yaxis2=axis("potential (eV/Å)", anchor="x2"),
     )
+    narrow = {
+        "height": 760,
+        "xaxis": {"domain": [0.0, 1.0]},
+        "yaxis": {"domain": [0.58, 1.0]},
+        "xaxis2": {"domain": [0.0, 1.0]},
+        "yaxis2": {"domain": [0.0, 0.42]},
+    }
     rows = [(w.label, w.atom, w.symbol, 1000 * w.error_ev_a) for w in parity.worst]
-    return chart(data, frame, _said(energies, forces, shown, parity), _COLUMNS, rows)
+    return chart(data, frame, _said(energies, forces, shown, parity), _COLUMNS, rows) | {"narrow": narrow}
 
 
 def thinned_pairs(pairs: np.ndarray, most: int = _MOST_POINTS) -> np.ndarray:

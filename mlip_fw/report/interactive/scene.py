@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 MOST_ATOMS = 5000
 _MOST_ROWS = 20
-_HEIGHT_PX = 480
+_HEIGHT_PX, _NARROW_PX = 480, 380
+_NARROWNESS = 0.75
 _NEARNESS = 1.9
 _SMALLNESS = 0.3
 """Of atoms against their covalent radii: what is inside is to be seen."""
@@ -73,7 +74,7 @@ def frame_scene(frame: Atoms, atom: int | None, title: str, most_atoms: int = MO
         said += f"; shown are the {len(shown):,} nearest to it"
     order = np.argsort(-np.nan_to_num(gamma, nan=-np.inf), kind="stable")[:_MOST_ROWS]
     rows = [(k, frame.symbols[k], gamma[k], *frame.positions[k]) for k in order.tolist()]
-    return chart(traces, _space(traces, _GAMMA, gamma, named), said + ".", _COLUMNS, rows)
+    return _space_chart(traces, _space(traces, _GAMMA, gamma, named), said + ".", _COLUMNS, rows)
 
 
 def cutout_scene(cell: Atoms) -> Chart:
@@ -88,11 +89,11 @@ def cutout_scene(cell: Atoms) -> Chart:
             trace = _atoms(cell, positions, far, np.flatnonzero(inside), name, symbol, "distance (Å)")
             traces += [trace | {"opacity": opacity}, _legend(name, symbol)]
     traces.append(_ring(positions[0]))
-    said = f"Cell that was cut out to be labelled: {count(len(cell), 'atom')} of {cell.get_chemical_formula()}, "
-    said += f"{int(mask.sum())} of them trained on, the others left out."
+    said = f"Cell that was cut out to be labelled: {count(len(cell), 'atom')} ({cell.get_chemical_formula()}), "
+    said += "all of them trained on." if mask.all() else f"{int(mask.sum())} of them trained on, the others left out."
     columns = ("atom", "element", "trained on", "distance from the centre (Å)")
     rows = [(k, cell.symbols[k], "yes" if mask[k] else "no", far[k]) for k in range(len(cell))]
-    return chart(traces, _space(traces, _DISTANCE, far, (positions[0], "centre")), said, columns, rows)
+    return _space_chart(traces, _space(traces, _DISTANCE, far, (positions[0], "centre")), said, columns, rows)
 
 
 def gamma_of(atoms: Atoms) -> np.ndarray:
@@ -194,7 +195,7 @@ def _space(
     traces: list[dict[str, Any]], colour_bar: str, values: np.ndarray, named: tuple[np.ndarray, str] | None
 ) -> dict[str, Any]:
     finite = values[np.isfinite(values)]
-    axis = {"showbackground": False, "showspikes": False, "gridcolor": GRID, "zeroline": False}
+    axis = {"showbackground": False, "showspikes": False, "gridcolor": GRID, "zeroline": False, "nticks": 6}
     frame = layout(_HEIGHT_PX) | {"margin": {"l": 0, "r": 0, "t": 10, "b": 0}}
     frame["scene"] = {
         # in an orthographic view, this is what brings things nearer
@@ -212,6 +213,15 @@ def _space(
             "colorbar": {"title": {"text": colour_bar, "side": "right"}, "len": 0.8, "thickness": 14},
         }
     return frame
+
+
+def _space_chart(
+    traces: list[dict[str, Any]], frame: dict[str, Any], said: str, columns: tuple[str, ...], rows: list[Any]
+) -> Chart:
+    """Return a chart in space, smaller on a phone: there things would reach beyond both sides."""
+    smaller = {axis: round(_NARROWNESS * length, 4) for axis, length in frame["scene"]["aspectratio"].items()}
+    narrow = {"height": _NARROW_PX, "scene": {"aspectratio": smaller}}
+    return chart(traces, frame, said, columns, rows) | {"narrow": narrow}
 
 
 def _ratio(traces: list[dict[str, Any]]) -> dict[str, float]:

@@ -17,6 +17,12 @@
     return { ...layout, autosize: true, font: { family: "system-ui, sans-serif", color: ink }, hoverlabel: hover };
   }
 
+  function fitting(plot, { layout, narrow = {} }) {
+    if (plot.clientWidth >= 560) return layout;
+    const differs = ([name, value]) => [name, typeof value === "object" ? { ...layout[name], ...value } : value];
+    return { ...layout, ...Object.fromEntries(Object.entries(narrow).map(differs)) };
+  }
+
   let webgl;
 
   // asked once: a browser gives few of these contexts
@@ -36,8 +42,10 @@
     plot.hidden = false;
     figure.classList.add("drawn");
     // plotly changes what it is given
-    const { data, layout } = structuredClone(chart);
-    Plotly.newPlot(plot, data, themed(layout), config).then(
+    const own = structuredClone(chart);
+    const layout = fitting(plot, own);
+    plot.style.height = `${layout.height}px`;
+    Plotly.newPlot(plot, own.data, themed(layout), config).then(
       () => {
         if (!is_space) return;
         spaces.push(plot);

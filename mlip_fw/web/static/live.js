@@ -28,6 +28,15 @@
     return result;
   }
 
+  function fitting(place, chart) {
+    if (place.clientWidth >= 560 || !chart.narrow) return chart.layout;
+    const layout = Object.assign({}, chart.layout);
+    for (const [name, value] of Object.entries(chart.narrow)) {
+      layout[name] = typeof value === "object" ? Object.assign({}, layout[name], value) : value;
+    }
+    return layout;
+  }
+
   function draw(charts) {
     for (const place of document.querySelectorAll("[data-chart]")) {
       const chart = charts[place.dataset.chart];
@@ -36,7 +45,9 @@
       place.setAttribute("aria-label", chart.label);
       const said = place.closest("figure").querySelector("[data-said]");
       if (said) said.textContent = chart.label;
-      window.Plotly.react(place, chart.data, themed(chart.layout), options).catch(function () {
+      const layout = fitting(place, chart);
+      place.style.minHeight = layout.height + "px";
+      window.Plotly.react(place, chart.data, themed(layout), options).catch(function () {
         place.textContent = "This browser can't draw it; the table below holds the same numbers.";
       });
     }
@@ -69,15 +80,15 @@
       fresh.delete(part.id);
       if (!after || after.innerHTML === part.innerHTML) continue;
       const opened = Array.from(part.querySelectorAll("details"), function (d) { return d.open; });
-      const scrolled = Array.from(part.querySelectorAll(".scroll"), function (d) { return d.scrollLeft; });
+      const scrolled = Array.from(part.querySelectorAll(".scroll"), function (d) { return [d.scrollLeft, d.scrollTop]; });
       const focus = sameFocus(part);
       const here = document.importNode(after, true);
       part.replaceWith(here);
       here.querySelectorAll("details").forEach(function (d, k) { d.open = Boolean(opened[k]); });
-      here.querySelectorAll(".scroll").forEach(function (d, k) { d.scrollLeft = scrolled[k] || 0; });
+      here.querySelectorAll(".scroll").forEach(function (d, k) { [d.scrollLeft, d.scrollTop] = scrolled[k] || [0, 0]; });
       focus(here);
     }
-    return fresh.size > 0 || Boolean(page.querySelector("[data-chart]")) !== Boolean(document.querySelector("[data-chart]"));
+    return fresh.size > 0 || page.querySelectorAll("[data-chart]").length !== document.querySelectorAll("[data-chart]").length;
   }
 
   async function pageAt(address) {
