@@ -136,6 +136,8 @@ def _pause(time: float | None, starts: list[float]) -> float | None:
 
 
 def _frames(path: Path) -> list[Atoms]:
+    if not path.is_file():
+        return []
     try:
         return list(read(path, index=":", format="extxyz"))
     except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError):

@@ -14,8 +14,9 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.script import GAMMA_LOG
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
+from mlip_fw.io.events import read_event
 from mlip_fw.io.lammps import read_gamma_log
-from mlip_fw.layout import CampaignDirectory, read_event
+from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.md import MDResult
