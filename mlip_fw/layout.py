@@ -14,6 +14,7 @@ from typing import Any
 from mlip_fw.attendance import FOLDER
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
+from mlip_fw.io.events import read_event
 from mlip_fw.io.files import write_json, write_text
 from mlip_fw.io.links import links_out_of
 from mlip_fw.io.locks import alone, try_lock
@@ -243,16 +244,6 @@ class CampaignDirectory:
 def input_hashes(campaign: Campaign) -> dict[str, str]:
     """Return the sha256 of every file that the campaign names."""
     return {key: _sha256(Path(name)) for key, name in campaign.named_files().items() if Path(name).is_file()}
-
-
-def read_event(line: str) -> dict[str, Any] | None:
-    """Return the event in a line of the journal, or None if it holds none."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    is_whole = isinstance(event, dict) and isinstance(event.get("event"), str)
-    return event if is_whole and isinstance(event.get("time"), int | float) else None
 
 
 def _sha256(path: Path) -> str:

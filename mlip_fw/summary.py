@@ -141,5 +141,6 @@ def sessions(events: list[dict[str, Any]]) -> list[tuple[float, float]]:
     for event in events:
         if event["event"] == _SESSION or not found:
             found.append((event["time"], event["time"]))
-        found[-1] = (found[-1][0], event["time"])
+        # a clock that is set back must not make time of work negative
+        found[-1] = (found[-1][0], max(found[-1][1], event["time"]))
     return found

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import typer
 
 from mlip_fw.cli.app import EXIT_STOPPED, app
-from mlip_fw.cli.common import find_campaign
+from mlip_fw.cli.common import find_campaign, log_to_stderr
 from mlip_fw.cli.progress import working
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
@@ -29,6 +29,7 @@ def export(
     """Write a potential with its active set, dataset, examples and model card as a folder of its own."""
     from mlip_fw.export.folder import export_campaign
 
+    log_to_stderr()
     with working(f"writing {output}"):
         card = export_campaign(find_campaign(campaign), output, generation)
     if as_json:
@@ -46,6 +47,7 @@ def rebuild(
     """Train an exported potential again from its dataset, and compare all coefficients with the exported ones."""
     from mlip_fw.export import rebuild as rebuilding
 
+    log_to_stderr()
     with TemporaryDirectory(prefix="mlip-fw-rebuild-") as scratch, working(f"reading {folder}") as tell:
         target = output if output is not None else Path(scratch)
         for number in rebuilding.rebuild(folder, target):

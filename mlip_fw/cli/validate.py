@@ -20,7 +20,9 @@ _WHICH = typer.Argument(None, help="campaign directory; default: the one in this
 @app.command()
 def validate(
     campaign: str | None = _WHICH,
-    frames: int | None = typer.Option(None, "--frames", min=0, metavar="N", help="frames to hold out and label"),
+    frames: int | None = typer.Option(
+        None, "--frames", min=0, max=10_000, metavar="N", help="frames to hold out and label"
+    ),
     properties: list[Property] | None = typer.Option(
         None,
         "--property",

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
+from pydantic import ValidationError
 
 from mlip_fw.engines.oracle.level import read_level
+from mlip_fw.errors import DirectoryError
 from mlip_fw.export.history import recipe
 from mlip_fw.io.structures import mask_of
 from mlip_fw.layout import CampaignDirectory
@@ -33,7 +35,9 @@ _PROGRAMS = (
     "phonopy",
 )
 _G_CM3 = units.m**3 / units.kg / 1000
-_HASHED = ("potential.yaml", "potential.asi", "potential.yace", "dataset.extxyz")
+CARD = "model.json"
+HASHED = ("potential.yaml", "potential.asi", "potential.yace", "dataset.extxyz")
+"""What the card has the sha256 of."""
 
 
 def model_card(
@@ -67,8 +71,32 @@ def model_card(
         unseen_errors=_unseen(records),
         domain=_domain(directory, campaign, frames),
         versions=_versions() | last.versions,
-        sha256={name: sha256(folder / name) for name in _HASHED},
+        sha256={name: sha256(folder / name) for name in HASHED},
         recipe=recipe(records),
+    )
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Return the model card of an export.
+
+    Raises
+    ------
+    DirectoryError
+        If there is none.
+    """
+    path = folder / CARD
+    try:
+        if path.is_file():
+            return ModelCard.model_validate_json(path.read_bytes())
+        why = "there is none"
+    except OSError as error:
+        why = error.strerror or str(error)
+    except ValidationError as error:
+        first = error.errors()[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+    raise DirectoryError(
+        f"{folder} is no exported potential of this version of mlip_fw: it has no whole {CARD} ({why}); see "
+        "`mlip-fw export`"
     )
 
 

@@ -8,16 +8,16 @@ from importlib import resources
 from pathlib import Path
 
 from ase import Atoms
-from ase.io import read
 from jinja2 import Environment
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.train.pacemaker.template import read_template, write_template
 from mlip_fw.errors import DirectoryError
-from mlip_fw.export.card import model_card, sha256
+from mlip_fw.export.card import CARD, model_card, sha256
 from mlip_fw.export.citations import citations
 from mlip_fw.export.frame import write_pacemaker_frame
 from mlip_fw.export.history import lineage
+from mlip_fw.export.place import DATASET, INITIAL, room_in
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import write_campaign
 from mlip_fw.io.files import write_json, write_text
@@ -27,11 +27,10 @@ from mlip_fw.io.structures import mask_of, read_any, write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.card import ModelCard
-from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.training import Trainer, TrainingRecord
 from mlip_fw.models.validation import ValidationReport
 from mlip_fw.validation.conduct import REPORT, last_report
 
-CARD, DATASET, INITIAL = "model.json", "dataset.extxyz", "initial"
 _POTENTIAL = ("potential.yaml", "potential.asi", "potential.yace", "training.json")
 _BY_PACEMAKER = ("pacemaker.yaml", "pacemaker.txt")
 _EXAMPLES = ("in.lammps", "in.gamma.lammps", "use_in_ase.py", "README.md")
@@ -44,7 +43,7 @@ def export_campaign(directory: CampaignDirectory, target: Path, generation: int 
     Parameters
     ----------
     target
-        The folder to write; what an earlier export left there is replaced.
+        The folder to write; what an earlier export wrote there is replaced, what else is there stays.
     generation
         Its number; by default the newest that is fit for MD.
 
@@ -53,12 +52,20 @@ def export_campaign(directory: CampaignDirectory, target: Path, generation: int 
     DirectoryError
         If there is no such generation, a label of it is gone, or ``target`` holds something else.
     """
-    generations, campaign = Generations(directory.root), directory.read_campaign()
+    generations = Generations(directory.root)
     records = lineage(generations, _chosen(generations, generation, directory))
-    _make_room(target)
-    source = generations.folder(records[-1].generation)
-    for name in (*_POTENTIAL, *(_BY_PACEMAKER if records[-1].trainer == "pacemaker" else ())):
-        shutil.copyfile(source / name, target / name)
+    _require_whole(generations.folder(records[-1].generation), records[-1].trainer)
+    with room_in(target) as room:
+        return _write(directory, generations, records, room, target.resolve().name)
+
+
+def _write(
+    directory: CampaignDirectory, generations: Generations, records: list[TrainingRecord], target: Path, name: str
+) -> ModelCard:
+    """Write all files of an export that will be called ``name``."""
+    campaign, source = directory.read_campaign(), generations.folder(records[-1].generation)
+    for file in _files(records[-1].trainer):
+        shutil.copyfile(source / file, target / file)
     frames = _write_dataset(Dataset(directory.root), records, target)
     write_pacemaker_frame(target / "dataset.pckl.gzip", frames, records[-1].reference_energy_ev)
     if not records[0].labels:
@@ -67,8 +74,21 @@ def export_campaign(directory: CampaignDirectory, target: Path, generation: int 
     card = model_card(directory, records, frames, target, float(read_basis(target / "potential.yaml").cutoffmax))
     write_json(target / CARD, card)
     report = _copy_validation(directory, card.generation, target)
-    _write_examples(campaign, card, report, frames, target)
+    _write_examples(campaign, card, report, frames, target, name)
     return card
+
+
+def _files(trainer: Trainer) -> tuple[str, ...]:
+    return (*_POTENTIAL, *(_BY_PACEMAKER if trainer == "pacemaker" else ()))
+
+
+def _require_whole(source: Path, trainer: Trainer) -> None:
+    """Refuse a generation of which something is missing or damaged, before anything is written."""
+    if gone := [name for name in _files(trainer) if not (source / name).is_file()]:
+        raise DirectoryError(f"{source} has no {', '.join(gone)}; restore it")
+    read_active_set(
+        source / "potential.asi", [str(name) for name in read_basis(source / "potential.yaml").elements_name]
+    )
 
 
 def _chosen(generations: Generations, wanted: int | None, directory: CampaignDirectory) -> int:
@@ -82,24 +102,13 @@ def _chosen(generations: Generations, wanted: int | None, directory: CampaignDir
     return wanted
 
 
-def _make_room(target: Path) -> None:
-    """Empty a folder that holds nothing, or an earlier export."""
-    if target.exists() and not target.is_dir():
-        raise DirectoryError(f"{target} is a file; give another --output")
-    if target.is_dir() and any(target.iterdir()):
-        if not (target / CARD).is_file():
-            raise DirectoryError(f"{target} is not empty and holds no export; give another --output")
-        shutil.rmtree(target)
-    target.mkdir(parents=True, exist_ok=True)
-
-
 def _write_dataset(dataset: Dataset, records: list[TrainingRecord], target: Path) -> list[Atoms]:
     """Write the labels' own files one after the other, to the byte, in the order in which they were learnt."""
     names = [name for record in records for name in record.new_labels]
     if gone := [name for name in names if not dataset.has(name)]:
         raise DirectoryError(f"labels that the potential was trained on are gone: {', '.join(gone[:5])}; restore them")
+    frames = [dataset.read(name) for name in names]
     write_text(target / DATASET, "".join(dataset.path(name).read_text() for name in names))
-    frames: list[Atoms] = read(target / DATASET, index=":", format="extxyz") if names else []
     return frames
 
 
@@ -170,7 +179,12 @@ def _copy_validation(directory: CampaignDirectory, generation: int, target: Path
 
 
 def _write_examples(
-    campaign: Campaign, card: ModelCard, report: ValidationReport | None, frames: list[Atoms], target: Path
+    campaign: Campaign,
+    card: ModelCard,
+    report: ValidationReport | None,
+    frames: list[Atoms],
+    target: Path,
+    name: str,
 ) -> None:
     if frames:
         whole = [atoms for atoms in frames if mask_of(atoms).all()] or frames
@@ -181,7 +195,7 @@ def _write_examples(
     halts = campaign.uncertainty.named_thresholds()
     facts = {
         "card": card,
-        "folder": target.name,
+        "folder": name,
         "theory": ", ".join(f"{key} {_short(value)}" for key, value in card.level_of_theory.items()) or "not recorded",
         "thresholds": ", ".join(f"{name} = {halt:g}" for name, halt in halts.items()),
         "interval": campaign.uncertainty.check_interval,
@@ -191,9 +205,9 @@ def _write_examples(
         "report": report,
     }
     environment = Environment(autoescape=False, keep_trailing_newline=True, trim_blocks=False)
-    for name in _EXAMPLES:
-        template = (resources.files("mlip_fw.export") / "templates" / name).read_text()
-        write_text(target / name, environment.from_string(template).render(facts))
+    for example in _EXAMPLES:
+        template = (resources.files("mlip_fw.export") / "templates" / example).read_text()
+        write_text(target / example, environment.from_string(template).render(facts))
 
 
 def _short(value: object) -> str:

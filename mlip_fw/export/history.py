@@ -24,6 +24,11 @@ def lineage(generations: Generations, generation: int) -> list[TrainingRecord]:
         record = generations.record(number)
         if record is None:
             raise DirectoryError(f"{generations.folder(number)} has no whole training.json; restore it")
+        if record.parent is not None and record.parent >= number:
+            raise DirectoryError(
+                f"{generations.folder(number)}/training.json names generation {record.parent} as its parent, which is "
+                "no earlier one; restore it"
+            )
         records.append(record)
         number = record.parent
     return records[::-1]

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ValidationError
 from mlip_fw.errors import CampaignError, DirectoryError
 
 _PREFIX = ".writing-"
+_MOST_NAME = 50
+"""So much of a file's name is in its temporary one, which must not be too long where its own is not."""
 _MOST_UNPACKED = 100
 """Arrays that are so many times larger than their file are an attack on the memory."""
 Model = TypeVar("Model", bound=BaseModel)
@@ -36,7 +38,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     DirectoryError
         If the file can't be written; nothing is left behind.
     """
-    temporary = path.with_name(f"{_PREFIX}{uuid.uuid4().hex[:8]}-{path.name}")
+    require_no_folder(path)
+    temporary = path.with_name(f"{_PREFIX}{uuid.uuid4().hex[:8]}-{path.name[-_MOST_NAME:]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -47,7 +50,24 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise DirectoryError(f"can't write {path}: {error.strerror or error}; free space or mend its rights") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def require_no_folder(path: Path) -> None:
+    """Refuse to write a file where a folder is.
+
+    Raises
+    ------
+    DirectoryError
+        If one is.
+    """
+    try:
+        is_there = path.is_dir()
+    except OSError as error:
+        raise DirectoryError(f"can't write {path}: {error.strerror}; name another file") from error
+    if is_there:
+        raise DirectoryError(f"can't write {path}: a folder is there; name a file")
 
 
 def _make_lasting(folder: Path) -> None:
@@ -108,11 +128,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def read_model(path: Path, model: type[Model]) -> Model | None:
-    """Return the model stored in ``path``, or None if there is no whole one."""
+    """Return the model stored in ``path``, or None if there is no whole one.
+
+    Raises
+    ------
+    DirectoryError
+        If there is a file that this process can't read.
+    """
     try:
-        return model.model_validate_json(path.read_text())
-    except (FileNotFoundError, NotADirectoryError, ValidationError, UnicodeDecodeError):
+        return model.model_validate_json(path.read_text()) if path.is_file() else None
+    except (FileNotFoundError, ValidationError, UnicodeDecodeError):
         return None
+    except OSError as error:
+        raise DirectoryError(f"can't read {path}: {error.strerror or error}; mend its rights") from error
 
 
 def once(path: Path, model: type[Model], make: Callable[[], Model]) -> Model:

@@ -13,6 +13,8 @@ from mlip_fw.io.files import read_arrays, whole_file, write_arrays
 
 def read_basis(path: Path) -> ACEBBasisSet:
     """Read a potential in B-basis form (``.yaml``)."""
+    if not path.is_file():
+        raise CampaignError(f"there is no potential {path}; restore the file")
     try:
         return ACEBBasisSet(str(path))
     except Exception as error:

@@ -97,6 +97,8 @@ def read_frame(path: Path, index: int = 0) -> Atoms:
     DirectoryError
         If the file is missing or damaged.
     """
+    if not path.is_file():
+        raise DirectoryError(f"there is no file {path}; restore it")
     try:
         atoms: Atoms = read(path, index=index, format="extxyz")
     except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError) as error:
@@ -113,6 +115,8 @@ def read_head(path: Path) -> tuple[int, dict[str, str]]:
     DirectoryError
         If the file is missing or damaged.
     """
+    if not path.is_file():
+        raise DirectoryError(f"there is no file {path}; restore it")
     try:
         with path.open() as handle:
             return int(next(handle)), facts_of(next(handle))

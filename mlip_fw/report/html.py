@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 
 import mlip_fw
 from mlip_fw.generations import Generations
-from mlip_fw.io.files import write_text
+from mlip_fw.io.files import require_no_folder, write_text
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report import interactive
 from mlip_fw.report.drawing import Tell, draw, newest_parity, quiet, save_all
@@ -64,6 +64,7 @@ def write_report(
     tell
         Called with what is being done.
     """
+    require_no_folder(page)
     story = Story(directory)
     parity, trouble = newest_parity(story, tell)
     figures = draw(story, parity, tell)

@@ -102,7 +102,8 @@ def time_of(path: Path | str) -> float | None:
 
 def _attempt(path: Path, parse: Callable[[Path], Any]) -> tuple[Any, str | None]:
     try:
-        return parse(path), None
+        # a pipe or a device would never end
+        return (parse(path), None) if path.is_file() else (None, "no regular file")
     except ValidationError as error:
         return None, _complaint(error)
     except UnicodeDecodeError:

@@ -11,8 +11,8 @@ import numpy as np
 
 from mlip_fw.engines.train.pacemaker.metrics import Metrics, read_metrics
 from mlip_fw.errors import DirectoryError
+from mlip_fw.io.events import read_event
 from mlip_fw.io.lammps import read_gamma_log
-from mlip_fw.layout import read_event
 
 _BEGUN_GAMMA = re.compile(r"(#.*|[-+.\d\seEnaif]*)")
 _BEGUN_EVENT = re.compile(r"(\{[^\0\ufffd]*)?")
