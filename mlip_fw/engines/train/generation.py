@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,13 @@ from threadpoolctl import threadpool_limits
 from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential, rows_within
-from mlip_fw.engines.maxvol import ActiveSet, exchange
+from mlip_fw.engines.maxvol import ActiveSet
+from mlip_fw.engines.train.active_set import settle
 from mlip_fw.engines.train.basis import copy_of, fingerprint, first_basis
 from mlip_fw.engines.train.kept import read_fit, write_fit
 from mlip_fw.engines.train.lessons import in_order, lesson_of
 from mlip_fw.engines.train.linear import LinearFit
-from mlip_fw.engines.train.rows import Rows, RowsByElement
+from mlip_fw.engines.train.rows import Rows
 from mlip_fw.engines.train.size import most_atoms, sentence, size_of
 from mlip_fw.engines.train.solution import best_sound
 from mlip_fw.engines.train.stresses import pressure_offset
@@ -50,6 +51,9 @@ class Knowledge:
     reference_energy_ev: dict[str, float]
     """Of the elements that a label had so far."""
     level_of_theory: str | None = None
+    gamma_max: float = 0.0
+    """Largest of the labels' environments."""
+    n_environments: dict[str, int] = field(default_factory=dict)
 
 
 def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) -> Knowledge:
@@ -74,6 +78,8 @@ def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) ->
         active={name: ActiveSet.from_inverse(inverse) for name, inverse in inverses.items()},
         reference_energy_ev=dict(record.reference_energy_ev),
         level_of_theory=record.level_of_theory,
+        gamma_max=record.gamma_max_dataset,
+        n_environments=dict(record.n_environments),
     )
 
 
@@ -87,8 +93,8 @@ def _blank(campaign: Campaign, labelled: list[Atoms]) -> Knowledge:
 def train_generation(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
     """Make the next generation; None if the newest one has seen every label already.
 
-    Only new labels are evaluated. The fit equals one from scratch, to rounding; the active set is
-    exchanged with all environments at hand, starting from the one before. The matrices are small:
+    Only new labels are evaluated. The fit equals one from scratch, to rounding; of no label, old or new, is an
+    environment outside of the active set. The matrices are small:
     more than one BLAS thread is slower, and much slower beside other work.
 
     Raises
@@ -120,9 +126,11 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         fit, fresh = lesson.taken_into(fit), lesson.taken_into(fresh)
         rows.add(name, rows_within(lesson.mask, lesson.design.projections, atoms))
     solution = best_sound(fit, shape, known.prior, folder_of_rows, frames, campaign)
-    active, swaps, gamma_max, counts = _exchange_all(rows.of(hashes), known.active)
+    settled = settle(known.active, known.gamma_max, rows.added(), rows, hashes)
+    counts = _environments(known, rows, hashes)
+    rows.pack(hashes)
     with generations.new() as (number, folder):
-        inverses = {name: found.inverse for name, found in active.items()}
+        inverses = {name: found.inverse for name, found in settled.active.items()}
         write_generation(folder, copy_of(known.basis, solution.coefficients), inverses, fit, known.prior)
         record = TrainingRecord(
             generation=number,
@@ -140,8 +148,8 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             energy_weight=solution.energy_weight,
             stress_weight=solution.stress_weight,
             pressure_offset_ev_a3=pressure_offset(fit.stresses, solution.coefficients),
-            active_set_swaps=swaps,
-            gamma_max_dataset=gamma_max,
+            active_set_swaps=settled.swaps,
+            gamma_max_dataset=settled.gamma_max,
             stability=solution.stability,
             seconds=time.perf_counter() - started,
             cores=cores_of(),
@@ -195,19 +203,11 @@ def _reference_energies(frames: list[Atoms], before: AcePotential, known: dict[s
     return {**known, **{name: float(value) for name, value in zip(new, solution, strict=True)}}
 
 
-def _exchange_all(
-    environments: RowsByElement, active: dict[str, ActiveSet] | None
-) -> tuple[dict[str, ActiveSet], int, float, dict[str, int]]:
-    result, swaps, gamma_max, counts = {}, 0, 0.0, {}
-    for element, rows in environments.items():
-        known = active[element] if active is not None else None
-        start = ActiveSet.empty(rows, rows.shape[1]) if known is None or known.is_blank else known
-        outcome = exchange(start, rows)
-        result[element] = outcome.active
-        swaps += outcome.swaps
-        gamma_max = max(gamma_max, float(outcome.active.gamma(rows).max(initial=0.0)))
-        counts[element] = len(rows)
-    return result, swaps, gamma_max, counts
+def _environments(known: Knowledge, rows: Rows, names: list[str]) -> dict[str, int]:
+    """Return how many environments of each element the labels ``names`` have; they are counted if any is gone."""
+    if not set(known.labels) <= set(names):
+        return rows.counts(names)
+    return {element: known.n_environments.get(element, 0) + len(new) for element, new in rows.added().items()}
 
 
 def write_generation(
