@@ -9,7 +9,8 @@
 Labels are rattled and strained cells of 32 atoms, of an alloy at random, with EMT energies and forces. Times are
 processor seconds of a process for each measurement and of those that it starts, so that other work on the machine
 matters little; memory is the most that the largest of them held. ``solve`` and ``old`` are parts of ``one more``, as a
-profiler sees them: the solution, and what grows with the labels known.
+profiler sees them: the solution, and what grows with the labels known. ``beyond`` is one more label whose atoms are
+displaced so far that the potential extrapolates, as after a halt: the active set changes.
 
 pacemaker is the command in ``MLIP_FW_PACEMAKER`` (what ``env.pacemaker_cmd`` is to a worker), or the one beside Python.
 It fits the same functions to the same labels from zero, for as many steps as ``--steps`` says: a fit takes hundreds.
@@ -24,6 +25,7 @@ import multiprocessing
 import os
 import pstats
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -56,8 +58,10 @@ from mlip_fw.models.worker import Worker
 
 N_FUNCTIONS = 200
 _REPEATS = 3
+_RATTLE_A, _BEYOND_A = 0.12, 0.2
 _AT_ONCE = 250
 """Labels that are learnt in one training while the dataset is made."""
+_OLD = [("active_set", "settle"), ("generation", "_environments"), ("rows", "pack"), ("dataset", "hashes")]
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class OneMore:
     solve: float
     """Choice of the ridge, solution and conditions."""
     old: float
-    """What grows with the labels known: their list, their rows and the exchanges in the active set."""
+    """What grows with the labels known: their list, their rows and the active set."""
 
 
 def campaign_of(elements: list[str]) -> Campaign:
@@ -93,9 +97,9 @@ def campaign_of(elements: list[str]) -> Campaign:
     )
 
 
-def labelled(elements: list[str], count: int) -> list[Atoms]:
+def labelled(elements: list[str], count: int, rattle_a: float = _RATTLE_A) -> list[Atoms]:
     """Return rattled and strained fcc cells of 32 atoms, with EMT energies and forces."""
-    settings = BootstrapSettings(n_structures=count, rattle_a=0.12, strain=0.04)
+    settings = BootstrapSettings(n_structures=count, rattle_a=rattle_a, strain=0.04)
     a, rng = float(np.mean([reference_states[atomic_numbers[e]]["a"] for e in elements])), np.random.default_rng(1)
     frames = bootstrap_structures(bulk("Cu", cubic=True, a=a) * (2, 2, 2), settings, rng)
     for atoms in frames:
@@ -120,7 +124,7 @@ def one_more(campaign: Campaign, root: Path, more: list[Atoms]) -> OneMore:
     profile.runcall(learn, campaign, root, [profiled])
     spent = {(Path(file).stem, name): s[3] for (file, _, name), s in pstats.Stats(profile).stats.items()}
     whole = spent["generation", "train_generation"]
-    old = spent["rows", "of"] + spent["generation", "_exchange_all"] + spent["dataset", "hashes"]
+    old = sum(spent[part] for part in _OLD)
     solve = spent["solution", "best_sound"] - spent["stability", "examine"]
     return OneMore(float(np.median(seconds)), solve / whole, old / whole)
 
@@ -196,20 +200,24 @@ def main() -> None:
     sizes, worker, learnt = [int(n) for n in options.sizes.split(",")], here(), 0
     elements, extra = options.elements.split(","), _REPEATS + 1
     campaign, frames = campaign_of(elements), labelled(elements, max(sizes) + extra)
-    row = "{:>6} | {:>10} {:>8} {:>6} {:>8} | {:>9} {:>6} {:>6} | {:>11} {:>6} {:>6}"
-    ours_titles = ["one more s", "solve s", "old s", "MB"]
+    wilder = labelled(elements, extra, _BEYOND_A)
+    row = "{:>6} | {:>10} {:>8} {:>6} {:>8} | {:>8} {:>6} | {:>9} {:>6} {:>6} | {:>11} {:>6} {:>6}"
+    ours_titles = ["one more s", "solve s", "old s", "MB", "beyond s", "old s"]
     print(row.format("labels", *ours_titles, "scratch s", "ratio", "MB", "pacemaker s", "ratio", "MB"), flush=True)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as other:
         for size in sizes:
             for first in range(learnt, size, _AT_ONCE):
                 apart(learn, campaign, Path(name), frames[first : min(first + _AT_ONCE, size)])
+            shutil.copytree(name, copied := Path(other) / f"{size}")
+            beyond = apart(one_more, campaign, copied, wilder)[0]
             ours, cost = apart(one_more, campaign, Path(name), frames[size : size + extra])
             learnt, known = size + extra, frames[:size]
             scratch = apart(pyace_from_scratch, campaign, known)[1] if size <= options.scratch_up_to else None
             asked = worker is not None and size <= options.pacemaker_up_to
             polished = apart(pacemaker, campaign, known, worker, options.steps)[1] if asked else None
             parts = [f"{ours.seconds * share:.2f}" for share in (1.0, ours.solve, ours.old)]
-            cells = [*parts, f"{cost.megabytes:.0f}", *_cells(scratch, ours), *_cells(polished, ours)]
+            parts += [f"{cost.megabytes:.0f}", *(f"{beyond.seconds * share:.2f}" for share in (1.0, beyond.old))]
+            cells = [*parts, *_cells(scratch, ours), *_cells(polished, ours)]
             print(row.format(f"{size}", *cells), flush=True)
 
 

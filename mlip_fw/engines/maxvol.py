@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TOLERANCE = 1.001
+"""No |component| of an environment that an active set was chosen from is above this."""
+MOST_SWAPS = 5000
+"""A bound on exchanges, for data that rounding keeps from settling."""
 _VIRTUAL_SCALE = 1e-2
 _SMALLEST = 1e-6
 _POOL = 10
 """Rows that take part in exchanges at a time, in units of the size of the active set."""
-_BLOCK = 1000
+_BLOCK = 500
 """Rows whose components are looked at together: those of very many would not stay in the processor's cache."""
 _UNSCALED = 1e-20
 """Size of virtual rows where no environment says how large functions are."""
@@ -31,10 +35,11 @@ class ActiveSet:
 
     def gamma(self, rows: np.ndarray) -> np.ndarray:
         """Return the extrapolation grade of ``rows`` (m, n): (m,)."""
-        if not len(rows):
-            return np.zeros(0)
-        blocks = (rows[first : first + _BLOCK] for first in range(0, len(rows), _BLOCK))
-        return np.concatenate([np.abs(block @ self.inverse).max(axis=1) for block in blocks])
+        found = np.empty(len(rows))
+        for first in range(0, len(rows), _BLOCK):
+            components = rows[first : first + _BLOCK] @ self.inverse
+            np.abs(components, out=components).max(axis=1, out=found[first : first + _BLOCK])
+        return found
 
     @property
     def is_blank(self) -> bool:
@@ -66,8 +71,14 @@ class Exchange:
     log_gain: float
     """Growth of ln |det A|."""
 
+    def followed_by(self, more: Exchange) -> Exchange:
+        """Return the outcome of this run and of one that went on from it."""
+        return Exchange(more.active, self.swaps + more.swaps, self.log_gain + more.log_gain)
 
-def exchange(active: ActiveSet, rows: np.ndarray, *, tolerance: float = 1.001, max_swaps: int = 5000) -> Exchange:
+
+def exchange(
+    active: ActiveSet, rows: np.ndarray, *, tolerance: float = TOLERANCE, max_swaps: int = MOST_SWAPS
+) -> Exchange:
     """Exchange rows of the active set for better ones until no exchange adds volume.
 
     Parameters
@@ -97,7 +108,7 @@ def exchange(active: ActiveSet, rows: np.ndarray, *, tolerance: float = 1.001, m
         more = _exchange_within(found.active, pool, tolerance, max_swaps - found.swaps)
         if not more.swaps:
             break
-        found = Exchange(more.active, found.swaps + more.swaps, found.log_gain + more.log_gain)
+        found = found.followed_by(more)
     return found
 
 

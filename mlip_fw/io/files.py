@@ -127,6 +127,20 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
         return None
 
 
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write one array (``.npy``) to ``path`` in one step."""
+    with whole_file(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, array)
+
+
+def map_array(path: Path) -> np.ndarray | None:
+    """Return the array (``.npy``) in ``path``, read where it is looked at; None if there is no whole file of it."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+
+
 def read_model(path: Path, model: type[Model]) -> Model | None:
     """Return the model stored in ``path``, or None if there is no whole one.
 

@@ -84,7 +84,9 @@ class TrainingRecord(Frozen):
         None, description="what the labels' stresses have of a constant pressure that is not in their energies"
     )
     active_set_swaps: Count
-    gamma_max_dataset: NotNegative = Field(description="largest extrapolation grade within the training set")
+    gamma_max_dataset: NotNegative = Field(
+        description="largest extrapolation grade within the training set, at most; exact where the active set changed"
+    )
     stability: Stability | None = Field(
         None, description="whether MD may use it; null if that was not looked at: it may"
     )

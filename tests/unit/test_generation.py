@@ -1,6 +1,7 @@
 """Training: incremental equals from scratch, nothing is learnt twice, bases and references are right."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.maxvol import ActiveSet
 from mlip_fw.engines.train.basis import copy_of, core_radius_a, linear_basis, require_linear
 from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.rows import Rows
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
@@ -274,3 +276,50 @@ def test_two_levels_of_theory_never_mix(small, tmp_path):
     dataset.add("c", labelled(2), {"level_of_theory": "bbbb00000000"})
     with pytest.raises(TrainingError, match="label c is of level of theory bbbb00000000, the others are of aaaa"):
         train_generation(generations, dataset, small())
+
+
+def gamma_of_all(generations, dataset):
+    potential = AcePotential.from_files(generations.potential(generations.newest()))
+    return max(potential.evaluate(dataset.read(name)).gamma.max() for name in dataset.hashes())
+
+
+def test_old_labels_are_read_only_if_a_new_one_extrapolates(small, tmp_path, monkeypatch):
+    generations, dataset, first = teach(tmp_path, range(6), small())
+    looks, plain = [], Rows.blocks
+    monkeypatch.setattr(Rows, "blocks", lambda self, *asked: looks.append(1) or plain(self, *asked))
+    near = dataset.read("label3")
+    near.rattle(1e-5)
+    dataset.add("near", with_labels(near, 0.0, near.positions * 0, None), {})
+    record = train_generation(generations, dataset, small())
+    assert (record.active_set_swaps, len(looks)) == (0, 0)
+    assert first.gamma_max_dataset <= record.gamma_max_dataset <= 1.001
+    assert record.n_environments["Cu"] == 7 * 32
+    dataset.add("far", labelled(20), {})
+    record = train_generation(generations, dataset, small())
+    assert record.active_set_swaps > 0
+    assert looks
+    assert gamma_of_all(generations, dataset) == pytest.approx(record.gamma_max_dataset)
+    assert record.gamma_max_dataset <= 1.001
+
+
+def test_a_label_that_is_gone_counts_no_more(small, tmp_path):
+    generations, dataset, _ = teach(tmp_path, range(4), small())
+    dataset.path("label2").unlink()
+    dataset.add("far", labelled(20), {})
+    record = train_generation(generations, dataset, small())
+    assert (record.labels, record.n_environments) == (["far", "label0", "label1", "label3"], {"Cu": 4 * 32})
+    assert gamma_of_all(generations, dataset) <= 1.001 + 1e-9
+
+
+def test_kept_rows_make_no_difference_to_the_active_set(small, tmp_path, monkeypatch):
+    """Packed, in files of their own or lost: the generations are the same to the bit."""
+    monkeypatch.setattr("mlip_fw.engines.train.rows._FEWEST_TO_PACK", 2)
+    texts = []
+    for name in "ab":
+        generations, dataset, _ = teach(tmp_path / name, range(4), small())
+        if name == "b":
+            shutil.rmtree(generations.rows("*").parent)
+        dataset.add("far", labelled(20), {})
+        assert train_generation(generations, dataset, small()).active_set_swaps > 0
+        texts.append(generations.potential(1).with_suffix(".asi").read_bytes())
+    assert texts[0] == texts[1]

@@ -94,7 +94,7 @@ def test_very_many_rows_settle_as_well(monkeypatch):
     assert pooled.log_gain == pytest.approx(at_once.log_gain, abs=1.0)
 
 
-@pytest.mark.parametrize("count", [1, 999, 1000, 1001, 2500])
+@pytest.mark.parametrize("count", [1, 499, 500, 501, 1300])
 def test_gamma_of_very_many_rows_is_that_of_each(count):
     rng = np.random.default_rng(8)
     rows, matrix = rng.normal(size=(count, 6)), rng.normal(size=(6, 6))

@@ -10,6 +10,7 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train import rows as rows_module
 from mlip_fw.engines.train.basis import linear_basis
 from mlip_fw.engines.train.rows import Rows
+from mlip_fw.io.files import write_arrays
 from mlip_fw.io.structures import with_labels
 
 NAMES = [f"label{k}" for k in range(6)]
@@ -43,48 +44,105 @@ def rows(dataset, shape, tmp_path, monkeypatch):
     return Rows(tmp_path, dataset, shape)
 
 
+@pytest.fixture
+def again(dataset, shape, tmp_path):
+    """Return what gives the rows as another training finds them."""
+    return lambda: Rows(tmp_path, dataset, shape)
+
+
 def files(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def of(rows, names):
+    """Return all rows of each element, in the order of ``names``."""
+    found = {}
+    for element in ("Au", "Cu"):
+        blocks = list(rows.blocks(element, names))
+        order = np.argsort(np.concatenate([block.places for block in blocks]), kind="stable")
+        found[element] = np.concatenate([block.rows for block in blocks])[order]
+    return found
 
 
 def same(found, expected):
     return all(np.array_equal(found[element], expected[element]) for element in ("Au", "Cu"))
 
 
-def test_all_environments_in_the_order_of_labels(rows, dataset, shape):
-    found = rows.of(NAMES[:3])
+def test_all_environments_with_their_labels(rows, dataset, shape):
+    found = of(rows, NAMES[:3])
     assert {element: len(part) for element, part in found.items()} == {"Au": 3, "Cu": 21}
     expected = shape.evaluate_with_projections(dataset.read("label1"))[1]
     assert np.array_equal(found["Cu"][8:15], expected["Cu"])
-    assert rows.of([])["Cu"].shape == (0, 10)
+    assert rows.counts(NAMES) == {"Au": 13, "Cu": 30}
+    assert rows.counts([]) == {"Au": 0, "Cu": 0}
 
 
-def test_packing_changes_nothing(rows, tmp_path):
-    loose = rows.of(NAMES[:3])
-    assert files(tmp_path) == [f"{name}.npz" for name in NAMES[:3]]
-    all_of_them = rows.of(NAMES)
-    assert files(tmp_path) == ["packed.npz"]
-    assert same(rows.of(NAMES), all_of_them)
-    assert same(rows.of(NAMES[:3]), loose)
-    assert len(rows.of(NAMES[5:])["Au"]) == 3
+def test_packing_changes_nothing(rows, again, tmp_path):
+    loose = of(rows, NAMES)
+    rows.pack(NAMES[:3])
+    assert files(tmp_path) == [f"{name}.npz" for name in NAMES]
+    rows.pack(NAMES[:4])
+    assert [name[:6] for name in files(tmp_path)] == ["label4", "label5", "packed", "packed"]
+    assert same(of(again(), NAMES), loose)
+    assert same(of(again(), NAMES[::-1]), of(rows, NAMES[::-1]))
+    assert again().counts(NAMES) == rows.counts(NAMES)
 
 
-def test_what_comes_after_packing_is_loose(rows, tmp_path):
-    rows.of(NAMES[:4])
-    found = rows.of(NAMES)
-    assert files(tmp_path) == ["label4.npz", "label5.npz", "packed.npz"]
-    assert same(rows.of(NAMES), found)
+def test_a_label_that_is_gone_is_left_out_of_its_pack(rows, again):
+    few = of(rows, [*NAMES[:2], *NAMES[3:5]])
+    rows.pack(NAMES)
+    rows.counts(NAMES)
+    rows.pack(NAMES)
+    assert same(of(again(), [*NAMES[:2], *NAMES[3:5]]), few)
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04broken", None])
-def test_damaged_pack_is_made_again(rows, tmp_path, damage):
-    expected, path = rows.of(NAMES), tmp_path / "packed.npz"
-    path.unlink() if damage is None else path.write_bytes(damage)
-    assert same(rows.of(NAMES), expected)
-    assert files(tmp_path) == ["packed.npz"]
+def test_each_label_counts_once_if_two_trainings_packed_it(rows, again, tmp_path):
+    expected = of(rows, NAMES)
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    rows.pack(NAMES)
+    for path, content in kept.items():
+        path.write_bytes(content)
+    again().pack(NAMES[1:])
+    assert len(list(tmp_path.glob("packed-*.npz"))) == 2
+    assert same(of(again(), NAMES), expected)
 
 
-def test_packed_rows_are_not_evaluated(rows, monkeypatch):
-    expected = rows.of(NAMES)
+def test_packs_are_never_written_again(rows, again, tmp_path):
+    of(rows, NAMES[:4])
+    rows.pack(NAMES)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    more = again()
+    of(more, NAMES)
+    more.pack(NAMES)
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == before
+
+
+@pytest.mark.parametrize("suffix", ["npz", "npy"])
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04broken", 100, None])
+def test_damaged_pack_is_made_again(rows, again, tmp_path, suffix, damage):
+    expected = of(rows, NAMES)
+    rows.pack(NAMES)
+    [path] = tmp_path.glob(f"packed-*.{suffix}")
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-damage] if isinstance(damage, int) else damage)
+    assert same(of(again(), NAMES), expected)
+    if (suffix, damage) != ("npz", None):
+        assert files(tmp_path) == [f"{name}.npz" for name in NAMES]
+
+
+def test_a_pack_of_an_older_version_is_made_again(rows, again, tmp_path):
+    expected = of(rows, NAMES)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    write_arrays(tmp_path / "packed.npz", {"names": np.array(NAMES), **expected, "ends_of_Au": [], "ends_of_Cu": []})
+    assert same(of(again(), NAMES), expected)
+    assert files(tmp_path) == [f"{name}.npz" for name in NAMES]
+
+
+def test_packed_rows_are_not_evaluated(rows, again, monkeypatch):
+    expected = of(rows, NAMES)
+    rows.pack(NAMES)
     monkeypatch.setattr(AcePotential, "evaluate_with_projections", None)
-    assert same(rows.of(NAMES), expected)
+    assert same(of(again(), NAMES), expected)

@@ -15,13 +15,14 @@ from threadpoolctl import threadpool_limits
 from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential, functions_of, rows_within
-from mlip_fw.engines.maxvol import ActiveSet, exchange
+from mlip_fw.engines.maxvol import ActiveSet
+from mlip_fw.engines.train.active_set import settle
 from mlip_fw.engines.train.basis import copy_of, fingerprint
 from mlip_fw.engines.train.growth import carried_over, environments_of, first_basis, larger_basis
 from mlip_fw.engines.train.kept import read_fit, write_fit
 from mlip_fw.engines.train.lessons import in_order, lesson_of
 from mlip_fw.engines.train.linear import LinearFit
-from mlip_fw.engines.train.rows import Rows, RowsByElement
+from mlip_fw.engines.train.rows import Rows
 from mlip_fw.engines.train.size import most_atoms, sentence, size_of
 from mlip_fw.engines.train.solution import best_sound
 from mlip_fw.engines.train.stresses import pressure_offset
@@ -51,7 +52,9 @@ class Knowledge:
     reference_energy_ev: dict[str, float]
     """Of the elements that a label had so far."""
     level_of_theory: str | None = None
-    environments: dict[str, int] = field(default_factory=dict)
+    gamma_max: float = 0.0
+    """Largest of the labels' environments."""
+    n_environments: dict[str, int] = field(default_factory=dict)
     outgrown: dict[str, int] | None = None
     """Functions of the basis that this one has just replaced: all labels are still to be learnt."""
 
@@ -78,7 +81,8 @@ def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) ->
         active={name: ActiveSet.from_inverse(inverse) for name, inverse in inverses.items()},
         reference_energy_ev=dict(record.reference_energy_ev),
         level_of_theory=record.level_of_theory,
-        environments=dict(record.n_environments),
+        gamma_max=record.gamma_max_dataset,
+        n_environments=dict(record.n_environments),
     )
 
 
@@ -92,8 +96,8 @@ def _blank(campaign: Campaign, labelled: list[Atoms]) -> Knowledge:
 def train_generation(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
     """Make the next generation; None if the newest one has seen every label already.
 
-    Only new labels are evaluated. The fit equals one from scratch, to rounding; the active set is
-    exchanged with all environments at hand, starting from the one before. The matrices are small:
+    Only new labels are evaluated. The fit equals one from scratch, to rounding; of no label, old or new, is an
+    environment outside of the active set. The matrices are small:
     more than one BLAS thread is slower, and much slower beside other work.
 
     Raises
@@ -120,15 +124,17 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))
     rows = Rows(folder_of_rows, dataset, shape)
-    fit, fresh = _known_fit(known, generations, dataset, shape, campaign), LinearFit.empty(len(known.prior))
+    fit, fresh = _known_fit(known, generations, dataset, rows, shape, campaign), LinearFit.empty(len(known.prior))
     for name, atoms in zip(new, frames, strict=True):
         lesson = lesson_of(atoms, energies, shape, campaign)
         fit, fresh = lesson.taken_into(fit), lesson.taken_into(fresh)
         rows.add(name, rows_within(lesson.mask, lesson.design.projections, atoms))
     solution = best_sound(fit, shape, known.prior, folder_of_rows, frames, campaign)
-    active, swaps, gamma_max, counts = _exchange_all(rows.of(hashes), known.active)
+    settled = settle(known.active, known.gamma_max, rows.added(), rows, hashes)
+    counts = _environments(known, rows, hashes)
+    rows.pack(hashes)
     with generations.new() as (number, folder):
-        inverses = {name: found.inverse for name, found in active.items()}
+        inverses = {name: found.inverse for name, found in settled.active.items()}
         write_generation(folder, copy_of(known.basis, solution.coefficients), inverses, fit, known.prior)
         record = TrainingRecord(
             generation=number,
@@ -147,8 +153,8 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             energy_weight=solution.energy_weight,
             stress_weight=solution.stress_weight,
             pressure_offset_ev_a3=pressure_offset(fit.stresses, solution.coefficients),
-            active_set_swaps=swaps,
-            gamma_max_dataset=gamma_max,
+            active_set_swaps=settled.swaps,
+            gamma_max_dataset=settled.gamma_max,
             stability=solution.stability,
             seconds=time.perf_counter() - started,
             cores=cores_of(),
@@ -165,19 +171,23 @@ def _grown(known: Knowledge, frames: list[Atoms], campaign: Campaign) -> Knowled
     """
     larger = None
     if known.generation is not None:
-        larger = larger_basis(known.basis, environments_of(frames, known.environments), campaign)
+        larger = larger_basis(known.basis, environments_of(frames, known.n_environments), campaign)
     if larger is None:
         return known
     before, now = functions_of(known.basis), functions_of(larger)
     logger.info("the basis grows from %d to %d functions per element", max(before.values()), max(now.values()))
     prior = carried_over(known.prior, known.basis, larger)
-    return replace(known, basis=larger, fit=LinearFit.empty(len(prior)), prior=prior, active=None, outgrown=before)
+    blank = replace(known, basis=larger, fit=LinearFit.empty(len(prior)), prior=prior, active=None, outgrown=before)
+    return replace(blank, gamma_max=0.0, n_environments={})
 
 
 def _known_fit(
-    known: Knowledge, generations: Generations, dataset: Dataset, shape: AcePotential, campaign: Campaign
+    known: Knowledge, generations: Generations, dataset: Dataset, rows: Rows, shape: AcePotential, campaign: Campaign
 ) -> LinearFit:
-    """Return the fit of the labels so far, made anew if there is none yet or an old version left out their stresses."""
+    """Return the fit of the labels so far, made anew if an old version left out their stresses or the basis grew.
+
+    In a basis that grew all labels are new, to the active set as well.
+    """
     has_all = known.fit.has_stresses or not campaign.potential.stress_weight
     if known.generation is None or (has_all and not known.outgrown):
         return known.fit
@@ -188,7 +198,11 @@ def _known_fit(
     # in a new basis their order is free: by name, which those have who don't have all earlier generations
     names = known.labels if known.outgrown else in_order(generations, known.generation, known.labels)
     for name in names:
-        fit = lesson_of(dataset.read(name), known.reference_energy_ev, shape, campaign).taken_into(fit)
+        atoms = dataset.read(name)
+        lesson = lesson_of(atoms, known.reference_energy_ev, shape, campaign)
+        fit = lesson.taken_into(fit)
+        if known.outgrown:
+            rows.add(name, rows_within(lesson.mask, lesson.design.projections, atoms))
     return fit
 
 
@@ -223,19 +237,11 @@ def _reference_energies(frames: list[Atoms], before: AcePotential, known: dict[s
     return {**known, **{name: float(value) for name, value in zip(new, solution, strict=True)}}
 
 
-def _exchange_all(
-    environments: RowsByElement, active: dict[str, ActiveSet] | None
-) -> tuple[dict[str, ActiveSet], int, float, dict[str, int]]:
-    result, swaps, gamma_max, counts = {}, 0, 0.0, {}
-    for element, rows in environments.items():
-        known = active[element] if active is not None else None
-        start = ActiveSet.empty(rows, rows.shape[1]) if known is None or known.is_blank else known
-        outcome = exchange(start, rows)
-        result[element] = outcome.active
-        swaps += outcome.swaps
-        gamma_max = max(gamma_max, float(outcome.active.gamma(rows).max(initial=0.0)))
-        counts[element] = len(rows)
-    return result, swaps, gamma_max, counts
+def _environments(known: Knowledge, rows: Rows, names: list[str]) -> dict[str, int]:
+    """Return how many environments of each element the labels ``names`` have; they are counted if any is gone."""
+    if not set(known.labels) <= set(names):
+        return rows.counts(names)
+    return {element: known.n_environments.get(element, 0) + len(new) for element, new in rows.added().items()}
 
 
 def write_generation(

@@ -2,75 +2,136 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential, rows_within
-from mlip_fw.io.files import read_arrays, write_arrays
+from mlip_fw.io.files import map_array, read_arrays, write_array, write_arrays
 from mlip_fw.io.structures import mask_of
 
-_PACKED = "packed.npz"
+_PACK = "packed-"
 _FEWEST_TO_PACK = 100
-_SHARE_TO_PACK = 0.25
 RowsByElement = dict[str, np.ndarray]
 
 
-class Rows:
-    """One file for each label; the older ones are packed in one, because opening thousands takes seconds.
+@dataclass(frozen=True)
+class Block:
+    """Rows of one element, of one label or many."""
 
-    Whatever is missing or damaged is made again. Several trainings may use the same folder.
+    places: np.ndarray
+    """(n_environments,) which of the labels that were asked for a row is of."""
+    rows: np.ndarray
+    """(n_environments, n_functions)"""
+
+
+@dataclass(frozen=True)
+class _Pack:
+    """Rows of many labels in one file: opening thousands takes seconds."""
+
+    names: list[str]
+    counts: np.ndarray
+    """(n_labels, n_elements) environments."""
+    rows: RowsByElement
+
+
+class Rows:
+    """One file for each label; a hundred are packed in one, which never changes.
+
+    Whatever is missing, damaged or of an older version is made again. Several trainings may use the same folder.
     """
 
     def __init__(self, folder: Path, dataset: Dataset, shape: AcePotential) -> None:
         self._folder, self._dataset, self._shape = folder, dataset, shape
+        self._added: dict[str, RowsByElement] = {}
+        self._held: dict[str, RowsByElement] = {}
 
     def add(self, name: str, rows: RowsByElement) -> None:
-        """Keep the rows of a label."""
-        write_arrays(self._path(name), rows)
+        """Keep the rows of a new label."""
+        self._added[name] = rows
+        self._keep(name, rows)
 
-    def of(self, names: list[str]) -> RowsByElement:
-        """Return the (n_environments, n_functions) rows by element of all labels in ``names``, in their order."""
-        packed = self._packed()
-        loose = [name for name in names if name not in packed]
-        found = {**packed, **{name: self._loose(name) for name in loose}}
-        if len(loose) >= max(_FEWEST_TO_PACK, _SHARE_TO_PACK * len(packed)):
-            self._pack(names, found)
+    def added(self) -> RowsByElement:
+        """Return the (n_environments, n_functions) rows by element of the labels that were added."""
         widths = self._shape.n_functions()
-        return {e: np.concatenate([np.zeros((0, n)), *(found[name][e] for name in names)]) for e, n in widths.items()}
+        return {e: np.concatenate([np.zeros((0, n)), *(r[e] for r in self._added.values())]) for e, n in widths.items()}
+
+    def blocks(self, element: str, names: list[str]) -> Iterator[Block]:
+        """Give the rows of an element of all labels in ``names``, those of each label once."""
+        column, left = self._shape.elements.index(element), {name: k for k, name in enumerate(names)}
+        for pack in self._packs:
+            places = np.repeat([left.pop(name, -1) for name in pack.names], pack.counts[:, column])
+            asked = places >= 0
+            rows = pack.rows[element]
+            yield Block(places, rows) if asked.all() else Block(places[asked], rows[asked])
+        for name, place in left.items():
+            rows = self._loose(name)[element]
+            yield Block(np.full(len(rows), place), rows)
+
+    def counts(self, names: list[str]) -> dict[str, int]:
+        """Return how many environments of each element the labels in ``names`` have."""
+        return {e: sum(len(block.rows) for block in self.blocks(e, names)) for e in self._shape.elements}
+
+    def pack(self, names: list[str]) -> None:
+        """Pack labels in ``names`` that have files of their own, once they are many."""
+        own = {path.stem for path in self._folder.glob("*.npz")}
+        loose = [name for name in names if name in own]
+        if len(loose) < _FEWEST_TO_PACK:
+            return
+        target = self._folder / (_PACK + hashlib.sha256("\n".join(loose).encode()).hexdigest()[:12])
+        found = [self._loose(name) for name in loose]
+        parts = [part[element] for element in self._shape.elements for part in found]
+        # the table of contents comes last: without it, the rows are not there
+        write_array(target.with_suffix(".npy"), np.concatenate([part.ravel() for part in parts]))
+        counts = np.array([len(part) for part in parts]).reshape(-1, len(loose)).T
+        write_arrays(target.with_suffix(".npz"), {"names": np.array(loose), "counts": counts})
+        for name in loose:
+            self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.npz"
 
     def _loose(self, name: str) -> RowsByElement:
-        kept = read_arrays(self._path(name))
-        if kept is not None and set(self._shape.elements) <= set(kept):
-            return kept
-        atoms = self._dataset.read(name)
-        rows = rows_within(mask_of(atoms), self._shape.evaluate_with_projections(atoms)[1], atoms)
-        self.add(name, rows)
-        return rows
+        if name not in self._held:
+            kept = read_arrays(self._path(name))
+            if kept is not None and set(self._shape.elements) <= set(kept):
+                self._held[name] = kept
+            else:
+                atoms = self._dataset.read(name)
+                self._keep(name, rows_within(mask_of(atoms), self._shape.evaluate_with_projections(atoms)[1], atoms))
+        return self._held[name]
 
-    def _packed(self) -> dict[str, RowsByElement]:
-        """Return the rows of each label in the packed file."""
-        kept = read_arrays(self._folder / _PACKED)
-        if kept is None or not {"names", *self._ends(), *self._shape.elements} <= set(kept):
-            return {}
-        parts = {
-            e: np.split(kept[e], kept[end][:-1]) for e, end in zip(self._shape.elements, self._ends(), strict=True)
-        }
-        return {str(name): {e: part[k] for e, part in parts.items()} for k, name in enumerate(kept["names"])}
+    def _keep(self, name: str, rows: RowsByElement) -> None:
+        self._held[name] = rows
+        write_arrays(self._path(name), rows)
 
-    def _pack(self, names: list[str], found: dict[str, RowsByElement]) -> None:
-        arrays: dict[str, np.ndarray] = {"names": np.array(names)}
-        for element, end in zip(self._shape.elements, self._ends(), strict=True):
-            rows = [found[name][element] for name in names]
-            arrays[element], arrays[end] = np.concatenate(rows), np.cumsum([len(part) for part in rows])
-        write_arrays(self._folder / _PACKED, arrays)
-        for name in names:
-            self._path(name).unlink(missing_ok=True)
+    @cached_property
+    def _packs(self) -> list[_Pack]:
+        found = []
+        for path in sorted(self._folder.glob("packed*.npz")):
+            pack = self._packed(path)
+            if pack is None:
+                path.unlink(missing_ok=True)
+                path.with_suffix(".npy").unlink(missing_ok=True)
+            else:
+                found.append(pack)
+        return found
 
-    def _ends(self) -> list[str]:
-        """Return the names of the arrays that say where the rows of each label end, one for each element."""
-        return [f"ends_of_{element}" for element in self._shape.elements]
+    def _packed(self, path: Path) -> _Pack | None:
+        """Return what is packed; None if that is damaged or of an older version."""
+        contents, rows = read_arrays(path), map_array(path.with_suffix(".npy"))
+        if contents is None or rows is None or set(contents) != {"names", "counts"}:
+            return None
+        widths = self._shape.n_functions()
+        totals = contents["counts"].sum(axis=0)
+        sizes = [int(total) * widths[e] for e, total in zip(self._shape.elements, totals, strict=True)]
+        if sum(sizes) != len(rows):
+            return None
+        parts = np.split(rows, np.cumsum(sizes)[:-1])
+        shaped = {e: part.reshape(-1, widths[e]) for e, part in zip(self._shape.elements, parts, strict=True)}
+        return _Pack([str(name) for name in contents["names"]], contents["counts"], shaped)
