@@ -109,7 +109,7 @@ def elastic(source: Source, crystal: Crystal, scale: float) -> dict[str, float]:
     c = np.asarray(tensor.voigt)
     named = {f"C{i + 1}{j + 1}": float(c[i, j]) for i in range(6) for j in range(i, 6)}
     large = {name: value for name, value in named.items() if abs(value) > 1e-3 * np.abs(c).max()}
-    return {**_distinct(large), "bulk modulus": float(tensor.k_vrh), "shear modulus": float(tensor.g_vrh)}
+    return {**_distinct(large), "bulk modulus, of stresses": float(tensor.k_vrh), "shear modulus": float(tensor.g_vrh)}
 
 
 def _distinct(constants: dict[str, float]) -> dict[str, float]:

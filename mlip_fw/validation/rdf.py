@@ -109,7 +109,7 @@ def _last_frames(directory: CampaignDirectory, campaign: Campaign) -> list[Atoms
     last = campaign.md.last_step(len(campaign.md.stages) - 1)
     places = [place for place in eligible(directory, campaign) if place.step >= (1 - _LAST_SHARE) * last]
     if not places:
-        raise UnmeasurableError("the MD has not come to the last quarter of its steps")
+        raise UnmeasurableError("no frame in the last quarter of the MD's steps is 100 fs away from all halts")
     chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), _MOST_FRAMES)).astype(int))
     found = [read_dumped_step(directory.cycle(p.walker, p.cycle) / DUMP, p.step) for p in (places[k] for k in chosen)]
     return [frame for frame in found if frame is not None]

@@ -32,7 +32,9 @@ ALLOY = merged(
             }
         },
         "md": {"engine": "embedded", "stages": [{"ensemble": "nvt", "temperature_k": [300, 900], "n_steps": 300}]},
-        "potential": {"functions_per_element": 50},
+        "uncertainty": {"gamma_halt": 5.0},
+        # with 50 the MD halts no more while forces are wrong by a quarter
+        "potential": {"functions_per_element": 100},
     },
 )
 
@@ -67,14 +69,16 @@ def test_every_element_has_its_active_set(alloy):
     assert set(record.reference_energy_ev) == set(ALLOY["elements"])
 
 
-def test_last_frame_is_predicted_better_than_by_the_first_generation(alloy):
+def test_forces_of_the_last_frame_are_right_to_a_twentieth(alloy):
     """That frame was never labelled."""
     frame = read_frame(CampaignDirectory(alloy[0] / "alloy").cycles(0)[-1] / "end.extxyz")
     first = AcePotential.from_files(Generations(alloy[0] / "alloy").potential(0))
     found = [potential.evaluate(frame).forces_ev_a for potential in (first, newest(alloy))]
     frame.calc = EMT()
     before, after = (np.sqrt(np.mean((forces - frame.get_forces()) ** 2)) for forces in found)
-    assert after < min(0.7 * before, 0.5 * np.sqrt(np.mean(frame.get_forces() ** 2)))
+    whole = np.sqrt(np.mean(frame.get_forces() ** 2))
+    print(f"force RMSE {1000 * before:.0f}, in the end {1000 * after:.0f} meV/Å of {1000 * whole:.0f}")
+    assert after < min(0.2 * before, 0.05 * whole)
 
 
 def test_all_ten_dimer_curves_rise(alloy):
