@@ -111,8 +111,14 @@ def kill(step, moment):
 
 def term(step, after_s):
     """Send the worker SIGTERM when a step begins, or so many seconds later."""
-    send = (os.getpid(), signal.SIGTERM)
-    around(step, before=lambda: threading.Timer(after_s, os.kill, send).start() if after_s else os.kill(*send))
+    sent = threading.Event()
+
+    def send():
+        os.kill(os.getpid(), signal.SIGTERM)
+        sent.set()
+
+    # a busy machine may send it late: the step is not over before
+    around(step, before=threading.Timer(after_s, send).start if after_s else send, after=lambda: sent.wait(60))
 
 
 def kill_child():
@@ -122,7 +128,9 @@ def kill_child():
     def answering(self, deadline):
         said = answer(self, deadline)
         if said and "pid" in said and next(counter) == 0:
-            os.killpg(said["pid"], signal.SIGKILL)
+            # a busy machine may come too late
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(said["pid"], signal.SIGKILL)
         return said
 
     Nursery._answer = answering

@@ -190,10 +190,13 @@ def short_worker(tmp_path, monkeypatch):
     )
 
 
-def test_walltime_and_restart(tmp_path, short_worker):
+def test_walltime_and_restart(tmp_path, short_worker, monkeypatch):
     """Cut by its walltime, the run goes on in the next Firework and ends with the same label."""
     atoms, settings = silicon(cubic=True) * (2, 1, 1), {"kpoint_spacing_1_a": 0.6, "scf_accuracy_ev_atom": 1e-8}
-    whole, _, _ = label(atoms, tmp_path / "whole", **settings)
+    whole, facts, _ = label(atoms, tmp_path / "whole", **settings)
+    # so that it is cut on any machine, and gets on between two cuts
+    short_worker = short_worker.model_copy(update={"label_walltime_s": 4 * facts["label_seconds"]})
+    monkeypatch.setattr(job, "_STOP_EARLY", 0.15)
     answers = [label_with_espresso(atoms, oracle(**settings), short_worker, tmp_path / "cut")]
     assert isinstance(answers[0], OutOfTime)
     went_on = []

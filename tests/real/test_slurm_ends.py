@@ -33,6 +33,7 @@ def test_job_that_is_requeued(make_farm, faultless, tools):
     farm = make_farm(("#SBATCH --no-requeue", "#SBATCH --requeue"))
     job = until_running(farm, tools, "md")
     farm.slurm.command("scontrol", "requeue", str(job))
+    release(tools)
     over(farm, job)
     ends_as_without_faults(farm, faultless, tools)
 
