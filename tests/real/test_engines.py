@@ -187,8 +187,9 @@ def test_resuming_keeps_ramp_and_thermostat(engine, plan, tmp_path):
     assert whole.frame.get_temperature() == pytest.approx(ending.frame.get_temperature(), rel=1e-5)
 
 
-def test_resuming_keeps_the_barostat(engine, plan, tmp_path):
-    stage = Stage(ensemble="npt", temperature_k=300, pressure_bar=[0, 5000], n_steps=200, pressure_coupling="aniso")
+@pytest.mark.parametrize("coupling", ["aniso", "tri"])
+def test_resuming_keeps_the_barostat(engine, plan, tmp_path, coupling):
+    stage = Stage(ensemble="npt", temperature_k=300, pressure_bar=[0, 5000], n_steps=200, pressure_coupling=coupling)
     whole, ending = resumed(engine, plan, tmp_path, stage, 100)
     assert np.abs(whole.frame.cell.array - ending.frame.cell.array).max() < 1e-6
 

@@ -75,6 +75,13 @@ def test_ramps_belong_to_the_stage_not_to_the_run():
     assert "timestep 0.002" in text
 
 
+def test_rectangular_cell_may_tilt_if_the_barostat_is_to_tilt_it():
+    stage = PLAN.stage.model_copy(update={"pressure_coupling": "tri"})
+    lines = lines_of(replace(PLAN, stage=stage))
+    assert lines[lines.index("read_data /c/start.data") + 1] == "change_box all triclinic"
+    assert "change_box all triclinic" not in lines_of(PLAN)
+
+
 def test_resumed_run_checks_where_it_starts():
     resumed = replace(PLAN, is_restart=True, first_step=820, velocity_seed=None)
     assert "run 0 post no" in lines_of(resumed)

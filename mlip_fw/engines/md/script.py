@@ -122,7 +122,7 @@ def write_script(plan: RunPlan, force_field: ForceField) -> str:
     blocks = [
         [f"# {plan.title}"],
         ["units metal", "atom_style atomic", "atom_modify map yes", "boundary p p p", "box tilt large"],
-        [f"{'read_restart' if plan.is_restart else 'read_data'} {_quoted(plan.start)}"],
+        [f"{'read_restart' if plan.is_restart else 'read_data'} {_quoted(plan.start)}", *_box(plan)],
         list(force_field.commands),
         ["neighbor 1.0 bin", "neigh_modify every 1 delay 0 check yes", f"timestep {plan.timestep_fs / 1000:.10g}"],
         _velocities(plan),
@@ -132,6 +132,11 @@ def write_script(plan: RunPlan, force_field: ForceField) -> str:
         _last_frame(plan, force_field),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _box(plan: RunPlan) -> list[str]:
+    """Give a rectangular cell the tilt factors that the barostat is to move."""
+    return ["change_box all triclinic"] if plan.stage.pressure_coupling == "tri" else []
 
 
 def _velocities(plan: RunPlan) -> list[str]:
