@@ -53,11 +53,12 @@ def test_a_browser_here_finds_it(host):
 
 
 def test_one_who_waits_holds_up_nobody():
-    goes_on = threading.Event()
-    with serving(slow=lambda: str(goes_on.wait(10))) as server:
+    is_asked, goes_on = threading.Event(), threading.Event()
+    with serving(slow=lambda: is_asked.set() or str(goes_on.wait(3))) as server:
         found = []
         waiting = threading.Thread(target=lambda: found.append(read(f"{address_of(server)}slow")))
         waiting.start()
+        assert is_asked.wait(10)
         assert read(f"{address_of(server)}here") == b"here"
         goes_on.set()
         waiting.join()
