@@ -112,3 +112,13 @@ def test_old_rows_that_exchanges_lift_are_exchanged_too(monkeypatch):
         unseen = settle(before.active, 1.0, new, Kept(everything), ["new", "old"])
     assert gamma_of(unseen, everything, "a") > TOLERANCE
     assert gamma_of(settle(before.active, 1.0, new, Kept(everything), ["new", "old"]), everything, "a") <= TOLERANCE
+
+
+def test_between_equals_the_order_of_labels_decides():
+    old = {"a": {"a": np.eye(2)}, "b": {"a": np.array([[0.9, 0.9]])}, "c": {"a": np.array([[-0.9, -0.9]])}}
+    before, new = settled_on(old), {"a": np.array([[1.4, -1.2]])}
+    everything = {**old, "new": new}
+    for seed in range(4):
+        kept = Kept(everything, np.random.default_rng(seed))
+        found = settle(before.active, 1.0, new, kept, list(everything)).active["a"]
+        assert [0.9, 0.9] in found.matrix.tolist()

@@ -132,6 +132,14 @@ def test_damaged_pack_is_made_again(rows, again, tmp_path, suffix, damage):
         assert files(tmp_path) == [f"{name}.npz" for name in NAMES]
 
 
+def test_a_pack_that_does_not_fit_its_contents_is_made_again(rows, again, tmp_path):
+    expected = of(rows, NAMES)
+    rows.pack(NAMES)
+    [path] = tmp_path.glob("packed-*.npy")
+    np.save(path, np.load(path)[:-10])
+    assert same(of(again(), NAMES), expected)
+
+
 def test_a_pack_of_an_older_version_is_made_again(rows, again, tmp_path):
     expected = of(rows, NAMES)
     for path in tmp_path.iterdir():
