@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.process import Ended
+from mlip_fw.engines.start import check_given_files
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.pacemaker import schedule
 from mlip_fw.engines.train.pacemaker.form import (
@@ -177,6 +178,10 @@ class TestTemplate:
             ("potential: {bonds: {}}", "its section potential has no embeddings, functions"),
             ("potential: pot.yaml", "its section potential must be a mapping of keys, not 'pot.yaml'"),
             ("- a list", "must hold sections"),
+            ("alice: a word\nbob: another", "t.yaml must hold sections"),
+            ("fit: {loss: {L2_coeffs: heavy}}", "fit.loss.L2_coeffs must be a number from 0 on, not 'heavy'"),
+            ("fit: {loss: {L1_coeffs: .nan}}", "fit.loss.L1_coeffs must be a number from 0 on, not nan"),
+            ("fit: {optimizer: 2020-01-01}", "fit.optimizer must be text"),
             ("fit: !!python/object/apply:os.system [ls]", "is not valid YAML"),
         ],
     )
@@ -184,6 +189,18 @@ class TestTemplate:
         (tmp_path / "t.yaml").write_text(text)
         with pytest.raises(CampaignError, match=complaint):
             read_template(str(tmp_path / "t.yaml"))
+
+    def test_file_that_is_no_template_is_not_repeated(self, tmp_path, caplog):
+        (tmp_path / "notes").write_text("".join(f"key{k:02d}-{'x' * 100}: word\n" for k in range(30)) + "fit: {}\n")
+        read_template(str(tmp_path / "notes"))
+        assert "key07" in caplog.text and "and 22 more" in caplog.text and len(caplog.text) < 800
+        assert "key08" not in caplog.text
+
+    def test_impossible_potential_is_found_before_the_campaign(self, small, tmp_path):
+        bad = {**FORM, "embeddings": {"ALL": {**FORM["embeddings"]["ALL"], "npot": "None"}}, "bonds": {"ALL": {}}}
+        path = written(tmp_path, potential=bad)
+        with pytest.raises(CampaignError, match="pyace can't make its potential"):
+            check_given_files(small(potential={"kind": "pacemaker", "pacemaker": {"template": str(path)}}))
 
     def test_written_one_gives_the_same(self, tmp_path):
         template = read_template(str(written(tmp_path, potential=FORM, fit={"maxiter": 7}, secret="word")))
