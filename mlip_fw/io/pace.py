@@ -22,7 +22,8 @@ def read_basis(path: Path) -> ACEBBasisSet:
     try:
         basis = ACEBBasisSet(str(path))
     except Exception as error:
-        raise CampaignError(f"pyace can't read the potential {path}: {error}") from error
+        said = str(error).partition("\n")[0]
+        raise CampaignError(f"pyace can't read the potential {path}: {said}") from error
     if not np.isfinite(np.array(basis.basis_coeffs)).all():
         raise CampaignError(f"the potential {path} has coefficients that are no finite numbers; restore the file")
     return basis

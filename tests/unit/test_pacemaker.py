@@ -31,6 +31,7 @@ from mlip_fw.engines.train.pacemaker.inputs import settings_of, write_input
 from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 from mlip_fw.engines.train.pacemaker.probe import can_run
 from mlip_fw.engines.train.pacemaker.schedule import decided, is_due, is_left_to_do
+from mlip_fw.engines.train.pacemaker.job import require_pacemaker
 from mlip_fw.engines.train.pacemaker.template import Template, read_template, write_template
 from mlip_fw.engines.train.pacemaker.trainer import polish
 from mlip_fw.engines.train.pacemaker.trouble import Trouble, diagnose
@@ -531,3 +532,12 @@ class TestProbe:
 @pytest.mark.parametrize(("own", "left", "limit"), [(None, 500.0, 500.0), (300.0, 500.0, 300.0), (900.0, 10.0, 60.0)])
 def test_pacemaker_ends_before_its_batch_job(own, left, limit):
     assert Worker(train_walltime_s=own).ending_within(left).train_walltime_s == limit
+
+
+@pytest.mark.parametrize("command", ["/nowhere/pacemaker -x", "pacemaker 'x", ""])
+def test_program_that_is_not_here_is_told_before_the_campaign(small, command):
+    campaign = small(potential={"kind": "pacemaker"})
+    require_pacemaker(campaign, Worker(pacemaker_cmd="sh -c true"))
+    with pytest.raises(WorkerError, match="can't run pacemaker_cmd .*; mend env.pacemaker_cmd"):
+        require_pacemaker(campaign, Worker(pacemaker_cmd=command))
+    require_pacemaker(small(potential={"kind": "linear"}), Worker(pacemaker_cmd=command))
