@@ -103,8 +103,19 @@ class CampaignDirectory:
         return sorted((self.root / "walkers").glob(f"{pattern}/cycle_[0-9][0-9][0-9][0-9]"))
 
     def exists(self) -> bool:
-        """Return whether a campaign was started here."""
-        return self.campaign_file.is_file()
+        """Return whether a campaign was started here.
+
+        Raises
+        ------
+        DirectoryError
+            If nobody can tell.
+        """
+        try:
+            return self.campaign_file.is_file()
+        except OSError as error:
+            raise DirectoryError(
+                f"can't look into {self.root}: {error.strerror}; mend its rights, or name another directory"
+            ) from error
 
     def read_campaign(self) -> Campaign:
         """Return the campaign that was started here."""

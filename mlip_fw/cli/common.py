@@ -82,7 +82,15 @@ def find_campaign(name: str | None) -> CampaignDirectory:
 def campaigns_here() -> list[CampaignDirectory]:
     """Return the campaign directories in the current folder, or the folder itself if it is one."""
     folders = [Path(), *sorted(p for p in Path().iterdir() if p.is_dir())]
-    return [CampaignDirectory(p) for p in folders if (p / "events.jsonl").is_file() and (p / "campaign.yaml").is_file()]
+    return [CampaignDirectory(p) for p in folders if _has_begun(p)]
+
+
+def _has_begun(folder: Path) -> bool:
+    """Return whether a campaign was begun in a folder; one that can't be looked into hides no other."""
+    try:
+        return (folder / "events.jsonl").is_file() and (folder / "campaign.yaml").is_file()
+    except OSError:
+        return False
 
 
 def load_fworker(path: Path | None) -> FWorker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 
@@ -9,6 +10,8 @@ from mlip_fw.cli import db, farm, look, machine, mend, publish, pull, run, start
 from mlip_fw.cli.app import EXIT_ERROR, TRACEBACK, app
 from mlip_fw.cli.common import keep_libraries_quiet, printable
 from mlip_fw.errors import MlipError
+
+_MENDED_BY_USERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main() -> None:
@@ -25,9 +28,22 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(EXIT_ERROR)
+    except OSError as error:
+        _report(_of_the_machine(error) or _unforeseen(error), wants_traceback)
     except Exception as error:
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        _report(f"{said}. This should not happen; {TRACEBACK} shows where it comes from", wants_traceback)
+        _report(_unforeseen(error), wants_traceback)
+
+
+def _of_the_machine(error: OSError) -> str | None:
+    if error.errno not in _MENDED_BY_USERS or not (error.filename or error.errno == errno.ENOSPC):
+        return None
+    where = f"{error.filename}: " if error.filename else "can't write what there is to say: "
+    return f"{where}{error.strerror}; free space or mend its rights"
+
+
+def _unforeseen(error: Exception) -> str:
+    said = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
+    return f"{said}. This should not happen; {TRACEBACK} shows where it comes from"
 
 
 def _report(message: str, wants_traceback: bool) -> None:

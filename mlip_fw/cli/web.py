@@ -18,7 +18,7 @@ from mlip_fw.errors import DirectoryError, WorkerError
 from mlip_fw.layout import CampaignDirectory
 
 _PASSWORD = "MLIP_FW_WEB_PASSWORD"
-_SHORTEST = 8
+_SHORTEST, _LONGEST = 8, 1000
 _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 logger = logging.getLogger("mlip_fw")
 
@@ -48,7 +48,7 @@ def web(
     from mlip_fw.web.app import create_app
     from mlip_fw.web.serve import address_of, open_server, serve_until_signal
 
-    password = _password(password_from)
+    host, password = host.removeprefix("[").removesuffix("]"), _password(password_from)
     _require_password(host, password)
     pad = _launchpad(launchpad)
     pages = create_app([Path(), *_existing(campaigns or ())], pad, password=password, names=[host, *(names or ())])
@@ -69,12 +69,13 @@ def _password(path: Path | None) -> str | None:
     if path is None:
         return _long_enough(os.environ[_PASSWORD], _PASSWORD) if _PASSWORD in os.environ else None
     try:
-        text = path.read_text()
+        with path.open() as handle:
+            text = handle.readline(_LONGEST)
         if path.stat().st_mode & _FOR_OTHERS:
             logger.warning("%s holds a password and others can read it: chmod 600 %s", path, path)
     except (OSError, UnicodeDecodeError) as error:
         raise WorkerError(f"can't read the password file {path}: {error}") from error
-    return _long_enough(text.partition("\n")[0].rstrip("\r"), str(path))
+    return _long_enough(text.rstrip("\r\n"), str(path))
 
 
 def _long_enough(password: str, where: str) -> str:

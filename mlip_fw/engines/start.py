@@ -11,6 +11,7 @@ from ase.build import bulk
 
 from mlip_fw.engines.geometry import heights_a, too_close
 from mlip_fw.engines.train.basis import require_linear
+from mlip_fw.engines.train.pacemaker.form import require_possible
 from mlip_fw.engines.train.pacemaker.template import read_template
 from mlip_fw.errors import CampaignError, TrainingError
 from mlip_fw.io.files import require_file
@@ -73,7 +74,7 @@ def check_given_files(campaign: Campaign) -> None:
         for path in (source, source.with_suffix(".asi")):
             require_file(path, "potential.initial", _MOST_BYTES)
         _check_initial(source, campaign)
-    read_template(campaign.potential.pacemaker.template)
+    require_possible(campaign, read_template(campaign.potential.pacemaker.template))
     if campaign.validation.reference_trajectory is not None:
         require_file(Path(campaign.validation.reference_trajectory), "validation.reference_trajectory", _MOST_BYTES)
     if campaign.bootstrap.dataset is not None:
@@ -108,10 +109,20 @@ def _check_labelled(frame: Atoms, index: int, campaign: Campaign) -> None:
         raise CampaignError(f"{where} has {', '.join(foreign)}, which elements does not name")
     if not frame.pbc.all():
         raise CampaignError(f"{where} is not periodic in all three directions")
+    if not (np.isfinite(frame.positions).all() and np.isfinite(frame.cell.array).all() and frame.cell.rank == 3):
+        raise CampaignError(f"{where} has a position or a cell that is no finite number, or no full cell")
+    if close := too_close(frame):
+        raise CampaignError(f"{where}: {close}; leave it out")
     results = frame.calc.results if frame.calc is not None else {}
     values = [np.asarray(results.get(name, np.nan), dtype=float) for name in ("energy", "forces")]
     if not all(np.isfinite(value).all() for value in values):
         raise CampaignError(f"{where} has no finite energy and forces")
+    force = float(np.linalg.norm(results["forces"], axis=1).max())
+    if force > campaign.oracle.max_force_ev_a:
+        raise CampaignError(
+            f"{where} has a force of {force:.4g} eV/Å, more than oracle.max_force_ev_a = "
+            f"{campaign.oracle.max_force_ev_a:g}; the unit is eV/Å"
+        )
     largest = float(np.abs(results.get("stress", 0.0)).max() / units.GPa)
     if campaign.potential.stress_weight and largest > campaign.oracle.max_stress_gpa:
         raise CampaignError(

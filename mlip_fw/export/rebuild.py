@@ -81,7 +81,11 @@ def _trained(
 def _require_unchanged(path: Path, digest: str | None) -> None:
     if not path.is_file():
         raise DirectoryError(f"{path} is missing; export the campaign again")
-    if sha256(path) != digest:
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise DirectoryError(f"can't read {path}: {error.strerror}; mend its rights") from error
+    if found != digest:
         what = "that the potential was trained on" if path.name == DATASET else "that was exported"
         raise DirectoryError(
             f"{path} is not the one {what}: its sha256 is not that of {CARD}; export the campaign again"

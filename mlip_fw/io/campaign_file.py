@@ -32,6 +32,8 @@ _PATHS: tuple[tuple[str, ...], ...] = (
 _KINDS = list(ORACLES)
 _TAGS = {*(("oracle", kind) for kind in _KINDS), ("gamma_halt", "number"), ("gamma_halt", "by_element")}
 """Where pydantic names the branch of a union that it took, which users don't write."""
+_OR_AUTO = ("constrained-float", "constrained-int")
+"""Where a number or the word auto may stand, pydantic tells of both."""
 _SAYS = {
     "missing": "is missing",
     "float_type": "must be a number without a unit, not {value}",
@@ -84,7 +86,10 @@ def parse_campaign(data: dict[str, Any], where: str) -> Campaign:
     try:
         return Campaign.model_validate(data)
     except ValidationError as error:
-        faults = "; ".join(_explain(e) for e in error.errors()[:8])
+        told = [e for e in error.errors() if e["loc"][-1:] != ("literal['auto']",)]
+        faults = "; ".join(
+            _explain(e) + (" (or auto)" if e["loc"][-1:] and e["loc"][-1] in _OR_AUTO else "") for e in told[:8]
+        )
         raise CampaignError(f"{where}: {faults}") from None
 
 
@@ -145,7 +150,8 @@ def _hint(wrong: str, known: list[str], otherwise: str) -> str:
 
 
 def _as_written(location: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(part for k, part in enumerate(location) if not k or (location[k - 1], part) not in _TAGS)
+    written = (part for k, part in enumerate(location) if not k or (location[k - 1], part) not in _TAGS)
+    return tuple(part for part in written if part not in _OR_AUTO)
 
 
 def _keys_beside(location: tuple[Any, ...]) -> list[str]:

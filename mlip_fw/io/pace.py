@@ -15,10 +15,18 @@ def read_basis(path: Path) -> ACEBBasisSet:
     """Read a potential in B-basis form (``.yaml``)."""
     if not path.is_file():
         raise CampaignError(f"there is no potential {path}; restore the file")
+    if path.suffix != ".yaml":
+        raise CampaignError(
+            f"{path} is no potential in B-basis form, which is a .yaml; give the .yaml that it came from"
+        )
     try:
-        return ACEBBasisSet(str(path))
+        basis = ACEBBasisSet(str(path))
     except Exception as error:
-        raise CampaignError(f"pyace can't read the potential {path}: {error}") from error
+        said = str(error).partition("\n")[0]
+        raise CampaignError(f"pyace can't read the potential {path}: {said}") from error
+    if not np.isfinite(np.array(basis.basis_coeffs)).all():
+        raise CampaignError(f"the potential {path} has coefficients that are no finite numbers; restore the file")
+    return basis
 
 
 def write_basis(path: Path, basis: ACEBBasisSet) -> None:
@@ -40,7 +48,15 @@ def read_active_set(path: Path, elements: list[str]) -> dict[str, np.ndarray]:
         raise CampaignError(f"can't read the active set {path}: it is missing or damaged")
     if missing := [e for e in elements if e not in found]:
         raise CampaignError(f"the active set {path} has no {', '.join(missing)}; it has {', '.join(sorted(found))}")
+    if damaged := [e for e in elements if not _may_be_inverse(found[e])]:
+        raise CampaignError(f"the active set {path} holds no inverse of a matrix for {', '.join(damaged)}; restore it")
     return found
+
+
+def _may_be_inverse(matrix: np.ndarray) -> bool:
+    """Return whether gamma can come of it: with zeros it would always be small, and no MD would ever halt."""
+    is_square = matrix.dtype.kind == "f" and matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+    return is_square and bool(np.isfinite(matrix).all() and matrix.any(axis=0).all() and matrix.any(axis=1).all())
 
 
 def write_active_set(path: Path, inverses: dict[str, np.ndarray]) -> None:

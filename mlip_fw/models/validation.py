@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema, field_validator
 
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, Real
 from mlip_fw.models.structure import BulkSettings
@@ -26,6 +26,9 @@ class Property(StrEnum):
 _Asked = Annotated[Property, WithJsonSchema({"type": "string", "enum": [kind.value for kind in Property]})]
 
 
+_MillerIndex = Annotated[int, Field(strict=True, ge=-9, le=9)]
+
+
 class ValidationSettings(Frozen):
     """What the last Firework before the summary compares with the oracle; by default nothing, as it costs labels."""
 
@@ -34,7 +37,7 @@ class ValidationSettings(Frozen):
     crystal: BulkSettings | None = Field(
         None, description="perfect crystal whose properties are compared; null: structure.bulk"
     )
-    surface: Annotated[list[int], Field(min_length=3, max_length=3)] = Field(
+    surface: Annotated[list[_MillerIndex], Field(min_length=3, max_length=3)] = Field(
         [1, 1, 1], description="Miller indices of the surface, in the crystal's unit cell"
     )
     reference_trajectory: str | None = Field(
@@ -43,6 +46,13 @@ class ValidationSettings(Frozen):
     oracle_md_steps: Count = Field(
         500, le=1_000_000, description="steps of the MD by an oracle `ase` for rdf, if no trajectory is given"
     )
+
+    @field_validator("surface")
+    @classmethod
+    def _is_a_plane(cls, surface: list[int]) -> list[int]:
+        if not any(surface):
+            raise ValueError("0 0 0 are no Miller indices of a surface; say 1 1 1")
+        return surface
 
     @property
     def asks_for_something(self) -> bool:

@@ -20,9 +20,13 @@ def load(campaign: str | Path) -> LoadedCampaign:
     DirectoryError
         If there is no campaign.
     """
-    path = Path(campaign).expanduser()
+    try:
+        path = Path(campaign).expanduser()
+        is_there = path.exists()
+    except (OSError, RuntimeError) as error:
+        raise DirectoryError(f"can't look at {campaign}: {error}; name another directory") from error
     directory = CampaignDirectory(path)
-    if not path.exists():
+    if not is_there:
         raise DirectoryError(f"{path} is not there; {_others(path)}")
     if not path.is_dir():
         raise DirectoryError(f"{path} is a file; give the directory of a campaign: {_others(path)}")

@@ -82,23 +82,23 @@ GENERATIONS = [
 def label_table(rows: Iterable[LabelRow]) -> pd.DataFrame:
     """Return one row for each label, by hash."""
     data = [(row.hash, {**vars(row), "time_utc": row.time}) for row in rows]
-    return _table(data, LABELS, "hash")
+    return _table(data, LABELS, "hash", "str")
 
 
 def halt_table(halts: Iterable[Halt], timestep_fs: float) -> pd.DataFrame:
     """Return one row for each halt, in the order of time."""
     data = [(number, _halt(halt, timestep_fs)) for number, halt in enumerate(halts)]
-    return _table(data, HALTS, "halt")
+    return _table(data, HALTS, "halt", "int64")
 
 
 def generation_table(generations: Iterable[Generation]) -> pd.DataFrame:
     """Return one row for each generation, by number."""
-    return _table([(one.number, _generation(one)) for one in generations], GENERATIONS, "generation")
+    return _table([(one.number, _generation(one)) for one in generations], GENERATIONS, "generation", "int64")
 
 
-def _table(rows: list[tuple[Any, dict[str, Any]]], columns: list[Column], index: str) -> pd.DataFrame:
+def _table(rows: list[tuple[Any, dict[str, Any]]], columns: list[Column], index: str, kind: str) -> pd.DataFrame:
     """Return the ``columns``, each of its kind even if there is no row."""
-    names = pd.Index([name for name, _ in rows], name=index, dtype=None if rows else "object")
+    names = pd.Index([name for name, _ in rows], name=index, dtype=kind)
     return pd.DataFrame({column.name: _filled(column, [row for _, row in rows]) for column in columns}).set_index(names)
 
 

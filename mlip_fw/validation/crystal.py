@@ -51,6 +51,8 @@ def crystal_of(campaign: Campaign) -> Crystal:
         unit = unit_cell(settings)
     except Exception as error:
         raise UnmeasurableError(f"ASE can't build the crystal ({type(error).__name__}: {error})") from error
+    if foreign := sorted(set(unit.get_chemical_symbols()) - set(campaign.elements)):
+        raise UnmeasurableError(f"the crystal has {', '.join(foreign)}, which elements does not name")
     repeat, most = tuple(settings.repeat), campaign.candidates.cutout.max_atoms
     if len(unit) * np.prod(repeat) > most:
         repeat = tuple(int(n) for n in np.ceil(campaign.potential.cutoff_a / heights_a(unit.cell.array)))

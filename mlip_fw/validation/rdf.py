@@ -83,6 +83,7 @@ def distributions(
     settings = campaign.validation
     if settings.reference_trajectory is not None:
         theirs = read_any(Path(settings.reference_trajectory), "validation.reference_trajectory")
+        _require_fitting(theirs, campaign)
         mine = _last_frames(directory, campaign)
     elif isinstance(campaign.oracle, AseOracle):
         start, temperature = _last_frames(directory, campaign)[-1], eligible(directory, campaign)[-1].temperature_k
@@ -102,6 +103,18 @@ def distributions(
         raise UnmeasurableError("MD by DFT takes too long; give frames of one in validation.reference_trajectory")
     farthest = min(_FARTHEST_A, *(_HALF * float(heights_a(atoms.cell.array).min()) for atoms in [*mine, *theirs]))
     return distribution(mine[:_MOST_FRAMES], farthest), distribution(theirs[-_MOST_FRAMES:], farthest)
+
+
+def _require_fitting(frames: list[Atoms], campaign: Campaign) -> None:
+    for index, atoms in enumerate(frames):
+        if foreign := sorted(set(atoms.get_chemical_symbols()) - set(campaign.elements)):
+            raise UnmeasurableError(
+                f"frame {index} of validation.reference_trajectory has {', '.join(foreign)}, which elements lacks"
+            )
+        if atoms.cell.rank < 3 or not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+            raise UnmeasurableError(
+                f"frame {index} of validation.reference_trajectory has no full cell, or positions that are no numbers"
+            )
 
 
 def _last_frames(directory: CampaignDirectory, campaign: Campaign) -> list[Atoms]:

@@ -26,6 +26,9 @@ class _Quiet(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
 
+    def log_error(self, format: str, *args: object) -> None:
+        pass
+
     def version_string(self) -> str:
         return self.server_version
 
@@ -46,12 +49,16 @@ def open_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
                 )
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise WorkerError(
-                    f"can't listen on {host}, port {candidate}: {error.strerror}; give another --host or --port"
-                ) from error
+                raise _cant_listen(host, candidate, error.strerror or str(error)) from error
             continue
+        except (UnicodeError, TypeError, ValueError) as error:
+            raise _cant_listen(host, candidate, "it is no address and no name of a machine") from error
         return server
     raise WorkerError(f"no port from {port} to {port + _PORTS_TRIED - 1} is free on {host}; give another --port")
+
+
+def _cant_listen(host: str, port: int, why: str) -> WorkerError:
+    return WorkerError(f"can't listen on {host}, port {port}: {why}; give another --host or --port")
 
 
 def address_of(server: BaseWSGIServer) -> str:

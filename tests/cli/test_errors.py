@@ -148,3 +148,28 @@ def test_what_init_writes_is_a_good_campaign(cli):
     code, out, err = cli("check", "new/campaign.yaml", "--json")
     assert code == 0, err
     assert '"formula": "Cu108"' in out
+
+
+def test_full_disk_under_the_output_is_one_paragraph(tmp_path):
+    command = [sys.executable, "-c", "from mlip_fw.cli.main import main; main()", "status", "--json"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left on device; free space" in done.stderr
+    assert "should not happen" not in done.stderr
+
+
+def test_folder_that_can_not_be_looked_into_hides_no_campaign(cli, tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    really = Path.is_file
+
+    def is_file(path):
+        if path.parent.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert cli("status")[:2] == (0, "no campaign in this folder\n")
+    code, _, err = cli("status", "closed")
+    assert code == 1
+    assert "closed: Permission denied; mend its rights" in err

@@ -86,3 +86,22 @@ def test_taken_port_leads_to_the_next(tmp_path):
 def test_address_of_another_machine_is_refused(tmp_path):
     with pytest.raises(WorkerError, match=r"can't listen on 192\.0\.2\.1"):
         open_server(create_app([tmp_path]), "192.0.2.1", 0)
+
+
+@pytest.mark.parametrize("host", ["münchen..x", "a" * 400, "two words"])
+def test_what_is_no_address_is_refused(tmp_path, host):
+    with pytest.raises(WorkerError, match="can't listen on .*; give another --host"):
+        open_server(create_app([tmp_path]), host, 0)
+
+
+def test_brackets_are_part_of_no_address(refused, monkeypatch):
+    def listen(app, host, port):
+        raise WorkerError(f"would listen on {host}")
+
+    monkeypatch.setattr("mlip_fw.web.serve.open_server", listen)
+    assert refused("--host", "[::1]") == "would listen on ::1"
+
+
+def test_endless_password_file_is_not_read_to_its_end(refused, monkeypatch):
+    monkeypatch.setattr("mlip_fw.cli.web._SHORTEST", 2000)
+    assert "has 1000 characters" in refused("--password-from", "/dev/zero")

@@ -43,6 +43,11 @@ BAD = [
     ({"potential": {"cutoff_a": -1.0}}, "cutoff_a"),
     ({"potential": {"functions_per_element": 5_000_000}}, "functions_per_element"),
     ({"candidates": {"strategies": ["rattel"]}}, "strategies"),
+    ({"potential": {"stress_weight": -1.0}}, "stress_weight should be greater than or equal to 0, not -1.0 (or auto)"),
+    ({"potential": {"energy_weight": "ten"}}, "energy_weight must be a number without a unit, not 'ten' (or auto)"),
+    ({"potential": {"functions_per_element": 3}}, "functions_per_element should be greater than or equal to 10"),
+    ({"validation": {"surface": [0, 0, 0]}}, "0 0 0 are no Miller indices"),
+    ({"validation": {"surface": [10**9, 1, 1]}}, "validation.surface.0 should be less than or equal to 9"),
     ({"budget": {"max_failed_label_fraction": 1.5}}, "max_failed_label_fraction"),
     ({"md": None}, "md must be a mapping"),
 ]
@@ -57,6 +62,8 @@ def test_bad_value_is_named(changes, said):
     assert message.startswith("bad.yaml: ")
     assert "\n" not in message
     assert "pydantic" not in message
+    assert "constrained" not in message
+    assert "literal" not in message
 
 
 def test_all_faults_at_once():

@@ -13,6 +13,7 @@ from mlip_fw import doctor
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.errors import CampaignError, DirectoryError, NumberTakenError
 from mlip_fw.generations import Generations
+from mlip_fw.io.events import read_event
 from mlip_fw.io.files import once, read_model, remove_half_written, whole_file, write_json
 from mlip_fw.io.structures import canonical, structure_hash, with_labels
 from mlip_fw.layout import CampaignDirectory
@@ -262,3 +263,64 @@ def test_a_cut_structure_file_is_named(tmp_path, keep):
     path.unlink()
     with pytest.raises(DirectoryError, match=r"cut\.extxyz"):
         read_frame(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("file/x.json", "File exists"),
+        ("file/y/x.json", "Not a directory"),
+        ("n" * 300, "File name too long"),
+        ("folder", "a folder is there; name a file"),
+    ],
+)
+def test_place_where_no_file_can_be(tmp_path, place, said):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DirectoryError, match=said):
+        write_json(tmp_path / place, {})
+
+
+def test_longest_name_can_be_written(tmp_path):
+    write_json(tmp_path / ("n" * 250), {})
+    assert [len(path.name) for path in tmp_path.iterdir()] == [250]
+
+
+def test_what_is_no_file_holds_no_model(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert read_model(tmp_path / "pipe", Label) is None
+    assert read_model(tmp_path, Label) is None
+
+
+def test_model_that_can_not_be_read_is_told(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "m.json").write_text("{}")
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(DirectoryError, match="m.json: Permission denied; mend its rights"):
+        read_model(tmp_path / "m.json", Label)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"time": float("nan")},
+        {"time": True},
+        {"time": 1e300},
+        {"walker": [1]},
+        {"cycle": -1},
+        {"generation": "1"},
+        {"label": {}},
+        {"seconds": float("inf")},
+        {"event": "finished", "outcome": "PERHAPS", "reason": None},
+        {"event": "finished", "outcome": "STOPPED"},
+    ],
+)
+def test_event_that_can_not_be_is_none(facts):
+    assert read_event(json.dumps({"time": 1.0, "event": "halted"})) is not None
+    assert read_event(json.dumps({"time": 1.0, "event": "halted", **facts})) is None
+
+
+def test_event_that_is_nested_without_end_is_none():
+    assert read_event("[" * 100_000) is None

@@ -10,8 +10,9 @@ from mlip_fw.engines.train.basis import copy_of
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.initial import import_initial
 from mlip_fw.engines.train.kept import read_fit
+from mlip_fw.errors import CampaignError
 from mlip_fw.generations import Generations
-from mlip_fw.io.pace import read_basis, write_active_set, write_basis
+from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis
 from tests.unit.test_generation import labelled, teach
 
 
@@ -81,3 +82,25 @@ def test_it_is_tried_on_labels_where_there_are_some(given, small, tmp_path, monk
     import_initial(Generations(tmp_path), given(), Dataset(tmp_path), small())
     assert [len(frames) for frames in seen] == [1]
     assert np.allclose(seen[0][0].get_forces(), labelled(3).get_forces(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "inverse", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.eye(2) * 1j, np.eye(3)[:2], np.ones(4)]
+)
+def test_active_set_that_would_never_halt_md_is_refused(tmp_path, inverse):
+    write_active_set(tmp_path / "p.asi", {"Cu": np.eye(2)})
+    assert read_active_set(tmp_path / "p.asi", ["Cu"])["Cu"].shape == (2, 2)
+    write_active_set(tmp_path / "p.asi", {"Cu": inverse})
+    with pytest.raises(CampaignError, match="no inverse of a matrix for Cu"):
+        read_active_set(tmp_path / "p.asi", ["Cu"])
+
+
+def test_potential_of_another_form_or_without_numbers_is_refused(given, tmp_path):
+    with pytest.raises(CampaignError, match="B-basis form, which is a .yaml"):
+        read_basis(given().rename(tmp_path / "p.yace"))
+    path = given(c0=12345.5)
+    path.write_text(path.read_text().replace("12345.5", ".nan"))
+    with pytest.raises(CampaignError, match="no finite numbers"):
+        read_basis(path)
+    with pytest.raises(CampaignError, match="there is no potential"):
+        read_basis(tmp_path / "none.yaml")

@@ -65,6 +65,18 @@ def learnt(small_campaign, tmp_path_factory):
     return mlip_fw.load(scribe.directory.root)
 
 
+def test_empty_tables_have_an_index_of_the_same_kind(loaded, begun):
+    for name in ("labels", "halts", "generations"):
+        assert len(getattr(begun, name)) == 0 < len(getattr(loaded, name))
+        assert getattr(begun, name).index.dtype == getattr(loaded, name).index.dtype
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/c", "n" * 5000])
+def test_names_that_no_directory_can_have(name):
+    with pytest.raises(DirectoryError, match="can't look at"):
+        mlip_fw.load(name)
+
+
 def test_package_is_cheap_to_import():
     code = "import mlip_fw, sys; mlip_fw.load; exit(sorted({'numpy', 'pandas', 'ase', 'matplotlib'} & {*sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

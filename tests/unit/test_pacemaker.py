@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.process import Ended
+from mlip_fw.engines.start import check_given_files
 from mlip_fw.engines.train.basis import core_radius_a
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.pacemaker import schedule
@@ -28,6 +29,7 @@ from mlip_fw.engines.train.pacemaker.form import (
 )
 from mlip_fw.engines.train.pacemaker.frame import kappa_of, loss_of, rmse_of, rows_of, write_frame
 from mlip_fw.engines.train.pacemaker.inputs import settings_of, write_input
+from mlip_fw.engines.train.pacemaker.job import require_pacemaker
 from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 from mlip_fw.engines.train.pacemaker.probe import can_run
 from mlip_fw.engines.train.pacemaker.schedule import decided, is_due, is_left_to_do
@@ -185,6 +187,10 @@ class TestTemplate:
             ("potential: {bonds: {}}", "its section potential has no embeddings, functions"),
             ("potential: pot.yaml", "its section potential must be a mapping of keys, not 'pot.yaml'"),
             ("- a list", "must hold sections"),
+            ("alice: a word\nbob: another", "t.yaml must hold sections"),
+            ("fit: {loss: {L2_coeffs: heavy}}", "fit.loss.L2_coeffs must be a number from 0 on, not 'heavy'"),
+            ("fit: {loss: {L1_coeffs: .nan}}", "fit.loss.L1_coeffs must be a number from 0 on, not nan"),
+            ("fit: {optimizer: 2020-01-01}", "fit.optimizer must be text"),
             ("fit: !!python/object/apply:os.system [ls]", "is not valid YAML"),
         ],
     )
@@ -192,6 +198,18 @@ class TestTemplate:
         (tmp_path / "t.yaml").write_text(text)
         with pytest.raises(CampaignError, match=complaint):
             read_template(str(tmp_path / "t.yaml"))
+
+    def test_file_that_is_no_template_is_not_repeated(self, tmp_path, caplog):
+        (tmp_path / "notes").write_text("".join(f"key{k:02d}-{'x' * 100}: word\n" for k in range(30)) + "fit: {}\n")
+        read_template(str(tmp_path / "notes"))
+        assert "key07" in caplog.text and "and 22 more" in caplog.text and len(caplog.text) < 800
+        assert "key08" not in caplog.text
+
+    def test_impossible_potential_is_found_before_the_campaign(self, small, tmp_path):
+        bad = {**FORM, "embeddings": {"ALL": {**FORM["embeddings"]["ALL"], "npot": "None"}}, "bonds": {"ALL": {}}}
+        path = written(tmp_path, potential=bad)
+        with pytest.raises(CampaignError, match="pyace can't make its potential"):
+            check_given_files(small(potential={"kind": "pacemaker", "pacemaker": {"template": str(path)}}))
 
     def test_written_one_gives_the_same(self, tmp_path):
         template = read_template(str(written(tmp_path, potential=FORM, fit={"maxiter": 7}, secret="word")))
@@ -528,3 +546,12 @@ class TestProbe:
 @pytest.mark.parametrize(("own", "left", "limit"), [(None, 500.0, 500.0), (300.0, 500.0, 300.0), (900.0, 10.0, 60.0)])
 def test_pacemaker_ends_before_its_batch_job(own, left, limit):
     assert Worker(train_walltime_s=own).ending_within(left).train_walltime_s == limit
+
+
+@pytest.mark.parametrize("command", ["/nowhere/pacemaker -x", "pacemaker 'x", ""])
+def test_program_that_is_not_here_is_told_before_the_campaign(small, command):
+    campaign = small(potential={"kind": "pacemaker"})
+    require_pacemaker(campaign, Worker(pacemaker_cmd="sh -c true"))
+    with pytest.raises(WorkerError, match="can't run pacemaker_cmd .*; mend env.pacemaker_cmd"):
+        require_pacemaker(campaign, Worker(pacemaker_cmd=command))
+    require_pacemaker(small(potential={"kind": "linear"}), Worker(pacemaker_cmd=command))

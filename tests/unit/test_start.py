@@ -177,3 +177,23 @@ def test_initial_potential_that_is_not_linear(small, tmp_path, kind):
     (tmp_path / "p.asi").write_bytes(b"")
     with pytest.raises(CampaignError, match=r"is not linear \(ndensity 2.* bootstrap\.dataset instead"):
         check_given_files(small(potential={"kind": kind, "initial": str(tmp_path / "p.yaml")}))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda atoms, _: atoms.positions.__setitem__((0, 0), np.nan), "no finite number"),
+        (lambda atoms, _: atoms.set_cell(np.zeros((3, 3))), "no full cell"),
+        (lambda atoms, _: atoms.positions.__setitem__(0, atoms.positions[1] + 0.01), "apart; leave it out"),
+        (
+            lambda _, forces: forces.__setitem__((0, 0), 900.0),
+            "more than oracle.max_force_ev_a = 100; the unit is eV/Å",
+        ),
+    ],
+)
+def test_dataset_that_teaches_nonsense(small, tmp_path, change, said):
+    atoms, forces = bulk("Cu", cubic=True) * 2, np.zeros((32, 3))
+    change(atoms, forces)
+    write(tmp_path / "d.extxyz", with_labels(atoms, 0.0, forces, None))
+    with pytest.raises(CampaignError, match=said):
+        check_given_files(small(bootstrap={"dataset": str(tmp_path / "d.extxyz")}))

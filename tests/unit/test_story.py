@@ -1,6 +1,7 @@
 """The story of a campaign: what each part tells, of whole, running and damaged directories."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -488,3 +489,23 @@ def test_thinning_keeps_the_extremes():
 
 def test_times_are_plain_numbers(story):
     json.dumps([halt.time for halt in story.halts])
+
+
+@pytest.mark.parametrize("name", ["labels/{A}.extxyz", "walkers/00/cycle_0000/result.json", "events.jsonl"])
+def test_pipe_in_place_of_a_file_holds_nobody_up(finished, tmp_path, name):
+    root = shutil.copytree(finished.directory.root, tmp_path / "c")
+    path = root / name.format(A=A)
+    path.unlink()
+    os.mkfifo(path)
+    assert f"{path.relative_to(root)}: no regular file" in Story(CampaignDirectory(root)).damaged
+
+
+def test_clock_that_was_set_back(finished, tmp_path):
+    root = shutil.copytree(finished.directory.root, tmp_path / "c")
+    before = Story(CampaignDirectory(root)).summary.seconds.total
+    with (root / "events.jsonl").open("a") as journal:
+        journal.write('{"time": 1.0, "event": "finished", "outcome": "CONVERGED", "reason": null}\n')
+    story = Story(CampaignDirectory(root))
+    assert story.summary.seconds.total == before > 0
+    assert summarize(CampaignDirectory(root)) == story.summary
+    assert story.ledger.wall_s >= 0

@@ -221,6 +221,10 @@ class TestCrystal:
         with pytest.raises(UnmeasurableError, match="can't build"):
             crystal_of(small().model_copy(update={"validation": wrong}))
 
+    def test_crystal_of_another_element(self, small):
+        with pytest.raises(UnmeasurableError, match="has Ag, which elements does not name"):
+            crystal_of(small(validation={"crystal": {"symbol": "Ag"}}))
+
 
 class TestOracleSource:
     def test_what_is_missing_is_named_and_what_failed_is_a_reason(self, tmp_path):

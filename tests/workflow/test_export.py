@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -223,6 +224,106 @@ def test_recipe_names_labels_and_no_other_files(exported, tmp_path):
     (tmp_path / "model.json").write_text(json.dumps(card))
     with pytest.raises(DirectoryError, match="has no whole model.json"):
         list(rebuild(tmp_path, tmp_path / "again"))
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class TestPlace:
+    """An export is whole or not there, and takes nothing of anybody else's away."""
+
+    def test_own_files_stay_beside_a_second_export(self, learnt, exported, tmp_path):
+        shutil.copytree(exported[0], tmp_path / "pot")
+        (tmp_path / "pot" / ".git").mkdir()
+        (tmp_path / "pot" / ".git" / "config").write_text("mine")
+        (tmp_path / "pot" / "validation-old.png").write_text("of an earlier export")
+        export_campaign(learnt, tmp_path / "pot")
+        assert (tmp_path / "pot" / ".git" / "config").read_text() == "mine"
+        assert {path.name for path in (tmp_path / "pot").iterdir()} - {path.name for path in exported[0].iterdir()} == {
+            ".git"
+        }
+
+    def test_what_fails_leaves_the_export_before(self, learnt, exported, tmp_path, monkeypatch):
+        shutil.copytree(exported[0], tmp_path / "pot")
+        before = content(tmp_path / "pot")
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("mlip_fw.export.folder.write_data", full)
+        for name in ("pot", "new"):
+            with pytest.raises(DirectoryError, match=f"{name}: No space left on device; free space"):
+                export_campaign(learnt, tmp_path / name)
+        assert content(tmp_path / "pot") == before
+        assert not (tmp_path / "new").exists()
+
+    def test_killed_export_is_made_anew(self, learnt, tmp_path):
+        (tmp_path / "pot" / ".exporting").mkdir(parents=True)
+        (tmp_path / "pot" / ".exporting" / "potential.yaml").write_text("half")
+        (tmp_path / "pot" / "potential.yaml").write_text("moved, but not all of them")
+        export_campaign(learnt, tmp_path / "pot")
+        assert not (tmp_path / "pot" / ".exporting").exists()
+        assert list(rebuild(tmp_path / "pot", tmp_path / "again"))
+
+    def test_file_called_like_the_card_is_no_export(self, learnt, tmp_path):
+        (tmp_path / "model.json").write_text("{}")
+        (tmp_path / "thesis.txt").write_text("mine")
+        with pytest.raises(DirectoryError, match="holds no export"):
+            export_campaign(learnt, tmp_path)
+        assert content(tmp_path).keys() == {Path("model.json"), Path("thesis.txt")}
+
+    @pytest.mark.parametrize("name", ["potential.asi", "potential.yace"])
+    def test_generation_that_is_not_whole(self, learnt, tmp_path, name):
+        shutil.copytree(learnt.root, tmp_path / "c")
+        (tmp_path / "c" / "potentials" / "gen_0002" / name).unlink()
+        with pytest.raises(DirectoryError, match=f"has no {name}; restore it"):
+            export_campaign(CampaignDirectory(tmp_path / "c"), tmp_path / "pot")
+        assert not (tmp_path / "pot").exists()
+
+    def test_lineage_in_a_circle(self, learnt, tmp_path):
+        shutil.copytree(learnt.root, tmp_path / "c")
+        record = tmp_path / "c" / "potentials" / "gen_0001" / "training.json"
+        record.write_text(json.dumps({**json.loads(record.read_text()), "parent": 2}))
+        with pytest.raises(DirectoryError, match="names generation 2 as its parent"):
+            export_campaign(CampaignDirectory(tmp_path / "c"), tmp_path / "pot")
+
+
+class TestChangedExport:
+    @pytest.fixture
+    def copy(self, exported, tmp_path):
+        return shutil.copytree(exported[0], tmp_path / "pot")
+
+    @pytest.mark.parametrize("name", ["potential.yaml", "potential.asi", "potential.yace"])
+    def test_potential_that_is_another_is_no_proof(self, copy, tmp_path, name):
+        (copy / name).write_bytes((copy / name).read_bytes() + b"\n")
+        with pytest.raises(DirectoryError, match=f"{name} is not the one that was exported"):
+            rebuild(copy, tmp_path / "again")
+        (copy / name).unlink()
+        with pytest.raises(DirectoryError, match=f"{name} is missing"):
+            rebuild(copy, tmp_path / "again")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda card: card["recipe"]["steps"].append(["0" * 16]),
+            lambda card: card["recipe"]["steps"].append(card["recipe"]["steps"].pop()[:0]),
+            lambda card: card["recipe"].update(imported=True),
+            lambda card: card.update(elements=["Ag"]),
+        ],
+    )
+    def test_recipe_that_does_not_fit(self, copy, tmp_path, change):
+        card = json.loads((copy / "model.json").read_text())
+        change(card)
+        (copy / "model.json").write_text(json.dumps(card))
+        with pytest.raises(DirectoryError, match="does not fit the files beside it"):
+            rebuild(copy, tmp_path / "again")
+
+    def test_card_of_another_version_is_told(self, copy, tmp_path):
+        card = json.loads((copy / "model.json").read_text())
+        (copy / "model.json").write_text(json.dumps({**card, "later_key": 1}))
+        with pytest.raises(DirectoryError, match=r"no whole model\.json \(later_key: Extra inputs"):
+            rebuild(copy, tmp_path / "again")
 
 
 class TestCommands:

@@ -49,6 +49,19 @@ def form_of(campaign: Campaign, template: Template, linear: BBasisConfiguration)
     return with_cores_of(linear, form)
 
 
+def require_possible(campaign: Campaign, template: Template) -> None:
+    """Check that pyace can make the potential of a template, before a campaign spends anything.
+
+    Raises
+    ------
+    CampaignError
+        If it can't, or the potential reaches beyond the campaign's cutoff.
+    """
+    if template.potential is not None:
+        settings = campaign.potential
+        _templated(template.potential, settings.pacemaker.functions_per_element or settings.fewest_functions, campaign)
+
+
 def _templated(section: dict[str, Any], functions: int, campaign: Campaign) -> BBasisConfiguration:
     shapes = {"number_of_functions_per_element": functions, **section.get("functions", {})}
     if campaign.potential.pacemaker.functions_per_element is not None:

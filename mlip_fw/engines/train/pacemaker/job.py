@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -116,10 +118,23 @@ def require_pacemaker(campaign: Campaign, worker: Worker) -> None:
     Raises
     ------
     WorkerError
-        If it is not.
+        If it is not: that is better said now than when all MD has ended.
     """
     if campaign.potential.kind == "pacemaker":
-        command_of(worker)
+        _require_program(command_of(worker))
+
+
+def _require_program(command: str) -> None:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise _cant_run(command, str(error)) from error
+    if not words or shutil.which(words[0]) is None:
+        raise _cant_run(command, "there is no such program here")
+
+
+def _cant_run(command: str, why: str) -> WorkerError:
+    return WorkerError(f"can't run pacemaker_cmd {command!r}: {why}; mend env.pacemaker_cmd in my_fworker.yaml")
 
 
 class PacemakerJob(Job):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ _TAKEN = {
     "backend": ("batch_size", "display_step", "batch_size_reduction", "batch_size_reduction_factor", "gpu_config"),
 }
 """Of the others, some would run code (callbacks) or leave out labels (weighting); the rest mlip_fw decides."""
+_KNOWN = {*_TAKEN, "cutoff", "seed", "metadata", "data"}
+"""Sections of pacemaker; a file without any is none of its inputs, and nothing of it is repeated."""
+_MOST_NAMED, _LONGEST_NAME = 8, 40
 _NUMBERS = (("fit", "maxiter"), ("backend", "batch_size"), ("backend", "display_step"))
 
 
@@ -59,7 +63,7 @@ def read_template(path: str | None) -> Template:
     left = [str(name) for name in data if name not in _TAKEN]
     left += [f"{name}.{key}" for name, given in sections.items() for key in given if key not in _TAKEN[name]]
     if left:
-        logger.warning("%s: mlip_fw decides %s itself; what it says has no effect", path, ", ".join(sorted(left)))
+        logger.warning("%s: mlip_fw decides %s itself; what it says has no effect", path, _named(left))
     taken = {name: {k: v for k, v in given.items() if k in _TAKEN[name]} for name, given in sections.items()}
     _require_sound(taken)
     return Template(taken["potential"] or None, taken["fit"], taken["backend"])
@@ -79,9 +83,14 @@ def _loaded(path: Path) -> dict[str, Any]:
         data = load_yaml(path.read_text())
     except (OSError, UnicodeDecodeError, YAMLError, RecursionError, ValueError) as error:
         raise CampaignError(f"{_KEY}: {path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
+    if not isinstance(data, dict) or not any(name in _KNOWN for name in data):
         raise CampaignError(f"{_KEY}: {path} must hold sections such as potential and fit")
     return data
+
+
+def _named(keys: list[str]) -> str:
+    shown = [key[:_LONGEST_NAME] for key in sorted(keys)[:_MOST_NAMED]]
+    return ", ".join(shown) + (f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else "")
 
 
 def _mapping(data: dict[str, Any], section: str) -> dict[str, Any]:
@@ -101,6 +110,12 @@ def _require_sound(taken: dict[str, dict[str, Any]]) -> None:
     kappa = taken["fit"].get("loss", {}).get("kappa", "auto")
     if kappa != "auto" and (isinstance(kappa, bool) or not isinstance(kappa, int | float) or not 0 <= kappa <= 1):
         raise CampaignError(f"{_KEY}: fit.loss.kappa must be auto or a number from 0 to 1, not {kappa!r:.60}")
+    for key in ("L1_coeffs", "L2_coeffs"):
+        penalty = taken["fit"].get("loss", {}).get(key, 0.0)
+        if isinstance(penalty, bool) or not isinstance(penalty, int | float) or not 0 <= penalty < math.inf:
+            raise CampaignError(f"{_KEY}: fit.loss.{key} must be a number from 0 on, not {penalty!r:.60}")
+    if not isinstance(taken["fit"].get("optimizer", ""), str):
+        raise CampaignError(f"{_KEY}: fit.optimizer must be text, not {taken['fit']['optimizer']!r:.60}")
     form = taken["potential"]
     if form and (missing := [key for key in _TAKEN["potential"][:3] if not isinstance(form.get(key), dict)]):
         raise CampaignError(
