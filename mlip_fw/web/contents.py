@@ -18,7 +18,6 @@ from mlip_fw.story.generations import Generation
 from mlip_fw.story.halts import Halt
 from mlip_fw.story.parity import parity_of
 from mlip_fw.story.tale import Story
-from mlip_fw.story.walkers import Phase
 from mlip_fw.web.desk import OPEN_STATES, Queue, Sight
 from mlip_fw.web.drawing import Machine, machine, spark
 from mlip_fw.web.looks import Look
@@ -114,7 +113,7 @@ def row_of(sight: Sight) -> CampaignRow:
         changed=max((time for time in times if time), default=None),
         fireworks=dict(stored.counts) if stored is not None else {},
         version=sight.version,
-        **{**_UNKNOWN, **({} if sight.has_begun else {"state": Phase.WAITING.value}), **known},
+        **{**_UNKNOWN, **({} if sight.has_begun else {"state": "waiting"}), **known},
     )
 
 

@@ -58,6 +58,8 @@ def test_from_a_halt_to_its_structure(visitor, halts):
 
 def test_number_leads_to_its_firework(visitor):
     page = visitor().goes_to("/campaign/finished/")
+    for table in ("walkers", "halts", "generations", "labels"):
+        assert page.locator(f"#{table} a[href*='/fireworks/fw/']").count() >= 2, table
     link = page.locator("a[href*='/fireworks/fw/']").first
     number = re.search(r"/fw/(\d+)", link.get_attribute("href"))[1]
     link.click()

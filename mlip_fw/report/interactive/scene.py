@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_ATOMS = 5000
 _MOST_ROWS = 20
 _HEIGHT_PX, _NARROW_PX = 480, 380
-_NARROWNESS = 0.75
+_NARROWNESS = 0.66
 _NEARNESS = 1.9
 _SMALLNESS = 0.3
 """Of atoms against their covalent radii: what is inside is to be seen."""
