@@ -59,7 +59,7 @@ def require_possible(campaign: Campaign, template: Template) -> None:
     """
     if template.potential is not None:
         settings = campaign.potential
-        _templated(template.potential, settings.pacemaker.functions_per_element or settings.fewest_functions, campaign)
+        _templated(template.potential, settings.pacemaker.functions_per_element or campaign.fewest_functions, campaign)
 
 
 def _templated(section: dict[str, Any], functions: int, campaign: Campaign) -> BBasisConfiguration:
