@@ -92,6 +92,7 @@ def take(browser: Browser, address: str, name: str, width: int, height: int, **o
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     page = context.new_page()
     page.goto(address, wait_until="networkidle")
+    page.get_by_text("Evaluating its labels").wait_for(state="hidden", timeout=180_000)
     for chart in page.locator("[data-chart]").all():
         chart.locator(".main-svg, canvas").first.wait_for()
     whole = page.evaluate("document.documentElement.scrollHeight")
