@@ -94,9 +94,11 @@ def over(farm, job):
 
 
 def kill_workers(farm, job):
-    """Kill the workers of a job, at once."""
-    for pid in workers_of(farm, job):
+    """Kill the workers of a job, at once, and return how many there were."""
+    found = workers_of(farm, job)
+    for pid in found:
         os.kill(pid, signal.SIGKILL)
+    return len(found)
 
 
 def workers_of(farm, job):
