@@ -37,7 +37,7 @@ $(PACEMAKER)/.installed: Makefile
 	$(PACEMAKER)/bin/pip install --quiet --no-compile --no-deps 'tensorpotential==0.6.*'
 	touch $@
 
-# threads of BLAS that share a core with other processes spin: on a busy machine two took twenty times as long as one
+# threads of BLAS that share a core with other processes spin: a fit with two took twenty times as long as with one
 test: $(VENV)/.installed lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 4 --dist loadfile --no-loadscope-reorder --durations=40
 

@@ -93,13 +93,16 @@ def over(farm, job):
     farm.wait(f"the end of job {job}", lambda: job not in farm.slurm.jobs())
 
 
-def kill_workers(job):
-    for pid in workers_of(job):
+def kill_workers(farm, job):
+    """Kill the workers of a job, at once, and return how many there were."""
+    found = workers_of(farm, job)
+    for pid in found:
         os.kill(pid, signal.SIGKILL)
+    return len(found)
 
 
-def workers_of(job):
-    """Return the processes of a job that are a worker, and not its children."""
+def workers_of(farm, job):
+    """Return the processes of a job that are a worker, and not its children, nor of another Slurm's job."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -107,6 +110,7 @@ def workers_of(job):
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue
-        if f"SLURM_JOB_ID={job}".encode() in variables and b"singleshot" in command:
+        is_worker = b"singleshot" in command and str(farm.project).encode() in command
+        if is_worker and f"SLURM_JOB_ID={job}".encode() in variables:
             found.append(int(pid))
     return found

@@ -37,10 +37,10 @@ def test_killed_workers(make_farm, faultless, tools):
     """First that of the MD, then that of a training."""
     farm = make_farm()
     job = until_running(farm, tools, "md")
-    kill_workers(job)
+    assert kill_workers(farm, job)
     over(farm, job)
     job = until_running_again(farm, tools, "train")
-    kill_workers(job)
+    kill_workers(farm, job)
     over(farm, job)
     ends_as_without_faults(farm, faultless, tools)
 
