@@ -1,5 +1,6 @@
 """Pacemaker: what it is given, what is believed of what it says, and when it is its turn."""
 
+import os
 import shutil
 import sys
 
@@ -28,10 +29,10 @@ from mlip_fw.engines.train.pacemaker.form import (
 )
 from mlip_fw.engines.train.pacemaker.frame import kappa_of, loss_of, rmse_of, rows_of, write_frame
 from mlip_fw.engines.train.pacemaker.inputs import settings_of, write_input
+from mlip_fw.engines.train.pacemaker.job import require_pacemaker
 from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 from mlip_fw.engines.train.pacemaker.probe import can_run
 from mlip_fw.engines.train.pacemaker.schedule import decided, is_due, is_left_to_do
-from mlip_fw.engines.train.pacemaker.job import require_pacemaker
 from mlip_fw.engines.train.pacemaker.template import Template, read_template, write_template
 from mlip_fw.engines.train.pacemaker.trainer import polish
 from mlip_fw.engines.train.pacemaker.trouble import Trouble, diagnose
@@ -541,3 +542,8 @@ def test_program_that_is_not_here_is_told_before_the_campaign(small, command):
     with pytest.raises(WorkerError, match="can't run pacemaker_cmd .*; mend env.pacemaker_cmd"):
         require_pacemaker(campaign, Worker(pacemaker_cmd=command))
     require_pacemaker(small(potential={"kind": "linear"}), Worker(pacemaker_cmd=command))
+
+
+def test_pipe_in_place_of_the_metrics_holds_nobody_up(tmp_path):
+    os.mkfifo(tmp_path / "metrics.txt")
+    assert read_metrics(tmp_path) == []
