@@ -28,7 +28,7 @@ def invoke(tmp_path, monkeypatch):
 
 
 def test_check_says_who_trains(invoke):
-    done = invoke("check", "pacemaker", {"pacemaker_cmd": "pacemaker"}, "--json")
+    done = invoke("check", "pacemaker", {"pacemaker_cmd": "sh"}, "--json")
     said = json.loads(done.stdout)["trainer"]
     assert said == "linear, polished by pacemaker every 10 generations and at the end (as the campaign says)"
 

@@ -1,5 +1,6 @@
 """Pacemaker: what it is given, what is believed of what it says, and when it is its turn."""
 
+import os
 import shutil
 import sys
 
@@ -555,3 +556,8 @@ def test_program_that_is_not_here_is_told_before_the_campaign(small, command):
     with pytest.raises(WorkerError, match="can't run pacemaker_cmd .*; mend env.pacemaker_cmd"):
         require_pacemaker(campaign, Worker(pacemaker_cmd=command))
     require_pacemaker(small(potential={"kind": "linear"}), Worker(pacemaker_cmd=command))
+
+
+def test_pipe_in_place_of_the_metrics_holds_nobody_up(tmp_path):
+    os.mkfifo(tmp_path / "metrics.txt")
+    assert read_metrics(tmp_path) == []

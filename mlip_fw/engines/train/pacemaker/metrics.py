@@ -27,6 +27,8 @@ class Metrics:
 
 def read_metrics(folder: Path) -> list[Metrics]:
     """Return what pacemaker wrote of its steps, in order; a line that is not whole is left out."""
+    if not (folder / METRICS).is_file():
+        return []
     try:
         header, *lines = (folder / METRICS).read_text(errors="replace").splitlines()
         columns = [header.split().index(name) for name in _WANTED]
