@@ -14,10 +14,10 @@ from mlip_fw.engines.maxvol import ActiveSet
 from mlip_fw.engines.train.basis import copy_of, core_radius_a, linear_basis, require_linear
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.errors import TrainingError
-from mlip_fw.firetasks.train import TrainPotential
+from mlip_fw.firetasks.train import _tell
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
-from mlip_fw.models.handoff import TrainHandoff
+from mlip_fw.layout import CampaignDirectory
 
 
 def labelled(seed, element="Cu", substitute=None, offset=0.0):
@@ -63,8 +63,7 @@ def test_forces_that_teach_nothing_are_named(small, tmp_path, caplog):
     for seed in range(2):
         atoms = labelled(seed)
         dataset.add(f"label{seed}", with_labels(atoms, -1.0, rng.normal(size=(len(atoms), 3)), None), {})
-    handoff = TrainHandoff(campaign=small(), directory=str(tmp_path))
-    TrainPotential().work(handoff, {})
+    _tell(train_generation(Generations(tmp_path), dataset, small()), CampaignDirectory(tmp_path))
     assert "forces are hardly learnt: their error is 9" in caplog.text
 
 

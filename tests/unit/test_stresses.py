@@ -293,7 +293,7 @@ def test_size_counts_the_images(small_campaign):
 
 
 def test_two_compositions_say_the_pressure_of_an_alloy(small, tmp_path):
-    """Energies of two labels go into the energies of two elements; the stresses of `ase` have no pressure of their own."""
+    """Two energies go into those of two elements; stresses of `ase` have no pressure of their own."""
     rng, dataset = np.random.default_rng(3), Dataset(tmp_path)
     for n_gold in (8, 12):
         atoms = bulk("Cu", cubic=True, a=3.75) * (2, 2, 2)
