@@ -17,6 +17,9 @@ from mlip_fw.models.handoff import TrainHandoff
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.travel.errand import FAILURES, LABELS, TO_TRAIN, Errand, Want
 
+_HARDLY_LEARNT = 0.5
+"""Error of the forces of all labels in units of the forces."""
+
 
 @explicit_serialize
 class TrainPotential(CampaignTask):
@@ -61,6 +64,13 @@ class TrainPotential(CampaignTask):
 
 def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
     assert record.dataset is not None
+    error, forces = record.dataset.force_rmse_ev_a, record.dataset.force_rms_ev_a
+    if forces and error > _HARDLY_LEARNT * forces:
+        logger.warning(
+            "forces are hardly learnt: their error is %.0f %% of the forces themselves. Look whether the oracle is "
+            "converged (plane-wave cutoff, k-points): labels that contradict each other teach nothing",
+            100 * error / forces,
+        )
     wanted, found = record.functions_per_element, record.n_environments
     if scarce := [f"{name} ({found.get(name, 0)} for {n})" for name, n in wanted.items() if found.get(name, 0) < n]:
         logger.warning(

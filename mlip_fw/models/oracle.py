@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from ase.data import chemical_symbols
 from pydantic import Field, field_validator, model_validator
@@ -17,6 +17,8 @@ Smearing = Literal["none", "gaussian", "methfessel-paxton", "marzari-vanderbilt"
 class LabelLimits(Frozen):
     """What no trustworthy label exceeds, whatever made it."""
 
+    has_pulay_stress: ClassVar[bool] = False
+    """Whether stresses have a pressure that energies don't."""
     timeout_s: Positive = Field(3600.0, description="longest time for one label, over all attempts, s")
     max_force_ev_a: Positive = Field(100.0, description="a label with a larger force is refused, eV/Å")
     max_stress_gpa: Positive = Field(500.0, description="a label with a larger stress component is refused, GPa")
@@ -38,6 +40,7 @@ class AseOracle(LabelLimits):
 class DftOracle(LabelLimits):
     """What the density-functional codes share."""
 
+    has_pulay_stress: ClassVar[bool] = True
     timeout_s: Positive = Field(86_400.0, description="longest time for one label, over all attempts, s")
     kpoint_spacing_1_a: Positive | None = Field(
         None,

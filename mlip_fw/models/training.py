@@ -21,6 +21,9 @@ class Errors(Frozen):
 class LabelErrors(Errors):
     """Those over labels that are trained on."""
 
+    force_rms_ev_a: NotNegative | None = Field(
+        None, description="root mean square of the force components themselves, less core repulsion, eV/Å"
+    )
     stress_rmse_ev_a3: NotNegative | None = Field(None, description="null if no label has a stress")
 
 
@@ -79,6 +82,9 @@ class TrainingRecord(Frozen):
     energy_weight: NotNegative | None = Field(None, description="weight of energies per atom against force components")
     stress_weight: NotNegative | None = Field(
         None, description="weight of stress components against force components; null if no stress was trained on"
+    )
+    is_pressure_free: bool = Field(
+        True, description="whether a constant pressure of all labels was left to their energies, as with plane waves"
     )
     pressure_offset_ev_a3: Real | None = Field(
         None, description="what the labels' stresses have of a constant pressure that is not in their energies"

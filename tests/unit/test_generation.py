@@ -16,8 +16,10 @@ from mlip_fw.engines.train.basis import copy_of, core_radius_a, linear_basis, re
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.rows import Rows
 from mlip_fw.errors import TrainingError
+from mlip_fw.firetasks.train import _tell
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
+from mlip_fw.layout import CampaignDirectory
 
 
 def labelled(seed, element="Cu", substitute=None, offset=0.0):
@@ -56,6 +58,15 @@ def test_step_by_step_equals_at_once(small, tmp_path):
         inverse = AcePotential.from_files(generations.potential(generations.newest())).inverses["Cu"]
         volumes.append(-np.linalg.slogdet(inverse)[1])
     assert volumes[0] == pytest.approx(volumes[1], abs=2.0)
+
+
+def test_forces_that_teach_nothing_are_named(small, tmp_path, caplog):
+    rng, dataset = np.random.default_rng(1), Dataset(tmp_path)
+    for seed in range(2):
+        atoms = labelled(seed)
+        dataset.add(f"label{seed}", with_labels(atoms, -1.0, rng.normal(size=(len(atoms), 3)), None), {})
+    _tell(train_generation(Generations(tmp_path), dataset, small()), CampaignDirectory(tmp_path))
+    assert "forces are hardly learnt: their error is 9" in caplog.text
 
 
 def test_reference_energies_are_fixed_once(small, tmp_path):

@@ -18,6 +18,7 @@ from mlip_fw.io.files import read_arrays, write_arrays
 from mlip_fw.io.structures import MASK, stress_of, with_labels
 
 N = 12
+GPA_OF_EV_A3 = 160.2
 DIAGONAL = np.array([1, 1, 1, 0, 0, 0])
 VOIGT = [(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]
 
@@ -109,6 +110,12 @@ class TestFit:
         pressure = -(column @ residuals) / (column @ column + FIRMNESS**2)
         least = ((residuals + pressure * column) ** 2).sum() + (FIRMNESS * pressure) ** 2
         assert sum((part**2).sum() for part in found) == pytest.approx(least, rel=1e-9)
+
+    def test_where_no_pressure_is_free_all_rows_count(self, truth):
+        made, wrong = list(self.lessons(truth, 7, pressure=0.5)), truth + 0.1
+        parts = up_to_a_pressure(self.fitted(made).stresses, is_free=False)
+        found = sum(((part @ np.append(wrong, -1.0)) ** 2).sum() for pair in parts for part in pair)
+        assert found == pytest.approx(sum(((d.stress @ wrong - s) ** 2).sum() for d, _, _, s in made), rel=1e-9)
 
     def test_a_pressure_that_all_have_is_not_learnt(self, truth):
         plain, pressed = (self.fitted(self.lessons(truth, 8, pressure)) for pressure in (0.0, 5.0))
@@ -283,3 +290,21 @@ def test_size_counts_the_images(small_campaign):
     assert most_atoms([atoms], small_campaign(potential={"stress_weight": 0})) == 32
     found = size_of(basis, most_atoms([atoms], campaign)).label_mb / size_of(basis, 32).label_mb
     assert 5 < found < 15
+
+
+def test_two_compositions_say_the_pressure_of_an_alloy(small, tmp_path):
+    """Two energies go into those of two elements; stresses of `ase` have no pressure of their own."""
+    rng, dataset = np.random.default_rng(3), Dataset(tmp_path)
+    for n_gold in (8, 12):
+        atoms = bulk("Cu", cubic=True, a=3.75) * (2, 2, 2)
+        atoms.symbols[rng.permutation(32)[:n_gold]] = "Au"
+        atoms.set_cell(atoms.cell.array * (1 + 0.001 * n_gold), scale_atoms=True)
+        atoms.positions += rng.normal(scale=0.05, size=(32, 3))
+        atoms.calc = EMT()
+        labelled = with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress())
+        dataset.add(f"label{n_gold}", labelled, {})
+    alloy = {"bulk": {"symbol": "Cu", "a": 3.75, "cubic": True, "repeat": [2, 2, 2], "substitute": {"Au": 0.25}}}
+    campaign = small(elements=["Au", "Cu"], structure=alloy, potential={"functions_per_element": 40})
+    record = train_generation(Generations(tmp_path), dataset, campaign)
+    assert abs(record.pressure_offset_ev_a3) * GPA_OF_EV_A3 < 0.02
+    assert not record.is_pressure_free

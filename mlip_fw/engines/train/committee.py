@@ -11,7 +11,7 @@ from pyace import ACEBBasisSet
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.basis import copy_of, require_linear
 from mlip_fw.engines.train.kept import read_fit
-from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.linear import LinearFit, Scaled
 from mlip_fw.engines.train.solution import degrees_of
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
@@ -49,7 +49,13 @@ class Committee:
         require_linear(potential.basis, str(generations.potential(number)))
         fit, _ = read_fit(generations.folder(number), len(record.labels))
         weight = record.energy_weight or ENERGY_WEIGHT
-        return cls(potential, _factor(fit, potential.basis, record.ridge, weight, record.stress_weight or 0.0))
+        problem = fit.scaled(
+            degrees_of(potential.basis),
+            weight,
+            record.stress_weight or 0.0,
+            is_pressure_free=record.is_pressure_free,
+        )
+        return cls(potential, _factor(fit, problem, potential.basis, record.ridge, counts=bool(record.stress_weight)))
 
     def force_spread_ev_a(self, atoms: Atoms) -> np.ndarray:
         """Return the (n_atoms,) root mean square length of the deviation of each force over the committee, eV/Å."""
@@ -63,15 +69,13 @@ class Committee:
         return [copy_of(basis, np.array(basis.basis_coeffs) + self.factor @ draw) for draw in draws]
 
 
-def _factor(
-    fit: LinearFit, basis: ACEBBasisSet, ridge: float, energy_weight: float, stress_weight: float
-) -> np.ndarray:
+def _factor(fit: LinearFit, problem: Scaled, basis: ACEBBasisSet, ridge: float, *, counts: bool) -> np.ndarray:
+    """Return a root of the covariance; ``counts`` says whether stresses do."""
     coefficients = np.array(basis.basis_coeffs)
-    problem = fit.scaled(degrees_of(basis), energy_weight, stress_weight)
     spectrum = problem.spectrum(problem.whole, np.zeros_like(coefficients))
     residual = float(np.linalg.norm(problem.whole @ np.append(coefficients, -1.0)))
     used = float(np.sum(spectrum.values**2 / (spectrum.values**2 + ridge**2)))
     rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.folds)
-    rows += sum(part.n_rows for part in fit.stresses) if stress_weight else 0
+    rows += sum(part.n_rows for part in fit.stresses) if counts else 0
     noise = residual / np.sqrt(max(rows - used, 1.0))
     return np.asarray(noise * spectrum.cheapest(ridge) / problem.scale[:, None])

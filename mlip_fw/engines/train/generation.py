@@ -152,6 +152,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             ridge=solution.ridge,
             energy_weight=solution.energy_weight,
             stress_weight=solution.stress_weight,
+            is_pressure_free=campaign.oracle.has_pulay_stress,
             pressure_offset_ev_a3=pressure_offset(fit.stresses, solution.coefficients),
             active_set_swaps=settled.swaps,
             gamma_max_dataset=settled.gamma_max,

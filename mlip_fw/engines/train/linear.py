@@ -158,6 +158,7 @@ class LinearFit:
     def errors(self, coefficients: np.ndarray) -> LabelErrors:
         """Return the errors over all labels that were folded in."""
         return LabelErrors(
+            force_rms_ev_a=_joint_rmse([fold.force for fold in self.folds], None),
             force_rmse_ev_a=_joint_rmse([fold.force for fold in self.folds], coefficients),
             energy_rmse_ev_atom=_joint_rmse([fold.energy for fold in self.folds], coefficients),
             stress_rmse_ev_a3=stress_rmse(self.stresses, coefficients),
@@ -176,6 +177,8 @@ class LinearFit:
         ridge: float | None = None,
         energy_weight: float = ENERGY_WEIGHT,
         stress_weight: float = 0.0,
+        *,
+        is_pressure_free: bool = True,
     ) -> tuple[np.ndarray, float]:
         """Return the coefficients (n_functions,) and the ridge.
 
@@ -193,6 +196,8 @@ class LinearFit:
             Weight of an energy per atom (eV) against a force component (eV/Å), Å.
         stress_weight
             Weight of a stress component (eV/Å³) against a force component, Å².
+        is_pressure_free
+            Whether a constant pressure in all stresses is not to be learnt.
 
         Notes
         -----
@@ -203,7 +208,7 @@ class LinearFit:
 
         Conditions are met at the least cost in the penalised squares that the ridge leaves.
         """
-        problem = self.scaled(degrees, energy_weight, stress_weight)
+        problem = self.scaled(degrees, energy_weight, stress_weight, is_pressure_free=is_pressure_free)
         start = np.zeros(len(degrees)) if prior is None else prior
         ridge = problem.best_ridge(start) if ridge is None else ridge
         whole, scale = problem.spectrum(problem.whole, start), problem.scale
@@ -213,12 +218,19 @@ class LinearFit:
             coefficients = coefficients + whole.shift(rising.rows / scale, misses, ridge) / scale
         return coefficients, ridge
 
-    def scaled(self, degrees: np.ndarray, energy_weight: float, stress_weight: float = 0.0) -> Scaled:
+    def scaled(
+        self,
+        degrees: np.ndarray,
+        energy_weight: float,
+        stress_weight: float = 0.0,
+        *,
+        is_pressure_free: bool = True,
+    ) -> Scaled:
         """Return the problem with its columns' scale; ``degrees`` and weights as in :meth:`solve`."""
         n, used = len(degrees), self.folds[: self.n_labels]
         folds, common = [fold.weighted(energy_weight) for fold in used], np.zeros((0, n + 1))
         if stress_weight and any(fold.stress.n_rows for fold in used):
-            parts = up_to_a_pressure([fold.stress for fold in used])
+            parts = up_to_a_pressure([fold.stress for fold in used], is_free=is_pressure_free)
             folds = [joined(fold, stress_weight * rest) for fold, (_, rest) in zip(folds, parts, strict=True)]
             common = stress_weight * np.vstack([row for row, _ in parts])
         whole = with_rows(reduce(joined, folds, np.zeros((n + 1, n + 1))), common)

@@ -59,9 +59,10 @@ def best_sound(
     weight = fit.natural_weight() if wanted == "auto" else wanted
     degrees, of_stress = degrees_of(shape.basis), _stress_weight(fit, campaign)
     weights = (weight, of_stress or 0.0)
-    best = fit.scaled(degrees, *weights).best_ridge(prior)
+    free = campaign.oracle.has_pulay_stress
+    best = fit.scaled(degrees, *weights, is_pressure_free=free).best_ridge(prior)
     for firmness in _FIRMNESS:
-        coefficients, ridge = fit.solve(degrees, prior, rising, firmness * best, *weights)
+        coefficients, ridge = fit.solve(degrees, prior, rising, firmness * best, *weights, is_pressure_free=free)
         stability = examine(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
         tries.append(Solution(coefficients, ridge, weight, of_stress, stability))
         if stability.sound:

@@ -4,7 +4,8 @@ Plane waves with one cutoff for cells of all volumes make every stress wrong by 
 pressure, which is in no energy (Francis and Payne, J. Phys.: Condens. Matter 2, 4395 (1990)). A fit
 to both would end between them, with a wrong volume. So a constant pressure, the same for all labels,
 is left nearly free: the fit is told how stresses differ, and takes the pressure from the energies
-if they say anything about it.
+if they say anything about it. Where an oracle's stresses are the slopes of its energies, they say the
+pressure too: first labels of an alloy, each of another composition, have energies that do not.
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ class Stresses:
         return Stresses(folded, self.n_rows + len(targets))
 
 
-def up_to_a_pressure(folds: Sequence[Stresses]) -> list[tuple[np.ndarray, np.ndarray]]:
+def up_to_a_pressure(folds: Sequence[Stresses], *, is_free: bool = True) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return of each fold the one row (1, n + 1) that has the pressure, and the triangle (n + 1, n + 1) of the others.
 
     What the rows have in common over all folds is nearly gone: squares of residuals add up to the least that any
-    pressure leaves, with the cost of that pressure.
+    pressure leaves, with the cost of that pressure. If it is not free, all is kept as it is.
     """
     heads = np.array([fold.r[0] for fold in folds])
     pressure = heads[:, 0]
     seen = float(pressure @ pressure)
-    lost = (1 - FIRMNESS / np.hypot(np.sqrt(seen), FIRMNESS)) / seen if seen else 0.0
+    lost = (1 - FIRMNESS / np.hypot(np.sqrt(seen), FIRMNESS)) / seen if seen and is_free else 0.0
     left = heads - lost * np.outer(pressure, pressure @ heads)
     return [(row[None, 1:], fold.r[1:, 1:]) for row, fold in zip(left, folds, strict=True)]
 
