@@ -16,6 +16,7 @@ from mlip_fw.story.answers import Answer, answers
 from mlip_fw.story.measures import errors_before_training, steps_to_halt
 from mlip_fw.story.tale import Story
 from mlip_fw.story.walkers import A_WORKER, Phase, WalkerState
+from mlip_fw.story.words import counted
 
 _MOST_WALKERS = 8
 _BAR = 10
@@ -87,8 +88,13 @@ def line(story: Story) -> str:
     """Return the answer in one line, for a log."""
     summary = story.summary
     walkers = "; ".join(f"walker {w.walker} {_phrase(w)} at step {w.step}" for w in story.walkers[:_MOST_WALKERS])
-    facts = f"{summary.halts} halts, {summary.labels} labels, {summary.generations} generations"
-    return f"{summary.campaign} {summary.outcome}: {facts}; {walkers}"
+    return f"{summary.campaign} {summary.outcome}: {facts(story)}; {walkers}"
+
+
+def facts(story: Story) -> str:
+    """Return how much there is of what a campaign makes."""
+    made = {"halt": story.summary.halts, "label": story.summary.labels, "generation": story.summary.generations}
+    return ", ".join(counted(number, what) for what, number in made.items())
 
 
 def _said(one: Answer) -> tuple[str, Text]:

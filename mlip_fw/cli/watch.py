@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mlip_fw.cli.app import EXIT_INTERRUPTED, EXIT_STOPPED
 from mlip_fw.cli.common import printable
-from mlip_fw.cli.glance import glance, line
+from mlip_fw.cli.glance import facts, glance, line
 from mlip_fw.cli.sparkline import is_plain, written
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.story.tale import Story
@@ -69,8 +69,7 @@ def _line_by_line(directory: CampaignDirectory, interval_s: float) -> Story:
 
 def _screen(story: Story, fireworks: Mapping[str, int] | None, *, plain: bool) -> RenderableType:
     summary = story.summary
-    facts = f"{summary.halts} halts, {summary.labels} labels, {summary.generations} generations"
-    title = f"{summary.campaign}  {summary.outcome}  {facts}"
+    title = f"{summary.campaign}  {summary.outcome}  {facts(story)}"
     hint = "" if _is_over(story) else "Ctrl-C ends this look, not the campaign"
     return Group(
         Text(written(printable(title), plain=plain), style="bold"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlip_fw.story import measures
 from mlip_fw.story.tale import Story
 from mlip_fw.story.walkers import Phase, WalkerState
-from mlip_fw.story.words import PARTS, duration, percent
+from mlip_fw.story.words import PARTS, counted, duration, percent
 
 _CLEARLY = 1.5
 _LEAST_SHARE = 0.005
@@ -48,10 +48,11 @@ def learning(story: Story) -> Answer:
     question, generations = "Is it learning?", story.generations
     used = [g for g in generations if g.md_steps]
     if not used:
-        return Answer(question, "no MD yet", f"{_counted(len(generations), 'generation')} of the potential")
+        return Answer(question, "no MD yet", f"{counted(len(generations), 'generation')} of the potential")
     found = measures.compared(generations)
     if found is None:
-        return Answer(question, "nothing to learn", f"{used[-1].md_steps:,} MD steps without a halt", "good")
+        more, is_over = f"{used[-1].md_steps:,} MD steps without a halt", story.summary.outcome == "CONVERGED"
+        return Answer(question, "nothing to learn", more, "good") if is_over else Answer(question, "no halt yet", more)
     first, last = found
     before, now = measures.reach_of(first), measures.reach_of(last)
     more = f"{before:,.0f} MD steps to the halt with generation {first.number}"
@@ -91,7 +92,7 @@ def cost(story: Story) -> Answer:
     if (hours := measures.core_hours(ledger)) and hours >= _LEAST_SHARE:
         parts.append(f"{hours:.3g} core-hours")
     failed = f", {summary.labels_failed} failed" if summary.labels_failed else ""
-    answer = f"{_counted(summary.labels, 'label')}{failed} in {duration(ledger.wall_s)}"
+    answer = f"{counted(summary.labels, 'label')}{failed} in {duration(ledger.wall_s)}"
     return Answer("What has it cost?", answer, "; ".join(part for part in parts if part))
 
 
@@ -114,7 +115,3 @@ def _at_work(state: WalkerState) -> str:
         return f"MD, step {state.step:,} of {state.last_step:,}"
     at_work = {Phase.SELECT: "candidates", Phase.LABEL: "labels", Phase.TRAIN: "training"}
     return at_work.get(state.phase, "other walkers")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -41,6 +41,11 @@ def percent(share: float) -> str:
     return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _seconds(seconds: float) -> str:
     if abs(seconds) < _LEAST_S:
         return "0 s"

@@ -40,6 +40,8 @@ class TestLearning:
 
     def test_without_a_halt(self, scribe):
         scribe.explore(0, 0, steps=1000, outcome="finished")
+        assert self.learning(scribe) == ("no halt yet", "1,000 MD steps without a halt", "")
+        scribe.end()
         assert self.learning(scribe) == ("nothing to learn", "1,000 MD steps without a halt", "good")
 
     def test_after_the_first_halt(self, scribe):
