@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
+from contextlib import suppress
 
 from mlip_fw.cli import db, farm, look, machine, mend, publish, pull, run, start, validate, web  # noqa: F401  each adds its commands
 from mlip_fw.cli.app import EXIT_ERROR, TRACEBACK, app
@@ -26,12 +28,22 @@ def main() -> None:
     except KeyboardInterrupt:
         _report("interrupted; the same command goes on from there", wants_traceback)
     except BrokenPipeError:
-        sys.stderr.close()
+        _drop_what_is_unsaid()
         sys.exit(EXIT_ERROR)
     except OSError as error:
+        _drop_what_is_unsaid()
         _report(_of_the_machine(error) or _unforeseen(error), wants_traceback)
     except Exception as error:
         _report(_unforeseen(error), wants_traceback)
+
+
+def _drop_what_is_unsaid() -> None:
+    """Let go of output that can't be written: Python would try once more at its end, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _of_the_machine(error: OSError) -> str | None:

@@ -61,7 +61,7 @@ def test_campaign_begins_and_learns_while_somebody_looks(visitor, folder):
 def test_page_says_that_the_server_is_gone(chromium, folder):
     server = Server(folder)
     visitor = Visitor(chromium, server.address)
-    visitor.expects("ERR_CONNECTION_")
+    visitor.expects("net::ERR_")
     page = visitor.goes_to("/campaign/empty/")
     server.stop()
     page.locator("#freshness", has_text="the server is gone").wait_for()

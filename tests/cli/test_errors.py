@@ -1,5 +1,6 @@
 """Bad input on the command line: one paragraph, exit 1, nothing written."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from ruamel.yaml import YAML
 
 from mlip_fw.cli.main import main
 from mlip_fw.io.campaign_file import read_campaign
-from tests.conftest import SMALL, merged
+from tests.conftest import ROOT, SMALL, merged
 
 
 @pytest.fixture
@@ -153,8 +154,9 @@ def test_what_init_writes_is_a_good_campaign(cli):
 def test_full_disk_under_the_output_is_one_paragraph(tmp_path):
     command = [sys.executable, "-c", "from mlip_fw.cli.main import main; main()", "status", "--json"]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 1
+        plain = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, env=plain)
+    assert done.returncode == 1, "what is left unsaid must not be tried again at the end, which exits with 120"
     assert "No space left on device; free space" in done.stderr
     assert "should not happen" not in done.stderr
 
