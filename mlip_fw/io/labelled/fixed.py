@@ -23,6 +23,4 @@ def unknown_forces(forces_ev_a: np.ndarray, fixed: np.ndarray) -> np.ndarray:
     """
     zero = np.abs(forces_ev_a) < _NOTHING
     still = zero.all(axis=1)
-    if still.all():
-        return zero & fixed if fixed.any() and not fixed.all() else np.zeros_like(zero)
-    return (zero & fixed) | still[:, None]
+    return (zero & fixed) | (still & ~still.all())[:, None]

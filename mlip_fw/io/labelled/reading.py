@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def read_labelled(settings: DatasetSettings, what: str, cutoff_a: float) -> Labe
         first = reading.left_out[0].reason if reading.left_out else "it is empty"
         raise CampaignError(f"{what}: {path} holds no structure to train on: {first}")
     _require_one_kind_of_energy(reading.frames, f"{what}: {path.name}")
-    _require_found(settings, reading.frames, what)
+    _require_found(settings, raws, what)
     return LabelledFile(path, file_format, len(raws), reading.frames, reading.left_out, sorted(reading.units))
 
 
@@ -239,14 +239,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _require_found(settings: DatasetSettings, frames: list[LabelledFrame], what: str) -> None:
+def _require_found(settings: DatasetSettings, raws: list[Raw], what: str) -> None:
     for role in ("stress", "virial"):
         name = getattr(settings, role)
-        periodic = [frame for frame in frames if not frame.is_in_vacuum]
-        if name is not None and periodic and all(frame.label.stress_from != name for frame in periodic):
+        if name is not None and not any(name in raw.facts for raw in raws):
             raise CampaignError(f"{what}.{role}: no structure has {name}; leave it out, or give another name")
-
-
-def described(frames: list[LabelledFrame], role: str) -> Iterator[str]:
-    """Give the names that a role (energy, forces or stress) was taken from, once for each structure."""
-    return (name for frame in frames if (name := getattr(frame.label, f"{role}_from")) is not None)
