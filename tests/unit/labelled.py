@@ -9,6 +9,8 @@ from ase.constraints import FixAtoms, FixCartesian
 from ase.io import write
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+QE = units.create_units("2006")
+"""As ASE reads outputs of pw.x."""
 KBAR = 0.1 * units.GPa
 ENERGY = {"eV": 1.0, "meV": 1e-3, "Hartree": units.Hartree, "Rydberg": units.Ry, "kcal/mol": units.kcal / units.mol}
 LENGTH = {"Å": 1.0, "Bohr": units.Bohr}
@@ -42,7 +44,9 @@ class Truth:
 def truth(rng, pbc=(True, True, True), n_atoms=None, fixed=None, is_zeroed=False):
     n_atoms = n_atoms or int(rng.integers(1, 5))
     cell = np.diag(rng.uniform(4.0, 7.0, 3)) + rng.uniform(-0.5, 0.5, (3, 3))
-    atoms = Atoms(rng.choice(["Cu", "Au"], n_atoms), cell=cell, pbc=pbc, scaled_positions=rng.uniform(0, 1, (n_atoms, 3)))
+    atoms = Atoms(
+        rng.choice(["Cu", "Au"], n_atoms), cell=cell, pbc=pbc, scaled_positions=rng.uniform(0, 1, (n_atoms, 3))
+    )
     held = np.zeros((n_atoms, 3), dtype=bool)
     if fixed == "atoms":
         held[rng.integers(0, 2, n_atoms).astype(bool)] = True
@@ -101,7 +105,9 @@ class Style:
         np.random.default_rng(self.order).shuffle(columns)
         np.random.default_rng(self.order).shuffle(facts)
         properties = ":".join(f"{name}:{kind}:{values.shape[1]}" for name, kind, values in columns)
-        rows = [" ".join(cell(value) for _, _, values in columns for value in values[k]) for k in range(len(true.atoms))]
+        rows = [
+            " ".join(cell(value) for _, _, values in columns for value in values[k]) for k in range(len(true.atoms))
+        ]
         facts.insert(int(self.order) % (len(facts) + 1), ("Properties", properties))
         comment = " ".join(f"{name}{self.spaces}{value}" for name, value in facts)
         return "\n".join([str(len(true.atoms)), comment, *rows]) + "\n"
@@ -122,7 +128,10 @@ class Style:
         elif self.mask == "components":
             columns.append(("move_mask", "L", ~true.fixed))
         if self.extras:
-            columns += [("tags", "I", np.arange(len(true.atoms))[:, None]), ("local_q", "R", np.ones((len(true.atoms), 2)))]
+            columns += [
+                ("tags", "I", np.arange(len(true.atoms))[:, None]),
+                ("local_q", "R", np.ones((len(true.atoms), 2))),
+            ]
         return columns
 
     @property
@@ -140,7 +149,9 @@ class Style:
             yes, no = flag.get(self.pbc, "TF")
             facts.append(("pbc", quoted([yes if p else no for p in true.atoms.pbc], self.quote)))
         if true.atoms.cell.rank == 3:
-            facts.append(("Lattice", quoted((true.atoms.cell.array / LENGTH[self.length_unit]).ravel().tolist(), self.quote)))
+            facts.append(
+                ("Lattice", quoted((true.atoms.cell.array / LENGTH[self.length_unit]).ravel().tolist(), self.quote))
+            )
         facts += self.stresses(true)
         if self.extras:
             facts += [("config_type", "bulk"), ("comment", '"a b = c"'), ("weight", "1.0"), ("done", "T")]
@@ -199,7 +210,8 @@ def vasprun(frames, steps=(), nelm=60, cut=False, pstress_kb=0.0):
     text = (
         '<?xml version="1.0" encoding="ISO-8859-1"?>\n<modeling>\n<generator><i name="version" type="string">6.4.2</i>'
         f'</generator>\n<parameters><separator name="electronic"><i type="int" name="NELM">{nelm:6d}</i></separator>'
-        f'<i name="PSTRESS">{pstress_kb:14.8f}</i></parameters>\n<atominfo><array name="atoms"><set>{kinds}</set></array>'
+        f'<i name="PSTRESS">{pstress_kb:14.8f}</i></parameters>\n'
+        f'<atominfo><array name="atoms"><set>{kinds}</set></array>'
         f'</atominfo>\n<structure name="initialpos">{crystal(first)}{selective}</structure>\n'
     )
     for k, true in enumerate(frames):
@@ -209,7 +221,7 @@ def vasprun(frames, steps=(), nelm=60, cut=False, pstress_kb=0.0):
         text += f"<calculation>\n{scf}<structure>{crystal(true)}</structure>\n{rows('forces', true.written_forces)}"
         text += f"{rows('stress', -true.tensor / KBAR)}{energies}</calculation>\n"
     text += "</modeling>\n"
-    return text[: text.rindex("<varray name=\"stress\"") + 40] if cut else text
+    return text[: text.rindex('<varray name="stress"') + 40] if cut else text
 
 
 def energy_xml(free, zero):
@@ -264,11 +276,11 @@ def pw_out(frames, ends=()):
     text = "     Program PWSCF v.7.2 starts on  1Jan2026 at  1: 1: 1\n"
     text += f"     number of atoms/cell      = {len(first.atoms):12d}\n     number of atomic types    =            2\n"
     text += f"     celldm(1)=  {alat:.8f}  celldm(2)=   0.000000\n     crystal axes: (cart. coord. in units of alat)\n"
-    for k, row in enumerate(first.atoms.cell.array / units.Bohr / alat):
+    for k, row in enumerate(first.atoms.cell.array / QE.Bohr / alat):
         text += f"               a({k + 1}) = ( {' '.join(f'{x:13.9f}' for x in row)} )\n"
     text += "     site n.     atom                  positions (alat units)\n"
     for k, atom in enumerate(first.atoms):
-        place = " ".join(f"{x:13.9f}" for x in atom.position / units.Bohr / alat)
+        place = " ".join(f"{x:13.9f}" for x in atom.position / QE.Bohr / alat)
         text += f"         {k + 1}           {atom.symbol}  tau({k + 1:4d}) = ( {place}  )\n"
     for k, true in enumerate(frames):
         if k:
@@ -284,12 +296,12 @@ def pw_out(frames, ends=()):
         if k < len(ends) and ends[k]:
             text += ends[k]
             continue
-        text += f"!    total energy              = {true.energy / units.Ry:17.10f} Ry\n"
+        text += f"!    total energy              = {true.energy / QE.Ry:17.10f} Ry\n"
         text += "\n     convergence has been achieved in   9 iterations\n"
         text += "\n     Forces acting on atoms (cartesian axes, Ry/au):\n\n"
-        for n, force in enumerate(true.written_forces * units.Bohr / units.Ry):
+        for n, force in enumerate(true.written_forces * QE.Bohr / QE.Ry):
             text += f"     atom {n + 1:4d} type  1   force = {' '.join(f'{x:14.9f}' for x in force)}\n"
         text += "\n     total   stress  (Ry/bohr**3)                   (kbar)     P=        1.00\n"
-        for row in -true.tensor * units.Bohr**3 / units.Ry:
+        for row in -true.tensor * QE.Bohr**3 / QE.Ry:
             text += f" {' '.join(f'{x:14.10f}' for x in row)}  0.0 0.0 0.0\n"
     return text + "\n   JOB DONE.\n"
