@@ -15,6 +15,7 @@ from mlip_fw.io.structures import FORCE_UNKNOWN, mask_of, stress_of
 from mlip_fw.models.dataset import DatasetAudit
 
 _SAME_ATOM_EV = 1e-3
+_MOST_LEFT_OUT = 5
 
 
 def audit_of(found: LabelledFile, kept: Sequence[LabelledFrame], cutoff_a: float) -> DatasetAudit:
@@ -51,9 +52,7 @@ def audit_of(found: LabelledFile, kept: Sequence[LabelledFrame], cutoff_a: float
         largest_stress_gpa=max(float(np.abs(one).max()) for one in stresses) / units.GPa if stresses else None,
         closest_pairs_a=pairs,
         fixed_atoms=sum(int(frame.fixed.any(axis=1).sum()) for frame in kept),
-        forces_unknown=sum(
-            int(one.arrays[FORCE_UNKNOWN].any(axis=1).sum()) for one in atoms if FORCE_UNKNOWN in one.arrays
-        ),
+        forces_unknown=sum(int(_unknown(frame).sum()) for frame in kept),
         masked_atoms=sum(int((~mask_of(one)).sum()) for one in atoms),
         copies=len(found.frames) - len(kept),
         left_out=found.left_out,
@@ -80,10 +79,11 @@ def sentences(audit: DatasetAudit) -> list[str]:
             "their stresses are not used"
         )
     if audit.forces_unknown:
-        said.append(f"forces of {audit.forces_unknown} atoms are zero because they were fixed, and are not trained on")
-    if audit.fixed_atoms > audit.forces_unknown:
-        said.append(f"{audit.fixed_atoms - audit.forces_unknown} fixed atoms have forces, which are trained on")
-    said += [f"structure {one.frame} of {_short(audit.file)}: {one.reason}; left out" for one in audit.left_out]
+        said.append(f"forces of {audit.forces_unknown} fixed atoms are exactly zero, and are not trained on")
+    shown = audit.left_out[:_MOST_LEFT_OUT]
+    said += [f"structure {one.frame} of {_short(audit.file)}: {one.reason}; left out" for one in shown]
+    if len(audit.left_out) > len(shown):
+        said.append(f"{len(audit.left_out) - len(shown)} more structures are left out for such reasons")
     return said + audit.notes
 
 
@@ -117,9 +117,19 @@ def _free_energies(free: Sequence[LabelledFrame]) -> dict[str, list[float]]:
 def _notes(kept: Sequence[LabelledFrame], free: Sequence[LabelledFrame]) -> Iterable[str]:
     if unused := _counted(name for frame in kept for name in frame.label.unused):
         yield f"not used: {', '.join(unused)}"
+    if guessed := sum(int((_unknown(frame) & ~frame.fixed.any(axis=1)).sum()) for frame in kept):
+        yield f"{guessed} atoms with a force of exactly zero, among others with forces, are taken for fixed"
+    if moved := sum(int((frame.fixed.any(axis=1) & ~_unknown(frame)).sum()) for frame in kept):
+        yield f"{moved} fixed atoms have true forces, which are trained on"
     for symbol, values in _free_energies(free).items():
         if values[-1] - values[0] > _SAME_ATOM_EV:
             yield f"free atoms of {symbol} have energies from {values[0]:.4f} to {values[-1]:.4f} eV"
+
+
+def _unknown(frame: LabelledFrame) -> np.ndarray:
+    """Return (n_atoms,) of bool: the atoms of whose force a component is not known."""
+    unknown = frame.atoms.arrays.get(FORCE_UNKNOWN)
+    return np.zeros(len(frame.atoms), dtype=bool) if unknown is None else np.asarray(unknown.any(axis=1))
 
 
 def _pairs(frames: Sequence[Atoms], cutoff_a: float) -> tuple[dict[str, float], list[bool]]:

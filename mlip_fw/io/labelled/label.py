@@ -16,7 +16,7 @@ from mlip_fw.models.dataset import DatasetSettings
 _SAME_ENERGY_EV, _SAME_FORCE_EV_A = 1e-5, 1e-4
 _SAME_REL, _SAME_STRESS_EV_A3 = 1e-3, 2e-5
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-_HOW = "say which is right in the campaign file, as in `bootstrap: {{dataset: {{file: …, {role}: {name}}}}}`"
+_HOW = "say which is right in the campaign file: `bootstrap: {{dataset: {{file: …, {one}}}}}` or `{other}` there"
 _OF_VOLUME = ("cauchy_stress_volume_normalized", "stress_volume_normalized")
 
 
@@ -207,7 +207,8 @@ def _require_same(one: _Value, other: _Value, role: str, where: str, absolute: f
     if difference <= absolute + relative * largest:
         return
     unit = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å³"}[role]
-    how = _HOW.format(role=other.found.role if role == "stress" else role, name=other.found.name)
+    keys = [f"{value.found.role if role == 'stress' else role}: {value.found.name}" for value in (one, other)]
+    how = _HOW.format(one=keys[0], other=keys[1])
     raise CampaignError(f"{where}: {one.found.name} and {other.found.name} disagree by {difference:.4g} {unit}; {how}")
 
 
