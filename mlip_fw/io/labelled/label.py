@@ -90,7 +90,10 @@ def _energy_and_forces(
     force_values = [_forces(one, raw, units, where) for one in forces]
     if not force_values and len(raw.atoms) == 1:
         force_values = [
-            _Value(Found("forces", "symmetry", energies[0].convention if energies else "", None), np.zeros((1, 3)))
+            _Value(
+                Found("forces", "none (single atom)", energies[0].convention if energies else "", None),
+                np.zeros((1, 3)),
+            )
         ]
     shared = {one.convention for one in energies} & {one.found.convention for one in force_values}
     if not energy_values or not force_values or not (shared or settings.energy or settings.forces):
