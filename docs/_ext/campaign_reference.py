@@ -202,6 +202,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "cli": cli_markdown,
     "errors": errors_markdown,
     "summary": summary_markdown,
+    "dataset-audit": dataset_audit_markdown,
     "tables": tables_markdown,
     "validation": validation_markdown,
 }

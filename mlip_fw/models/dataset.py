@@ -63,10 +63,11 @@ class DatasetSettings(Frozen):
         None, description="unit of positions and cells; null: Å, or what the file says"
     )
     force_unit: ForceUnit | None = Field(
-        None, description="unit of forces; null: what the file says, or else energy_unit by length_unit"
+        None, description="unit of forces; null: eV/Å, or what the file says; required with energy_unit or length_unit"
     )
     stress_unit: StressUnit | None = Field(
-        None, description="unit of stresses; null: what the file says, or else energy_unit by cubic length_unit"
+        None,
+        description="unit of stresses; null: eV/Å³, or what the file says; required with energy_unit or length_unit",
     )
     stress_factor: Real = Field(
         1.0,
@@ -134,7 +135,7 @@ class DatasetAudit(Frozen):
     )
     free_atoms: Count = Field(description="labels of such atoms")
     in_vacuum: Count = Field(description="labels that were put in a periodic cell with vacuum")
-    energy_range_ev_atom: tuple[Real, Real] | None = Field(description="lowest and highest energy per atom, eV/atom")
+    energy_range_ev_atom: list[Real] | None = Field(description="lowest and highest energy per atom, eV/atom")
     largest_force_ev_a: NotNegative = Field(description="length of the largest force, eV/Å")
     largest_stress_gpa: NotNegative | None = Field(description="largest component of a stress, GPa; null without any")
     closest_pairs_a: dict[str, NotNegative] = Field(description="shortest distance of each pair of elements, Å")

@@ -14,6 +14,7 @@ QE = units.create_units("2006")
 KBAR = 0.1 * units.GPa
 ENERGY = {"eV": 1.0, "meV": 1e-3, "Hartree": units.Hartree, "Rydberg": units.Ry, "kcal/mol": units.kcal / units.mol}
 LENGTH = {"Å": 1.0, "Bohr": units.Bohr}
+FORCE = {"eV/Å": 1.0, "Hartree/Bohr": units.Hartree / units.Bohr, "kcal/mol/Å": units.kcal / units.mol}
 STRESS = {"eV/Å³": 1.0, "GPa": units.GPa, "kbar": 0.1 * units.GPa, "Hartree/Bohr³": units.Hartree / units.Bohr**3}
 
 
@@ -87,9 +88,12 @@ class Style:
     mask: str = "none"
     energy_unit: str = "eV"
     length_unit: str = "Å"
-    stress_unit: str | None = None
+    force_unit: str = "eV/Å"
+    stress_unit: str = "eV/Å³"
     newline: str = "\n"
     upper: bool = False
+    lower: bool = False
+    """Keys of the format in lower case, as GPUMD takes them."""
     numbers: bool = False
     columns: bool = False
     """Forces as fx, fy and fz."""
@@ -108,7 +112,7 @@ class Style:
         rows = [
             " ".join(cell(value) for _, _, values in columns for value in values[k]) for k in range(len(true.atoms))
         ]
-        facts.insert(int(self.order) % (len(facts) + 1), ("Properties", properties))
+        facts.insert(int(self.order) % (len(facts) + 1), ("properties" if self.lower else "Properties", properties))
         comment = " ".join(f"{name}{self.spaces}{value}" for name, value in facts)
         return "\n".join([str(len(true.atoms)), comment, *rows]) + "\n"
 
@@ -117,7 +121,7 @@ class Style:
         species = ("Z", "I", true.atoms.numbers[:, None]) if self.numbers else ("species", "S", symbols)
         if self.upper and not self.numbers:
             species = ("species", "S", np.char.upper(symbols))
-        forces = true.written_forces / self.energy_factor * LENGTH[self.length_unit]
+        forces = true.written_forces / FORCE[self.force_unit]
         columns = [species, ("pos", "R", true.atoms.positions / LENGTH[self.length_unit])]
         if self.columns:
             columns += [(f"f{axis}", "R", forces[:, k : k + 1]) for k, axis in enumerate("xyz")]
@@ -150,7 +154,10 @@ class Style:
             facts.append(("pbc", quoted([yes if p else no for p in true.atoms.pbc], self.quote)))
         if true.atoms.cell.rank == 3:
             facts.append(
-                ("Lattice", quoted((true.atoms.cell.array / LENGTH[self.length_unit]).ravel().tolist(), self.quote))
+                (
+                    "lattice" if self.lower else "Lattice",
+                    quoted((true.atoms.cell.array / LENGTH[self.length_unit]).ravel().tolist(), self.quote),
+                )
             )
         facts += self.stresses(true)
         if self.extras:
@@ -160,8 +167,7 @@ class Style:
     def stresses(self, true):
         if self.stress == "none":
             return []
-        factor = ENERGY[self.energy_unit] / LENGTH[self.length_unit] ** 3
-        factor = factor if self.stress_unit is None else STRESS[self.stress_unit]
+        factor = STRESS[self.stress_unit]
         six = self.stress.endswith("6")
         stress = (true.stress if six else true.tensor.ravel()) / factor
         virial = -(true.stress if six else true.tensor.ravel()) * volume(true) / self.energy_factor

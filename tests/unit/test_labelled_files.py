@@ -71,6 +71,7 @@ def styles(draw):
     style = Style(
         prefix=draw(st.sampled_from(["", "", "REF_", "ref_", "dft_", "DFT_", "qm_"])),
         energy=draw(st.sampled_from(["energy", "Energy", "total_energy", "TotEnergy", "potential_energy"])),
+        lower=draw(st.booleans()),
         forces=draw(st.sampled_from(["forces", "force", "Forces", "atomic_forces"])),
         stress=stress,
         stress_name=draw(st.sampled_from(["stress", "Stress", "cauchy_stress"])),
@@ -99,8 +100,9 @@ def styles(draw):
     elif kind in ("units", "stated units"):
         style.energy_unit = draw(st.sampled_from(["eV", "meV", "Hartree", "Rydberg", "kcal/mol"]))
         style.length_unit = draw(st.sampled_from(["Å", "Bohr"])) if kind == "units" else "Å"
-        style.stress_unit = draw(st.sampled_from([None, "GPa", "kbar", "Hartree/Bohr³"]))
-        said = {"energy_unit": style.energy_unit, "length_unit": style.length_unit, "stress_unit": style.stress_unit}
+        style.force_unit = draw(st.sampled_from(["eV/Å", "Hartree/Bohr", "kcal/mol/Å"]))
+        style.stress_unit = draw(st.sampled_from(["eV/Å³", "GPa", "kbar", "Hartree/Bohr³"]))
+        said = {f"{kind}_unit": getattr(style, f"{kind}_unit") for kind in ("energy", "length", "force", "stress")}
     elif kind == "suffix":
         style.stress_unit, style.stress_name = draw(st.sampled_from([("GPa", "stress_GPa"), ("kbar", "stress_kbar")]))
     elif kind == "columns":
@@ -111,11 +113,10 @@ def styles(draw):
 def text_of(style, said, kind, frames):
     text = style.text(frames)
     if kind == "stated units":
-        stated = f"energy_unit={style.energy_unit} " + (
-            f"stress_unit={style.stress_unit} " if style.stress_unit else ""
-        )
+        stated = f"energy_unit={style.energy_unit} force_unit={style.force_unit} stress_units={style.stress_unit} "
+        stated += f"virial_unit={style.energy_unit} "
         lines = text.split(style.newline)
-        text = style.newline.join(stated + line if "Properties" in line else line for line in lines)
+        text = style.newline.join(stated + line if "roperties" in line else line for line in lines)
     return text
 
 
@@ -281,6 +282,10 @@ CHANGES = {
     "SCF not converged": replaced("energy=", "scf_converged=False energy="),
     "unknown unit": replaced("energy=", "energy_unit=cubits energy="),
     "unknown units": replaced("energy=", "units=atomic energy="),
+    "forces of unknown unit": replaced("energy=", "energy_Ha="),
+    "forces of unknown unit too": replaced("energy=", "energy_unit=kJ/mol energy="),
+    "lattice twice": replaced("Lattice=", 'lattice="5 0 0 0 5 0 0 0 5" Lattice='),
+    "open quote": replaced("energy=", 'note="it energy='),
     "energy twice": replaced("energy=", "energy=1.0 energy="),
     "no words": lambda lines: [str(len(lines))],
 }

@@ -47,7 +47,7 @@ def audit_of(found: LabelledFile, kept: Sequence[LabelledFrame], cutoff_a: float
         free_atoms_ev={symbol: values[0] for symbol, values in _free_energies(free).items()},
         free_atoms=len(free),
         in_vacuum=sum(frame.is_in_vacuum for frame in kept),
-        energy_range_ev_atom=(min(per_atom), max(per_atom)) if per_atom else None,
+        energy_range_ev_atom=[min(per_atom), max(per_atom)] if per_atom else None,
         largest_force_ev_a=max(float(np.linalg.norm(frame.label.forces_ev_a, axis=1).max()) for frame in kept),
         largest_stress_gpa=max(float(np.abs(one).max()) for one in stresses) / units.GPa if stresses else None,
         closest_pairs_a=pairs,

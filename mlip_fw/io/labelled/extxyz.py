@@ -17,6 +17,8 @@ from mlip_fw.io.labelled.raw import Raw
 _CLOSING = {'"': '"', "'": "'", "{": "}", "[": "]"}
 _TRUTH = {"t": True, "true": True, "f": False, "false": False}
 _SPECIES, _NUMBERS, _POSITIONS = ("species", "symbols", "element", "symbol"), ("Z", "numbers"), ("pos", "positions")
+_OF_FORMAT = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
+"""Keys of the format, which some codes write in other case."""
 _PLAIN = "species:S:1:pos:R:3"
 _MOST_ATOMS = 10_000_000
 
@@ -70,7 +72,7 @@ def _count(line: str, where: str) -> int:
 
 
 def _frame(comment: str, rows: list[str], where: str) -> Raw:
-    facts = dict(_facts(comment, where))
+    facts = {_OF_FORMAT.get(key.lower(), key): value for key, value in _facts(comment, where)}
     properties = facts.pop("Properties", _PLAIN)
     columns = _columns(str(properties), rows, where)
     fixed = _fixed(columns.pop("move_mask", None), len(rows), where)
@@ -81,34 +83,35 @@ def _frame(comment: str, rows: list[str], where: str) -> Raw:
 
 def _facts(comment: str, where: str) -> Iterator[tuple[str, Any]]:
     seen = set()
-    for key, text in _pairs(comment):
-        if key in seen:
+    for key, text in _pairs(comment, where):
+        same = key.lower() if key.lower() in _OF_FORMAT else key
+        if same in seen:
             raise CampaignError(f"{where} says {key} twice; remove one")
-        seen.add(key)
-        yield key, True if text is None else _value(text, is_text=key == "Properties")
+        seen.add(same)
+        yield key, True if text is None else _value(text, is_text=same == "properties")
 
 
-def _pairs(comment: str) -> Iterator[tuple[str, str | None]]:
+def _pairs(comment: str, where: str) -> Iterator[tuple[str, str | None]]:
     """Give keys and values of a comment line; a key alone has none."""
     at, size = 0, len(comment)
     while at < size:
         if comment[at].isspace() or comment[at] == ",":
             at += 1
             continue
-        key, at = _token(comment, at, stops_at="=")
+        key, at = _token(comment, at, "=", where)
         while at < size and comment[at].isspace():
             at += 1
         if at < size and comment[at] == "=":
             at += 1
             while at < size and comment[at].isspace():
                 at += 1
-            value, at = _token(comment, at, stops_at="")
+            value, at = _token(comment, at, "", where)
             yield key, value
         else:
             yield key, None
 
 
-def _token(text: str, at: int, stops_at: str) -> tuple[str, int]:
+def _token(text: str, at: int, stops_at: str, where: str) -> tuple[str, int]:
     """Return a word, without the quotes or brackets around it, and where it ends."""
     if at < len(text) and text[at] in _CLOSING:
         opening, closing = text[at], _CLOSING[text[at]]
@@ -122,7 +125,9 @@ def _token(text: str, at: int, stops_at: str) -> tuple[str, int]:
             if not depth:
                 return made, at + 1
             made, at = made + char, at + 1
-        return made, at
+        raise CampaignError(
+            f"{where}: its second line has {opening} without {closing}; add it, or write the file again"
+        )
     end = at
     while end < len(text) and not text[end].isspace() and text[end] not in stops_at:
         end += 1

@@ -54,13 +54,14 @@ def label_of(raw: Raw, settings: DatasetSettings, units: Units, where: str) -> L
     """
     candidates = found_in(raw)
     energy, forces = _energy_and_forces(raw, candidates, settings, units, where)
-    convention = energy.found.convention
     is_mapped = bool(settings.energy or settings.forces)
-    stresses = _stresses(raw, candidates, settings, units, where, convention if is_mapped else None)
+    taken = {one.name: one.convention for one in candidates}
+    conventions = {taken[one.found.name] for one in (energy, forces) if one.found.name in taken}
+    stresses = _stresses(raw, candidates, settings, units, where, conventions if is_mapped else None)
     stress = stresses[0] if stresses else None
     for other in stresses[1:]:
         _require_same(stresses[0], other, "stress", where, _SAME_STRESS_EV_A3, _SAME_REL)
-    used = {one.name for one in candidates if one.role in ("energy", "free_energy")}
+    used = set() if is_mapped else {one.name for one in candidates if one.role in ("energy", "free_energy", "forces")}
     used |= {energy.found.name, *forces.found.name.split(", "), *(one.found.name for one in stresses)}
     if stress is not None and settings.stress_factor != 1.0:
         units.applied.add(f"stress times {settings.stress_factor:g}")
@@ -131,6 +132,7 @@ def _energy(found: Found, raw: Raw, units: Units, where: str) -> _Value:
     if number.size != 1:
         raise CampaignError(f"{where}: {found.name} must be one number, not {number.size}")
     _require_one_unit(found, "energy", units, where)
+    units.energy_unit = units.unit("energy", found.unit)
     energy = float(number.ravel()[0]) * units.factor("energy", found.unit)
     return _Value(found, energy * len(raw.atoms) if found.is_per_atom else energy)
 
@@ -140,13 +142,16 @@ def _forces(found: Found, raw: Raw, units: Units, where: str) -> _Value:
     if forces.shape != (len(raw.atoms), 3):
         raise CampaignError(f"{where}: {found.name} must have three numbers for each atom, not {forces.shape}")
     _require_one_unit(found, "force", units, where)
-    return _Value(found, forces * units.factor("force", found.unit))
+    return _Value(found, forces * units.factor("force", found.unit, where))
 
 
 def _stresses(
-    raw: Raw, candidates: list[Found], settings: DatasetSettings, units: Units, where: str, convention: str | None
+    raw: Raw, candidates: list[Found], settings: DatasetSettings, units: Units, where: str, conventions: set[str] | None
 ) -> list[_Value]:
-    """Return the stress by each name that it has; by the user's alone, if one is given."""
+    """Return the stress by each name that it has; by the user's alone, if one is given.
+
+    ``conventions`` are those of energy and forces, if the user named these; no other's stress belongs to them.
+    """
     if settings.stress or settings.virial:
         given = (("stress", settings.stress), ("virial", settings.virial))
         named = [_mapped(raw, name, role, where) for role, name in given if name is not None and name in raw.facts]
@@ -155,7 +160,7 @@ def _stresses(
         known = [
             one
             for one in candidates
-            if one.role in ("stress", "virial") and (convention is None or one.convention == convention)
+            if one.role in ("stress", "virial") and (conventions is None or one.convention in conventions)
         ]
     if not raw.atoms.pbc.all() or raw.atoms.cell.rank < 3:
         return []
@@ -168,7 +173,7 @@ def _stress(found: Found, raw: Raw, units: Units, where: str) -> _Value:
     kind = found.role
     numbers = _numbers(found, where)
     _require_one_unit(found, kind, units, where)
-    values = _voigt(numbers, found.name, where) * units.factor(kind, found.unit)
+    values = _voigt(numbers, found.name, where) * units.factor(kind, found.unit, where)
     volume_a3 = raw.atoms.get_volume() * units.factor("length") ** 3
     return _Value(found, -values / volume_a3 if kind == "virial" else values)
 
@@ -219,7 +224,7 @@ def _what_it_has(raw: Raw) -> str:
     names = like_labels(raw)
     if not names:
         others = [*raw.facts, *raw.columns]
-        return f"it has {', '.join(['only', *others[:12]]) if others else 'nothing but atoms'}; leave it out"
+        return f"it has only {', '.join(others[:12]) or 'atoms'}; leave it out"
     return (
         f"it has {', '.join(names[:12])}; name them in the campaign file, as in `bootstrap: {{dataset: {{file: …, "
         "energy: …, forces: …}}`, or call them energy and forces in the file"

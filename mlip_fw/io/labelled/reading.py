@@ -177,7 +177,9 @@ def _frame(
     unknown = unknown_forces(label.forces_ev_a, raw.fixed) | _known_before(raw)
     if unknown.any():
         labelled.arrays[FORCE_UNKNOWN] = unknown
-    if (mask := raw.columns.get(MASK)) is not None and mask.shape == (len(atoms),):
+    if (mask := raw.columns.get(MASK)) is not None:
+        if mask.shape != (len(atoms),) or mask.dtype.kind not in "bi":
+            raise CampaignError(f"{where}: mask must have one truth value for each atom; give it another name")
         labelled.arrays[MASK] = mask.astype(bool)
     applied |= units.applied
     had_stress = any(name.lower().endswith(("stress", "virial")) for name in raw.facts)

@@ -90,25 +90,42 @@ class Units:
     stated: dict[str, str]
     applied: set[str] = field(default_factory=set)
     """Units other than ours, and factors, that were used, in words."""
+    energy_unit: str | None = None
+    """Unit of the energy that was taken; None if nothing says it."""
 
-    def factor(self, kind: str, suffix: str | None = None) -> float:
-        """Return what to multiply numbers of a kind by (energy, length, force, stress or virial) to have ours."""
-        unit = (
-            getattr(self.settings, f"{'energy' if kind == 'virial' else kind}_unit") or suffix or self.stated.get(kind)
-        )
+    def unit(self, kind: str, suffix: str | None = None) -> str | None:
+        """Return the unit of a kind of numbers (energy, length, force, stress or virial); None if nothing says it."""
+        given = getattr(self.settings, f"{'energy' if kind == 'virial' else kind}_unit")
+        return given or suffix or self.stated.get(kind)
+
+    def factor(self, kind: str, suffix: str | None = None, where: str = "") -> float:
+        """Return what to multiply numbers of a kind by to have eV and Å.
+
+        Raises
+        ------
+        CampaignError
+            If nothing says the unit of forces, stresses or virials, and energies or lengths are not in eV and Å.
+        """
+        unit = self.unit(kind, suffix)
         if unit is None:
-            return self._from_others(kind)
+            self._require_ours(kind, where)
+            return 1.0
         factor = _TABLES[kind][unit]
         if factor != 1.0:
             self.applied.add(f"{kind} in {unit}")
         return factor
 
-    def _from_others(self, kind: str) -> float:
-        """Return the factor of a kind of which nothing is said: that of energies by lengths."""
+    def _require_ours(self, kind: str, where: str) -> None:
         if kind in ("energy", "length"):
-            return 1.0
-        energy = self.factor("energy")
-        return energy if kind == "virial" else energy / self.factor("length") ** {"force": 1, "stress": 3}[kind]
+            return
+        others = (self.energy_unit or self.unit("energy"), self.unit("length"))
+        if foreign := [unit for unit in others if unit not in (None, "eV", "Å")]:
+            key = "energy_unit" if kind == "virial" else f"{kind}_unit"
+            what = {"force": "forces", "stress": "stress", "virial": "virial"}[kind]
+            raise CampaignError(
+                f"{where} has values in {foreign[0]}, and nothing says the unit of its {what}; give "
+                f"bootstrap.dataset.{key}"
+            )
 
 
 def units_of(facts: dict[str, Any], settings: DatasetSettings, where: str) -> Units:
