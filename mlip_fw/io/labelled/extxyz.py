@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,34 +29,31 @@ def read_extxyz(path: Path) -> list[Raw]:
 
     Raises
     ------
-    ValueError
+    CampaignError
         If the file breaks the format; says where and what.
 
     References
     ----------
     https://github.com/libAtoms/extxyz has the format's specification.
     """
-    lines = (
-        path.read_bytes().decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    )
-    return list(_frames(lines))
+    with path.open(encoding="utf-8-sig", errors="replace") as handle:
+        return list(_frames(enumerate((line.rstrip("\n") for line in handle), start=1)))
 
 
-def _frames(lines: list[str]) -> Iterator[Raw]:
-    at, number = 0, 0
-    while at < len(lines):
-        if not lines[at].strip():
-            at += 1
+def _frames(lines: Iterator[tuple[int, str]]) -> Iterator[Raw]:
+    number = 0
+    for at, line in lines:
+        if not line.strip():
             continue
-        where = f"structure {number} (line {at + 1})"
-        n_atoms = _count(lines[at], where)
-        rows = lines[at + 2 : at + 2 + n_atoms]
-        while rows and not rows[-1].strip():
-            rows.pop()
-        if len(rows) < n_atoms:
-            raise CampaignError(f"{where} ends after {len(rows)} of its {n_atoms} atoms; remove it or write it again")
-        yield _frame(lines[at + 1], rows, where)
-        at, number = at + 2 + n_atoms, number + 1
+        where = f"structure {number} (line {at})"
+        n_atoms = _count(line, where)
+        comment = next((text for _, text in lines), "")
+        rows = [text for _, text in islice(lines, n_atoms)]
+        whole = sum(bool(row.strip()) for row in rows)
+        if whole < n_atoms:
+            raise CampaignError(f"{where} ends after {whole} of its {n_atoms} atoms; remove it or write it again")
+        yield _frame(comment, rows, where)
+        number += 1
 
 
 def _count(line: str, where: str) -> int:
