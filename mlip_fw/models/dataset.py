@@ -90,7 +90,7 @@ class DatasetSettings(Frozen):
 
 def literals(annotation: Any) -> tuple[str, ...]:
     """Return the words that an annotation allows."""
-    words = []
+    words: list[str] = []
     for part in getattr(annotation, "__args__", ()):
         words += [part] if isinstance(part, str) else literals(part)
     return tuple(words)

@@ -23,4 +23,4 @@ def unknown_forces(forces_ev_a: np.ndarray, fixed: np.ndarray) -> np.ndarray:
     """
     zero = np.abs(forces_ev_a) < _NOTHING
     still = zero.all(axis=1)
-    return (zero & fixed) | (still & ~still.all())[:, None]
+    return np.asarray((zero & fixed) | (still & ~still.all())[:, None])

@@ -98,7 +98,7 @@ class _Reading:
 
     def _pstress(self) -> float:
         """Return the external pressure, eV/Å³, whose work ``e_fr_energy`` of an ionic step has in it."""
-        return _number(self._parameters.get("PSTRESS", "0")) * _KILOBAR
+        return float(_number(self._parameters.get("PSTRESS", "0")) * _KILOBAR)
 
     def _fixed(self, atoms: Atoms) -> np.ndarray:
         if self._held is None or len(self._held) != len(atoms):
