@@ -208,6 +208,12 @@ class TestCopies:
         assert len(found.frames) == 3
         assert "3 of 6 structures are copies" in sentences(found.audit)
 
+    def test_are_seen_in_another_order_of_atoms(self, given):
+        order = [2, 0, 3, 1]
+        other = replace(FRAMES[1], atoms=FRAMES[1].atoms[order], forces=FRAMES[1].forces[order])
+        other.atoms.positions += FRAMES[1].atoms.cell.array[0]
+        assert given(Style().text([*FRAMES, other])).audit.copies == 1
+
     def test_that_contradict_are_refused_by_name(self, given):
         other = replace(FRAMES[1], energy=FRAMES[1].energy + 20.0, forces=1.3 * FRAMES[1].forces)
         with pytest.raises(

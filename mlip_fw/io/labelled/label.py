@@ -221,11 +221,11 @@ def _require_same(one: _Value, other: _Value, role: str, where: str, absolute: f
 
 
 def _what_it_has(raw: Raw) -> str:
-    names = like_labels(raw)
-    if not names:
-        others = [*raw.facts, *raw.columns]
-        return f"it has only {', '.join(others[:12]) or 'atoms'}; leave it out"
+    names, others = like_labels(raw), [*raw.facts, *raw.columns]
+    if not others:
+        return "it has nothing but atoms; leave it out"
+    has = f"it has {', '.join(names[:12])}" if names else f"it has only {', '.join(others[:12])}"
     return (
-        f"it has {', '.join(names[:12])}; name them in the campaign file, as in `bootstrap: {{dataset: {{file: …, "
-        "energy: …, forces: …}}`, or call them energy and forces in the file"
+        f"{has}; name them in the campaign file, as in `bootstrap: {{dataset: {{file: …, energy: …, forces: …}}}}`, or "
+        "call them energy and forces in the file"
     )
