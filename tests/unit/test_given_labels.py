@@ -28,7 +28,7 @@ from mlip_fw.io.campaign_file import campaign_text, read_campaign, write_campaig
 from mlip_fw.io.labelled.audit import sentences
 from mlip_fw.io.structures import FORCE_UNKNOWN, MASK, atoms_with_forces, known_forces, mask_of, stress_of, with_labels
 from mlip_fw.layout import input_hashes
-from mlip_fw.travel.places import inputs_of
+from mlip_fw.travel.places import Places, inputs_of
 from mlip_fw.validation.parity import Pair, frame_errors
 from tests.unit.labelled import Style, Truth, outcar, pw_out, truth, vasprun
 
@@ -317,7 +317,8 @@ class TestCampaignFile:
         assert campaign.named_files()["bootstrap.dataset"] == str(tmp_path / "a.xyz")
         assert "bootstrap.dataset" in input_hashes(campaign)
         assert inputs_of(campaign)[str(tmp_path / "a.xyz")] == "inputs/bootstrap.dataset/a.xyz"
-        assert read_campaign(tmp_path / "c.yaml") == read_campaign(tmp_path / "c.yaml")
+        there = Places(campaign, "/there", tmp_path / "copy").here(campaign.plain())["bootstrap"]["dataset"]
+        assert there["file"] == str(tmp_path / "copy" / "inputs/bootstrap.dataset/a.xyz")
         assert "energy_unit: Hartree" in campaign_text(campaign)
 
     def test_faults_are_told_by_key(self, small):

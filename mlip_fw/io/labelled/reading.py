@@ -51,8 +51,6 @@ class LabelledFrame:
     fixed: np.ndarray
     """(n_atoms, 3) of bool: what the file holds."""
     is_in_vacuum: bool
-    lost_stress: bool
-    """It had a stress, which means nothing without a periodic cell."""
     facts: dict[str, Any]
     """What the file says of the whole structure, by its own names."""
 
@@ -182,10 +180,7 @@ def _frame(
             raise CampaignError(f"{where}: mask must have one truth value for each atom; give it another name")
         labelled.arrays[MASK] = mask.astype(bool)
     applied |= units.applied
-    had_stress = any(name.lower().endswith(("stress", "virial")) for name in raw.facts)
-    return LabelledFrame(
-        labelled, number, label, raw.fixed, is_in_vacuum, is_in_vacuum and had_stress, _plain_facts(raw)
-    )
+    return LabelledFrame(labelled, number, label, raw.fixed, is_in_vacuum, _plain_facts(raw))
 
 
 def _plain_facts(raw: Raw) -> dict[str, Any]:
