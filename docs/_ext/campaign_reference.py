@@ -57,6 +57,13 @@ def validation_markdown() -> str:
     return written_markdown(ValidationReport)
 
 
+def dataset_audit_markdown() -> str:
+    """Return every key of what ``mlip-fw check --json`` says of a dataset."""
+    from mlip_fw.models.dataset import DatasetAudit
+
+    return written_markdown(DatasetAudit)
+
+
 def model_markdown(model: type[BaseModel], title: str | None) -> str:
     """Return the keys of a model and of all models in it, one table each.
 
@@ -195,6 +202,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "cli": cli_markdown,
     "errors": errors_markdown,
     "summary": summary_markdown,
+    "dataset-audit": dataset_audit_markdown,
     "tables": tables_markdown,
     "validation": validation_markdown,
 }

@@ -18,6 +18,7 @@ from mlip_fw.cli.progress import working
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import AUTO_FUNCTIONS, Campaign
+from mlip_fw.models.dataset import DatasetAudit
 
 
 @app.command()
@@ -29,14 +30,19 @@ def check(
     """Check a campaign file, and say what it would run; writes nothing."""
     log_to_stderr()
     with working("checking the campaign"):
-        facts, size, said = _facts(campaign_file, fworker)
+        facts, size, said, audit = _facts(campaign_file, fworker)
     if as_json:
-        typer.echo(json.dumps({**facts, "potential": size}))
+        dataset = audit.model_dump(mode="json") if audit is not None else None
+        typer.echo(json.dumps({**facts, "potential": size, "dataset": dataset}))
     else:
         _table(
             "what the campaign would run",
             [(k.replace("_", " "), str(v), True) for k, v in (facts | {"potential": said}).items()],
         )
+        if audit is not None:
+            from mlip_fw.cli.dataset_table import print_audit
+
+            print_audit(audit)
 
 
 @app.command()
@@ -67,8 +73,10 @@ def doctor(
         raise typer.Exit(EXIT_ERROR)
 
 
-def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Return what a campaign would run, and how large its potential would be, in numbers and in words."""
+def _facts(
+    campaign_file: Path, fworker: Path | None
+) -> tuple[dict[str, Any], dict[str, Any], str, DatasetAudit | None]:
+    """Return what a campaign would run, how large its potential would be, in numbers and in words, and its dataset."""
     campaign = read_campaign(campaign_file)
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
@@ -82,7 +90,7 @@ def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], d
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
-    check_given_files(campaign)
+    given = check_given_files(campaign)
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
     schedule = decided(campaign, CampaignDirectory(Path(campaign.campaign)))
@@ -106,7 +114,7 @@ def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], d
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
     }
-    return facts, size.plain(), sentence(size) + _later(campaign)
+    return facts, size.plain(), sentence(size) + _later(campaign), given.audit if given is not None else None
 
 
 def _later(campaign: Campaign) -> str:

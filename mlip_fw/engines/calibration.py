@@ -12,7 +12,7 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.committee import Committee
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
-from mlip_fw.io.structures import mask_of
+from mlip_fw.io.structures import atoms_with_forces
 
 MOST_LABELS = 60
 _BIN_EDGES = 10 ** np.arange(-1.0, 4.01, 0.25)
@@ -66,7 +66,7 @@ def unseen_atoms(
 
     Notes
     -----
-    Atoms that are masked out are left out: nothing is asked of their forces.
+    Atoms that are masked out, or whose force is not known, are left out: nothing is asked of their forces.
     """
     records = [record for n in generations.numbers() if (record := generations.record(n)) is not None]
     pairs = [(r.parent, name) for r in records for name in r.new_labels if r.parent is not None]
@@ -84,7 +84,7 @@ def _seen_by(parent: int, name: str, generations: Generations, dataset: Dataset,
     assert answer.gamma is not None
     errors = np.linalg.norm(answer.forces_ev_a - atoms.get_forces(), axis=1)
     spread = _spread(parent, atoms, generations) if with_spread else np.full(len(atoms), np.nan)
-    return np.array([answer.gamma, spread, errors])[:, mask_of(atoms)]
+    return np.array([answer.gamma, spread, errors])[:, atoms_with_forces(atoms)]
 
 
 def _spread(parent: int, atoms: Atoms, generations: Generations) -> np.ndarray:

@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
 from ase.build import bulk
 
 from mlip_fw.engines.geometry import heights_a, too_close
+from mlip_fw.engines.given_labels import GivenLabels, given_labels
 from mlip_fw.engines.train.basis import require_linear
 from mlip_fw.engines.train.pacemaker.form import require_possible
 from mlip_fw.engines.train.pacemaker.template import read_template
@@ -61,25 +62,35 @@ def _last_frame(path: Path, where: str) -> Atoms:
     return atoms
 
 
-def check_given_files(campaign: Campaign) -> None:
-    """Check the files that a campaign names besides its structure.
+def check_given_files(campaign: Campaign) -> GivenLabels | None:
+    """Check the files that a campaign names besides its structure; return its labels, if it names some.
 
     Raises
     ------
     CampaignError
         If a potential, its active set, a dataset or a trajectory is missing or has other elements or no labels.
     """
-    if campaign.potential.initial is not None:
-        source = Path(campaign.potential.initial)
-        for path in (source, source.with_suffix(".asi")):
-            require_file(path, "potential.initial", _MOST_BYTES)
-        _check_initial(source, campaign)
+    check_initial(campaign)
     require_possible(campaign, read_template(campaign.potential.pacemaker.template))
     if campaign.validation.reference_trajectory is not None:
         require_file(Path(campaign.validation.reference_trajectory), "validation.reference_trajectory", _MOST_BYTES)
-    if campaign.bootstrap.dataset is not None:
-        for index, frame in enumerate(read_any(Path(campaign.bootstrap.dataset), "bootstrap.dataset")):
-            _check_labelled(frame, index, campaign)
+    return given_labels(campaign)
+
+
+def check_initial(campaign: Campaign) -> None:
+    """Check the potential that a campaign starts with, if it does.
+
+    Raises
+    ------
+    CampaignError
+        If it or its active set is missing, has other elements or is not linear.
+    """
+    if campaign.potential.initial is None:
+        return
+    source = Path(campaign.potential.initial)
+    for path in (source, source.with_suffix(".asi")):
+        require_file(path, "potential.initial", _MOST_BYTES)
+    _check_initial(source, campaign)
 
 
 def _check_initial(source: Path, campaign: Campaign) -> None:
@@ -101,34 +112,6 @@ def _check_initial(source: Path, campaign: Campaign) -> None:
         wanted = (len(first) + len(rest),) * 2
         if inverses[name].shape != wanted:
             raise CampaignError(f"potential.initial: the active set of {name} is {inverses[name].shape}, not {wanted}")
-
-
-def _check_labelled(frame: Atoms, index: int, campaign: Campaign) -> None:
-    where = f"bootstrap.dataset: structure {index}"
-    if foreign := sorted(set(frame.get_chemical_symbols()) - set(campaign.elements)):
-        raise CampaignError(f"{where} has {', '.join(foreign)}, which elements does not name")
-    if not frame.pbc.all():
-        raise CampaignError(f"{where} is not periodic in all three directions")
-    if not (np.isfinite(frame.positions).all() and np.isfinite(frame.cell.array).all() and frame.cell.rank == 3):
-        raise CampaignError(f"{where} has a position or a cell that is no finite number, or no full cell")
-    if close := too_close(frame):
-        raise CampaignError(f"{where}: {close}; leave it out")
-    results = frame.calc.results if frame.calc is not None else {}
-    values = [np.asarray(results.get(name, np.nan), dtype=float) for name in ("energy", "forces")]
-    if not all(np.isfinite(value).all() for value in values):
-        raise CampaignError(f"{where} has no finite energy and forces")
-    force = float(np.linalg.norm(results["forces"], axis=1).max())
-    if force > campaign.oracle.max_force_ev_a:
-        raise CampaignError(
-            f"{where} has a force of {force:.4g} eV/Å, more than oracle.max_force_ev_a = "
-            f"{campaign.oracle.max_force_ev_a:g}; the unit is eV/Å"
-        )
-    largest = float(np.abs(results.get("stress", 0.0)).max() / units.GPa)
-    if campaign.potential.stress_weight and largest > campaign.oracle.max_stress_gpa:
-        raise CampaignError(
-            f"{where} has a stress of {largest:.4g} GPa, more than oracle.max_stress_gpa = "
-            f"{campaign.oracle.max_stress_gpa:g}; the unit is eV/Å³"
-        )
 
 
 def unit_cell(settings: BulkSettings) -> Atoms:

@@ -21,6 +21,7 @@ from mlip_fw.export.place import DATASET, INITIAL, room_in
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import write_campaign
 from mlip_fw.io.files import write_json, write_text
+from mlip_fw.io.labelled.reading import read_raw
 from mlip_fw.io.lammps import write_data
 from mlip_fw.io.pace import read_active_set, read_basis
 from mlip_fw.io.structures import mask_of, read_any, write_frames
@@ -125,8 +126,9 @@ def _write_campaign(directory: CampaignDirectory, campaign: Campaign, target: Pa
         _beside(str(Path(initial).with_suffix(".asi")), target, _require_active_set)
     if template := data["potential"]["pacemaker"]["template"]:
         data["potential"]["pacemaker"]["template"] = _template_beside(template, target)
-    if data["bootstrap"]["dataset"]:
-        data["bootstrap"]["dataset"] = _beside(data["bootstrap"]["dataset"], target)
+    if dataset := campaign.bootstrap.dataset_settings:
+        beside = _beside(dataset.file, target, _require_labels)
+        data["bootstrap"]["dataset"] = dataset.model_copy(update={"file": beside}).plain()
     if "pseudo_dir" in oracle:
         oracle["pseudo_dir"] = None
     write_campaign(target / "campaign.yaml", Campaign.model_validate(data))
@@ -136,6 +138,10 @@ def _write_campaign(directory: CampaignDirectory, campaign: Campaign, target: Pa
 
 def _require_structure(path: Path) -> None:
     read_any(path, "a file that the campaign names")
+
+
+def _require_labels(path: Path) -> None:
+    read_raw(path, "a file that the campaign names")
 
 
 def _require_active_set(path: Path) -> None:

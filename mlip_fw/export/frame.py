@@ -9,13 +9,14 @@ import pandas as pd
 from ase import Atoms
 
 from mlip_fw.io.files import whole_file
-from mlip_fw.io.structures import mask_of
+from mlip_fw.io.structures import atoms_with_forces, mask_of
 
 
 def pacemaker_frame(frames: list[Atoms], reference_energy_ev: dict[str, float]) -> pd.DataFrame:
     """Return labelled structures as a table for ``pacemaker``.
 
-    Atoms that are masked out have no weight, and neither has the energy of a structure with such atoms;
+    Atoms that are masked out have no weight, and neither has the energy of a structure with such atoms; of atoms whose
+    force is not known, the force alone has none;
     all others weigh the same. The weights of each kind add up to 1, as pacemaker's own do.
 
     Parameters
@@ -23,9 +24,9 @@ def pacemaker_frame(frames: list[Atoms], reference_energy_ev: dict[str, float]) 
     reference_energy_ev
         Energy of each element that ``energy_corrected`` leaves out.
     """
-    masks = [mask_of(atoms) for atoms in frames]
-    whole = np.array([float(mask.all()) for mask in masks])
-    n_trained = sum(int(mask.sum()) for mask in masks)
+    whole = np.array([float(mask_of(atoms).all()) for atoms in frames])
+    known = [atoms_with_forces(atoms) for atoms in frames]
+    n_trained = sum(int(these.sum()) for these in known)
     energies = [float(atoms.get_potential_energy()) for atoms in frames]
     free = [sum(reference_energy_ev.get(s, 0.0) for s in atoms.get_chemical_symbols()) for atoms in frames]
     return pd.DataFrame(
@@ -35,7 +36,7 @@ def pacemaker_frame(frames: list[Atoms], reference_energy_ev: dict[str, float]) 
             "energy_corrected": np.subtract(energies, free),
             "forces": [atoms.get_forces() for atoms in frames],
             "w_energy": whole / max(1.0, whole.sum()),
-            "w_forces": [mask / max(1, n_trained) for mask in masks],
+            "w_forces": [these / max(1, n_trained) for these in known],
         }
     )
 

@@ -12,13 +12,15 @@ from fireworks import FWAction, explicit_serialize
 from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset, label_name, level_id
 from mlip_fw.engines.bootstrap import first_structures
+from mlip_fw.engines.given_labels import GivenLabels, given_labels
 from mlip_fw.engines.oracle.level import campaign_level
-from mlip_fw.engines.start import check_given_files, start_structures
+from mlip_fw.engines.start import check_initial, start_structures
 from mlip_fw.engines.train.initial import import_initial
 from mlip_fw.errors import CampaignError
 from mlip_fw.firetasks.base import CampaignTask, logger, read_worker
 from mlip_fw.io.files import once
-from mlip_fw.io.structures import MASK, canonical, mask_of, read_any, write_frames
+from mlip_fw.io.labelled.audit import audit_lines
+from mlip_fw.io.structures import FORCE_UNKNOWN, MASK, canonical, write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import Handoff
@@ -51,13 +53,12 @@ class Bootstrap(CampaignTask):
         campaign, directory = handoff.campaign, CampaignDirectory(handoff.directory)
         worker = read_worker(fw_spec.get("_fw_env"))
         directory.claim(campaign)
-        if campaign.bootstrap.dataset is not None:
-            level = level_id(campaign_level(directory, campaign, worker))
-            _import_dataset(Path(campaign.bootstrap.dataset), Dataset(directory.root), level)
+        if (given := given_labels(campaign)) is not None:
+            _import_dataset(given, Dataset(directory.root), level_id(campaign_level(directory, campaign, worker)))
         generations = self.generations(handoff.directory)
         if campaign.potential.initial is not None:
             if generations.newest() is None:
-                check_given_files(campaign)
+                check_initial(campaign)
                 dataset = Dataset(directory.root)
                 record = import_initial(generations, Path(campaign.potential.initial), dataset, campaign)
                 _tell_of_trial(record, campaign, directory)
@@ -110,18 +111,25 @@ def _first_structures(handoff: Handoff, worker: Worker) -> Selection:
     )
 
 
-def _import_dataset(path: Path, dataset: Dataset, level: str) -> None:
-    for index, atoms in enumerate(read_any(path, "bootstrap.dataset")):
-        if atoms.info.get("level_of_theory", level) != level:
+def _import_dataset(given: GivenLabels, dataset: Dataset, level: str) -> None:
+    """Store labels that came with the campaign, and say what was understood of their file."""
+    source = Path(given.audit.file).name
+    for frame in given.frames:
+        if (other := frame.facts.get("level_of_theory", level)) != level:
             raise CampaignError(
-                f"bootstrap.dataset: structure {index} of {path} is of level of theory "
-                f"{atoms.info['level_of_theory']}, the campaign's is {level}; two levels don't mix in one training set"
+                f"bootstrap.dataset: structure {frame.number} of {source} is of level of theory {other}, the "
+                f"campaign's is {level}; two levels don't mix in one training set"
             )
-        name = label_name(atoms, {"kind": "dataset"})
+    for frame in given.frames:
+        name = label_name(frame.atoms, {"kind": "dataset"})
         if not dataset.has(name):
-            labelled = canonical(atoms)
-            labelled.calc = atoms.calc
-            if MASK in atoms.arrays:
-                labelled.arrays[MASK] = mask_of(atoms)
+            labelled = canonical(frame.atoms)
+            labelled.calc = frame.atoms.calc
+            for array in (MASK, FORCE_UNKNOWN):
+                if array in frame.atoms.arrays:
+                    labelled.arrays[array] = frame.atoms.arrays[array]
             dataset.mark_imported(name)
-            dataset.add(name, labelled, {"code": f"imported from {path.name}", "label_seconds": 0.0})
+            facts = {"code": f"imported from {source}", "source_frame": frame.number, "label_seconds": 0.0}
+            dataset.add(name, labelled, facts)
+    for line in audit_lines(given.audit):
+        logger.info("bootstrap.dataset: %s", line)

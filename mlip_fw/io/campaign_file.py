@@ -26,11 +26,13 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("potential", "initial"),
     ("potential", "pacemaker", "template"),
     ("bootstrap", "dataset"),
+    ("bootstrap", "dataset", "file"),
     ("oracle", "pseudo_dir"),
     ("validation", "reference_trajectory"),
 )
 _KINDS = list(ORACLES)
 _TAGS = {*(("oracle", kind) for kind in _KINDS), ("gamma_halt", "number"), ("gamma_halt", "by_element")}
+_TAGS |= {("dataset", "path"), ("dataset", "mapping")}
 """Where pydantic names the branch of a union that it took, which users don't write."""
 _OR_AUTO = ("constrained-float", "constrained-int")
 """Where a number or the word auto may stand, pydantic tells of both."""

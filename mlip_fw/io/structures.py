@@ -19,6 +19,11 @@ from mlip_fw.io.files import require_file, whole_file
 
 MASK = "mask"
 """Name of the per-atom array of a label: True where the force is trained on and may enter the active set."""
+FORCE_UNKNOWN = "force_unknown"
+"""Name of the (n_atoms, 3) array of a label: True where a force component is not known, because the atom was fixed.
+
+Energy, stress and the surroundings of such an atom are right all the same, unlike those outside of ``MASK``.
+"""
 READABLE = (
     "extxyz",
     "xyz",
@@ -57,6 +62,18 @@ def mask_of(atoms: Atoms) -> np.ndarray:
     """Return the (n_atoms,) mask of a labelled structure; without one, all atoms are in."""
     mask = atoms.arrays.get(MASK)
     return np.ones(len(atoms), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+
+
+def known_forces(atoms: Atoms) -> np.ndarray:
+    """Return (n_atoms, 3) of bool: the force components of a label that can be trained on and compared with."""
+    known = np.repeat(mask_of(atoms)[:, None], 3, axis=1)
+    unknown = atoms.arrays.get(FORCE_UNKNOWN)
+    return known if unknown is None else known & ~np.asarray(unknown, dtype=bool).reshape(len(atoms), -1)
+
+
+def atoms_with_forces(atoms: Atoms) -> np.ndarray:
+    """Return (n_atoms,) of bool: the atoms of a label whose whole force is known."""
+    return np.asarray(known_forces(atoms).all(axis=1))
 
 
 def stress_of(atoms: Atoms) -> np.ndarray | None:
@@ -139,7 +156,7 @@ def read_any(path: Path, what: str) -> list[Atoms]:
     """
     require_file(path, what, _MOST_BYTES)
     try:
-        frames = read(path, index=":", format=_format(path, what), do_not_split_by_at_sign=True)
+        frames = read(path, index=":", format=format_of(path, what), do_not_split_by_at_sign=True)
     except CampaignError:
         raise
     except Exception as error:
@@ -150,7 +167,14 @@ def read_any(path: Path, what: str) -> list[Atoms]:
     return frames
 
 
-def _format(path: Path, what: str) -> str:
+def format_of(path: Path, what: str) -> str:
+    """Return the format of a user's file, in ASE's words.
+
+    Raises
+    ------
+    CampaignError
+        If it is none of ``READABLE``.
+    """
     packed = path.suffix in _PACKED
     found = path.suffix if packed else str(filetype(str(path)))
     if found not in READABLE and _is_lammps_data(path, what):

@@ -9,6 +9,7 @@ from ase.data import chemical_symbols
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
+from mlip_fw.models.dataset import DatasetChoice, DatasetSettings
 from mlip_fw.models.md import MDSettings
 from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, EspressoOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
@@ -142,11 +143,19 @@ class BootstrapSettings(Frozen):
     )
     rattle_a: Positive = Field(0.05, description="standard deviation of the displacements, Å")
     strain: NotNegative = Field(0.02, lt=0.5, description="largest random strain of a cell component")
-    dataset: str | None = Field(None, description="file of labelled structures (extxyz) to start with")
+    dataset: DatasetChoice | None = Field(
+        None,
+        description="file of labelled structures to start with, or a section with it and the names and units in it",
+    )
     rehearsal: Literal["auto", "always", "never"] = Field(
         "auto",
         description="whether a small cell goes through all stages before a large one does; auto: if that is an alloy",
     )
+
+    @property
+    def dataset_settings(self) -> DatasetSettings | None:
+        """The labelled structures to start with, their names and units; None if there are none."""
+        return DatasetSettings(file=self.dataset) if isinstance(self.dataset, str) else self.dataset
 
 
 class Budget(Frozen):
@@ -270,7 +279,7 @@ class Campaign(Frozen):
         others = {
             "potential.initial": self.potential.initial,
             "potential.pacemaker.template": self.potential.pacemaker.template,
-            "bootstrap.dataset": self.bootstrap.dataset,
+            "bootstrap.dataset": given.file if (given := self.bootstrap.dataset_settings) else None,
         }
         return {**self.structure.named_files(), **{key: name for key, name in others.items() if name}}
 

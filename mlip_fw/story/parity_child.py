@@ -11,7 +11,7 @@ import numpy as np
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
-from mlip_fw.io.structures import mask_of
+from mlip_fw.io.structures import atoms_with_forces, mask_of
 
 _MOST_WORST = 20
 _OUT_OF_MEMORY = Path("/proc/self/oom_score_adj")
@@ -54,13 +54,14 @@ def _be_first_to_go() -> None:
 def _seen(name: str, dataset: Dataset, potential: AcePotential, references: dict[str, float]) -> _Seen:
     atoms = dataset.read(name)
     answer, mask, symbols = potential.evaluate(atoms, gamma=False), mask_of(atoms), atoms.get_chemical_symbols()
-    forces = np.stack([atoms.get_forces()[mask], answer.forces_ev_a[mask]], axis=-1)
+    compared = atoms_with_forces(atoms)
+    forces = np.stack([atoms.get_forces()[compared], answer.forces_ev_a[compared]], axis=-1)
     energies = np.zeros((0, 2))
     if mask.all():
         relative = atoms.get_potential_energy() - sum(references.get(symbol, 0.0) for symbol in symbols)
         energies = np.array([[relative, answer.energy_ev]]) / len(atoms)
-    errors = np.where(mask, np.linalg.norm(answer.forces_ev_a - atoms.get_forces(), axis=1), -1.0)
-    order = np.argsort(-errors)[: min(_MOST_WORST, int(mask.sum()))]
+    errors = np.where(compared, np.linalg.norm(answer.forces_ev_a - atoms.get_forces(), axis=1), -1.0)
+    order = np.argsort(-errors)[: min(_MOST_WORST, int(compared.sum()))]
     return _Seen(
         energies=energies,
         forces=forces.reshape(-1, 2),

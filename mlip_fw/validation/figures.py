@@ -49,9 +49,9 @@ def parity_figure(found: Findings) -> Figure:
     """Draw forces, energies and stresses of the potential against those of the oracle."""
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")
     forces, energies, stresses = figure.subplots(1, 3)
-    symbols = np.concatenate([np.array(p.oracle.get_chemical_symbols())[p.mask] for p in found.pairs])
-    true = np.concatenate([p.oracle.get_forces()[p.mask] for p in found.pairs])
-    said = np.concatenate([p.potential.get_forces()[p.mask] for p in found.pairs])
+    symbols = np.concatenate([np.array(p.oracle.get_chemical_symbols())[p.compared] for p in found.pairs])
+    true = np.concatenate([p.oracle.get_forces()[p.compared] for p in found.pairs])
+    said = np.concatenate([p.potential.get_forces()[p.compared] for p in found.pairs])
     for k, element in enumerate(sorted(set(symbols))):
         mine = symbols == element
         colour = (_BLUE, _ORANGE, "#009e73", "#cc79a7")[k % 4]

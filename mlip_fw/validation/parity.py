@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms, units
 from scipy.stats import spearmanr
 
-from mlip_fw.io.structures import mask_of
+from mlip_fw.io.structures import atoms_with_forces, mask_of
 from mlip_fw.models.validation import Calibration, FrameErrors, GammaBin, TemperatureErrors
 
 _EDGES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -33,10 +33,15 @@ class Pair:
         return mask_of(self.oracle)
 
     @property
+    def compared(self) -> np.ndarray:
+        """(n,) of bool: the atoms whose forces are compared."""
+        return atoms_with_forces(self.oracle)
+
+    @property
     def force_errors_ev_a(self) -> np.ndarray:
-        """(m, 3) of the atoms within the mask."""
+        """(m, 3) of the atoms within the mask whose force is known."""
         difference = self.potential.get_forces() - self.oracle.get_forces()
-        return np.asarray(difference[self.mask])
+        return np.asarray(difference[self.compared])
 
     @property
     def energy_error_ev_atom(self) -> float | None:
@@ -63,13 +68,13 @@ def frame_errors(pairs: Sequence[Pair]) -> FrameErrors:
         energy_rmse_ev_atom=_rms(np.array([error for error in energies if error is not None])),
         stress_rmse_gpa=_rms(stresses) if len(stresses) else None,
         n_frames=len(pairs),
-        n_atoms=sum(int(pair.mask.sum()) for pair in pairs),
+        n_atoms=sum(int(pair.compared.sum()) for pair in pairs),
     )
 
 
 def errors_by_element(pairs: Sequence[Pair]) -> dict[str, float]:
     """Return the root mean square force error of each element, eV/Å."""
-    symbols = np.concatenate([np.array(pair.oracle.get_chemical_symbols())[pair.mask] for pair in pairs])
+    symbols = np.concatenate([np.array(pair.oracle.get_chemical_symbols())[pair.compared] for pair in pairs])
     errors = np.concatenate([pair.force_errors_ev_a for pair in pairs])
     return {str(name): _rms(errors[symbols == name]) for name in sorted(set(symbols))}
 
@@ -92,7 +97,7 @@ def gamma_and_errors(pairs: Sequence[Pair]) -> np.ndarray:
     """Return (n, 2) extrapolation grade and length of the force error, eV/Å, of every atom."""
     if not pairs:
         return np.zeros((0, 2))
-    gamma = np.concatenate([pair.potential.arrays["gamma"][pair.mask] for pair in pairs])
+    gamma = np.concatenate([pair.potential.arrays["gamma"][pair.compared] for pair in pairs])
     return np.column_stack([gamma, np.linalg.norm(np.concatenate([p.force_errors_ev_a for p in pairs]), axis=1)])
 
 

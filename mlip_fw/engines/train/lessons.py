@@ -11,7 +11,7 @@ from ase import Atoms
 from mlip_fw.engines.ace import AcePotential, Design
 from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.generations import Generations
-from mlip_fw.io.structures import mask_of, stress_of
+from mlip_fw.io.structures import known_forces, mask_of, stress_of
 from mlip_fw.models.campaign import Campaign
 
 
@@ -24,11 +24,13 @@ class Lesson:
     forces_ev_a: np.ndarray
     """(n_atoms, 3)"""
     mask: np.ndarray
+    known: np.ndarray
+    """(n_atoms, 3) of bool: force components that are known."""
     stress_ev_a3: np.ndarray | None
 
     def taken_into(self, fit: LinearFit) -> LinearFit:
         """Return the fit with this lesson folded in."""
-        return fit.with_label(self.design, self.energy_ev, self.forces_ev_a, self.mask, self.stress_ev_a3)
+        return fit.with_label(self.design, self.energy_ev, self.forces_ev_a, self.mask, self.stress_ev_a3, self.known)
 
 
 def lesson_of(atoms: Atoms, energies_ev: dict[str, float], shape: AcePotential, campaign: Campaign) -> Lesson:
@@ -51,8 +53,9 @@ def lesson_of(atoms: Atoms, energies_ev: dict[str, float], shape: AcePotential, 
     return Lesson(
         design=shape.design(atoms, stress=stress is not None),
         energy_ev=float(atoms.get_potential_energy()) - free - cores.energy_ev,
-        forces_ev_a=atoms.get_forces() - cores.forces_ev_a,
+        forces_ev_a=atoms.get_forces(apply_constraint=False) - cores.forces_ev_a,
         mask=mask_of(atoms),
+        known=known_forces(atoms),
         stress_ev_a3=None if stress is None else stress - cores.stress_ev_a3(atoms.get_volume()),
     )
 

@@ -127,6 +127,7 @@ class LinearFit:
         forces_ev_a: np.ndarray,
         mask: np.ndarray | None = None,
         stress_ev_a3: np.ndarray | None = None,
+        known: np.ndarray | None = None,
     ) -> LinearFit:
         """Fold in one structure.
 
@@ -142,8 +143,11 @@ class LinearFit:
             (n_atoms,) of bool: the atoms whose forces count; the energy counts only if all do. None: all.
         stress_ev_a3
             (6,), less that of core repulsion; None: unknown. ``design`` has its rows then.
+        known
+            (n_atoms, 3) of bool: the force components that count; the energy counts all the same. None: all.
         """
         n_atoms, k = len(forces_ev_a), self.n_labels % N_FOLDS
+        counted = np.ones((n_atoms, 3), dtype=bool) if known is None else known
         kept = np.ones(n_atoms, dtype=bool) if mask is None else mask
         old, energy, stress = self.folds[k], self.folds[k].energy, self.folds[k].stress
         if kept.all():
@@ -151,8 +155,8 @@ class LinearFit:
         if stress_ev_a3 is not None:
             assert design.stress is not None
             stress = stress.with_stress(design.stress, stress_ev_a3)
-        rows = design.forces[kept].reshape(3 * int(kept.sum()), -1)
-        grown = Fold(energy, old.force.with_rows(rows, forces_ev_a[kept].reshape(-1)), stress)
+        counted = counted & kept[:, None]
+        grown = Fold(energy, old.force.with_rows(design.forces[counted], forces_ev_a[counted]), stress)
         return replace(self, folds=(*self.folds[:k], grown, *self.folds[k + 1 :]), n_labels=self.n_labels + 1)
 
     def errors(self, coefficients: np.ndarray) -> LabelErrors:

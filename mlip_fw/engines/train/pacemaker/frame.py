@@ -18,7 +18,7 @@ from pyace import ACEBBasisSet, BBasisConfiguration
 
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.io.files import whole_file
-from mlip_fw.io.structures import mask_of
+from mlip_fw.io.structures import atoms_with_forces, mask_of
 
 logger = logging.getLogger("mlip_fw")
 
@@ -39,7 +39,8 @@ class Row:
 def rows_of(frames: list[Atoms], energies_ev: dict[str, float], form: BBasisConfiguration) -> list[Row]:
     """Return the labels as pacemaker is to see them.
 
-    An atom outside of its label's mask weighs nothing, and neither does the energy of such a label. The same
+    An atom outside of its label's mask weighs nothing, and neither does the energy of such a label; of an atom whose
+    force is not known, the force alone weighs nothing. The same as outside of the mask
     holds where two atoms are within each other's core, which pacemaker can't evaluate.
 
     Parameters
@@ -52,7 +53,10 @@ def rows_of(frames: list[Atoms], energies_ev: dict[str, float], form: BBasisConf
     bare = _bare(form)
     reaches = _reaches(form)
     rows = [_row(atoms, energies_ev, bare, reaches) for atoms in frames]
-    lost = sum(int(np.sum(mask_of(atoms) & (row.force_weights == 0))) for atoms, row in zip(frames, rows, strict=True))
+    lost = sum(
+        int(np.sum(atoms_with_forces(atoms) & (row.force_weights == 0)))
+        for atoms, row in zip(frames, rows, strict=True)
+    )
     if lost:
         logger.warning("pacemaker: %d atoms weigh nothing, because they are within each other's core", lost)
     return rows
@@ -135,13 +139,16 @@ def _reaches(form: BBasisConfiguration) -> dict[tuple[str, str], float]:
 def _row(atoms: Atoms, energies_ev: dict[str, float], bare: AcePotential, reaches: dict[tuple[str, str], float]) -> Row:
     cores = bare.evaluate(atoms, gamma=False)
     free = sum(energies_ev[symbol] for symbol in atoms.get_chemical_symbols())
-    weights = mask_of(atoms).astype(float)
+    weights = atoms_with_forces(atoms).astype(float)
+    counts = bool(mask_of(atoms).all())
     if reaches:
-        weights[neighbor_list("i", atoms, reaches)] = 0.0
+        in_cores = np.unique(neighbor_list("i", atoms, reaches))
+        weights[in_cores] = 0.0
+        counts = counts and not len(in_cores)
     return Row(
         atoms=Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True),
         energy_ev=float(atoms.get_potential_energy()) - free - cores.energy_ev,
-        forces_ev_a=atoms.get_forces() - cores.forces_ev_a,
-        energy_weight=float(weights.all()),
+        forces_ev_a=atoms.get_forces(apply_constraint=False) - cores.forces_ev_a,
+        energy_weight=float(counts),
         force_weights=weights,
     )

@@ -22,7 +22,7 @@ from mlip_fw.errors import NumberTakenError, TrainingError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import write_active_set, write_basis, write_ctilde
-from mlip_fw.io.structures import mask_of, stress_of
+from mlip_fw.io.structures import known_forces, mask_of, stress_of
 from mlip_fw.models.training import LabelErrors, TrainingRecord
 
 logger = logging.getLogger("mlip_fw")
@@ -122,7 +122,7 @@ def _judged(potential: AcePotential, frames: list[Atoms], energies_ev: dict[str,
     for atoms in frames:
         answer, projections = potential.evaluate_with_projections(atoms)
         mask = mask_of(atoms)
-        forces.append((answer.forces_ev_a - atoms.get_forces())[mask].reshape(-1))
+        forces.append((answer.forces_ev_a - atoms.get_forces(apply_constraint=False))[known_forces(atoms)])
         if mask.all():
             free = sum(energies_ev[symbol] for symbol in atoms.get_chemical_symbols())
             energies.append((answer.energy_ev + free - atoms.get_potential_energy()) / len(atoms))
