@@ -88,12 +88,11 @@ def start_notes(campaign: Campaign, starts: list[Atoms]) -> list[str]:
 def _notes(atoms: Atoms, where: str) -> list[str]:
     notes, fixed = [], atoms.arrays.get(FIXED)
     if fixed is not None:
-        whole, partly = int(fixed.all(axis=1).sum()), int((fixed.any(axis=1) & ~fixed.all(axis=1)).sum())
-        if whole:
+        if whole := int(fixed.all(axis=1).sum()):
             notes.append(f"{where} fixes {whole} of {len(atoms)} atoms: they stay where they are in MD")
-        if partly:
-            along = ", ".join(axis for axis, held in zip("xyz", fixed.any(axis=0), strict=True) if held)
-            notes.append(f"{where} fixes components of {partly} of {len(atoms)} atoms ({along}): they stay in MD")
+        if len(partly := fixed[fixed.any(axis=1) & ~fixed.all(axis=1)]):
+            along = ", ".join(axis for axis, held in zip("xyz", partly.any(axis=0), strict=True) if held)
+            notes.append(f"{where} fixes {along} of {len(partly)} of {len(atoms)} atoms: these stay as they are in MD")
     if atoms.get_momenta().any():
         notes.append(f"{where} has velocities: {temperature_of(atoms, fixed):.4g} K")
     usual = Atoms(atoms.numbers).get_masses()

@@ -34,21 +34,21 @@ def fixed_components(atoms: Atoms, where: str) -> np.ndarray | None:
     turn = Prism(atoms.cell.array).vector_to_lammps(np.eye(3)) if atoms.cell.rank == 3 else np.eye(3)
     known: dict[bytes, np.ndarray] = {}
     for constraint in atoms.constraints:
-        free = np.ascontiguousarray(_free(constraint, where))
+        free = np.ascontiguousarray(_free(constraint, atoms.cell.array, where))
         if (stays := known.get(free.tobytes())) is None:
             stays = known[free.tobytes()] = _stays(free, turn, where, constraint)
         fixed[constraint.index] |= stays
     return fixed if fixed.any() else None
 
 
-def _free(constraint: object, where: str) -> np.ndarray:
+def _free(constraint: object, cell: np.ndarray, where: str) -> np.ndarray:
     """Return the (3, 3) projector on the directions in which an atom may move, in the file's frame."""
     if isinstance(constraint, FixAtoms):
         return np.zeros((3, 3))
     if isinstance(constraint, FixCartesian):
         return np.diag((~constraint.mask).astype(float))
     if isinstance(constraint, FixScaled):
-        vectors = np.asarray(constraint.cell)[~constraint.mask]
+        vectors = cell[~constraint.mask]
         return np.asarray(np.linalg.pinv(vectors) @ vectors) if len(vectors) else np.zeros((3, 3))
     if isinstance(constraint, FixedPlane):
         return np.eye(3) - np.outer(constraint.dir, constraint.dir)

@@ -72,7 +72,7 @@ def _read_poscar(atoms: Atoms, path: Path, where: str) -> None:
     whole = fixed.all(axis=1)
     constraints: list[Any] = [FixAtoms(indices=np.flatnonzero(whole))] if whole.any() else []
     for mask in np.unique(fixed[fixed.any(axis=1) & ~whole], axis=0):
-        constraints.append(FixScaled(np.flatnonzero((fixed == mask).all(axis=1)), mask, atoms.cell.array))
+        constraints.append(FixScaled(np.flatnonzero((fixed == mask).all(axis=1)), mask))
     atoms.set_constraint(constraints)
     lines = path.read_text(errors="replace").splitlines()
     after = poscar_rows(lines)[0] + len(atoms)
@@ -113,9 +113,7 @@ def _require_known_facts(info: dict[str, Any], where: str) -> None:
 def _take_masses(atoms: Atoms, where: str) -> None:
     """Take the column ``mass`` as well as ASE's ``masses``, in u; each element has one."""
     if (column := atoms.arrays.pop("mass", None)) is not None:
-        momenta = atoms.get_momenta()
         atoms.set_masses(np.asarray(column, dtype=float))
-        atoms.set_momenta(momenta)
     if not atoms.has("masses"):
         return
     masses, usual = atoms.get_masses(), Atoms(atoms.numbers).get_masses()
