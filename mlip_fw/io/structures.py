@@ -170,9 +170,9 @@ def format_of(path: Path, what: str) -> str:
         If it is another.
     """
     packed = path.suffix in _PACKED
-    found = path.suffix if packed else str(filetype(str(path)))
-    if found not in READABLE and _is_lammps_data(path):
+    if not packed and _is_lammps_data(path):
         return "lammps-data"
+    found = path.suffix if packed else str(filetype(str(path)))
     if packed or found not in READABLE:
         raise CampaignError(
             f"{what}: {path} is of format {found}, which is not read from users: it may run code, start programs or "

@@ -97,8 +97,9 @@ def test_fixed_atoms_stay_over_a_halt_and_an_exact_resume(engine, plan, tmp_path
     assert apart(rest, whole).max() < 1e-9
     assert moved(tmp_path / "rest", first)[fixed].max() < 1e-8
     stay = [ending.frame.positions[fixed] for ending in (whole, part, rest)]
-    assert (stay[0] == stay[1]).all()
-    assert (stay[1] == stay[2]).all()
+    # in a triclinic cell LAMMPS turns to scaled coordinates and back, to the last bits
+    assert np.abs(stay[0] - stay[1]).max() < 1e-12
+    assert np.abs(stay[1] - stay[2]).max() < 1e-12
 
 
 def test_fixed_atoms_stay_where_a_halt_is_traced_back(engine, plan, tmp_path):  # noqa: F811
@@ -115,7 +116,7 @@ def test_fixed_atoms_stay_where_a_halt_is_traced_back(engine, plan, tmp_path):  
     assert earlier is not None
     [(_, first), *_] = read_dump(tmp_path / "md" / "dump.lammpstrj")
     assert np.abs(earlier.frame.positions - first.positions)[fixed].max() < 1e-8
-    assert (earlier.frame.positions[fixed] == halted.frame.positions[fixed]).all()
+    assert np.abs(earlier.frame.positions - halted.frame.positions)[fixed].max() < 1e-12
 
 
 CAMPAIGN = merged(
