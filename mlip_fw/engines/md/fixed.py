@@ -52,13 +52,12 @@ class FixedAtoms:
 
     def holds(self) -> list[str]:
         """Return the commands that hold components; they come after the force field's, and keep its forces."""
-        if not self.holds_components:
-            return []
         zeros = ("0.0 NULL NULL", "NULL 0.0 NULL", "NULL NULL 0.0")
-        holds = zip(_AXES, self.along, zeros, strict=True)
+        held = [(axis, zero) for axis, ids, zero in zip(_AXES, self.along, zeros, strict=True) if ids]
         return [
-            f"fix {TRUE_FORCE} all store/force",
-            *(f"fix hold_{axis} fixed_{axis} setforce {zero}" for axis, ids, zero in holds if ids),
+            *([f"fix {TRUE_FORCE} all store/force"] if held else []),
+            *(f"fix hold_{axis} fixed_{axis} setforce {zero}" for axis, zero in held),
+            *(f"velocity fixed_{axis} set {zero}" for axis, zero in held),
         ]
 
 
