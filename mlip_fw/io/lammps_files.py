@@ -85,7 +85,8 @@ def read_dump_file(path: Path, what: str) -> list[Atoms]:
 def _take_masses(frames: list[Atoms], path: Path) -> None:
     """Give the last frame the masses of its column, which ASE reads only to guess elements."""
     with path.open(errors="replace") as handle:
-        header, rows = [], []
+        header: list[str] = []
+        rows: list[list[str]] = []
         for line in handle:
             if line.startswith("ITEM:"):
                 header, rows = line.split()[2:], []

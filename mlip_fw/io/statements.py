@@ -22,6 +22,7 @@ _VELOCITIES = {"velo": "the extended XYZ specification, Ã…/fs", "vel": "GPUMD, Ã
 """Columns of velocities whose unit a specification gives."""
 _LIKE_VELOCITIES = re.compile(r"v|v[xyz]|vels?|velo|.*veloc.*|.*_velo?s?|speeds?|momentum|moment[au]_.*|p[xyz]", re.I)
 _LIKE_CONSTRAINTS = re.compile(r"(is_?)?(fix|fixed|frozen|freeze|cnstr|constr|selective|mobile|movable|if_pos)", re.I)
+_FIXED_LATTICE = re.compile(r"^\s*lattice_vector\b[^\n]*\n(\s*(#[^\n]*)?\n)*\s*constrain_relaxation\b", re.MULTILINE)
 _LENGTH_UNITS = re.compile(r"(length|position|coordinate|cell|lattice|distance)s?_?units?|units?", re.I)
 _OTHER_LENGTH = re.compile(
     r"bohr|atomic|\ba\.?u\b|nano|\bnm\b|\bpm\b|hartree|\bsi\b|\bcgs\b|\blj\b|reduced|micro|electron", re.I
@@ -55,6 +56,10 @@ def take_over(atoms: Atoms, path: Path, kind: str, where: str) -> None:
         _read_poscar(atoms, path, where)
     if kind == "espresso-in":
         _check_espresso(path, where)
+    if kind == "aims" and _FIXED_LATTICE.search(path.read_text(errors="replace")):
+        raise CampaignError(
+            f"{where}: {path} constrains a lattice_vector, which MD here does not keep; remove that line"
+        )
     _require_known_facts(atoms.info, where)
     _take_masses(atoms, where)
     _take_velocities(atoms, where)

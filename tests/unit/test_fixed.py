@@ -43,7 +43,7 @@ def test_fixed_atoms_are_in_no_integrator_and_no_temperature():
     assert "thermo_modify flush yes lost error format float %.10g temp mobile_temp" in lines
     text = "\n".join(lines)
     assert "setforce" not in text
-    assert "velocity" not in text
+    assert [line for line in lines if line.startswith("velocity")] == ["velocity fixed set 0.0 0.0 0.0"]
     assert "fx fy fz" in text
 
 

@@ -322,3 +322,22 @@ def test_temperature_counts_what_moves():
     fixed[0] = True
     # nine components move and no total momentum is conserved: m v² for each
     assert temperature_of(atoms, fixed) == pytest.approx(63.546 * 1e-4 / units.kB, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_constraint_of_a_lattice_vector_is_refused(tmp_path):
+    """ASE would fix an atom instead."""
+    CELL.write(tmp_path / "geometry.in", format="aims")
+    text = (tmp_path / "geometry.in").read_text()
+    assert len(start_of(tmp_path / "geometry.in")) == 32
+    head, mark, tail = text.partition("lattice_vector")
+    first, end, rest = tail.partition("\n")
+    (tmp_path / "geometry.in").write_text(f"{head}{mark}{first}{end}constrain_relaxation .true.\n{rest}")
+    assert "constrains a lattice_vector" in refusal(tmp_path / "geometry.in")
+
+
+def test_cell_in_lower_case_is_not_called_missing(tmp_path):
+    columns(tmp_path / "s.extxyz", "tag:I:1", np.ones(32))
+    text = (tmp_path / "s.extxyz").read_text().replace("Lattice", "lattice")
+    (tmp_path / "s.extxyz").write_text(text)
+    assert "calls its cell lattice; extended XYZ reads Lattice" in refusal(tmp_path / "s.extxyz")

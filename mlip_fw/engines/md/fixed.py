@@ -29,7 +29,7 @@ class FixedAtoms:
     @classmethod
     def of(cls, fixed: np.ndarray) -> FixedAtoms:
         """Return it for (n, 3) of bool, True where a component of an atom stays."""
-        whole = fixed.all(axis=1)
+        whole = np.asarray(fixed.all(axis=1))
         held = fixed & ~whole[:, None]
         x, y, z = (_ids(held[:, axis]) for axis in range(3))
         return cls(_ids(whole), (x, y, z), int(held.sum() + _conserved(fixed).sum()))
@@ -51,12 +51,13 @@ class FixedAtoms:
         ]
 
     def holds(self) -> list[str]:
-        """Return the commands that hold components; they come after the force field's, and keep its forces."""
+        """Return the commands that hold what is fixed; they come after the force field's, and keep its forces."""
         zeros = ("0.0 NULL NULL", "NULL 0.0 NULL", "NULL NULL 0.0")
         held = [(axis, zero) for axis, ids, zero in zip(_AXES, self.along, zeros, strict=True) if ids]
         return [
             *([f"fix {TRUE_FORCE} all store/force"] if held else []),
             *(f"fix hold_{axis} fixed_{axis} setforce {zero}" for axis, zero in held),
+            *(["velocity fixed set 0.0 0.0 0.0"] if self.whole else []),
             *(f"velocity fixed_{axis} set {zero}" for axis, zero in held),
         ]
 
