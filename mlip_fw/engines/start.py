@@ -106,8 +106,11 @@ def _notes(atoms: Atoms, where: str) -> list[str]:
 def _last_frame(path: Path, where: str) -> Atoms:
     atoms = read_any(path, where)[-1]
     atoms.calc = None
-    take_over(atoms, path, format_of(path, where), where)
-    fixed = fixed_components(atoms, where)
+    try:
+        take_over(atoms, path, format_of(path, where), where)
+        fixed = fixed_components(atoms, where)
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        raise CampaignError(f"{where}: can't read all of {path} ({type(error).__name__}: {error})") from error
     # a calculator's forces of what ASE fixes are zero: labels are of all atoms
     atoms.set_constraint()
     if fixed is not None:

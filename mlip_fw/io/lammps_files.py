@@ -27,7 +27,7 @@ _NEAR_U = 0.6
 
 
 def read_data_file(path: Path, what: str) -> Atoms:
-    """Read a LAMMPS data file (LAMMPS manual, ``read_data``): velocities in the unit that its first line states.
+    """Read a LAMMPS data file (LAMMPS manual, ``read_data``): velocities in the unit that its head states.
 
     Elements come from the type labels, else from a comment behind a mass (``1 63.546 # Cu``), else from the masses.
     A file that states no units is read as metal.
@@ -38,8 +38,8 @@ def read_data_file(path: Path, what: str) -> Atoms:
         If the units are other than metal and real, or a type has no mass and no element.
     """
     lines = path.read_text(errors="replace").splitlines()
-    units = _stated_units(lines[:1], path, what)
     sections = _sections(lines)
+    units = _stated_units(lines[: min(sections.values(), default=1)], path, what)
     labels = {label: number for number, label, *_ in _rows(lines, sections, _LABELS)}
     if labels:
         _number_types(lines, sections, labels)

@@ -21,7 +21,11 @@ _A_FS = units.Ang / units.fs
 _VELOCITIES = {"velo": "the extended XYZ specification, Å/fs", "vel": "GPUMD, Å/fs"}
 """Columns of velocities whose unit a specification gives."""
 _LIKE_VELOCITIES = re.compile(r"v|v[xyz]|vels?|velo|.*veloc.*|.*_velo?s?|speeds?|momentum|moment[au]_.*|p[xyz]", re.I)
-_LIKE_CONSTRAINTS = re.compile(r"(is_?)?(fix|fixed|frozen|freeze|cnstr|constr|selective|mobile|movable|if_pos)", re.I)
+_LIKE_CONSTRAINTS = re.compile(
+    r"(is_?)?(fix(ed)?|frozen|freeze|cnstr|constr(aints?|ained)?|selective|mobile|movable|moves?|if_pos)"
+    r"(_?(mask|atoms?|flags?|dynamics))?",
+    re.IGNORECASE,
+)
 _FIXED_LATTICE = re.compile(r"^\s*lattice_vector\b[^\n]*\n(\s*(#[^\n]*)?\n)*\s*constrain_relaxation\b", re.MULTILINE)
 _LENGTH_UNITS = re.compile(r"(length|position|coordinate|cell|lattice|distance)s?_?units?|units?", re.I)
 _OTHER_LENGTH = re.compile(

@@ -301,7 +301,7 @@ def test_masses_of_a_pw_input_are_the_usual_ones_or_refused(tmp_path):
     assert "the card ATOMIC_VELOCITIES" in refusal(tmp_path / "s.pwi")
 
 
-@pytest.mark.parametrize("name", ["fixed", "frozen", "constr", "if_pos"])
+@pytest.mark.parametrize("name", ["fixed", "frozen", "constraints", "if_pos", "selective_dynamics", "is_fixed"])
 def test_columns_that_seem_to_fix_atoms_are_refused(tmp_path, name):
     columns(tmp_path / "s.extxyz", f"{name}:I:1", np.ones(32))
     assert f"has a column {name}, which seems to fix atoms" in refusal(tmp_path / "s.extxyz")
