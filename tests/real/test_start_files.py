@@ -18,7 +18,7 @@ from tests.real.conftest import alloy_cell
 from tests.real.test_campaigns import mlip_fw
 from tests.real.test_campaigns import write as write_yaml
 from tests.real.test_engines import apart, engine  # noqa: F401
-from tests.unit.test_start_files import SLAB, columns, slab_in
+from tests.unit.test_start_files import CELL, SLAB, slab_in
 
 pytestmark = pytest.mark.real
 
@@ -156,13 +156,30 @@ def test_campaign_keeps_what_a_poscar_fixes(tmp_path):
     assert drawn == pytest.approx(600, abs=0.01)
 
 
-def test_kept_frames_have_the_mass_of_the_md(tmp_path):
-    """And with it the temperature of the log, up to the three degrees of freedom that LAMMPS does not count."""
-    columns(tmp_path / "heavy.extxyz", "masses:R:1", np.full(32, 200.0))
-    path = write_yaml(merged(CAMPAIGN, {"structure": {"bulk": None, "file": "heavy.extxyz"}}), tmp_path / "c.yaml")
+def test_lammps_data_in_real_units_with_a_heavy_isotope(tmp_path):
+    """The MD starts at the temperature of the file, and the kept frame has that of the log at the end.
+
+    LAMMPS counts three degrees of freedom less than ASE.
+    """
+    speeds = np.random.default_rng(4).normal(scale=0.002, size=(32, 3))
+    rows = [f"{k + 1} 1 {x:.8f} {y:.8f} {z:.8f}" for k, (x, y, z) in enumerate(CELL.positions)]
+    moves = [f"{k + 1} {x:.12f} {y:.12f} {z:.12f}" for k, (x, y, z) in enumerate(speeds)]
+    box = "".join(f"0 7.4 {axis}lo {axis}hi\n" for axis in "xyz")
+    head = f"LAMMPS data file via write_data, units = real\n\n32 atoms\n1 atom types\n\n{box}\nMasses\n\n1 200.0 # Cu\n"
+    sections = ["Atoms # atomic\n", *rows, "", "Velocities\n", *moves, ""]
+    (tmp_path / "heavy.data").write_text("\n".join([head, *sections]))
+    changes = {
+        "structure": {"bulk": None, "file": "heavy.data"},
+        "md": {"stages": [{"ensemble": "nve", "n_steps": 40}]},
+        "uncertainty": {"gamma_halt": 1000.0},
+    }
+    path = write_yaml(merged(CAMPAIGN, changes), tmp_path / "c.yaml")
     mlip_fw("run", path, "--dir", "c", folder=tmp_path)
     cycle = tmp_path / "c" / "walkers" / "00" / "cycle_0000"
+    rows = thermo(cycle)
+    # m v² over 3 N - 3 degrees of freedom, in SI units
+    kelvin = 200.0 * 1.66053906660e-27 * ((speeds * 1e5) ** 2).sum() / 93 / 1.380649e-23
+    assert rows[0][0] == pytest.approx(kelvin, rel=1e-5)
     frame = read(cycle / "end.extxyz")
     assert frame.get_masses() == pytest.approx(200.0)
-    n = len(frame)
-    assert frame.get_temperature() * n / (n - 1) == pytest.approx(thermo(cycle)[60][0], rel=1e-4)
+    assert frame.get_temperature() * 32 / 31 == pytest.approx(rows[40][0], rel=1e-5)
