@@ -10,7 +10,7 @@ from ase import Atoms, units
 from ase.build import bulk
 
 from mlip_fw.engines.geometry import heights_a, too_close
-from mlip_fw.engines.md.fixed import hold_still, temperature_of
+from mlip_fw.engines.md.fixed import temperature_of
 from mlip_fw.engines.train.basis import require_linear
 from mlip_fw.engines.train.pacemaker.form import require_possible
 from mlip_fw.engines.train.pacemaker.template import read_template
@@ -46,8 +46,6 @@ def start_structures(campaign: Campaign) -> list[Atoms]:
         starts = {key: _last_frame(Path(name), key) for key, name in settings.named_files().items()}
     for where, atoms in starts.items():
         _check(atoms, where, campaign)
-        if FIXED in atoms.arrays:
-            hold_still(atoms, atoms.arrays[FIXED])
     present = {symbol for atoms in starts.values() for symbol in atoms.get_chemical_symbols()}
     if extra := sorted(set(campaign.elements) - present):
         lacking = f"{' and '.join(starts)} ({_list(present)}) {'does' if len(starts) == 1 else 'do'} not have"

@@ -162,6 +162,7 @@ def _take_velocities(atoms: Atoms, where: str) -> None:
         return
     if not np.isfinite(values[0]).all():
         raise CampaignError(f"{where}: a velocity is not a finite number")
+    # ASE takes them away along what is fixed
     atoms.set_velocities(values[0])
     if (temperature := atoms.get_temperature()) > _HOTTEST_K:
         raise CampaignError(

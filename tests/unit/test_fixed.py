@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from ase import units
 from ase.build import bulk
+from ase.calculators.lammps import Prism
 
 from mlip_fw.engines.md import script
-from mlip_fw.engines.md.fixed import FixedAtoms, draw_velocities, hold_still, temperature_of
+from mlip_fw.engines.md.fixed import FixedAtoms, draw_velocities, temperature_of
 from mlip_fw.models.md import Stage
 from tests.unit.test_md_files import PLAN
 
@@ -87,8 +88,6 @@ def test_drawn_velocities(rows):
     atoms, fixed = TRICLINIC.copy(), mask(27, **rows)
     draw_velocities(atoms, fixed, 450.0, seed=1)
     assert temperature_of(atoms, fixed) == pytest.approx(450.0, rel=1e-12)
-    from ase.calculators.lammps import Prism
-
     speeds = Prism(atoms.cell.array).vector_to_lammps(atoms.get_velocities())
     assert np.abs(speeds[fixed]).max() < 1e-15
     kept = ~fixed.any(axis=0)
@@ -99,14 +98,3 @@ def test_drawn_velocities(rows):
     again = TRICLINIC.copy()
     draw_velocities(again, fixed, 450.0, seed=1)
     assert (again.get_velocities() == atoms.get_velocities()).all()
-
-
-def test_velocities_along_what_is_fixed_are_taken_away_in_the_frame_of_lammps():
-    """In a primitive cell, whose first vector is along x there and along the diagonal of y and z here."""
-    atoms = TRICLINIC.copy()
-    first = atoms.cell[0] / np.linalg.norm(atoms.cell[0])
-    atoms.set_velocities(np.tile(first, (27, 1)))
-    hold_still(atoms, mask(27, x=[4]))
-    speeds = atoms.get_velocities() @ first
-    assert speeds[4] == pytest.approx(0.0, abs=1e-12)
-    assert np.delete(speeds, 4) == pytest.approx(1.0)

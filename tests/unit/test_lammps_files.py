@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ase import units
+from ase import Atoms, units
 from ase.io import read
 
 from mlip_fw.errors import CampaignError
@@ -85,6 +85,14 @@ def test_types_in_another_order_than_the_elements(tmp_path):
     again = read(tmp_path / "start.data", format="lammps-data")
     assert again.get_chemical_symbols() == ["Au", "Cu", "Cu"]
     assert again.get_velocities() == pytest.approx(atoms.get_velocities())
+
+
+def test_types_of_an_array_are_not_those_of_the_md(tmp_path):
+    """As of an extended XYZ file with a column ``type``."""
+    atoms = Atoms("CuAu", [[0, 0, 0], [4, 4, 4]], cell=[8, 8, 8], pbc=True)
+    atoms.set_array("type", np.array([1, 2]))
+    write_data(tmp_path / "start.data", atoms, ("Au", "Cu"))
+    assert read(tmp_path / "start.data", format="lammps-data").get_chemical_symbols() == ["Cu", "Au"]
 
 
 LABELS = "Atom Type Labels\n\n1 Cu\n2 Au\n\nMasses\n\nCu 63.546\nAu 196.97\n"

@@ -212,12 +212,16 @@ def test_velocities_of_a_poscar(tmp_path):
     assert "are in the mode 'Direct'; give them in Å/fs" in refusal(tmp_path / "POSCAR")
 
 
-def test_velocities_along_what_is_fixed_are_taken_away(tmp_path):
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("kind", ["vasp", "traj", "aims"])
+def test_velocities_along_what_is_fixed_are_taken_away(tmp_path, kind):
     atoms = CELL.copy()
     atoms.set_velocities(VELOCITIES * A_FS)
-    atoms.set_constraint([FixAtoms([0, 1]), FixCartesian([4], (False, False, True))])
-    atoms.write(tmp_path / "s.traj")
-    found = start_of(tmp_path / "s.traj").get_velocities() / A_FS
+    part = FixScaled if kind == "vasp" else FixCartesian
+    atoms.set_constraint([FixAtoms([0, 1]), part([4], (False, False, True))])
+    options = {"write_velocities": True} if kind == "aims" else {}
+    write(tmp_path / NAMES[kind], atoms, format=kind, **options)
+    found = start_of(tmp_path / NAMES[kind]).get_velocities() / A_FS
     expected = VELOCITIES.copy()
     expected[:2], expected[4, 2] = 0, 0
     assert found == pytest.approx(expected, abs=1e-12)

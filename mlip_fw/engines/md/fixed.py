@@ -71,11 +71,6 @@ def temperature_of(atoms: Atoms, fixed: np.ndarray | None) -> float:
     return 2 * energy / (freedom * units.kB) if freedom > 0 else 0.0
 
 
-def hold_still(atoms: Atoms, fixed: np.ndarray) -> None:
-    """Take the velocities of ``atoms`` away along what is ``fixed``, (n, 3) along the axes of LAMMPS."""
-    _set_velocities(atoms, np.where(fixed, 0.0, _velocities(atoms)))
-
-
 def draw_velocities(atoms: Atoms, fixed: np.ndarray, temperature_k: float, seed: int) -> None:
     """Give ``atoms`` velocities of exactly ``temperature_k``, none along what is ``fixed``.
 
