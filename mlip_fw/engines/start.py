@@ -10,22 +10,19 @@ from ase import Atoms, units
 from ase.build import bulk
 
 from mlip_fw.engines.geometry import heights_a, too_close
-from mlip_fw.engines.md.fixed import temperature_of
+from mlip_fw.engines.start_file import notes_of, read_start, require_movable
 from mlip_fw.engines.train.basis import require_linear
 from mlip_fw.engines.train.pacemaker.form import require_possible
 from mlip_fw.engines.train.pacemaker.template import read_template
 from mlip_fw.errors import CampaignError, TrainingError
-from mlip_fw.io.constraints import FIXED, fixed_components
 from mlip_fw.io.files import require_file
 from mlip_fw.io.pace import read_active_set, read_basis
-from mlip_fw.io.statements import take_over
-from mlip_fw.io.structures import format_of, read_any
+from mlip_fw.io.structures import read_any
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.structure import BulkSettings
 from mlip_fw.seeds import derived_seed
 
 _MAX_ATOMS = 2_000_000
-_OTHER_MASS = 1e-3
 _MOST_BYTES = 2_000_000_000
 
 
@@ -43,7 +40,7 @@ def start_structures(campaign: Campaign) -> list[Atoms]:
     if settings.bulk is not None:
         starts = {"the structure": _crystal(settings.bulk, campaign.seed)}
     else:
-        starts = {key: _last_frame(Path(name), key) for key, name in settings.named_files().items()}
+        starts = {key: read_start(Path(name), key) for key, name in settings.named_files().items()}
     for where, atoms in starts.items():
         _check(atoms, where, campaign)
     present = {symbol for atoms in starts.values() for symbol in atoms.get_chemical_symbols()}
@@ -74,46 +71,13 @@ def said_by_file(campaign: Campaign, index: int) -> Atoms | None:
     if not files:
         return None
     where, name = files[index % len(files)]
-    return _last_frame(Path(name), where)
+    return read_start(Path(name), where)
 
 
 def start_notes(campaign: Campaign, starts: list[Atoms]) -> list[str]:
     """Return a sentence for each thing that the files of ``starts`` say besides elements, positions and cell."""
     keys = list(campaign.structure.named_files())
-    return [note for where, atoms in zip(keys, starts, strict=False) for note in _notes(atoms, where)]
-
-
-def _notes(atoms: Atoms, where: str) -> list[str]:
-    notes, fixed = [], atoms.arrays.get(FIXED)
-    if fixed is not None:
-        if whole := int(fixed.all(axis=1).sum()):
-            notes.append(f"{where} fixes {whole} of {len(atoms)} atoms: they stay where they are in MD")
-        if len(partly := fixed[fixed.any(axis=1) & ~fixed.all(axis=1)]):
-            along = ", ".join(axis for axis, held in zip("xyz", partly.any(axis=0), strict=True) if held)
-            notes.append(f"{where} fixes {along} of {len(partly)} of {len(atoms)} atoms: these stay as they are in MD")
-    if atoms.get_momenta().any():
-        notes.append(f"{where} has velocities: {temperature_of(atoms, fixed):.4g} K")
-    usual = Atoms(atoms.numbers).get_masses()
-    for symbol, mass in sorted(set(zip(atoms.get_chemical_symbols(), atoms.get_masses().tolist(), strict=True))):
-        standard = usual[atoms.get_chemical_symbols().index(symbol)]
-        if abs(mass - standard) > _OTHER_MASS * standard:
-            notes.append(f"{where} gives {symbol} a mass of {mass:.6g} u (usual: {standard:.6g}): MD uses it")
-    return notes
-
-
-def _last_frame(path: Path, where: str) -> Atoms:
-    atoms = read_any(path, where)[-1]
-    atoms.calc = None
-    try:
-        take_over(atoms, path, format_of(path, where), where)
-        fixed = fixed_components(atoms, where)
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise CampaignError(f"{where}: can't read all of {path} ({type(error).__name__}: {error})") from error
-    # a calculator's forces of what ASE fixes are zero: labels are of all atoms
-    atoms.set_constraint()
-    if fixed is not None:
-        atoms.set_array(FIXED, fixed)
-    return atoms
+    return [note for where, atoms in zip(keys, starts, strict=False) for note in notes_of(atoms, where)]
 
 
 def check_given_files(campaign: Campaign) -> None:
@@ -234,21 +198,7 @@ def _check(atoms: Atoms, where: str, campaign: Campaign) -> None:
         )
     if close := too_close(atoms):
         raise CampaignError(f"{where}: {close}; mend the structure")
-    _require_movable(atoms, where, campaign)
-
-
-def _require_movable(atoms: Atoms, where: str, campaign: Campaign) -> None:
-    fixed = atoms.arrays.get(FIXED)
-    if fixed is None:
-        return
-    if fixed.all():
-        raise CampaignError(f"{where} fixes all of its atoms, so that nothing would move in MD; remove the constraints")
-    for index, stage in enumerate(campaign.md.stages):
-        if stage.ensemble == "npt":
-            raise CampaignError(
-                f"{where} fixes {int(fixed.any(axis=1).sum())} of {len(atoms)} atoms, but md.stages.{index} is npt, "
-                "whose barostat moves all of them with the cell; take nvt or nve, or remove the constraints"
-            )
+    require_movable(atoms, where, campaign)
 
 
 def _list(names: set[str]) -> str:

@@ -142,6 +142,8 @@ def _take_masses(atoms: Atoms, where: str) -> None:
                 f"{where} gives {symbol} several masses ({said}), but in MD here an element has one; give all its "
                 "atoms the same mass"
             )
+        masses[mine] = found[0]
+    atoms.set_masses(masses)
 
 
 def _take_velocities(atoms: Atoms, where: str) -> None:
