@@ -22,8 +22,10 @@ _SECTION = re.compile(r"\s*[A-Z][A-Za-z]*(\s+[A-Z][A-Za-z0-9]*)*\s*(#.*)?$")
 _LABELS, _MASSES, _ATOMS = "Atom Type Labels", "Masses", "Atoms"
 _TYPE_SECOND = ("atomic", "charge")
 _DUMP_HEAD = 1000
+_HEAVY_HYDROGEN_U = (2.014, 3.016)
 _NEAR_U = 0.6
 """A mass is an element's if it differs by no more than this, u."""
+_SAME_U = 0.02
 
 
 def read_data_file(path: Path, what: str) -> Atoms:
@@ -168,6 +170,8 @@ def _elements(
 
 def _nearest(words: list[str], path: Path, what: str) -> int:
     mass = float(words[1])
+    if any(abs(mass - heavy) < _SAME_U for heavy in _HEAVY_HYDROGEN_U):
+        return 1
     number = int(np.argmin(np.abs(atomic_masses[1:] - mass))) + 1
     if abs(atomic_masses[number] - mass) > _NEAR_U:
         raise CampaignError(

@@ -46,8 +46,8 @@ def require_full_sites(atoms: Atoms, path: Path, kind: str, where: str) -> None:
     for name, values in atoms.arrays.items():
         if _LIKE_OCCUPANCIES.fullmatch(name) and (partial := [k for k, v in enumerate(values) if _is_partial(v)]):
             raise CampaignError(
-                f"{where}: atom {partial[0]} (from 0) has {name} {values[partial[0]]}, as have {len(partial)} of its "
-                f"{len(atoms)} atoms a value other than 1: {_MAKE_ORDERED}"
+                f"{where}: {len(partial)} of {len(atoms)} atoms have {name} other than 1, the first is atom {partial[0]} "
+                f"from 0 ({values[partial[0]]}): {_MAKE_ORDERED}"
             )
 
 
@@ -64,8 +64,8 @@ def _require_full_rows(block: Any, path: Path, where: str) -> None:
     if partial := [row for row, share in enumerate(occupancies) if _is_partial(share)]:
         said = " and ".join(f"{symbols[k]} {occupancies[k]}" for k in on_site_of(partial[0]))
         raise CampaignError(
-            f"{where}: site {labels[partial[0]]} of {path} has partial occupancy ({said}), as have {len(partial)} of "
-            f"its {len(symbols)} sites: {_MAKE_ORDERED}"
+            f"{where}: {len(partial)} of {len(symbols)} sites of {path} are occupied in part, the first is "
+            f"{labels[partial[0]]} ({said}): {_MAKE_ORDERED}"
         )
     for row in range(len(symbols)):
         if len(shared := on_site_of(row)) > 1:

@@ -128,6 +128,13 @@ def test_element_behind_a_mass_counts_more_than_the_mass(tmp_path):
     assert "gives type 1 a mass of 142.5, which is no element's in g/mol" in refusal(path)
 
 
+@pytest.mark.parametrize(("mass", "symbol"), [("2.014", "H"), ("3.016", "H"), ("4.0026", "He"), ("58.6934", "Ni")])
+def test_elements_by_mass(tmp_path, mass, symbol):
+    path = data(tmp_path / "s.data")
+    path.write_text(path.read_text().replace("1 63.546", f"1 {mass}"))
+    assert one(path).get_chemical_symbols() == ["Au", symbol, symbol]
+
+
 def test_general_triclinic_box(tmp_path):
     """LAMMPS manual, read_data: three vectors and an origin, atoms and velocities in their frame."""
     box = "0 8 0 avec\n0 0 8 bvec\n8 0 1 cvec\n1 0 0 abc origin"
