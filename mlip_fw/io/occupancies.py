@@ -46,8 +46,8 @@ def require_full_sites(atoms: Atoms, path: Path, kind: str, where: str) -> None:
     for name, values in atoms.arrays.items():
         if _LIKE_OCCUPANCIES.fullmatch(name) and (partial := [k for k, v in enumerate(values) if _is_partial(v)]):
             raise CampaignError(
-                f"{where}: {len(partial)} of {len(atoms)} atoms have {name} other than 1, the first is atom {partial[0]} "
-                f"from 0 ({values[partial[0]]}): {_MAKE_ORDERED}"
+                f"{where}: {len(partial)} of {len(atoms)} atoms have {name} other than 1, the first is atom "
+                f"{partial[0]} from 0 ({values[partial[0]]}): {_MAKE_ORDERED}"
             )
 
 
