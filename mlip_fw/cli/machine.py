@@ -37,7 +37,7 @@ def check(
     else:
         _table(
             "what the campaign would run",
-            [(k.replace("_", " "), str(v), True) for k, v in (facts | {"potential": said}).items()],
+            [(k.replace("_", " "), _words(v), True) for k, v in (facts | {"potential": said}).items() if v != []],
         )
         if audit is not None:
             from mlip_fw.cli.dataset_table import print_audit
@@ -82,7 +82,7 @@ def _facts(
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.rehearsal import rehearsals
-    from mlip_fw.engines.start import check_given_files, start_structures
+    from mlip_fw.engines.start import check_given_files, start_notes, start_structures
     from mlip_fw.engines.train.growth import first_basis
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.engines.train.pacemaker.schedule import decided
@@ -105,6 +105,7 @@ def _facts(
         "campaign": campaign.campaign,
         "formula": ", ".join(atoms.get_chemical_formula() for atoms in starts),
         "atoms": max(map(len, starts)),
+        "structure_notes": start_notes(campaign, starts),
         "atoms_of_a_first_label": max(map(len, first)),
         "atoms_of_a_rehearsal": max(map(len, rehearsed), default=0),
         "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
@@ -115,6 +116,10 @@ def _facts(
         "max_labels": campaign.budget.max_labels,
     }
     return facts, size.plain(), sentence(size) + _later(campaign), given.audit if given is not None else None
+
+
+def _words(value: object) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _later(campaign: Campaign) -> str:

@@ -2,16 +2,19 @@
 
 A rehearsal is a walker whose number comes after those of the campaign's own walkers. It halts, is mended and goes
 on as they do; but its cell is small enough to be labelled whole, so what it teaches is natural to the last atom.
+All of its atoms move, also where the large cell has fixed ones.
 """
 
 from __future__ import annotations
 
 import logging
 
+import numpy as np
 from ase import Atoms
 
 from mlip_fw.engines.candidates.small_cell import seamless_cell
-from mlip_fw.engines.start import start_of_walker, start_structures
+from mlip_fw.engines.start import said_by_file, start_of_walker, start_structures
+from mlip_fw.io.constraints import FIXED
 from mlip_fw.models.campaign import Campaign
 
 logger = logging.getLogger("mlip_fw")
@@ -50,3 +53,24 @@ def start_of_run(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
         logger.info("walker %d rehearses in a cell of %d atoms before the large one starts", walker, len(cell))
         return cell, True
     return start_of_walker(campaign, walker)
+
+
+def kept_from_file(campaign: Campaign, walker: int) -> tuple[np.ndarray | None, tuple[float, ...] | None]:
+    """Return what a walker keeps of its file from cycle to cycle, in which nothing else says it.
+
+    Returns
+    -------
+    fixed : numpy.ndarray | None
+        (n, 3) of bool, the components of atoms that stay; None if all move, as they do in a rehearsal.
+    masses_u : tuple | None
+        The mass of each element of the campaign, u; None if all are the usual ones.
+    """
+    rehearses = is_rehearsal(campaign, walker)
+    atoms = said_by_file(campaign, walker - campaign.md.walkers if rehearses else walker)
+    if atoms is None:
+        return None, None
+    masses = dict(zip(atoms.get_chemical_symbols(), atoms.get_masses().tolist(), strict=True))
+    usual = {symbol: float(Atoms(symbol).get_masses()[0]) for symbol in campaign.elements}
+    wanted = tuple(masses.get(symbol, usual[symbol]) for symbol in campaign.elements)
+    fixed = None if rehearses else atoms.arrays.get(FIXED)
+    return fixed, None if np.allclose(wanted, list(usual.values()), rtol=1e-6) else wanted

@@ -11,13 +11,13 @@ from ase.build import bulk
 
 from mlip_fw.engines.geometry import heights_a, too_close
 from mlip_fw.engines.given_labels import GivenLabels, given_labels
+from mlip_fw.engines.start_file import notes_of, read_start, require_movable
 from mlip_fw.engines.train.basis import require_linear
 from mlip_fw.engines.train.pacemaker.form import require_possible
 from mlip_fw.engines.train.pacemaker.template import read_template
 from mlip_fw.errors import CampaignError, TrainingError
 from mlip_fw.io.files import require_file
 from mlip_fw.io.pace import read_active_set, read_basis
-from mlip_fw.io.structures import read_any
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.structure import BulkSettings
 from mlip_fw.seeds import derived_seed
@@ -33,13 +33,14 @@ def start_structures(campaign: Campaign) -> list[Atoms]:
     ------
     CampaignError
         If one can't be built or read, is not fully periodic, is smaller than the cutoff, has atoms too
-        close or positions that are not numbers, or if together they have other elements than the campaign.
+        close, positions that are not numbers, or something that its file says and MD can't keep, or if together
+        they have other elements than the campaign.
     """
     settings = campaign.structure
     if settings.bulk is not None:
         starts = {"the structure": _crystal(settings.bulk, campaign.seed)}
     else:
-        starts = {key: _last_frame(Path(name), key) for key, name in settings.named_files().items()}
+        starts = {key: read_start(Path(name), key) for key, name in settings.named_files().items()}
     for where, atoms in starts.items():
         _check(atoms, where, campaign)
     present = {symbol for atoms in starts.values() for symbol in atoms.get_chemical_symbols()}
@@ -56,10 +57,27 @@ def start_of_walker(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
     return starts[index], turn > 0
 
 
-def _last_frame(path: Path, where: str) -> Atoms:
-    atoms = read_any(path, where)[-1]
-    atoms.calc = None
-    return atoms
+def said_by_file(campaign: Campaign, index: int) -> Atoms | None:
+    """Return the start that a file gives, unchecked, for what it says of masses and fixed atoms; None of a crystal.
+
+    Parameters
+    ----------
+    campaign
+        The campaign.
+    index
+        The number of the walker; rehearsals count on from the campaign's own walkers.
+    """
+    files = list(campaign.structure.named_files().items())
+    if not files:
+        return None
+    where, name = files[index % len(files)]
+    return read_start(Path(name), where)
+
+
+def start_notes(campaign: Campaign, starts: list[Atoms]) -> list[str]:
+    """Return a sentence for each thing that the files of ``starts`` say besides elements, positions and cell."""
+    keys = list(campaign.structure.named_files())
+    return [note for where, atoms in zip(keys, starts, strict=False) for note in notes_of(atoms, where)]
 
 
 def check_given_files(campaign: Campaign) -> GivenLabels | None:
@@ -162,6 +180,7 @@ def _check(atoms: Atoms, where: str, campaign: Campaign) -> None:
         )
     if close := too_close(atoms):
         raise CampaignError(f"{where}: {close}; mend the structure")
+    require_movable(atoms, where, campaign)
 
 
 def _list(names: set[str]) -> str:

@@ -18,20 +18,26 @@ _HALT = re.compile(r"Fix halt condition for fix-id (\S+) met on step (\d+) with 
 _ERROR = re.compile(r"^ERROR[^:]*: (.+)$", re.MULTILINE)
 _METAL_VELOCITY = units.Ang / (1000 * units.fs)
 """Å/ps, LAMMPS' metal unit, in ASE's unit of velocity."""
+_UNHELD = ("f_true_force[1]", "f_true_force[2]", "f_true_force[3]")
+"""Forces before those on held components were set to zero."""
 
 
 def write_data(path: Path, atoms: Atoms, elements: tuple[str, ...]) -> None:
     """Write a data file; types are the positions in ``elements``, velocities go along if there are any."""
+    plain = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    if atoms.has("masses"):
+        plain.set_masses(atoms.get_masses())
+    plain.set_momenta(atoms.get_momenta())
     with whole_file(path) as temporary:
         write(
             temporary,
-            atoms,
+            plain,
             format="lammps-data",
             specorder=list(elements),
             units="metal",
             atom_style="atomic",
             masses=True,
-            velocities=bool(np.any(atoms.get_momenta())),
+            velocities=bool(np.any(plain.get_momenta())),
         )
 
 
@@ -82,8 +88,8 @@ def _next_frame(lines: Iterator[str]) -> tuple[int, Atoms] | None:
     return step, _frame(names, rows, box, triclinic="xy" in box_kind)
 
 
-def _frame(names: list[str], rows: list[list[str]], box: np.ndarray, *, triclinic: bool) -> Atoms:
-    column = {name: k for k, name in enumerate(names)}
+def _frame(titles: list[str], rows: list[list[str]], box: np.ndarray, *, triclinic: bool) -> Atoms:
+    column = {name: k for k, name in enumerate(titles)}
 
     def values(*wanted: str) -> np.ndarray:
         return np.array([[float(row[column[name]]) for name in wanted] for row in rows])
@@ -93,8 +99,9 @@ def _frame(names: list[str], rows: list[list[str]], box: np.ndarray, *, triclini
     atoms = Atoms([row[column["element"]] for row in rows], positions, cell=cell, pbc=True)
     if "vx" in column:
         atoms.set_velocities(values("vx", "vy", "vz") * _METAL_VELOCITY)
-    if "fx" in column:
-        atoms.set_array("md_forces", values("fx", "fy", "fz"))
+    for names in (("fx", "fy", "fz"), _UNHELD):
+        if names[0] in column:
+            atoms.set_array("md_forces", values(*names))
     for name in ("f_gamma", "d_gamma"):
         if name in column:
             atoms.set_array("gamma", values(name)[:, 0])

@@ -16,6 +16,7 @@ from ase.io.formats import filetype
 
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.files import require_file, whole_file
+from mlip_fw.io.lammps_files import read_data_file, read_dump_file
 
 MASK = "mask"
 """Name of the per-atom array of a label: True where the force is trained on and may enter the active set."""
@@ -42,7 +43,8 @@ READABLE = (
 )
 """ASE's formats that are read from users: none runs code, starts a program, opens a database or unpacks anything."""
 _PACKED = (".gz", ".bz2", ".xz")
-_LAMMPS_DATA, _HEAD_BYTES = re.compile(rb"^\s*\S+\s+\S+\s+xlo\s+xhi\b", re.MULTILINE), 10_000
+_LAMMPS_DATA = re.compile(rb"^\s*\S+\s+\S+\s+(xlo\s+xhi|\S+\s+avec)\b", re.MULTILINE)
+_HEAD_BYTES = 10_000
 _MOST_BYTES = 2_000_000_000
 _FACT = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 DECIMALS = 8
@@ -156,7 +158,7 @@ def read_any(path: Path, what: str) -> list[Atoms]:
     """
     require_file(path, what, _MOST_BYTES)
     try:
-        frames = read(path, index=":", format=format_of(path, what), do_not_split_by_at_sign=True)
+        frames = _read(path, format_of(path, what), what)
     except CampaignError:
         raise
     except Exception as error:
@@ -167,8 +169,17 @@ def read_any(path: Path, what: str) -> list[Atoms]:
     return frames
 
 
+def _read(path: Path, kind: str, what: str) -> list[Atoms] | Atoms:
+    if kind == "lammps-data":
+        return read_data_file(path, what)
+    if kind == "lammps-dump-text":
+        return read_dump_file(path, what)
+    frames: list[Atoms] | Atoms = read(path, index=":", format=kind, do_not_split_by_at_sign=True)
+    return frames
+
+
 def format_of(path: Path, what: str) -> str:
-    """Return the format of a user's file, in ASE's words.
+    """Return ASE's name of the format of a user's file, one of ``READABLE``.
 
     Raises
     ------
@@ -176,9 +187,9 @@ def format_of(path: Path, what: str) -> str:
         If it is none of ``READABLE``.
     """
     packed = path.suffix in _PACKED
-    found = path.suffix if packed else str(filetype(str(path)))
-    if found not in READABLE and _is_lammps_data(path, what):
+    if not packed and _is_lammps_data(path):
         return "lammps-data"
+    found = path.suffix if packed else str(filetype(str(path)))
     if packed or found not in READABLE:
         raise CampaignError(
             f"{what}: {path} is of format {found}, which is not read from users: it may run code, start programs or "
@@ -187,15 +198,10 @@ def format_of(path: Path, what: str) -> str:
     return found
 
 
-def _is_lammps_data(path: Path, what: str) -> bool:
+def _is_lammps_data(path: Path) -> bool:
     """Tell by the content: users name such files as they like, and ASE goes by the name."""
     with path.open("rb") as handle:
-        if _LAMMPS_DATA.search(handle.read(_HEAD_BYTES)) is None:
-            return False
-        handle.seek(0)
-        if not any(line.split()[:1] == [b"Masses"] for line in handle):
-            raise CampaignError(f"{what}: {path} has no section Masses, which says what elements its atom types are")
-    return True
+        return _LAMMPS_DATA.search(handle.read(_HEAD_BYTES)) is not None
 
 
 def with_labels(atoms: Atoms, energy_ev: float, forces_ev_a: np.ndarray, stress_ev_a3: np.ndarray | None) -> Atoms:

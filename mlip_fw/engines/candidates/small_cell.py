@@ -56,6 +56,8 @@ def seamless_cell(start: Atoms, max_atoms: int, cutoff_a: float) -> Atoms | None
     if box is None or box.n_removed > _SEAMLESS * len(box.atoms) or heights_a(box.atoms.cell.array).min() < cutoff_a:
         return None
     atoms = box.atoms.copy()
+    if start.has("masses"):
+        atoms.set_masses(start.get_masses()[box.origin])
     atoms.set_momenta(start.get_momenta()[box.origin])
     return atoms
 

@@ -11,10 +11,11 @@ from typing import Any
 from mlip_fw.cores import cores_of
 from mlip_fw.engines.md.canary import CanaryRecord, sing
 from mlip_fw.engines.md.closer import FOLDER, trace_back, went_too_far
+from mlip_fw.engines.md.fixed import FixedAtoms, draw_velocities, temperature_of
 from mlip_fw.engines.md.outcome import Ending, frame_before_crash
 from mlip_fw.engines.md.run import Engine, choose_engine, run_md
-from mlip_fw.engines.md.script import DUMP, LAST_RESTART, NEAR_RESTARTS, RunPlan
-from mlip_fw.engines.rehearsal import is_rehearsal, start_of_run
+from mlip_fw.engines.md.script import DUMP, LAST_RESTART, NEAR_RESTARTS, RunPlan, start_temperature_k
+from mlip_fw.engines.rehearsal import is_rehearsal, kept_from_file, start_of_run
 from mlip_fw.errors import MDError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model, write_json
@@ -175,15 +176,19 @@ def _plan(handoff: MDHandoff, folder: Path, potential: Path, worker: Worker) -> 
     stage = md.stages[handoff.stage]
     temperature = None
     start, is_restart, seed = handoff.start, True, None
+    fixed, masses = kept_from_file(campaign, handoff.walker)
     if start is None:
         atoms, is_taken = start_of_run(campaign, handoff.walker)
         start, is_restart = str(folder / "start.data"), False
-        write_data(Path(start), atoms, tuple(campaign.elements))
         moves = bool(atoms.get_momenta().any())
         if moves and stage.temperature_k is None:
-            temperature = float(atoms.get_temperature())
+            temperature = temperature_of(atoms, fixed) if fixed is not None else float(atoms.get_temperature())
         if not moves or is_taken:
             seed = derived_seed(campaign.seed, "velocities", handoff.walker)
+        if fixed is not None and seed is not None:
+            draw_velocities(atoms, fixed, start_temperature_k(stage, temperature), seed)
+            seed = None
+        write_data(Path(start), atoms, tuple(campaign.elements))
     return RunPlan(
         title=f"{campaign.campaign}, walker {handoff.walker}, cycle {handoff.cycle}, stage {handoff.stage}",
         elements=tuple(campaign.elements),
@@ -201,6 +206,8 @@ def _plan(handoff: MDHandoff, folder: Path, potential: Path, worker: Worker) -> 
         gamma_halt=campaign.uncertainty.gamma_halt,
         check_interval=campaign.uncertainty.check_interval,
         walltime_s=worker.md_walltime_s,
+        fixed=None if fixed is None else FixedAtoms.of(fixed),
+        masses_u=masses,
     )
 
 

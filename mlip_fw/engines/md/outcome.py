@@ -47,7 +47,7 @@ def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
     restart = folder / script.LAST_RESTART
     if exit_code != 0 or last is None or not restart.is_file():
         return _crash(folder, exit_code, log, plan)
-    step, frame = last
+    step, frame = last[0], plan.weigh(last[1])
     if not np.isfinite(frame.positions).all() or not np.isfinite(frame.get_velocities()).all():
         return Ending(
             MDOutcome.CRASHED, step, reason=f"positions or velocities are not finite at step {step}", is_physics=True
@@ -81,7 +81,7 @@ def frame_before_crash(folder: Path, gamma_select: float, plan: script.RunPlan) 
         sound = gamma is not None and np.isfinite(frame.positions).all() and np.isfinite(gamma).all()
         if gamma is not None and sound and gamma.max() >= gamma_select and not too_close(frame):
             atom = int(np.argmax(plan.relative(frame, gamma)))
-            return Ending(MDOutcome.CRASHED, step, frame, gamma_max=float(gamma[atom]), atom=atom)
+            return Ending(MDOutcome.CRASHED, step, plan.weigh(frame), gamma_max=float(gamma[atom]), atom=atom)
     return None
 
 

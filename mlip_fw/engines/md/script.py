@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from mlip_fw.engines.md.fixed import TEMPERATURE, TRUE_FORCE, FixedAtoms
 from mlip_fw.errors import CampaignError
 from mlip_fw.models.md import Stage
 
@@ -49,6 +50,10 @@ class RunPlan:
     """Where to stop short of the stage's end."""
     velocity_temperature_k: float | None = None
     """Temperature of new velocities, K; None takes the stage's, or 300 K."""
+    fixed: FixedAtoms | None = None
+    """What stays where it is; then ``start`` has all velocities, and the script draws none."""
+    masses_u: tuple[float, ...] | None = None
+    """Mass of each element, u; None if all are the usual ones."""
 
     @property
     def watched(self) -> tuple[str, float]:
@@ -65,6 +70,15 @@ class RunPlan:
     def relative(self, atoms: Atoms, gamma: np.ndarray) -> np.ndarray:
         """Return ``gamma`` (n,) in units of each atom's threshold."""
         return np.asarray(gamma / np.array([self.thresholds[symbol] for symbol in atoms.get_chemical_symbols()]))
+
+    def weigh(self, frame: Atoms) -> Atoms:
+        """Give a frame of the run, which names elements only, the masses that MD used; its velocities stay."""
+        if self.masses_u is not None:
+            masses, velocities = dict(zip(self.elements, self.masses_u, strict=True)), frame.get_velocities()
+            frame.set_masses([masses[symbol] for symbol in frame.get_chemical_symbols()])
+            if frame.has("momenta"):
+                frame.set_velocities(velocities)
+        return frame
 
 
 @dataclass(frozen=True)
@@ -123,10 +137,12 @@ def write_script(plan: RunPlan, force_field: ForceField) -> str:
         [f"# {plan.title}"],
         ["units metal", "atom_style atomic", "atom_modify map yes", "boundary p p p", "box tilt large"],
         [f"{'read_restart' if plan.is_restart else 'read_data'} {_quoted(plan.start)}", *_box(plan)],
+        [] if plan.fixed is None else plan.fixed.groups(),
         list(force_field.commands),
+        [] if plan.fixed is None else plan.fixed.holds(),
         ["neighbor 1.0 bin", "neigh_modify every 1 delay 0 check yes", f"timestep {plan.timestep_fs / 1000:.10g}"],
         _velocities(plan),
-        [_integrator(plan)],
+        _integrator(plan),
         _output(plan, force_field),
         _run(plan),
         _last_frame(plan, force_field),
@@ -142,24 +158,36 @@ def _box(plan: RunPlan) -> list[str]:
 def _velocities(plan: RunPlan) -> list[str]:
     if plan.velocity_seed is None:
         return []
-    staged = plan.stage.temperature_k[0] if plan.stage.temperature_k else _NO_TEMPERATURE_K
-    target = plan.velocity_temperature_k if plan.velocity_temperature_k is not None else staged
+    target = start_temperature_k(plan.stage, plan.velocity_temperature_k)
     return [f"velocity all create {target:.10g} {plan.velocity_seed} mom yes rot no dist gaussian"]
 
 
-def _integrator(plan: RunPlan) -> str:
+def start_temperature_k(stage: Stage, given_k: float | None) -> float:
+    """Return the temperature of new velocities: the one given, else the stage's, else 300 K."""
+    staged = stage.temperature_k[0] if stage.temperature_k else _NO_TEMPERATURE_K
+    return given_k if given_k is not None else staged
+
+
+def _integrator(plan: RunPlan) -> list[str]:
+    if plan.fixed is None:
+        return [f"fix integrate all {_ensemble(plan)}"]
+    thermostat = [] if plan.stage.ensemble == "nve" else [f"fix_modify integrate temp {TEMPERATURE}"]
+    return [f"fix integrate mobile {_ensemble(plan)}", *thermostat]
+
+
+def _ensemble(plan: RunPlan) -> str:
     stage = plan.stage
     if stage.ensemble == "nve":
-        return "fix integrate all nve"
+        return "nve"
     assert stage.temperature_k is not None
     first, last = stage.temperature_k
     heat = f"temp {first:.10g} {last:.10g} {stage.damp_fs / 1000:.10g}"
     if stage.ensemble == "nvt":
-        return f"fix integrate all nvt {heat}"
+        return f"nvt {heat}"
     assert stage.pressure_bar is not None
     low, high = stage.pressure_bar
     push = f"{stage.pressure_coupling} {low:.10g} {high:.10g} {stage.pressure_damp_fs / 1000:.10g}"
-    return f"fix integrate all npt {heat} {push}"
+    return f"npt {heat} {push}"
 
 
 def _output(plan: RunPlan, force_field: ForceField) -> list[str]:
@@ -173,10 +201,11 @@ def _output(plan: RunPlan, force_field: ForceField) -> list[str]:
     ]
 
 
-def _thermo(extra: str = "") -> list[str]:
+def _thermo(plan: RunPlan, extra: str = "") -> list[str]:
+    temperature = "" if plan.fixed is None else f" temp {TEMPERATURE}"
     return [
         f"thermo_style custom step temp pe ke etotal press vol{extra}",
-        "thermo_modify flush yes lost error format float %.10g",
+        f"thermo_modify flush yes lost error format float %.10g{temperature}",
     ]
 
 
@@ -188,12 +217,12 @@ def _run(plan: RunPlan) -> list[str]:
     watchdog = f"fix watchdog all halt {plan.check_interval} v_{variable} > {limit:.10g} error soft message yes"
     start_is_checked = plan.is_restart and plan.first_step % plan.check_interval == 0
     if not start_is_checked or plan.first_step == plan.stage_first_step:
-        return [*_thermo(), watchdog, *timer, whole]
+        return [*_thermo(plan), watchdog, *timer, whole]
     return [
-        *_thermo(f" v_{variable}"),
+        *_thermo(plan, f" v_{variable}"),
         "run 0 post no",
         f"variable gamma_at_start equal $(v_{variable})",
-        *_thermo(),
+        *_thermo(plan),
         watchdog,
         *timer,
         f'if "${{gamma_at_start}} > {limit:.10g}" then '
@@ -202,7 +231,9 @@ def _run(plan: RunPlan) -> list[str]:
 
 
 def _last_frame(plan: RunPlan, force_field: ForceField) -> list[str]:
-    columns = "id element x y z vx vy vz fx fy fz"
+    held = plan.fixed is not None and plan.fixed.holds_components
+    forces = " ".join(f"f_{TRUE_FORCE}[{k}]" for k in (1, 2, 3)) if held else "fx fy fz"
+    columns = f"id element x y z vx vy vz {forces}"
     style = f"modify sort id element {' '.join(plan.elements)} format float %.17g"
     dump = f"write_dump all custom {LAST_DUMP} {columns}"
     # away from the check interval LAMMPS has no gamma of this very step to write; the dump comes first, since
