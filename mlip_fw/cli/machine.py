@@ -18,6 +18,7 @@ from mlip_fw.cli.progress import working
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import AUTO_FUNCTIONS, Campaign
+from mlip_fw.stdout import claim_stdout
 
 
 @app.command()
@@ -28,10 +29,11 @@ def check(
 ) -> None:
     """Check a campaign file, and say what it would run; writes nothing."""
     log_to_stderr()
+    answer = claim_stdout() if as_json else None
     with working("checking the campaign"):
         facts, size, said = _facts(campaign_file, fworker)
     if as_json:
-        typer.echo(json.dumps({**facts, "potential": size}))
+        typer.echo(json.dumps({**facts, "potential": size}), file=answer)
     else:
         _table(
             "what the campaign would run",
@@ -48,6 +50,7 @@ def doctor(
 ) -> None:
     """Check this machine: LAMMPS, gamma, oracles, pacemaker, the database, the queue."""
     log_to_stderr()
+    answer = claim_stdout() if as_json else None
     logging.getLogger("mlip_fw").setLevel(logging.WARNING)
     from mlip_fw.doctor import examine
     from mlip_fw.engines.oracle.espresso.install import install_qe
@@ -60,7 +63,7 @@ def doctor(
     with working("trying what is here"):
         findings = examine(load_fworker(fworker), pad)
     if as_json:
-        typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]))
+        typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]), file=answer)
     else:
         _table("this machine", [(f.what, f.found, f.ok) for f in findings])
     if not all(f.ok for f in findings):

@@ -16,6 +16,7 @@ from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
+from mlip_fw.stdout import claim_stdout
 
 _CAMPAIGN = typer.Argument(..., help="the campaign file", metavar="CAMPAIGN.yaml")
 _DIR = typer.Option(None, "--dir", help="campaign directory; default: the campaign's name in this folder")
@@ -41,6 +42,7 @@ def run(
 ) -> None:
     """Run a campaign on this machine, with no server to set up; the same command again resumes it."""
     log_to_stderr()
+    answer = claim_stdout() if as_json else None
     campaign, where = _load(campaign_file, directory)
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
@@ -51,7 +53,7 @@ def run(
     with live_progress(campaign, where):
         summary = run_campaign(campaign, where, worker, workers)
     if as_json:
-        print(summary.model_dump_json())
+        print(summary.model_dump_json(), file=answer, flush=True)
     else:
         print_summary(summary)
     sys.stdout.flush()

@@ -7,7 +7,9 @@ import inspect
 import json
 import logging
 import math
+import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,11 @@ from mlip_fw.errors import CampaignError, ChildError, LabelError, WorkerError
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
+from mlip_fw.stdout import stdout_on_stderr
 
-_LOG = "oracle.out"
+LOG = "oracle.out"
 _MOST_KILLS = 3
+_SAME_EV = 1e-9
 _MACHINE_FAULTS = {"OSError", "ImportError", "MemoryError", "DirectoryError"}
 """Exceptions that say nothing of the structure."""
 
@@ -46,7 +50,8 @@ def require_calculator(oracle: AseOracle, worker: Worker) -> None:
     kind = trusted_calculator(oracle, worker)
     try:
         _require_known_parameters(kind, oracle)
-        kind(**oracle.parameters)
+        with stdout_on_stderr():
+            kind(**oracle.parameters)
     except CampaignError:
         raise
     except Exception as error:
@@ -64,7 +69,8 @@ def trusted_calculator(oracle: AseOracle, worker: Worker) -> Any:
         If its package is not installed, or the worker does not trust it.
     """
     try:
-        kind = calculator_class(oracle.calculator)
+        with stdout_on_stderr():
+            kind = calculator_class(oracle.calculator)
     except ImportError as error:
         raise WorkerError(
             f"oracle.calculator {oracle.calculator} needs a package that is not installed ({error}); install it"
@@ -93,8 +99,8 @@ def _require_known_parameters(kind: Any, oracle: AseOracle) -> None:
 class AseJob(Job):
     """Label the structure of the current folder in a child process."""
 
-    def __init__(self, oracle: AseOracle, folder: Path) -> None:
-        self._oracle, self._folder = oracle, folder
+    def __init__(self, oracle: AseOracle, folder: Path, probe: bool) -> None:
+        self._oracle, self._folder, self._probe = oracle, folder, probe
 
     def setup(self, directory: str = "./") -> None:
         """Remove what an earlier attempt left, so that nothing stale is believed."""
@@ -102,12 +108,17 @@ class AseJob(Job):
 
     def run(self, directory: str = "./") -> None:
         """Run the calculator; custodian sees a child that has already ended."""
-        argument = {"calculator": self._oracle.calculator, "parameters": self._oracle.parameters}
+        argument = {
+            "calculator": self._oracle.calculator,
+            "parameters": self._oracle.parameters,
+            "probe": self._probe,
+            "max_force_ev_a": self._oracle.max_force_ev_a,
+        }
         function = f"{label_structure.__module__}:{label_structure.__name__}"
         for attempt in range(1, _MOST_KILLS + 1):
             try:
                 nursery().call(
-                    function, argument, folder=self._folder, log=self._folder / _LOG, timeout_s=self._oracle.timeout_s
+                    function, argument, folder=self._folder, log=self._folder / LOG, timeout_s=self._oracle.timeout_s
                 )
             except ChildError as error:
                 # killed from outside: the machine failed, not the calculation
@@ -151,32 +162,66 @@ class LabelIsSound(Validator):
         forces = np.array(label["forces_ev_a"])
         if forces.shape != (self._n_atoms, 3):
             return f"forces have shape {forces.shape}, expected {(self._n_atoms, 3)}"
-        return None
+        return None if label.get("stress_is_finite", True) else "a stress component is not a finite number"
 
 
-def label_with_ase(atoms: Atoms, oracle: AseOracle) -> Labelled:
+def label_with_ase(
+    atoms: Atoms, oracle: AseOracle, peers: Iterable[Atoms] = (), folder: Path | None = None
+) -> Labelled:
     """Return ``atoms`` with energy, forces and stress.
+
+    The energy is the one whose derivative the forces are: the free energy, if the calculator has one. Constraints
+    are left out. The first label of a campaign also has to show that its forces are the derivative of its energy.
+
+    Parameters
+    ----------
+    peers
+        Labels that are there already: if one is of this calculator, its forces are not asked about again.
+
+    folder
+        Where to keep what the calculator printed if there will be no label; None: nowhere.
 
     Raises
     ------
     LabelError
         If no trustworthy label came of it; the text is the reason.
     """
+    code = f"ase {oracle.calculator}"
+    probe = not any(peer.info.get("code") == code for peer in peers)
     with tempfile.TemporaryDirectory(prefix="mlip-fw-label-") as name:
-        folder = Path(name)
-        write(folder / INPUT, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc), format="extxyz")
-        validator = LabelIsSound(folder, len(atoms))
-        _run_custodian(AseJob(oracle, folder), validator, folder)
-        label = json.loads((folder / OUTPUT).read_text())
+        place = Path(name)
+        write(place / INPUT, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc), format="extxyz")
+        validator = LabelIsSound(place, len(atoms))
+        try:
+            _run_custodian(AseJob(oracle, place, probe), validator, place)
+        except LabelError as error:
+            raise LabelError(str(error), files=_kept(place / LOG, folder)) from error
+        label = json.loads((place / OUTPUT).read_text())
     labelled = with_labels(atoms, label["energy_ev"], np.array(label["forces_ev_a"]), label["stress_ev_a3"])
     facts = facts_of(
-        code=f"ase {oracle.calculator}",
+        code=code,
         version=ase.__version__,
         seconds=float(label["seconds"]),
         corrections=[],
-        convergence={},
+        convergence=_which_energy(label),
     )
     return Labelled(labelled, facts)
+
+
+def _kept(log: Path, folder: Path | None) -> list[Path]:
+    """Keep what the calculator printed for the quarantine."""
+    if folder is None or not log.is_file():
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    return [Path(shutil.copy(log, folder))]
+
+
+def _which_energy(label: dict[str, Any]) -> dict[str, Any]:
+    """Return what is recorded of the two energies of a calculator, if they differ."""
+    other = label["other_energy_ev"]
+    if other is None or abs(other - label["energy_ev"]) <= _SAME_EV:
+        return {}
+    return {"energy_taken": "free_energy", "free_energy_ev": label["energy_ev"], "energy_ev": other}
 
 
 def _run_custodian(job: Job, validator: LabelIsSound, folder: Path) -> None:
@@ -189,6 +234,8 @@ def _run_custodian(job: Job, validator: LabelIsSound, folder: Path) -> None:
     try:
         custodian.run()
     except ChildError as error:
+        if LabelError.__name__ in error.kinds:
+            raise LabelError(str(error).removeprefix(f"{LabelError.__name__}: ")) from error
         if _MACHINE_FAULTS & set(error.kinds):
             raise WorkerError(f"this machine can't label: {error}; mend it and run again") from error
         raise LabelError(str(error)) from error

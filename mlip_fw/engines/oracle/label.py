@@ -75,16 +75,17 @@ def make_label(
         If this machine is to blame.
     """
     refuse_unphysical(atoms)
-    answer = _ask(atoms, oracle, worker, elements, folder)
+    known = list(peers)
+    answer = _ask(atoms, oracle, worker, elements, folder, known)
     if isinstance(answer, Labelled):
-        refuse_implausible(answer.atoms, oracle, peers)
+        refuse_implausible(answer.atoms, oracle, known)
     return answer
 
 
-def _ask(atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path) -> Answer:
+def _ask(atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path, peers: list[Atoms]) -> Answer:
     if isinstance(oracle, AseOracle):
         trusted_calculator(oracle, worker)
-        return label_with_ase(atoms, oracle)
+        return label_with_ase(atoms, oracle, peers, folder)
     if isinstance(oracle, EspressoOracle):
         from mlip_fw.engines.oracle.espresso.oracle import label_with_espresso
 
