@@ -131,7 +131,7 @@ def _constant_energy(atoms: Atoms, timestep_fs: float, temperature_k: float) -> 
 
 
 def _conserved(atoms: Atoms, timestep_fs: float, temperature_k: float) -> tuple[float, float, str | None]:
-    """Return the largest change of the total energy and the largest kinetic energy, eV per atom, and what went wrong."""
+    """Return the largest change of the total energy and the largest kinetic energy, eV per atom, and any fault."""
     dynamics = VelocityVerlet(atoms, timestep_fs * units.fs)
     total: list[float] = []
     kinetic: list[float] = []
