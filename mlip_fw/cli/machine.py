@@ -37,7 +37,7 @@ def check(
     else:
         _table(
             "what the campaign would run",
-            [(k.replace("_", " "), str(v), True) for k, v in (facts | {"potential": said}).items()],
+            [(k.replace("_", " "), _words(v), True) for k, v in (facts | {"potential": said}).items() if v != []],
         )
 
 
@@ -76,6 +76,7 @@ def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], d
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
+    from mlip_fw.engines.oracle.scope import label_notes
     from mlip_fw.engines.rehearsal import rehearsals
     from mlip_fw.engines.start import check_given_files, start_structures
     from mlip_fw.engines.train.growth import first_basis
@@ -85,6 +86,7 @@ def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], d
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
+    notes = label_notes(campaign, starts)
     check_given_files(campaign)
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
@@ -106,10 +108,15 @@ def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], d
         "engine": engine,
         "engine_because": why,
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
+        "label_notes": notes,
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
     }
     return facts, size.plain(), sentence(size) + _later(campaign)
+
+
+def _words(value: object) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _later(campaign: Campaign) -> str:

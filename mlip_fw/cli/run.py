@@ -63,12 +63,14 @@ def run(
 
 def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) -> tuple[Campaign, CampaignDirectory]:
     from mlip_fw.engines.oracle.label import require_oracle
+    from mlip_fw.engines.oracle.scope import label_notes
     from mlip_fw.engines.start import check_given_files, start_structures
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
 
     campaign, where = _load(campaign_file, directory)
-    start_structures(campaign)
+    for note in label_notes(campaign, start_structures(campaign)):
+        typer.echo(note, err=True)
     check_given_files(campaign)
     fw = load_fworker(fworker)
     _warn_unless("make labels", lambda: require_oracle(campaign.oracle, read_worker(fw.env), campaign.elements))

@@ -15,6 +15,7 @@ from mlip_fw.engines.train.pacemaker.form import require_possible
 from mlip_fw.engines.train.pacemaker.template import read_template
 from mlip_fw.errors import CampaignError, TrainingError
 from mlip_fw.io.files import require_file
+from mlip_fw.io.moments import keep_moments
 from mlip_fw.io.pace import read_active_set, read_basis
 from mlip_fw.io.structures import read_any
 from mlip_fw.models.campaign import Campaign
@@ -57,6 +58,7 @@ def start_of_walker(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
 
 def _last_frame(path: Path, where: str) -> Atoms:
     atoms = read_any(path, where)[-1]
+    keep_moments(atoms)
     atoms.calc = None
     return atoms
 

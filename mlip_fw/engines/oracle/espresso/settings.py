@@ -46,7 +46,8 @@ def require_own_keys_untouched(oracle: EspressoOracle) -> None:
     spin_polarised = any(oracle.starting_moments_mub.values())
     if oracle.smearing == "none" and spin_polarised and "tot_magnetization" not in oracle.namelists.get("system", {}):
         raise CampaignError(
-            "oracle: starting_moments_mub with smearing none needs namelists.system.tot_magnetization, or a smearing"
+            "oracle: starting_moments_mub with smearing none needs a smearing, or namelists.system.tot_magnetization "
+            "where all labels have the same atoms"
         )
 
 
