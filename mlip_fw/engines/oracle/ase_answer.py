@@ -76,7 +76,7 @@ def energies_ev(atoms: Atoms) -> tuple[float, float | None]:
     atoms.set_constraint()
     found = (getattr(atoms.calc, "results", None) or {}).get("free_energy")
     if found is None:
-        with suppress(*_NOT_THERE, TypeError):
+        with suppress(*_NOT_THERE, TypeError, KeyError):
             found = atoms.calc.get_potential_energy(atoms, force_consistent=True)
     return plain, None if found is None else _number("a free energy", found)
 
