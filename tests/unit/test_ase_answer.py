@@ -161,6 +161,20 @@ def test_label_says_which_energy_was_taken(truth):
     assert told["free_energy_ev"] == pytest.approx(energy)
     assert told["energy_ev"] == pytest.approx(energy + 0.75)
     assert json.loads(label_with_ase(truth, oracle("Changed")).facts["convergence"]) == {"converged": True}
+    told = json.loads(label_with_ase(truth, AseOracle(kind="ase", calculator="emt")).facts["convergence"])
+    assert told == {"converged": True, "energy_taken": "free_energy"}
+
+
+def test_labels_of_an_earlier_version_are_told_from_new_ones(truth, caplog):
+    old = truth.copy()
+    old.info = {"code": "ase bent:Smeared", "convergence": '{"converged": true}'}
+    label_with_ase(truth, oracle("Smeared"), [old])
+    assert "labels of an earlier version" in caplog.text
+    assert "0.75 eV less" in caplog.text
+    caplog.clear()
+    old.info["convergence"] = label_with_ase(truth, oracle("Smeared")).facts["convergence"]
+    label_with_ase(truth, oracle("Smeared"), [old])
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.engines.oracle.ase_oracle import LabelIsSound, label_with_ase, require_calculator
+from mlip_fw.engines.oracle.ase_job import LabelIsSound
+from mlip_fw.engines.oracle.ase_oracle import label_with_ase, require_calculator
 from mlip_fw.engines.oracle.label import make_label
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import CampaignError, LabelError, WorkerError

@@ -214,3 +214,8 @@ def test_exploded_start_is_refused(notes):
         notes([far], {"kind": "ase", "calculator": "emt"})
     molecule = Atoms("H2", [[7, 7, 7], [7, 7, 7.76]], cell=[15] * 3, pbc=True)
     assert notes([molecule], {"kind": "ase", "calculator": "emt"}) == []
+
+
+def test_single_atom_is_no_start(notes):
+    with pytest.raises(CampaignError, match=r"structure.files.0 is a single atom"):
+        notes([Atoms("Cu", cell=[15] * 3, pbc=True)], {"kind": "ase", "calculator": "emt"})

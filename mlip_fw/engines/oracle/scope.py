@@ -26,6 +26,11 @@ def label_notes(campaign: Campaign, starts: list[Atoms]) -> list[str]:
     """
     keys = list(campaign.structure.named_files()) or ["the structure"]
     for where, atoms in zip(keys, starts, strict=True):
+        if len(atoms) == 1:
+            raise CampaignError(
+                f"{where} is a single atom, on which no force acts: MD of it teaches nothing. Start from a molecule, a "
+                "cluster or a crystal; as a structure of bootstrap.dataset a free atom gives the energy of its element"
+            )
         try:
             refuse_unphysical(atoms)
         except LabelError as error:
