@@ -8,7 +8,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCartesian
 
 from mlip_fw.engines.oracle.ase_answer import difference
 from mlip_fw.engines.oracle.ase_oracle import label_with_ase
@@ -154,6 +154,15 @@ def test_answer_is_taken_as_it_is_meant(name, truth):
     assert labelled.calc.results["stress"] == pytest.approx(truth.get_stress(), abs=1e-9)
 
 
+def test_label_has_no_constraints(truth, tmp_path):
+    fixed = truth.copy()
+    fixed.set_constraint([FixAtoms([2, 3]), FixCartesian(0, (True, False, False))])
+    labelled = make_label(fixed, oracle("Changed"), Worker(), ["Cu"], tmp_path).atoms
+    assert labelled.get_forces() == pytest.approx(truth.get_forces(), abs=1e-9)
+    assert not labelled.constraints
+    assert len(fixed.constraints) == 2
+
+
 def test_label_says_which_energy_was_taken(truth):
     told = json.loads(label_with_ase(truth, oracle("Smeared")).facts["convergence"])
     energy = truth.get_potential_energy()
@@ -215,7 +224,12 @@ def test_forces_are_asked_about_once_a_campaign(truth):
 
 
 @pytest.mark.parametrize(
-    "atoms", [bulk("Cu", cubic=True), Atoms("H2", [[7, 7, 7], [7, 7, 7.76]], cell=[15] * 3, pbc=True)]
+    "atoms",
+    [
+        bulk("Cu", cubic=True),
+        bulk("Cu", "hcp", a=2.55) * (4, 4, 3),
+        Atoms("H2", [[7, 7, 7], [7, 7, 7.76]], cell=[15] * 3, pbc=True),
+    ],
 )
 def test_forces_that_symmetry_makes_zero_are_believed(atoms):
     atoms = canonical(atoms)

@@ -56,7 +56,7 @@ def level_of_theory(oracle: Oracle, worker: Worker, elements: list[str]) -> dict
 def make_label(
     atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path, peers: Iterable[Atoms] = ()
 ) -> Answer:
-    """Label one structure.
+    """Label one structure, without any constraints that it has.
 
     Parameters
     ----------
@@ -74,6 +74,8 @@ def make_label(
     WorkerError
         If this machine is to blame.
     """
+    atoms = atoms.copy()
+    atoms.set_constraint()  # with one, ASE shows forces of zero, in the label and wherever it is read
     refuse_unphysical(atoms)
     known = list(peers)
     answer = _ask(atoms, oracle, worker, elements, folder, known)
