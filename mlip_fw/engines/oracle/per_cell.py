@@ -64,6 +64,7 @@ def _per_cell(oracle: Oracle) -> Iterator[tuple[str, Any]]:
     if isinstance(oracle, AseOracle):
         yield from _in_parameters(oracle.parameters, "oracle.parameters")
         return
+    tags: Mapping[str, Any]
     if isinstance(oracle, EspressoOracle):
         known, tags, where = _PW, oracle.namelists.get("system", {}), "oracle.namelists.system"
     else:
