@@ -90,6 +90,13 @@ def test_quantities_per_cell_want_cells_of_one_size(notes, oracle, said):
     assert notes([copper(3)], oracle, candidates={"cutout": {"max_atoms": 60, "mode": "never"}}) == []
 
 
+def test_cells_of_a_validation_are_of_other_sizes(notes):
+    oracle = CHARGED[0][0]
+    with pytest.raises(CampaignError, match=r"but validation.properties \(vacancy\) labels other cells"):
+        notes([copper(2)], oracle, validation={"properties": ["rdf", "vacancy"]})
+    assert notes([copper(2)], oracle, validation={"properties": ["rdf"]}) == []
+
+
 @pytest.mark.parametrize("oracle", ALIKE)
 def test_what_every_cell_has_is_accepted(notes, oracle):
     assert notes([copper(2), copper(3)], oracle) == []
@@ -158,6 +165,7 @@ def test_other_sizes_are_said(notes, atoms, oracle, said):
         (iron([-2.2]), pw(Fe=2.2)),
         (iron([3.0, -1.0], symbols=["Fe", "Co"] * 8), pw(Fe=-3.0, Co=1.0)),
         (iron([2.2, 0.2], symbols=["Fe", "O"] * 8), pw(Fe=2.2)),
+        (iron([2.2, 0.2, 2.2, -0.2], symbols=["Fe", "O"] * 8), pw(Fe=2.2)),
         (iron([0.0]), pw()),
         (iron([0.01, -0.01]), pw()),
         (iron(None), pw(Fe=2.2)),

@@ -83,9 +83,10 @@ def _fault(oracle: EspressoOracle | VaspOracle, symbols: np.ndarray, moments: np
             return "has moments that are not collinear, and labels are collinear"
         moments = moments[:, 2]
     ours = oracle.starting_moments_mub
+    is_polarised = any(ours.get(name) for name in set(symbols))
     for name in sorted(set(symbols)):
-        own = moments[symbols == name]
-        if own.max() >= _SMALL_MUB and own.min() <= -_SMALL_MUB:
+        own, least = moments[symbols == name], _INDUCED_MUB if is_polarised and not ours.get(name) else _SMALL_MUB
+        if own.max() >= least and own.min() <= -least:
             start = f"ferromagnetic, from {ours[name]:g} μB on every atom" if ours.get(name) else "without moments"
             return (
                 f"has moments of both signs for {name} ({own.min():g} to {own.max():g}{unit}), but labels will "
@@ -93,7 +94,7 @@ def _fault(oracle: EspressoOracle | VaspOracle, symbols: np.ndarray, moments: np
             )
     mean = {name: float(moments[symbols == name].mean()) for name in sorted(set(symbols))}
     meant = {name: value for name, value in mean.items() if abs(value) >= _SMALL_MUB}
-    if not any(ours.get(name) for name in mean):
+    if not is_polarised:
         said = ", ".join(f"{name}: {round(value, 2):g}" for name, value in meant.items())
         hint = f"{{{said}}}" if unit else "in μB"
         return f"has moments ({said}{unit}), but labels will be without spin: set oracle.starting_moments_mub: {hint}"

@@ -11,6 +11,7 @@ from ase import Atoms
 from mlip_fw.errors import CampaignError
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.oracle import AseOracle, EspressoOracle, Oracle
+from mlip_fw.models.validation import Property
 
 _FREE = -10_000
 """What pw.x takes for a total magnetization that is not fixed."""
@@ -56,6 +57,8 @@ def _sizes(campaign: Campaign, starts: list[Atoms]) -> tuple[str, str] | None:
     if len({frozenset(Counter(atoms.get_chemical_symbols()).items()) for atoms in starts}) > 1:
         formulas = " and ".join(dict.fromkeys(atoms.get_chemical_formula() for atoms in starts))
         return f"the starts, and so the labels, are {formulas}", "run a campaign for each"
+    if measured := [kind.value for kind in campaign.validation.properties if kind is not Property.RDF]:
+        return f"validation.properties ({', '.join(measured)}) labels other cells than the start", "leave those out"
     return None
 
 
