@@ -55,7 +55,7 @@ def test_spellings_of_a_functional(tmp_path, spelled, functional):
         ("XC-001I-004I-044I-004I-000I-000I", "xc-001i-004i-044i-004i-000i-000i", True),
         ("XC-001I-004I-003I-004I-001I-000I", "PBE", False),
         ("PBE", "PBESOL", False),
-        ("SLA-PW-RPB-PBC", "SLA PW RPB PBC", True),
+        ("SLA-PW-RPB-PBC", "revPBE", True),
         ("vdw-df2", "VDW DF2", True),
         ("REVPBE", "PBE", False),
     ],

@@ -33,7 +33,13 @@ _SHORT = {
     "B3LYP": "B3LP B3LP B3LP B3LP",
 }
 """Short names of Quantum ESPRESSO (Modules/funct.f90)."""
-_SPELLED = {"PBE": ("PBX", "PBC"), "PBES": ("PSX", "PSC"), "PBESOL": ("PSX", "PSC"), "GGA": ("GGX", "GGC")}
+_SPELLED = {
+    "PBE": ("PBX", "PBC"),
+    "PBES": ("PSX", "PSC"),
+    "PBESOL": ("PSX", "PSC"),
+    "GGA": ("GGX", "GGC"),
+    "RPB": ("REVX", "PBC"),
+}
 """Words of a gradient correction by exchange and by correlation, as older files have them."""
 _BY_NUMBER = {
     "001I 001I 000I 000I": "SLA PZ NOGX NOGC",
