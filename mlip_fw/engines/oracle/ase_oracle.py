@@ -103,7 +103,6 @@ def label_with_ase(
     ----------
     peers
         Labels that are there already: if one is of this calculator, its forces are not asked about again.
-
     folder
         Where to keep what the calculator printed if there will be no label; None: nowhere.
 
