@@ -19,6 +19,7 @@ from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import AUTO_FUNCTIONS, Campaign
 from mlip_fw.models.dataset import DatasetAudit
+from mlip_fw.stdout import claim_stdout
 
 
 @app.command()
@@ -29,11 +30,12 @@ def check(
 ) -> None:
     """Check a campaign file, and say what it would run; writes nothing."""
     log_to_stderr()
+    answer = claim_stdout() if as_json else None
     with working("checking the campaign"):
         facts, size, said, audit = _facts(campaign_file, fworker)
     if as_json:
         dataset = audit.model_dump(mode="json") if audit is not None else None
-        typer.echo(json.dumps({**facts, "potential": size, "dataset": dataset}))
+        typer.echo(json.dumps({**facts, "potential": size, "dataset": dataset}), file=answer)
     else:
         _table(
             "what the campaign would run",
@@ -54,6 +56,7 @@ def doctor(
 ) -> None:
     """Check this machine: LAMMPS, gamma, oracles, pacemaker, the database, the queue."""
     log_to_stderr()
+    answer = claim_stdout() if as_json else None
     logging.getLogger("mlip_fw").setLevel(logging.WARNING)
     from mlip_fw.doctor import examine
     from mlip_fw.engines.oracle.espresso.install import install_qe
@@ -66,7 +69,7 @@ def doctor(
     with working("trying what is here"):
         findings = examine(load_fworker(fworker), pad)
     if as_json:
-        typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]))
+        typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]), file=answer)
     else:
         _table("this machine", [(f.what, f.found, f.ok) for f in findings])
     if not all(f.ok for f in findings):
@@ -81,6 +84,7 @@ def _facts(
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
+    from mlip_fw.engines.oracle.scope import label_notes
     from mlip_fw.engines.rehearsal import rehearsals
     from mlip_fw.engines.start import check_given_files, start_notes, start_structures
     from mlip_fw.engines.train.growth import first_basis
@@ -90,6 +94,7 @@ def _facts(
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
+    notes = label_notes(campaign, starts)
     given = check_given_files(campaign)
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
@@ -112,6 +117,7 @@ def _facts(
         "engine": engine,
         "engine_because": why,
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
+        "label_notes": notes,
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
     }

@@ -12,6 +12,7 @@ from mlip_fw.cli.common import add_to_launchpad, answering, find_campaign, load_
 from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.campaign_file import read_campaign
+from mlip_fw.stdout import claim_stdout
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 
@@ -31,6 +32,7 @@ def retry_labels(
     from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_here, retry_workflow
 
     log_to_stderr()
+    answer = claim_stdout() if as_json else None
     directory = find_campaign(campaign)
     if changed is not None:
         with directory.locked():
@@ -57,7 +59,7 @@ def retry_labels(
             tell(done=len(states))
     failed = [name for name, state in states.items() if state == "quarantined"]
     if as_json:
-        typer.echo(json.dumps(states))
+        typer.echo(json.dumps(states), file=answer)
     elif not states:
         typer.echo("the quarantine is empty")
     else:

@@ -16,6 +16,7 @@ from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
+from mlip_fw.stdout import claim_stdout
 
 _CAMPAIGN = typer.Argument(..., help="the campaign file", metavar="CAMPAIGN.yaml")
 _DIR = typer.Option(None, "--dir", help="campaign directory; default: the campaign's name in this folder")
@@ -41,6 +42,7 @@ def run(
 ) -> None:
     """Run a campaign on this machine, with no server to set up; the same command again resumes it."""
     log_to_stderr()
+    answer = claim_stdout() if as_json else None
     campaign, where = _load(campaign_file, directory)
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
@@ -51,7 +53,7 @@ def run(
     with live_progress(campaign, where):
         summary = run_campaign(campaign, where, worker, workers)
     if as_json:
-        print(summary.model_dump_json())
+        print(summary.model_dump_json(), file=answer, flush=True)
     else:
         print_summary(summary)
     sys.stdout.flush()
@@ -61,12 +63,14 @@ def run(
 
 def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) -> tuple[Campaign, CampaignDirectory]:
     from mlip_fw.engines.oracle.label import require_oracle
+    from mlip_fw.engines.oracle.scope import label_notes
     from mlip_fw.engines.start import check_given_files, start_notes, start_structures
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
 
     campaign, where = _load(campaign_file, directory)
-    for note in start_notes(campaign, start_structures(campaign)):
+    starts = start_structures(campaign)
+    for note in (*start_notes(campaign, starts), *label_notes(campaign, starts)):
         typer.echo(note, err=True)
     check_given_files(campaign)
     fw = load_fworker(fworker)

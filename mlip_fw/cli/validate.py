@@ -13,6 +13,7 @@ from mlip_fw.cli.common import add_to_launchpad, find_campaign, load_fworker, lo
 from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
 from mlip_fw.models.validation import Property, TemperatureErrors, ValidationReport
+from mlip_fw.stdout import claim_stdout
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 
@@ -46,6 +47,7 @@ def validate(
     from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
 
     log_to_stderr()
+    answer = claim_stdout() if as_json else None
     directory = find_campaign(campaign)
     handoff = validation_handoff(directory, frames, properties)
     if retry:
@@ -62,7 +64,7 @@ def validate(
     report = last_report(directory)
     assert report is not None
     if as_json:
-        typer.echo(report.model_dump_json())
+        typer.echo(report.model_dump_json(), file=answer)
     else:
         _print(report)
         typer.echo(f"report and figures: {directory.validation}")

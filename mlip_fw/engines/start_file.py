@@ -9,6 +9,7 @@ from ase import Atoms
 from mlip_fw.engines.md.fixed import temperature_of
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.constraints import FIXED, fixed_components
+from mlip_fw.io.moments import keep_moments
 from mlip_fw.io.statements import take_over
 from mlip_fw.io.structures import format_of, read_any
 from mlip_fw.models.campaign import Campaign
@@ -27,6 +28,7 @@ def read_start(path: Path, where: str) -> Atoms:
         If the file can't be read, or says something that MD can't keep.
     """
     atoms = read_any(path, where)[-1]
+    keep_moments(atoms)
     atoms.calc = None
     try:
         take_over(atoms, path, format_of(path, where), where)

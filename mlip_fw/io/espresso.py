@@ -19,7 +19,7 @@ Namelists = dict[str, dict[str, Value]]
 """Keys and values of the namelists ``control``, ``system`` and ``electrons``."""
 
 _NUMBER = r"[-+]?\d+\.\d*(?:[EeDd][-+]?\d+)?|NaN|[-+]?Infinity|\*+"
-_ENERGY = re.compile(rf"^!\s+total energy\s+=\s*({_NUMBER}) Ry", re.MULTILINE)
+_ENERGY = re.compile(rf"^!!?\s+total energy\s+=\s*({_NUMBER}) Ry", re.MULTILINE)
 _FORCE = re.compile(rf"^\s+atom\s+(\d+) type\s+\d+\s+force =\s*({_NUMBER})\s*({_NUMBER})\s*({_NUMBER})", re.MULTILINE)
 _FORCES = "Forces acting on atoms"
 _CONTRIBUTIONS = re.compile(r"^\s*(?:The non-local contrib|Total force)", re.MULTILINE)
@@ -89,7 +89,8 @@ class PwOutput:
     accuracies_ry: list[float]
     """Estimated accuracy after each step of the last SCF."""
     energy_ev: float | None
-    """With smearing this is the free energy E − TS, whose derivatives the forces and the stress are."""
+    """With smearing this is the free energy E − TS, whose derivatives the forces and the stress are; with exact
+    exchange it is that of the last outer step (``!!``)."""
     forces_ev_a: np.ndarray | None
     stress_ev_a3: np.ndarray | None
     """(6,) in ASE's order xx, yy, zz, yz, xz, xy and sign."""

@@ -51,6 +51,9 @@ class DftOracle(LabelLimits):
     starting_moments_mub: dict[str, Real] = Field(
         default_factory=dict, description="starting magnetic moment by element, μB per atom; makes it spin-polarised"
     )
+    ignore_file_moments: bool = Field(
+        False, description="label from starting_moments_mub although the start's file has another magnetic order"
+    )
 
     @field_validator("starting_moments_mub")
     @classmethod
@@ -158,7 +161,7 @@ class VaspOracle(DftOracle):
 
 
 ORACLES: dict[str, type[LabelLimits]] = {"ase": AseOracle, "espresso": EspressoOracle, "vasp": VaspOracle}
-MAY_CHANGE = {*LabelLimits.model_fields, "max_scf_steps", "mixing_beta", "pseudo_dir"}
+MAY_CHANGE = {*LabelLimits.model_fields, "max_scf_steps", "mixing_beta", "pseudo_dir", "ignore_file_moments"}
 """Keys of an oracle that decide whether there is a label, not its value: free to change in a running campaign."""
 Oracle = Annotated[
     AseOracle | EspressoOracle | VaspOracle,

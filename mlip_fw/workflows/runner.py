@@ -12,6 +12,7 @@ from fireworks import FWorker, Workflow
 
 from mlip_fw.engines.md.run import choose_engine
 from mlip_fw.engines.oracle.label import require_oracle
+from mlip_fw.engines.oracle.scope import label_notes
 from mlip_fw.engines.start import check_given_files, start_notes, start_structures
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import MlipError
@@ -56,8 +57,11 @@ def run_campaign(
     if campaign.files != "shared":
         logger.info("files: %s is for several machines; here they lie in %s", campaign.files, directory.root)
         campaign = campaign.model_copy(update={"files": "shared"})
-    for note in start_notes(campaign, start_structures(campaign)):
+    starts = start_structures(campaign)
+    for note in start_notes(campaign, starts):
         logger.info("%s", note)
+    for note in label_notes(campaign, starts):
+        logger.warning("%s", note)
     check_given_files(campaign)
     worker = read_worker(fworker.env)
     require_oracle(campaign.oracle, worker, campaign.elements)

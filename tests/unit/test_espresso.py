@@ -15,7 +15,7 @@ from mlip_fw.engines.oracle.espresso.bands import wrong_bands
 from mlip_fw.engines.oracle.espresso.command import find_command
 from mlip_fw.engines.oracle.espresso.oracle import espresso_level, require_espresso
 from mlip_fw.engines.oracle.espresso.pseudo import choose_pseudopotentials, pseudo_dir, read_upf
-from mlip_fw.engines.oracle.espresso.settings import first_namelists
+from mlip_fw.engines.oracle.espresso.settings import first_namelists, for_species, require_own_keys_untouched
 from mlip_fw.engines.oracle.espresso.trouble import Traces, Trouble, diagnose
 from mlip_fw.engines.process import Ended
 from mlip_fw.errors import CampaignError, WorkerError
@@ -278,6 +278,64 @@ def test_bands():
     assert wrong_bands(levels.format("6.2345    6.1"), None, 0.0).trouble is Trouble.NEEDS_SMEARING
 
 
+# ---- keys by species, exact exchange
+
+
+def test_dipole_correction_is_no_field(worker):
+    slab = {"control": {"tefield": True, "dipfield": True}, "system": {"eamp": 0.0, "edir": 3}}
+    require_own_keys_untouched(oracle(namelists=slab))
+
+
+def test_keys_by_species_follow_the_element():
+    """A cut-out without the first element must not give its U to the second."""
+    keys = {"lda_plus_u": True, "Hubbard_U(1)": 4.0, "Hubbard_U(3)": 2.0, "starting_ns_eigenvalue(1,2,3)": 0.5}
+    keys |= {"Hubbard_J(1,3)": 0.7, "nr1": 40, "celldm_like(2)": 1.0}
+    given = oracle(namelists={"system": keys, "electrons": {"tqr": True}})
+    whole = for_species(given, ["Si", "Fe", "O"], ["Fe", "O", "Si"])
+    assert whole.namelists == given.namelists
+    without = for_species(given, ["Si", "Fe", "O"], ["O", "Si"]).namelists
+    assert without["electrons"] == {"tqr": True}
+    assert without["system"] == {
+        "lda_plus_u": True,
+        "Hubbard_U(2)": 2.0,
+        "starting_ns_eigenvalue(1,2,2)": 0.5,
+        "Hubbard_J(1,2)": 0.7,
+        "nr1": 40,
+        "celldm_like(2)": 1.0,
+    }
+    [key] = (key for key in for_species(given, ["Fe", "O", "Si"], ["Fe"]).namelists["system"] if "Hubbard_U" in key)
+    assert key == "Hubbard_U(1)"
+
+
+def test_keys_in_capitals_are_the_same_keys(worker):
+    atoms = bulk("Si", cubic=True)
+    chosen = choose_pseudopotentials(oracle(), worker, ["Si"])
+    given = oracle(smearing="none", namelists={"system": {"TOT_CHARGE": 2.0, "NBND": 30}})
+    system = first_namelists(atoms, given, chosen)["system"]
+    assert system["nbnd"] == 30
+    assert "NBND" not in system
+    charged = oracle(smearing="none", namelists={"system": {"TOT_CHARGE": 2.0}})
+    assert first_namelists(atoms, charged, chosen)["system"]["nbnd"] == 15 + 4
+
+
+def test_energy_with_exact_exchange_is_the_last_one():
+    text = """
+     Program PWSCF v.6.7 starts
+     Self-consistent Calculation
+     convergence has been achieved in   8 iterations
+!    total energy              =      -2.25767133 Ry
+     Self-consistent Calculation
+     convergence has been achieved in   2 iterations
+!    total energy              =      -2.25769111 Ry
+     est. exchange err (dexx)  =       0.00001000 Ry
+!!   total energy              =      -2.25769147 Ry
+     EXX self-consistency reached
+"""
+    found = read_pw_output(text)
+    assert found.energy_ev == pytest.approx(-2.25769147 * units.Ry, abs=1e-9)
+    assert found.scf_steps == 2
+
+
 # ---- pseudopotentials, level of theory, command
 
 
@@ -368,7 +426,19 @@ def test_level_of_theory(worker, tmp_path):
         ({"namelists": {"system": {"starting_magnetization(2)": 1.0}}}, "is written by mlip_fw"),
         ({"namelists": {"control": {"restart_mode": "restart"}}}, "is written by mlip_fw"),
         ({"namelists": {"electrons": {"scf_must_converge": False}}}, "is written by mlip_fw"),
-        ({"smearing": "none", "starting_moments_mub": {"Si": 1.0}}, "with smearing none needs namelists.system"),
+        ({"namelists": {"control": {"calculation": "relax"}}}, "control.calculation is written by mlip_fw"),
+        ({"namelists": {"control": {"nstep": 50}}}, "control.nstep is written by mlip_fw"),
+        ({"namelists": {"control": {"lelfield": True}}}, "control.lelfield can't be set: an external field"),
+        (
+            {"namelists": {"control": {"tefield": True}, "system": {"edir": 3}}},
+            "for a dipole correction set system.eamp",
+        ),
+        ({"namelists": {"system": {"Hubbard_V(1,2,1)": 1.0}}}, "names atoms by number"),
+        ({"namelists": {"system": {"Hubbard_U(4)": 1.0}}}, "names no species: they are 1 = Si"),
+        (
+            {"smearing": "none", "starting_moments_mub": {"Si": 1.0}},
+            "with smearing none needs a smearing, or namelists.system.tot_",
+        ),
     ],
 )
 def test_settings_that_are_refused(settings, said, worker):

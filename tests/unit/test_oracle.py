@@ -2,14 +2,14 @@
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.engines.oracle.ase_oracle import LabelIsSound, label_with_ase, require_calculator
+from mlip_fw.engines.oracle.ase_job import LabelIsSound
+from mlip_fw.engines.oracle.ase_oracle import label_with_ase, require_calculator
 from mlip_fw.engines.oracle.label import make_label
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import CampaignError, LabelError, WorkerError
@@ -41,7 +41,9 @@ class Unconverged(Base):
     converged = False
     def spoil(self, atoms): pass
 class Raising(Base):
-    def spoil(self, atoms): raise RuntimeError("SCF did not converge")
+    def spoil(self, atoms):
+        print("the last words")
+        raise RuntimeError("SCF did not converge")
 class Hanging(Base):
     def spoil(self, atoms): time.sleep(1000)
 class Killed(Base):
@@ -113,9 +115,17 @@ def test_calculator_without_stress(strange):
         ("Killed", "killed by SIGKILL"),
     ],
 )
-def test_no_trustworthy_label(strange, name, said):
+def test_no_trustworthy_label(strange, name, said, tmp_path):
     with pytest.raises(LabelError, match=said):
-        make_label(bulk("Cu", cubic=True), strange(name), Worker(), ["Cu"], Path("unused"))
+        make_label(bulk("Cu", cubic=True), strange(name), Worker(), ["Cu"], tmp_path)
+
+
+def test_what_a_failing_calculator_printed_is_kept(strange, tmp_path):
+    with pytest.raises(LabelError) as caught:
+        make_label(bulk("Cu"), strange("Raising"), Worker(), ["Cu"], tmp_path / "label")
+    [log] = caught.value.files
+    assert log == tmp_path / "label" / "oracle.out"
+    assert "the last words" in log.read_text()
 
 
 def test_hanging_calculation_is_ended(strange):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc111
+from ase.build import bulk, fcc111, molecule
 
 from mlip_fw.engines.oracle.sanity import refuse_implausible, refuse_unphysical
 from mlip_fw.errors import LabelError
@@ -32,7 +32,14 @@ def changed(**how):
         (Atoms("Cu", cell=[5, 5, 0.3], pbc=True), "0.3 Å thick"),
         (changed(position=[1.8, 1.8, 0.3]), r"atoms 0 \(Cu\) and 3 \(Cu\) are 0.30 Å apart"),
         (bulk("Cu", a=1.9), "apart"),
-        (Atoms("H", cell=[100, 100, 100], pbc=True), "density is not that of matter"),
+        (
+            Atoms("H4", [[0, 0, 0], [50, 0, 0], [0, 50, 0], [0, 0, 50]], cell=[100, 100, 100], pbc=True),
+            "4 of 4 atoms have no neighbour .* have flown apart",
+        ),
+        (
+            Atoms("H5", [[0, 0, 0], [0, 0, 0.75], [50, 0, 0], [0, 50, 0], [0, 0, 50]], cell=[100] * 3, pbc=True),
+            "3 of 5 atoms have no neighbour",
+        ),
     ],
 )
 def test_nonsense_is_refused_beforehand(atoms, said):
@@ -50,6 +57,14 @@ def test_nonsense_is_refused_beforehand(atoms, said):
         bulk("NaCl", "rocksalt", a=5.64),
         fcc111("Cu", (2, 2, 4), vacuum=10.0, periodic=True),
         bulk("Al", a=3.3),
+        Atoms("H2", [[7, 7, 7], [7, 7, 7.76]], cell=[15, 15, 15], pbc=True),
+        Atoms("H2", [[0, 0, 0], [0, 0, 39.3]], cell=[40, 40, 40], pbc=True),
+        Atoms("H2", [[0, 0, 0], [0, 0, 2.5]], cell=[40, 40, 40], pbc=True),
+        Atoms("H", cell=[15, 15, 15], pbc=True),
+        Atoms("Cu", cell=[60, 60, 60], pbc=True),
+        Atoms("Ar2", [[0, 0, 0], [0, 0, 3.8]], cell=[60, 60, 60], pbc=True),
+        molecule("CH3CH2OH", cell=[60, 60, 60], pbc=True),
+        Atoms("H", cell=[1.5, 1.5, 1.5], pbc=True),
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
@@ -10,7 +11,7 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train import solution
 from mlip_fw.engines.train.basis import copy_of
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.engines.train.stability import examine
+from mlip_fw.engines.train.stability import _constant_energy, examine
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.training import Stability
@@ -175,3 +176,23 @@ class TestRefusal:
 
     def test_no_generation_no_number(self, tmp_path):
         assert Generations(tmp_path).fit_for_md() is None
+
+
+class _TooStrong(EMT):
+    """Forces that are not the derivative of the energy."""
+
+    def calculate(self, *arguments, **keys):
+        super().calculate(*arguments, **keys)
+        self.results["forces"] = 1.2 * self.results["forces"]
+
+
+@pytest.mark.parametrize(("kind", "n_faults"), [(EMT, 0), (_TooStrong, 1)])
+def test_strained_molecule_is_no_fault_of_smooth_forces(kind, n_faults):
+    """EMT itself changes the total energy of such a hydrogen molecule by more than a potential may."""
+    atoms = Atoms("H2", [[0, 0, 0], [0, 0, 0.9]], cell=[15, 15, 15], pbc=True)
+    atoms.calc = kind()
+    atoms.info["strain_ev"] = float(np.sum(atoms.get_forces() ** 2)) / 4
+    atoms.set_velocities(np.random.default_rng(1).normal(scale=0.01, size=(2, 3)))
+    drift, faults = _constant_energy(atoms, 0.5, 300.0)
+    assert drift > 4e-3
+    assert len(faults) == n_faults

@@ -145,7 +145,11 @@ def test_another_potcar_file_is_another_level(potcars):
 
 
 def test_sound_settings_pass(potcars):
-    require_vasp(oracle(incar={"IVDW": 12, "ncore": 4, "ISMEAR": 1, "LIBXC1": "GGA_X_PBE"}), WORKER, ["Cu", "O"])
+    require_vasp(
+        oracle(incar={"IVDW": 12, "ncore": 4, "ISMEAR": 1, "PSTRESS": 0, "LIBXC1": "GGA_X_PBE"}),
+        WORKER,
+        ["Cu", "O"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,6 +160,10 @@ def test_sound_settings_pass(potcars):
         ({"incar": {"sigma": 0.1}}, "use oracle.smearing_width_ev"),
         ({"incar": {"NSW": 10}}, "one static calculation"),
         ({"incar": {"ISMEAR": -5}}, "tetrahedron method, whose forces"),
+        ({"incar": {"ISMEAR": -2}}, "occupations from the file"),
+        ({"incar": {"PSTRESS": 100}}, "adds a pressure to the stress"),
+        ({"incar": {"EFIELD": 0.1}}, "by its place in the cell"),
+        ({"incar": {"I_CONSTRAINED_M": 1}}, "its penalty"),
         ({"incar": {"KSPACING": 0.2}}, "use oracle.kpoint_spacing_1_a"),
         ({"incar": {"ISYM": 2}}, "without symmetry"),
         ({"incar": {"LDAUU": [4.0]}}, "use oracle.hubbard_u_ev"),

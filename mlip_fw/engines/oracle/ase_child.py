@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.calculators.calculator import PropertyNotImplementedError, all_properties, get_calculator_class
+from ase.calculators.calculator import get_calculator_class
 from ase.calculators.names import names as ase_names
 from ase.io import read
 
+from mlip_fw.engines.oracle.ase_answer import ask_calculator
+from mlip_fw.engines.oracle.ase_probe import require_derivative
 from mlip_fw.io.files import write_json
 
 INPUT, OUTPUT = "structure.extxyz", "label.json"
@@ -47,30 +49,37 @@ def calculator_class(name: str) -> Any:
     return get_calculator_class(known[name.lower()])
 
 
-def label_structure(argument: dict[str, Any]) -> dict[str, Any]:
+def label_structure(argument: dict[str, Any]) -> None:
     """Label ``structure.extxyz`` of the current folder and write ``label.json``.
 
     Parameters
     ----------
     argument
-        ``calculator``: its name; ``parameters``: its keyword arguments.
+        ``calculator``: its name; ``parameters``: its keyword arguments; ``probe``: whether to ask if its forces are
+        the derivative of its energy; ``max_force_ev_a``: a label with a larger force is refused anyway.
+
+    Raises
+    ------
+    LabelError
+        If what the calculator answers is no label of this structure.
     """
     started = time.perf_counter()
     atoms = read(INPUT, format="extxyz")
+    atoms.set_constraint()
     atoms.calc = calculator_class(argument["calculator"])(**argument["parameters"])
-    energy = float(atoms.get_potential_energy())
-    forces = np.asarray(atoms.get_forces(), dtype=float)
-    try:
-        stress = np.asarray(atoms.get_stress(), dtype=float).tolist()
-    except (PropertyNotImplementedError, NotImplementedError):
-        stress = None
-    converged = getattr(atoms.calc, "converged", True)
-    answer = {
-        "energy_ev": energy if np.isfinite(energy) else None,
+    answer = ask_calculator(atoms)
+    forces, stress, other = answer.forces_ev_a, answer.stress_ev_a3, answer.other_energy_ev
+    is_sound = answer.converged and np.isfinite(answer.energy_ev) and forces.shape == (len(atoms), 3)
+    # a comparison with NaN is false
+    if is_sound and np.abs(forces).max(initial=0.0) <= argument["max_force_ev_a"]:
+        require_derivative(atoms, forces, whole=argument["probe"])
+    told = {
+        "energy_ev": answer.energy_ev if np.isfinite(answer.energy_ev) else None,
+        "other_energy_ev": other if other is not None and np.isfinite(other) else None,
         "forces_ev_a": forces.tolist() if np.isfinite(forces).all() else None,
-        "stress_ev_a3": stress if stress is not None and np.isfinite(stress).all() else None,
-        "converged": bool(converged() if callable(converged) else converged),
+        "stress_ev_a3": stress.tolist() if stress is not None and np.isfinite(stress).all() else None,
+        "stress_is_finite": stress is None or bool(np.isfinite(stress).all()),
+        "converged": answer.converged,
         "seconds": time.perf_counter() - started,
     }
-    write_json(Path(OUTPUT), answer)
-    return {"properties": [name for name in all_properties if name in (atoms.calc.results or {})]}
+    write_json(Path(OUTPUT), told)

@@ -6,8 +6,9 @@ import difflib
 import inspect
 import json
 import logging
-import math
+import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,20 @@ import ase
 import numpy as np
 from ase import Atoms
 from ase.io import write
-from custodian import Custodian
-from custodian.custodian import CustodianError, Job, Validator
 
 from mlip_fw.engines.oracle.answer import Labelled, facts_of
-from mlip_fw.engines.oracle.ase_child import INPUT, OUTPUT, calculator_class, label_structure
+from mlip_fw.engines.oracle.ase_child import INPUT, OUTPUT, calculator_class
+from mlip_fw.engines.oracle.ase_job import LOG, AseJob, LabelIsSound, run_job
 from mlip_fw.engines.oracle.trust import require_trusted
-from mlip_fw.engines.warm import KILLED, nursery
-from mlip_fw.errors import CampaignError, ChildError, LabelError, WorkerError
+from mlip_fw.errors import CampaignError, LabelError, WorkerError
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
+from mlip_fw.stdout import stdout_on_stderr
 
-_LOG = "oracle.out"
-_MOST_KILLS = 3
-_MACHINE_FAULTS = {"OSError", "ImportError", "MemoryError", "DirectoryError"}
-"""Exceptions that say nothing of the structure."""
+logger = logging.getLogger("mlip_fw")
+_SAME_EV = 1e-9
+_TAKEN = "energy_taken"
 
 
 def require_calculator(oracle: AseOracle, worker: Worker) -> None:
@@ -46,7 +45,8 @@ def require_calculator(oracle: AseOracle, worker: Worker) -> None:
     kind = trusted_calculator(oracle, worker)
     try:
         _require_known_parameters(kind, oracle)
-        kind(**oracle.parameters)
+        with stdout_on_stderr():
+            kind(**oracle.parameters)
     except CampaignError:
         raise
     except Exception as error:
@@ -64,7 +64,8 @@ def trusted_calculator(oracle: AseOracle, worker: Worker) -> Any:
         If its package is not installed, or the worker does not trust it.
     """
     try:
-        kind = calculator_class(oracle.calculator)
+        with stdout_on_stderr():
+            kind = calculator_class(oracle.calculator)
     except ImportError as error:
         raise WorkerError(
             f"oracle.calculator {oracle.calculator} needs a package that is not installed ({error}); install it"
@@ -90,109 +91,75 @@ def _require_known_parameters(kind: Any, oracle: AseOracle) -> None:
             raise CampaignError(f"oracle.parameters: calculator {oracle.calculator} has no {name}; {hint}")
 
 
-class AseJob(Job):
-    """Label the structure of the current folder in a child process."""
-
-    def __init__(self, oracle: AseOracle, folder: Path) -> None:
-        self._oracle, self._folder = oracle, folder
-
-    def setup(self, directory: str = "./") -> None:
-        """Remove what an earlier attempt left, so that nothing stale is believed."""
-        (self._folder / OUTPUT).unlink(missing_ok=True)
-
-    def run(self, directory: str = "./") -> None:
-        """Run the calculator; custodian sees a child that has already ended."""
-        argument = {"calculator": self._oracle.calculator, "parameters": self._oracle.parameters}
-        function = f"{label_structure.__module__}:{label_structure.__name__}"
-        for attempt in range(1, _MOST_KILLS + 1):
-            try:
-                nursery().call(
-                    function, argument, folder=self._folder, log=self._folder / _LOG, timeout_s=self._oracle.timeout_s
-                )
-            except ChildError as error:
-                # killed from outside: the machine failed, not the calculation
-                if error.exit_code not in KILLED or attempt == _MOST_KILLS:
-                    raise
-            else:
-                return
-
-    def postprocess(self, directory: str = "./") -> None:
-        """Nothing is left to do."""
-
-    def terminate(self, directory: str = "./") -> None:
-        """End the child."""
-        nursery().close()
-
-
-class LabelIsSound(Validator):
-    """Energy and forces are there, finite and converged."""
-
-    def __init__(self, folder: Path, n_atoms: int) -> None:
-        # custodian's log wants every argument back under its own name
-        self._folder, self._n_atoms = folder, n_atoms
-        self.complaint: str | None = None
-
-    def check(self, directory: str = "./") -> bool:
-        """Return True if the label must not be believed, as custodian has it."""
-        self.complaint = self._complaint()
-        return self.complaint is not None
-
-    def _complaint(self) -> str | None:
-        try:
-            label = json.loads((self._folder / OUTPUT).read_text())
-        except (OSError, ValueError):
-            return "the calculator wrote no result"
-        if not label["converged"]:
-            return "the calculation did not converge"
-        if label["energy_ev"] is None or not math.isfinite(label["energy_ev"]):
-            return "the energy is not a finite number"
-        if label["forces_ev_a"] is None:
-            return "a force is not a finite number"
-        forces = np.array(label["forces_ev_a"])
-        if forces.shape != (self._n_atoms, 3):
-            return f"forces have shape {forces.shape}, expected {(self._n_atoms, 3)}"
-        return None
-
-
-def label_with_ase(atoms: Atoms, oracle: AseOracle) -> Labelled:
+def label_with_ase(
+    atoms: Atoms, oracle: AseOracle, peers: Iterable[Atoms] = (), folder: Path | None = None
+) -> Labelled:
     """Return ``atoms`` with energy, forces and stress.
+
+    The energy is the one whose derivative the forces are: the free energy, if the calculator has one. Constraints
+    are left out. The first label of a campaign also has to show that its forces are the derivative of its energy.
+
+    Parameters
+    ----------
+    peers
+        Labels that are there already: if one is of this calculator, its forces are not asked about again.
+    folder
+        Where to keep what the calculator printed if there will be no label; None: nowhere.
 
     Raises
     ------
     LabelError
         If no trustworthy label came of it; the text is the reason.
     """
+    code = f"ase {oracle.calculator}"
+    own = [peer for peer in peers if peer.info.get("code") == code]
     with tempfile.TemporaryDirectory(prefix="mlip-fw-label-") as name:
-        folder = Path(name)
-        write(folder / INPUT, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc), format="extxyz")
-        validator = LabelIsSound(folder, len(atoms))
-        _run_custodian(AseJob(oracle, folder), validator, folder)
-        label = json.loads((folder / OUTPUT).read_text())
+        place = Path(name)
+        write(place / INPUT, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc), format="extxyz")
+        validator = LabelIsSound(place, len(atoms))
+        try:
+            run_job(AseJob(oracle, place, probe=not own), validator, place)
+        except LabelError as error:
+            raise LabelError(str(error), files=_kept(place / LOG, folder)) from error
+        label = json.loads((place / OUTPUT).read_text())
+    _warn_of_a_mixture(label, own)
     labelled = with_labels(atoms, label["energy_ev"], np.array(label["forces_ev_a"]), label["stress_ev_a3"])
     facts = facts_of(
-        code=f"ase {oracle.calculator}",
+        code=code,
         version=ase.__version__,
         seconds=float(label["seconds"]),
         corrections=[],
-        convergence={},
+        convergence=_which_energy(label),
     )
     return Labelled(labelled, facts)
 
 
-def _run_custodian(job: Job, validator: LabelIsSound, folder: Path) -> None:
-    custodian = Custodian(
-        handlers=[], jobs=[job], validators=[validator], max_errors=1, directory=str(folder), polling_time_step=1
-    )
-    chatty = logging.getLogger("custodian")
-    level = chatty.level
-    chatty.setLevel(logging.WARNING)
-    try:
-        custodian.run()
-    except ChildError as error:
-        if _MACHINE_FAULTS & set(error.kinds):
-            raise WorkerError(f"this machine can't label: {error}; mend it and run again") from error
-        raise LabelError(str(error)) from error
-    except CustodianError as error:
-        raise LabelError(validator.complaint or f"custodian: {error}") from error
-    finally:
-        chatty.setLevel(level)
+def _kept(log: Path, folder: Path | None) -> list[Path]:
+    """Keep what the calculator printed for the quarantine."""
+    if folder is None or not log.is_file():
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    return [Path(shutil.copy(log, folder))]
+
+
+def _which_energy(label: dict[str, Any]) -> dict[str, Any]:
+    """Return what is recorded of the two energies of a calculator, with their values if they differ."""
+    other = label["other_energy_ev"]
+    if other is None:
+        return {}
+    values = {"free_energy_ev": label["energy_ev"], "energy_ev": other} if _differ(label) else {}
+    return {_TAKEN: "free_energy", **values}
+
+
+def _differ(label: dict[str, Any]) -> bool:
+    return label["other_energy_ev"] is not None and abs(label["other_energy_ev"] - label["energy_ev"]) > _SAME_EV
+
+
+def _warn_of_a_mixture(label: dict[str, Any], own: list[Atoms]) -> None:
+    """Say so if a campaign has labels of an earlier version, which took a calculator's ``energy`` in any case."""
+    if _differ(label) and any(_TAKEN not in str(peer.info.get("convergence")) for peer in own):
+        logger.warning(
+            "this campaign has labels of an earlier version, with the calculator's energy; new ones have its free "
+            "energy, which belongs to the forces (here %.4g eV less). Begin another directory for labels of one kind",
+            label["other_energy_ev"] - label["energy_ev"],
+        )

@@ -56,7 +56,7 @@ def level_of_theory(oracle: Oracle, worker: Worker, elements: list[str]) -> dict
 def make_label(
     atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path, peers: Iterable[Atoms] = ()
 ) -> Answer:
-    """Label one structure.
+    """Label one structure, without any constraints that it has.
 
     Parameters
     ----------
@@ -74,17 +74,20 @@ def make_label(
     WorkerError
         If this machine is to blame.
     """
+    atoms = atoms.copy()
+    atoms.set_constraint()  # with one, ASE shows forces of zero, in the label and wherever it is read
     refuse_unphysical(atoms)
-    answer = _ask(atoms, oracle, worker, elements, folder)
+    known = list(peers)
+    answer = _ask(atoms, oracle, worker, elements, folder, known)
     if isinstance(answer, Labelled):
-        refuse_implausible(answer.atoms, oracle, peers)
+        refuse_implausible(answer.atoms, oracle, known)
     return answer
 
 
-def _ask(atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path) -> Answer:
+def _ask(atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path, peers: list[Atoms]) -> Answer:
     if isinstance(oracle, AseOracle):
         trusted_calculator(oracle, worker)
-        return label_with_ase(atoms, oracle)
+        return label_with_ase(atoms, oracle, peers, folder)
     if isinstance(oracle, EspressoOracle):
         from mlip_fw.engines.oracle.espresso.oracle import label_with_espresso
 

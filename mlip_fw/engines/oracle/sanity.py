@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from ase import Atoms, units
 from ase.data import covalent_radii
+from vesin import NeighborList
 
 from mlip_fw.engines.geometry import heights_a, too_close
 from mlip_fw.errors import LabelError
@@ -16,6 +17,10 @@ from mlip_fw.models.oracle import LabelLimits
 _THINNEST_A = 1.0
 _MOST_PACKED = 4.0
 _LEAST_PACKED = 1e-4
+"""Below this, matter is molecules in vacuum, or nothing."""
+_NEAR, _NEAR_A = 2.0, 4.0
+"""Atoms are near each other within this multiple of the sum of their covalent radii, or within this distance, Å."""
+_MOST_ALONE = 0.5
 _SAME_COMPOSITION = 1e-9
 _FEWEST_PEERS = 2
 
@@ -26,7 +31,8 @@ def refuse_unphysical(atoms: Atoms) -> None:
     Raises
     ------
     LabelError
-        If a number is not finite, the cell is flat, atoms overlap, or the density is not that of matter.
+        If a number is not finite, the cell is flat, atoms overlap, or the density is not that of matter. Molecules and
+        single atoms in vacuum are matter at any density; atoms that have flown apart are not.
     """
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
         raise LabelError("a position or cell vector is not a finite number")
@@ -37,11 +43,26 @@ def refuse_unphysical(atoms: Atoms) -> None:
     if close := too_close(atoms):
         raise LabelError(close)
     packed = float((4 / 3 * math.pi * covalent_radii[atoms.numbers] ** 3).sum() / atoms.get_volume())
-    if not _LEAST_PACKED <= packed <= _MOST_PACKED:
+    if packed > _MOST_PACKED:
         raise LabelError(
-            f"the density is not that of matter: covalent spheres fill {packed:.2g} times the cell, "
-            f"expected {_LEAST_PACKED:g} to {_MOST_PACKED:g}"
+            f"the density is not that of matter: covalent spheres fill {packed:.2g} times the cell, more than "
+            f"{_MOST_PACKED:g}"
         )
+    if packed < _LEAST_PACKED and (alone := _alone(atoms)) > _MOST_ALONE * len(atoms) and len(atoms) > 1:
+        raise LabelError(
+            f"{alone} of {len(atoms)} atoms have no neighbour within {_NEAR:g} times the sum of covalent radii or "
+            f"{_NEAR_A:g} Å, in a cell that covalent spheres fill to {packed:.2g}: they have flown apart"
+        )
+
+
+def _alone(atoms: Atoms) -> int:
+    """Return how many atoms have no other near them."""
+    reach = max(_NEAR_A, 2 * _NEAR * float(covalent_radii[atoms.numbers].max()))
+    i, j, d = NeighborList(cutoff=reach, full_list=True).compute(
+        points=atoms.positions, box=atoms.cell.array, periodic=True, quantities="ijd"
+    )
+    near = d <= np.maximum(_NEAR_A, _NEAR * (covalent_radii[atoms.numbers[i]] + covalent_radii[atoms.numbers[j]]))
+    return len(atoms) - len(np.unique(i[near]))
 
 
 def refuse_implausible(labelled: Atoms, limits: LabelLimits, peers: Iterable[Atoms] = ()) -> None:

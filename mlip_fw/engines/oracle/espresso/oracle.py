@@ -21,7 +21,13 @@ from mlip_fw.engines.oracle.espresso.handlers import MOST_ATTEMPTS, repairs
 from mlip_fw.engines.oracle.espresso.job import CRASH, ERRORS, INPUT, OUTPUT, Calculation, PwJob, remove
 from mlip_fw.engines.oracle.espresso.probe import dry_run
 from mlip_fw.engines.oracle.espresso.pseudo import choose_pseudopotentials
-from mlip_fw.engines.oracle.espresso.settings import OUTDIR, PSEUDO_DIR, level_of_theory, require_own_keys_untouched
+from mlip_fw.engines.oracle.espresso.settings import (
+    OUTDIR,
+    PSEUDO_DIR,
+    for_species,
+    level_of_theory,
+    require_own_keys_untouched,
+)
 from mlip_fw.engines.oracle.espresso.trouble import FAULTS_OF_THE_MACHINE, Found, Trouble
 from mlip_fw.engines.oracle.espresso.validators import LabelIsWhole
 from mlip_fw.engines.process import quietly
@@ -46,6 +52,7 @@ def require_espresso(oracle: EspressoOracle, worker: Worker, elements: list[str]
         If pw.x or a pseudopotential is missing or broken.
     """
     require_own_keys_untouched(oracle)
+    for_species(oracle, elements, elements)
     command = find_command(worker)
     return dry_run(command, oracle, choose_pseudopotentials(oracle, worker, elements))
 
@@ -89,7 +96,7 @@ def label_with_espresso(
     chosen = choose_pseudopotentials(oracle, worker, elements or present)
     calculation = Calculation(
         atoms=atoms,
-        oracle=oracle,
+        oracle=for_species(oracle, elements or present, present),
         worker=worker,
         command=find_command(worker),
         folder=folder,

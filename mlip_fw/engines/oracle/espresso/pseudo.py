@@ -9,26 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlip_fw.engines.oracle.espresso.functional import OF_FUNCTIONAL, canonical_functional
 from mlip_fw.engines.oracle.espresso.install import installed_pseudo_dir
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.models.oracle import EspressoOracle, Functional
 from mlip_fw.models.worker import Worker
 
 _SYSTEM_DIR = Path("/usr/share/espresso/pseudo")
-_OF_FUNCTIONAL: dict[Functional, set[str]] = {
-    "LDA": {"SLA PZ NOGX NOGC", "SLA PW NOGX NOGC"},
-    "PBE": {"SLA PW PBX PBC"},
-    "PBEsol": {"SLA PW PSX PSC"},
-}
-_SYNONYMS = {
-    "PBE": "SLA PW PBX PBC",
-    "SLA PW PBE PBE": "SLA PW PBX PBC",
-    "PZ": "SLA PZ NOGX NOGC",
-    "LDA": "SLA PZ NOGX NOGC",
-    "PBESOL": "SLA PW PSX PSC",
-    "BLYP": "SLA LYP B88 BLYP",
-    "PW91": "SLA PW GGX GGC",
-}
 
 
 @dataclass(frozen=True)
@@ -39,6 +26,7 @@ class Pseudopotential:
     element: str
     z_valence: float
     functional: str
+    """As :func:`canonical_functional` spells it; empty if the file does not say."""
     sha256: str
     md5: str
     """What pw.x prints of the file that it read."""
@@ -88,13 +76,13 @@ def choose_pseudopotentials(oracle: EspressoOracle, worker: Worker, elements: li
     """
     folder = pseudo_dir(oracle, worker, elements)
     chosen = {e: read_upf(_file_of(e, oracle, folder), e) for e in sorted(elements)}
-    wrong = [p for p in chosen.values() if oracle.functional and p.functional not in _OF_FUNCTIONAL[oracle.functional]]
+    wrong = [p for p in chosen.values() if oracle.functional and p.functional not in OF_FUNCTIONAL[oracle.functional]]
     if wrong:
-        listed = ", ".join(f"{p.path.name} ({p.functional})" for p in wrong)
+        listed = ", ".join(f"{p.path.name} ({_said(p)})" for p in wrong)
         raise CampaignError(f"oracle.functional is {oracle.functional}, but not that of {listed}; change either")
     functionals = {pseudo.functional for pseudo in chosen.values()}
     if len(functionals) > 1 and "input_dft" not in oracle.namelists.get("system", {}):
-        listed = ", ".join(f"{e}: {p.path.name} ({p.functional})" for e, p in chosen.items())
+        listed = ", ".join(f"{e}: {p.path.name} ({_said(p)})" for e, p in chosen.items())
         raise CampaignError(
             f"the pseudopotentials are of different functionals: {listed}; choose others by oracle.pseudopotentials"
         )
@@ -105,9 +93,10 @@ def _file_of(element: str, oracle: EspressoOracle, folder: Path) -> Path:
     found = _files_of(element, oracle, folder)
     of = f" of functional {oracle.functional}" if oracle.functional and element not in oracle.pseudopotentials else ""
     if not found:
+        others = "; ".join(_why_not(path, element) for path in _named_like(element, folder))
+        here = f"there is {others}" if others else f"none is named {element}.UPF, {element}_….upf or the like"
         raise WorkerError(
-            f"{folder} holds no pseudopotential of {element}{of} (named {element}.UPF, {element}_….upf or the like); "
-            "put one there, or set pseudo_dir"
+            f"{folder} holds no pseudopotential of {element}{of}: {here}. Put one there, or set pseudo_dir"
         )
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
@@ -122,16 +111,32 @@ def _files_of(element: str, oracle: EspressoOracle, folder: Path) -> list[Path]:
     """Return the file that the campaign names, or all in the directory that fit."""
     if element in oracle.pseudopotentials:
         return [folder / oracle.pseudopotentials[element]]
-    wanted = re.compile(rf"{element}(?:[._-][\w.+-]*)?\.upf", re.IGNORECASE | re.ASCII)
-    found = sorted(path for path in folder.iterdir() if wanted.fullmatch(path.name))
+    found = _named_like(element, folder)
     return [path for path in found if oracle.functional is None or _is_of(path, element, oracle.functional)]
+
+
+def _named_like(element: str, folder: Path) -> list[Path]:
+    wanted = re.compile(rf"{element}(?:[._-][\w.+-]*)?\.upf", re.IGNORECASE | re.ASCII)
+    return sorted(path for path in folder.iterdir() if wanted.fullmatch(path.name))
 
 
 def _is_of(path: Path, element: str, functional: Functional) -> bool:
     try:
-        return read_upf(path, element).functional in _OF_FUNCTIONAL[functional]
+        return read_upf(path, element).functional in OF_FUNCTIONAL[functional]
     except WorkerError:
         return False
+
+
+def _why_not(path: Path, element: str) -> str:
+    """Return what a file is that was not taken."""
+    try:
+        return f"{path.name} ({_said(read_upf(path, element))})"
+    except WorkerError as error:
+        return f"{path.name} ({error})"
+
+
+def _said(pseudo: Pseudopotential) -> str:
+    return pseudo.functional or "which does not say its functional"
 
 
 def read_upf(path: Path, element: str) -> Pseudopotential:
@@ -153,12 +158,11 @@ def read_upf(path: Path, element: str) -> Pseudopotential:
     found, z_valence, functional = header
     if found.capitalize() != element:
         raise WorkerError(f"pseudopotential of {element}: {path} is of {found or 'no element'}")
-    functional = " ".join(functional.upper().split())
     return Pseudopotential(
         path=path,
         element=element,
         z_valence=z_valence,
-        functional=_SYNONYMS.get(functional, functional),
+        functional=canonical_functional(functional),
         sha256=hashlib.sha256(content).hexdigest(),
         md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
     )
@@ -171,7 +175,8 @@ def _is_whole(text: str) -> bool:
 
 def _header_2(text: str) -> tuple[str, float, str] | None:
     tag = re.search(r"<PP_HEADER\b([^>]*)>", text)
-    values = dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', tag.group(1))) if tag else {}
+    found = re.findall(r"""(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)')""", tag.group(1)) if tag else []
+    values = {name: double or single for name, double, single in found}
     try:
         charge = float(values["z_valence"].replace("D", "E").replace("d", "e"))
         return values["element"].strip(), charge, values.get("functional", "")
@@ -184,7 +189,17 @@ def _header_1(text: str) -> tuple[str, float, str] | None:
     lines = section.group(1) if section else ""
     element = re.search(r"^\s*(\w+)\s+Element", lines, re.MULTILINE)
     charge = re.search(r"^\s*(\S+)\s+Z valence", lines, re.MULTILINE)
-    functional = re.search(r"^[ \t]*((?:\S+[ \t]+){4}).*Exchange-Corr", lines, re.MULTILINE)
+    functional = re.search(r"^(.*?)Exchange-Corr", lines, re.MULTILINE)
     if element is None or charge is None:
         return None
-    return element.group(1), float(charge.group(1)), functional.group(1) if functional else ""
+    try:
+        z_valence = float(charge.group(1).replace("D", "E").replace("d", "e"))
+    except ValueError:
+        return None
+    return element.group(1), z_valence, _before_short_name(functional.group(1).split()) if functional else ""
+
+
+def _before_short_name(words: list[str]) -> str:
+    """Return the functional of version 1: four words, or one with hyphens, or a short name; a short name may follow."""
+    is_one = bool(words) and re.search(r"[-+]", words[0])
+    return words[0] if is_one else " ".join(words[:4] if len(words) >= 4 else words[:1])

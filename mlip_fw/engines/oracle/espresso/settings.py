@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ase import Atoms, units
@@ -25,6 +26,17 @@ _INDIFFERENT = {
     "control": {"title", "iprint", "wf_collect", "lkpoint_dir"},
     "electrons": {"mixing_mode", "mixing_ndim", "diagonalization", "startingwfc", "diago_thr_init"},
 }
+_FIELD = "an external field acts on an atom by its place in the cell, which no potential of its neighbours can learn"
+_NEVER = {
+    "control": dict.fromkeys(("lelfield", "lberry", "gate", "lfcp", "lfcpopt", "lfcpdyn"), _FIELD),
+    "system": {"lgcscf": _FIELD, "hubbard_v": "it names atoms by number, and those differ from label to label"},
+    "electrons": {},
+}
+_SPECIES_LAST = {"hubbard_j": 1, "starting_ns_eigenvalue": 2}
+"""Keys whose index of the species is not the first."""
+_BY_SPECIES = re.compile(
+    r"hubbard_\w+|starting_charge|starting_ns_eigenvalue|angle[12]|london_(?:c6|rvdw)", re.IGNORECASE
+)
 _EMPTY_BANDS = 4
 """Bands above the filled ones with fixed occupations, so that a metal is noticed."""
 
@@ -39,15 +51,65 @@ def require_own_keys_untouched(oracle: EspressoOracle) -> None:
     """
     for namelist, values in oracle.namelists.items():
         for key in values:
-            if key.lower().partition("(")[0].strip() in _OURS[namelist].split():
+            if _name(key) in _OURS[namelist].split():
                 raise CampaignError(
                     f"oracle.namelists.{namelist}.{key} is written by mlip_fw; use the oracle's own keys instead"
                 )
+            if values[key] and (why := _NEVER[namelist].get(_name(key))):
+                raise CampaignError(f"oracle.namelists.{namelist}.{key} can't be set: {why}")
+    _require_no_field(oracle)
     spin_polarised = any(oracle.starting_moments_mub.values())
-    if oracle.smearing == "none" and spin_polarised and "tot_magnetization" not in oracle.namelists.get("system", {}):
+    if oracle.smearing == "none" and spin_polarised and "tot_magnetization" not in _given(oracle, "system"):
         raise CampaignError(
-            "oracle: starting_moments_mub with smearing none needs namelists.system.tot_magnetization, or a smearing"
+            "oracle: starting_moments_mub with smearing none needs a smearing, or namelists.system.tot_magnetization "
+            "where all labels have the same atoms"
         )
+
+
+def _name(key: str) -> str:
+    return key.lower().partition("(")[0].strip()
+
+
+def _require_no_field(oracle: EspressoOracle) -> None:
+    """Let ``tefield`` pass as what it is needed for by the dipole correction of a slab, with no field of its own."""
+    given = {_name(key): value for values in oracle.namelists.values() for key, value in values.items()}
+    if given.get("tefield") and given.get("eamp") != 0:
+        raise CampaignError(
+            f"oracle.namelists.control.tefield can't be set: {_FIELD}; for a dipole correction set system.eamp: 0.0 as "
+            "well (pw.x's default is not 0)"
+        )
+
+
+def for_species(oracle: EspressoOracle, elements: Sequence[str], present: Sequence[str]) -> EspressoOracle:
+    """Return the oracle for a structure without all elements of the campaign.
+
+    The index of a species in a key such as ``Hubbard_U(2)`` counts the campaign's elements in alphabetical order. In a
+    structure that lacks some, it becomes that of the same element there; keys of elements that are not there go.
+
+    Raises
+    ------
+    CampaignError
+        If there is no such element.
+    """
+    ordered = sorted(elements)
+    system: dict[str, Value] = {}
+    for key, value in oracle.namelists.get("system", {}).items():
+        name, _, indices = key.rstrip(")").partition("(")
+        if not indices or not _BY_SPECIES.fullmatch(name):
+            system[key] = value
+            continue
+        numbers = [int(number) for number in indices.split(",")]
+        place = _SPECIES_LAST.get(name.lower(), 0)
+        if place >= len(numbers) or not 1 <= numbers[place] <= len(ordered):
+            raise CampaignError(
+                f"oracle.namelists.system.{key} names no species: they are "
+                f"{', '.join(f'{k} = {element}' for k, element in enumerate(ordered, 1))}"
+            )
+        element = ordered[numbers[place] - 1]
+        if element in present:
+            numbers[place] = 1 + sorted(present).index(element)
+            system[f"{name}({','.join(map(str, numbers))})"] = value
+    return oracle.model_copy(update={"namelists": {**oracle.namelists, "system": system}})
 
 
 def level_of_theory(oracle: EspressoOracle, pseudopotentials: Mapping[str, Pseudopotential]) -> dict[str, Any]:
@@ -108,7 +170,13 @@ def first_namelists(atoms: Atoms, oracle: EspressoOracle, pseudopotentials: Mapp
     system: dict[str, Value] = {"ecutwfc": oracle.ecutwfc_ry, "ecutrho": _ecutrho_ry(oracle)}
     system |= _occupations(atoms, oracle, pseudopotentials) | _spin(oracle, pseudopotentials)
     ours: Namelists = {"control": control, "system": system, "electrons": electrons}
-    return {name: {**values, **oracle.namelists.get(name, {})} for name, values in ours.items()}  # type: ignore[call-overload]
+    return {name: {**values, **_given(oracle, name)} for name, values in ours.items()}
+
+
+def _given(oracle: EspressoOracle, namelist: str) -> dict[str, Value]:
+    """Return the campaign's keys of a namelist, in small letters as ours: to Fortran they are the same."""
+    found: Mapping[str, Value] = {str(name): values for name, values in oracle.namelists.items()}.get(namelist, {})
+    return {key.lower(): value for key, value in found.items()}
 
 
 def _occupations(
@@ -117,7 +185,7 @@ def _occupations(
     if oracle.smearing != "none":
         width = oracle.smearing_width_ev / units.Ry
         return {"occupations": "smearing", "smearing": oracle.smearing, "degauss": width}
-    given = oracle.namelists.get("system", {})
+    given = _given(oracle, "system")
     electrons = sum(pseudopotentials[symbol].z_valence for symbol in atoms.get_chemical_symbols())
     electrons += abs(float(given.get("tot_magnetization", 0.0))) - float(given.get("tot_charge", 0.0))
     bands = math.ceil(electrons / 2 - 1e-6) * (2 if given.get("noncolin") else 1) + _EMPTY_BANDS

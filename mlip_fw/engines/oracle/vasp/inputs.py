@@ -65,6 +65,15 @@ _ELSEWHERE = {
     "ISYM": "labels are computed without symmetry, so that distorted and perfect cells agree",
     "ML_LMLFF": "labels come from DFT, not from another potential",
 }
+_NOT_ITS_DERIVATIVE = {
+    "PSTRESS": "it adds a pressure to the stress and an enthalpy to the energy",
+    "EFIELD": "a field acts on an atom by its place in the cell, which no potential of its neighbours can learn",
+    "EFIELD_PEAD": "a field acts on an atom by its place in the cell, which no potential of its neighbours can learn",
+    "IMAGES": "a label is one structure, not a path of several",
+    "I_CONSTRAINED_M": "its penalty is part of the energy, and of one structure only",
+}
+"""Tags that make labels of something else, unless they are 0."""
+_FIXED_OCCUPATIONS = -2
 _TETRAHEDRA = (-4, -5, -14, -15)
 _ALSO_TAGS = ("LIBXC1", "LIBXC2", "STOP_ON", "KERNEL_TRUNCATION")
 _SHELLS = {"p": 1, "d": 2, "f": 3}
@@ -159,6 +168,11 @@ def require_sound_incar(oracle: VaspOracle) -> None:
                 f"{where} = {value} is the tetrahedron method, whose forces are not the derivative of its energy; "
                 "take 0 (Gaussian), -1 (Fermi-Dirac) or 1 (Methfessel-Paxton)"
             )
+        if tag.upper() == "ISMEAR" and value == _FIXED_OCCUPATIONS:
+            raise CampaignError(f"{where} = -2 takes occupations from the file, which are those of one structure")
+        why = _NOT_ITS_DERIVATIVE.get(tag.upper())
+        if why and value not in (0, [0, 0, 0]):
+            raise CampaignError(f"{where} can't be set: {why}")
     for element in oracle.hubbard_u_ev:
         if Element(element).block not in _SHELLS:
             raise CampaignError(f"oracle.hubbard_u_ev: {element} has no p, d or f shell to put U on")
