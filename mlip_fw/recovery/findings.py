@@ -11,19 +11,13 @@ from fireworks import FWAction, LaunchPad
 from fireworks.core.launchpad import LockedWorkflowError
 
 from mlip_fw.interrupts import INTERRUPTED
+from mlip_fw.mongo_errors import Trouble, classify_text
 from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservation_of
 
 _HALF_CHECKED_OUT_S = 60.0
 _SUBMITTING_S = 600.0
 _MOST_LOST = 5
 _OUR_TASKS = "{{mlip_fw."
-_DATABASE_AWAY = (
-    "AutoReconnect",
-    "NetworkTimeout",
-    "ServerSelectionTimeoutError",
-    "NotPrimaryError",
-    "ConnectionFailure",
-)
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,7 @@ def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
         elif details.get("error") == INTERRUPTED or not exception:
             what = details.get("message", "marked as lost, and not yet rerun")
             yield _finding("interrupted", firework, what, again)
-        elif any(f"{name}:" in last_line or last_line.endswith(name) for name in _DATABASE_AWAY):
+        elif classify_text(last_line) is Trouble.AWAY:
             yield _finding("database was away", firework, last_line.partition(",")[0][:200], again)
         else:
             said = details.get("message") or last_line or "no reason is recorded"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +66,8 @@ def recover(
         If another recovery of this LaunchPad is under way.
     """
     evidence = Evidence(silence_s() if heartbeat_s is None else heartbeat_s, dead_workers)
-    with _alone(launchpad):
+    # to look needs no right to write, hence no lock
+    with nullcontext() if dry_run else _alone(launchpad):
         for news in list(offline_news(launchpad)) if dry_run else collect_offline(launchpad):
             yield Finding("offline", news.fw_id, "", f"{news.state} without the database", lambda: None)
         to_remove = set()
