@@ -52,8 +52,8 @@ def explain(error: BaseException, pad: LaunchPad | None = None, *, in_public: bo
         return f"{access.who} {_may_not(str(error), access.database)}{access.at}; see {HOW_TO}#users-and-roles"
     if trouble is Trouble.BAD_QUERY:
         return (
-            f"{database} refused a query{words}; mlip_fw needs MongoDB {MIN_SUPPORTED_SERVER_VERSION} or newer; with such a server, "
-            "please report this as a bug"
+            f"{database} refused a query{words}; mlip_fw needs MongoDB {MIN_SUPPORTED_SERVER_VERSION} or newer; with "
+            "such a server, please report this as a bug"
         )
     if trouble is Trouble.SETTINGS:
         return (

@@ -9,16 +9,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fireworks import FWorker, LaunchPad, Workflow
-from pymongo.errors import PyMongoError
-from ruamel.yaml.error import MarkedYAMLError
-
+from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.errors import DirectoryError, WorkerError
-from mlip_fw.io.addresses import without_credentials
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.looking import launchpad_to_look_at
-from mlip_fw.mongo_sentences import explain
+
+if TYPE_CHECKING:
+    from fireworks import FWorker, LaunchPad, Workflow
+
+    from mlip_fw.layout import CampaignDirectory
 
 _WORKER_FILES = (Path("my_fworker.yaml"), Path("fw_configs/my_fworker.yaml"))
 _LAUNCHPAD_FILES = (Path("my_launchpad.yaml"), Path("fw_configs/my_launchpad.yaml"))
@@ -62,6 +61,8 @@ def find_campaign(name: str | None) -> CampaignDirectory:
     DirectoryError
         If there is none, or several and no name.
     """
+    from mlip_fw.layout import CampaignDirectory
+
     if name is not None:
         directory = CampaignDirectory(name)
         if not directory.exists():
@@ -83,6 +84,8 @@ def find_campaign(name: str | None) -> CampaignDirectory:
 
 def campaigns_here() -> list[CampaignDirectory]:
     """Return the campaign directories in the current folder, or the folder itself if it is one."""
+    from mlip_fw.layout import CampaignDirectory
+
     folders = [Path(), *sorted(p for p in Path().iterdir() if p.is_dir())]
     return [CampaignDirectory(p) for p in folders if _has_begun(p)]
 
@@ -97,6 +100,8 @@ def _has_begun(folder: Path) -> bool:
 
 def load_fworker(path: Path | None) -> FWorker:
     """Return the worker from ``path``, or from where FireWorks users keep it, or a plain one."""
+    import_fireworks()
+    from fireworks import FWorker
     from fireworks.fw_config import FWORKER_LOC
 
     if path is None:
@@ -127,6 +132,11 @@ def load_launchpad(path: Path | None, *, looking: bool = False) -> LaunchPad:
         If it can't be read. Never shows the file's text, or what MongoDB's driver makes of it: a password may
         be in it.
     """
+    import_fireworks()
+    from fireworks import LaunchPad
+
+    from mlip_fw.looking import launchpad_to_look_at
+
     if path is None:
         path = known_launchpad() if looking else _launchpad_here()
     where = path or "my_launchpad.yaml"
@@ -146,6 +156,7 @@ def load_launchpad(path: Path | None, *, looking: bool = False) -> LaunchPad:
 
 def known_launchpad() -> Path | None:
     """Return the file of the LaunchPad that commands take when none is named, or None if there is none."""
+    import_fireworks()
     from fireworks.fw_config import LAUNCHPAD_LOC
 
     return _launchpad_here() or (Path(LAUNCHPAD_LOC) if LAUNCHPAD_LOC else None)
@@ -157,6 +168,8 @@ def _launchpad_here() -> Path | None:
 
 def _without_its_text(error: Exception) -> str:
     """Return what is wrong with a LaunchPad file without a word from it."""
+    from ruamel.yaml.error import MarkedYAMLError
+
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark
         return "it is not valid YAML" + (f" at line {mark.line + 1}, column {mark.column + 1}" if mark else "")
@@ -179,6 +192,8 @@ def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
     WorkerError
         If its database does not answer or is new.
     """
+    from mlip_fw.io.addresses import without_credentials
+
     pad = load_launchpad(path)
     try:
         with answering(pad):
@@ -199,6 +214,10 @@ def answering(pad: LaunchPad) -> Iterator[None]:
     WorkerError
         If it does not answer, or refuses user, password or query.
     """
+    from pymongo.errors import PyMongoError
+
+    from mlip_fw.mongo_sentences import explain
+
     try:
         yield
     except PyMongoError as error:

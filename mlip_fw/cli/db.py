@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mlip_fw.cli.app import app
-from mlip_fw.database.control import ServerFacts, serve_until_signal, server_status, start_server, stop_server
-from mlip_fw.database.home import default_directory
+from mlip_fw.cli.app import CLUSTER, app
+from mlip_fw.cli.fireworks_import import import_fireworks
+
+if TYPE_CHECKING:
+    from mlip_fw.database.control import ServerFacts
 
 db = typer.Typer(help="A LaunchPad server for this one machine, where no MongoDB is.", no_args_is_help=True)
-app.add_typer(db, name="db")
+app.add_typer(db, name="db", rich_help_panel=CLUSTER)
 
 _DIR = typer.Option(
     None, "--dir", help="where the database lies; default: mlip_fw/launchpad in $XDG_DATA_HOME or ~/.local/share"
@@ -29,6 +31,10 @@ def start(
     as_json: bool = _JSON,
 ) -> None:
     """Start the server, and write the my_launchpad.yaml that leads to it; a new database is empty and ready."""
+    import_fireworks()
+    from mlip_fw.database.control import serve_until_signal, server_status, start_server
+    from mlip_fw.database.home import default_directory
+
     folder = directory or default_directory()
     was_running = server_status(folder) is not None
 
@@ -47,6 +53,9 @@ def start(
 @db.command()
 def stop(directory: Path | None = _DIR, as_json: bool = _JSON) -> None:
     """Stop the server; the database stays where it is."""
+    from mlip_fw.database.control import stop_server
+    from mlip_fw.database.home import default_directory
+
     facts = stop_server(directory or default_directory())
     if as_json:
         typer.echo(json.dumps({"stopped": facts is not None}))
@@ -57,6 +66,9 @@ def stop(directory: Path | None = _DIR, as_json: bool = _JSON) -> None:
 @db.command()
 def status(directory: Path | None = _DIR, as_json: bool = _JSON) -> None:
     """Say whether the server runs, and where."""
+    from mlip_fw.database.control import server_status
+    from mlip_fw.database.home import default_directory
+
     facts = server_status(directory or default_directory())
     if as_json:
         typer.echo(json.dumps({"running": False} if facts is None else _as_json(facts)))

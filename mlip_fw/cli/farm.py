@@ -6,25 +6,25 @@ import json
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from mlip_fw.cli.app import app
+from mlip_fw.cli.app import CLUSTER, RECOVERY, app
 from mlip_fw.cli.common import answering, load_launchpad, log_to_stderr, printable
+from mlip_fw.cli.fireworks_import import import_fireworks
 
 _AS_FIREWORKS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
-@app.command(context_settings=_AS_FIREWORKS)
+@app.command(context_settings=_AS_FIREWORKS, rich_help_panel=CLUSTER)
 def rlaunch(context: typer.Context) -> None:
     """Run Fireworks: FireWorks' own rlaunch, with all its arguments, that a signal ends cleanly."""
     log_to_stderr()
+    import_fireworks()
     from mlip_fw.workflows.rlaunch import rlaunch_cleanly
 
     raise typer.Exit(rlaunch_cleanly(context.args))
 
 
-@app.command()
+@app.command(rich_help_panel=RECOVERY)
 def recover(
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
     dry_run: bool = typer.Option(False, "--dry-run", help="say what would be done, and change nothing"),
@@ -36,6 +36,10 @@ def recover(
 ) -> None:
     """Make runnable again what lost workers, cancelled jobs and an absent database have stopped; safe from cron."""
     log_to_stderr()
+    import_fireworks()
+    from rich.console import Console
+    from rich.table import Table
+
     from mlip_fw.workflows.recover import recover as mend
 
     pad = load_launchpad(launchpad, looking=dry_run)

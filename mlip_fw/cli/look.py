@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from mlip_fw.cli.app import app
+from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.cli.common import answering, campaigns_here, find_campaign, load_launchpad, printable
 from mlip_fw.cli.progress import working
-from mlip_fw.cli.tables import print_age, print_glance, print_quarantine, print_refused, print_summary
 from mlip_fw.errors import MlipError
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report.formats import Format
-from mlip_fw.store import Store
-from mlip_fw.story.tale import Story
+
+if TYPE_CHECKING:
+    from mlip_fw.layout import CampaignDirectory
+    from mlip_fw.story.tale import Story
 
 _WHICH = typer.Argument(None, help="campaign directory; default: those in this folder", metavar="[CAMPAIGN]")
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def status(
     campaign: str | None = _WHICH,
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
@@ -35,6 +33,8 @@ def status(
     ),
 ) -> None:
     """Say where campaigns stand; with --watch, wait for the end and exit as `mlip-fw run` would."""
+    from mlip_fw.story.tale import Story
+
     if watched:
         if as_json:
             raise typer.BadParameter("--watch and --json don't go together; ask for --json as often as you need it")
@@ -54,7 +54,7 @@ def status(
         _print_many(stories)
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def report(
     campaign: str | None = _WHICH,
     output: Path = typer.Option(Path("report.html"), "--output", "-o", help="file to write"),
@@ -74,6 +74,8 @@ def report(
 
 
 def _print_one(story: Story, fireworks: Mapping[str, int] | None) -> None:
+    from mlip_fw.cli.tables import print_age, print_glance, print_quarantine, print_refused, print_summary
+
     print_glance(story, fireworks)
     print_summary(story.summary)
     print_refused(story.directory)
@@ -82,6 +84,10 @@ def _print_one(story: Story, fireworks: Mapping[str, int] | None) -> None:
 
 
 def _print_many(stories: list[Story]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table("campaign", "outcome", "MD steps", "halts", "labels", "generation")
     for story in stories:
         try:
@@ -106,6 +112,8 @@ def _fireworks(directory: CampaignDirectory, launchpad: Path | None) -> Mapping[
     """Return the Fireworks of a campaign by state, if a LaunchPad is given."""
     if launchpad is None:
         return None
+    from mlip_fw.store import Store
+
     name = directory.read_campaign().campaign
     pad = load_launchpad(launchpad)
     with answering(pad):

@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from mlip_fw.cli.app import EXIT_ERROR, app
+from mlip_fw.cli.app import CAMPAIGNS, EXIT_ERROR, OTHERS, app
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr, printable
+from mlip_fw.cli.fireworks_import import import_fireworks
+from mlip_fw.cli.place import CAMPAIGN, read_place
 from mlip_fw.cli.progress import working
-from mlip_fw.io.campaign_file import read_campaign
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.campaign import AUTO_FUNCTIONS, Campaign
+
+if TYPE_CHECKING:
+    from mlip_fw.models.campaign import Campaign
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def check(
-    campaign_file: Path = typer.Argument(..., help="the campaign file", metavar="CAMPAIGN.yaml"),
+    campaign_file: Path = CAMPAIGN,
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
@@ -39,7 +38,7 @@ def check(
         )
 
 
-@app.command()
+@app.command(rich_help_panel=OTHERS)
 def doctor(
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml, to try its database"),
@@ -49,6 +48,7 @@ def doctor(
     """Check this machine: LAMMPS, gamma, oracles, pacemaker, the database, the queue."""
     log_to_stderr()
     logging.getLogger("mlip_fw").setLevel(logging.WARNING)
+    import_fireworks()
     from mlip_fw.doctor import examine
     from mlip_fw.engines.oracle.espresso.install import install_qe
 
@@ -69,7 +69,6 @@ def doctor(
 
 def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Return what a campaign would run, and how large its potential would be, in numbers and in words."""
-    campaign = read_campaign(campaign_file)
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
@@ -81,11 +80,12 @@ def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], d
     from mlip_fw.engines.train.size import most_atoms, sentence, size_of
     from mlip_fw.firetasks.base import read_worker
 
+    campaign, where = read_place(campaign_file, None)
     starts = start_structures(campaign)
     check_given_files(campaign)
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
-    schedule = decided(campaign, CampaignDirectory(Path(campaign.campaign)))
+    schedule = decided(campaign, where)
     require_pacemaker(schedule.campaign, worker)
     engine, why = choose_engine(campaign.md.engine, worker)
     rehearsed = rehearsals(campaign).values()
@@ -111,12 +111,18 @@ def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], d
 
 def _later(campaign: Campaign) -> str:
     """Return what to add to the size of the first potential."""
+    from mlip_fw.models.campaign import AUTO_FUNCTIONS
+
     if campaign.potential.functions_per_element != "auto" or campaign.potential.initial is not None:
         return ""
     return f"; it grows with the labels, to at most {AUTO_FUNCTIONS[1]} functions per element"
 
 
 def _table(title: str, rows: list[tuple[str, str, bool]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

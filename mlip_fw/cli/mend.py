@@ -7,16 +7,16 @@ from pathlib import Path
 
 import typer
 
-from mlip_fw.cli.app import EXIT_STOPPED, app
+from mlip_fw.cli.app import EXIT_STOPPED, RECOVERY, app
 from mlip_fw.cli.common import add_to_launchpad, answering, find_campaign, load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
-from mlip_fw.io.campaign_file import read_campaign
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 
 
-@app.command()
+@app.command(rich_help_panel=RECOVERY)
 def retry_labels(
     campaign: str | None = _WHICH,
     label: list[str] | None = typer.Option(None, "--label", help="only this label; may be given several times"),
@@ -27,10 +27,12 @@ def retry_labels(
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
     """Label again what is in the quarantine; `mlip-fw run` then goes on with what came of it."""
+    log_to_stderr()
+    import_fireworks()
     from mlip_fw.firetasks.base import read_worker
+    from mlip_fw.io.campaign_file import read_campaign
     from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_here, retry_workflow
 
-    log_to_stderr()
     directory = find_campaign(campaign)
     if changed is not None:
         with directory.locked():

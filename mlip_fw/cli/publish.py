@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import typer
 
-from mlip_fw.cli.app import EXIT_STOPPED, app
+from mlip_fw.cli.app import CAMPAIGNS, EXIT_STOPPED, OTHERS, app
 from mlip_fw.cli.common import find_campaign, log_to_stderr
 from mlip_fw.cli.progress import working
 
@@ -17,7 +17,7 @@ _EXPORT = typer.Argument(..., help="a folder that `mlip-fw export` wrote", metav
 _JSON = typer.Option(False, "--json", help="print JSON on standard output")
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def export(
     campaign: str | None = _WHICH,
     output: Path = typer.Option(..., "--output", "-o", help="folder to write"),
@@ -38,7 +38,7 @@ def export(
     typer.echo(f"{output}: generation {card.generation} of {card.campaign}, {card.labels} labels; begin with README.md")
 
 
-@app.command()
+@app.command(rich_help_panel=OTHERS)
 def rebuild(
     folder: Path = _EXPORT,
     output: Path | None = typer.Option(None, "--output", "-o", help="folder to keep the rebuilt generations in"),

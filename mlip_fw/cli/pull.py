@@ -7,12 +7,13 @@ from pathlib import Path
 
 import typer
 
-from mlip_fw.cli.app import app
+from mlip_fw.cli.app import CLUSTER, app
 from mlip_fw.cli.common import answering, load_launchpad, log_to_stderr
+from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def pull(
     campaign: str | None = typer.Argument(
         None, help="campaign, or the directory it was added with; default: the only one", metavar="[CAMPAIGN]"
@@ -26,6 +27,7 @@ def pull(
 ) -> None:
     """Bring here what is new of a campaign with `files: filepad`, to be looked at as any other."""
     log_to_stderr()
+    import_fireworks()
     from mlip_fw.travel.pull import pull as bring
     from mlip_fw.travel.pull import remove_published
 

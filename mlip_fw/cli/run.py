@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from mlip_fw.cli.app import EXIT_STOPPED, app
+from mlip_fw.cli.app import CAMPAIGNS, CLUSTER, EXIT_STOPPED, app
 from mlip_fw.cli.common import add_to_launchpad, answering, load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.cli.fireworks_import import import_fireworks
+from mlip_fw.cli.place import CAMPAIGN, read_place
 from mlip_fw.cli.progress import live_progress, working
-from mlip_fw.cli.tables import print_summary
 from mlip_fw.errors import CampaignError, WorkerError
-from mlip_fw.io.campaign_file import read_campaign
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.campaign import Campaign
 
-_CAMPAIGN = typer.Argument(..., help="the campaign file", metavar="CAMPAIGN.yaml")
+if TYPE_CHECKING:
+    from mlip_fw.layout import CampaignDirectory
+    from mlip_fw.models.campaign import Campaign
+
 _DIR = typer.Option(None, "--dir", help="campaign directory; default: the campaign's name in this folder")
 _FWORKER = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml")
 _LAUNCHPAD = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml")
@@ -26,21 +29,21 @@ _LAUNCHPAD = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml")
 def _load(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
     from mlip_fw.engines.train.pacemaker.schedule import decided
 
-    campaign = read_campaign(path)
-    where = CampaignDirectory(directory if directory is not None else Path(campaign.campaign))
+    campaign, where = read_place(path, directory)
     return decided(campaign, where).campaign, where
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def run(
-    campaign_file: Path = _CAMPAIGN,
+    campaign_file: Path = CAMPAIGN,
     directory: Path | None = _DIR,
     workers: int = typer.Option(1, "--workers", min=1, help="worker processes"),
     fworker: Path | None = _FWORKER,
     as_json: bool = typer.Option(False, "--json", help="print the summary as JSON on standard output"),
 ) -> None:
-    """Run a campaign on this machine, with no server to set up; the same command again resumes it."""
+    """Run a campaign on this machine; run the same command again to resume it."""
     log_to_stderr()
+    import_fireworks()
     campaign, where = _load(campaign_file, directory)
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
@@ -51,8 +54,10 @@ def run(
     with live_progress(campaign, where):
         summary = run_campaign(campaign, where, worker, workers)
     if as_json:
-        print(summary.model_dump_json())
+        print(json.dumps(summary.model_dump(mode="json")))
     else:
+        from mlip_fw.cli.tables import print_summary
+
         print_summary(summary)
     sys.stdout.flush()
     if summary.outcome != "CONVERGED":
@@ -82,14 +87,15 @@ def _warn_unless(what: str, check: Callable[[], object]) -> None:
         typer.echo(f"this machine could not {what}, its workers must: {error}", err=True)
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def workflow(
-    campaign_file: Path = _CAMPAIGN,
+    campaign_file: Path = CAMPAIGN,
     directory: Path | None = _DIR,
     output: Path = typer.Option(..., "--output", "-o", help="file to write (.yaml or .json)"),
     fworker: Path | None = _FWORKER,
 ) -> None:
     """Write the campaign as a Workflow file for `lpad add`."""
+    import_fireworks()
     from mlip_fw.io.files import whole_file
     from mlip_fw.workflows.campaign import campaign_workflow
 
@@ -105,17 +111,18 @@ def workflow(
     typer.echo(f"{output}: {len(made.fws)} Fireworks to begin with; add it with: lpad add {output}")
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def add(
-    campaign_file: Path = _CAMPAIGN,
+    campaign_file: Path = CAMPAIGN,
     directory: Path | None = _DIR,
     launchpad: Path | None = _LAUNCHPAD,
     fworker: Path | None = _FWORKER,
 ) -> None:
     """Add the campaign to the LaunchPad."""
+    log_to_stderr()
+    import_fireworks()
     from mlip_fw.workflows.campaign import campaign_workflow
 
-    log_to_stderr()
     with working("checking the campaign") as tell:
         campaign, where = _checked(campaign_file, directory, fworker)
         if campaign.files == "filepad":

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import typer
 
-from mlip_fw.cli.app import app
+from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.errors import DirectoryError
-from mlip_fw.io.files import write_text
 
 _CATEGORIES = ("md", "dft", "train")
 _WORKERS = ("my_fworker.yaml", *(f"my_fworker_{category}.yaml" for category in _CATEGORIES))
@@ -27,12 +26,14 @@ class Queue(StrEnum):
     SGE = "sge"
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def init(
     folder: Path = typer.Argument(..., help="folder to make", metavar="DIR"),
     queue: Queue = typer.Option(Queue.SLURM, "--queue", help="batch system of the queue adapters"),
 ) -> None:
     """Write a campaign, fw_configs/ and my_launchpad.yaml to start from; no file is overwritten."""
+    from mlip_fw.io.files import write_text
+
     texts = {name: _filled_in(name, folder) for name in _FILES}
     texts |= {f"fw_configs/{name}": _filled_in(source, folder) for name, source in _adapters(queue).items()}
     taken = [name for name in texts if (folder / name).exists()]

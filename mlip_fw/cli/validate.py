@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from mlip_fw.cli.app import app
+from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.cli.common import add_to_launchpad, find_campaign, load_fworker, log_to_stderr
+from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
-from mlip_fw.models.validation import Property, TemperatureErrors, ValidationReport
+from mlip_fw.models.properties import Property
+
+if TYPE_CHECKING:
+    from mlip_fw.models.validation import TemperatureErrors, ValidationReport
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def validate(
     campaign: str | None = _WHICH,
     frames: int | None = typer.Option(
@@ -40,12 +43,13 @@ def validate(
     Without options it does what the campaign's `validation` asks for; if that is nothing, 10 frames, equation of state,
     elastic constants and phonons.
     """
+    log_to_stderr()
+    import_fireworks()
     from mlip_fw.firetasks.base import read_worker
     from mlip_fw.validation.conduct import last_report
     from mlip_fw.workflows.runner import interruptible
     from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
 
-    log_to_stderr()
     directory = find_campaign(campaign)
     handoff = validation_handoff(directory, frames, properties)
     if retry:
@@ -74,6 +78,9 @@ def _range_k(part: TemperatureErrors) -> str:
 
 
 def _print(report: ValidationReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console()
     if report.holdout is not None:
         table = Table(

@@ -8,14 +8,17 @@ import stat
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
-from fireworks import LaunchPad
 
-from mlip_fw.cli.app import app
+from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.cli.common import known_launchpad, load_launchpad, log_to_stderr
+from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.errors import DirectoryError, WorkerError
-from mlip_fw.layout import CampaignDirectory
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
 
 _PASSWORD = "MLIP_FW_WEB_PASSWORD"
 _SHORTEST, _LONGEST = 8, 1000
@@ -23,7 +26,7 @@ _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 logger = logging.getLogger("mlip_fw")
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def web(
     campaigns: list[Path] | None = typer.Argument(
         None,
@@ -45,6 +48,7 @@ def web(
 ) -> None:
     """Show campaigns in the browser, with FireWorks' own GUI beside them; nothing can be changed there."""
     log_to_stderr()
+    import_fireworks()
     from mlip_fw.web.app import create_app
     from mlip_fw.web.serve import address_of, open_server, serve_until_signal
 
@@ -107,6 +111,7 @@ def _launchpad(path: Path | None) -> LaunchPad | None:
 
 
 def _existing(campaigns: Sequence[Path]) -> Sequence[Path]:
+    from mlip_fw.layout import CampaignDirectory
     from mlip_fw.web.places import campaigns_in
 
     for path in campaigns:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
-from ase.io import write
-from ase.io.lammpsrun import construct_cell
 
 from mlip_fw.io.files import whole_file
 
@@ -22,6 +20,8 @@ _METAL_VELOCITY = units.Ang / (1000 * units.fs)
 
 def write_data(path: Path, atoms: Atoms, elements: tuple[str, ...]) -> None:
     """Write a data file; types are the positions in ``elements``, velocities go along if there are any."""
+    from ase.io import write
+
     with whole_file(path) as temporary:
         write(
             temporary,
@@ -83,6 +83,8 @@ def _next_frame(lines: Iterator[str]) -> tuple[int, Atoms] | None:
 
 
 def _frame(names: list[str], rows: list[list[str]], box: np.ndarray, *, triclinic: bool) -> Atoms:
+    from ase.io.lammpsrun import construct_cell
+
     column = {name: k for k, name in enumerate(names)}
 
     def values(*wanted: str) -> np.ndarray:

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import read, write
-from ase.io.formats import filetype
 
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.files import require_file, whole_file
@@ -85,6 +83,8 @@ def structure_hash(atoms: Atoms, level_of_theory: dict[str, Any]) -> str:
 
 def write_frames(path: Path, frames: list[Atoms]) -> None:
     """Write ``frames`` to an extended XYZ file in one step."""
+    from ase.io import write
+
     with whole_file(path) as temporary:
         write(temporary, frames, format="extxyz")
 
@@ -99,6 +99,8 @@ def read_frame(path: Path, index: int = 0) -> Atoms:
     """
     if not path.is_file():
         raise DirectoryError(f"there is no file {path}; restore it")
+    from ase.io import read
+
     try:
         atoms: Atoms = read(path, index=index, format="extxyz")
     except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError) as error:
@@ -138,6 +140,8 @@ def read_any(path: Path, what: str) -> list[Atoms]:
         If the file is missing, too large, of another format or can't be read; ``what`` says which file it is.
     """
     require_file(path, what, _MOST_BYTES)
+    from ase.io import read
+
     try:
         frames = read(path, index=":", format=_format(path, what), do_not_split_by_at_sign=True)
     except CampaignError:
@@ -151,6 +155,8 @@ def read_any(path: Path, what: str) -> list[Atoms]:
 
 
 def _format(path: Path, what: str) -> str:
+    from ase.io.formats import filetype
+
     packed = path.suffix in _PACKED
     found = path.suffix if packed else str(filetype(str(path)))
     if found not in READABLE and _is_lammps_data(path, what):
