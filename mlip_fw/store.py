@@ -17,7 +17,7 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from mlip_fw.firework_names import Key, campaign_of, learns_its_cycle, read_name, stage_of, work_of
+from mlip_fw.firework_names import AT_ONCE, Key, campaign_of, learns_its_cycle, read_name, stage_of, work_of
 
 _OURS = {"metadata.mlip_fw": True}
 _SEEN = {
@@ -34,8 +34,6 @@ _PLACE = re.compile(r"walkers/(\d{2,})/cycle_(\d{4,})(?:/|$)")
 _BATON = re.compile(r"mlip_fw_baton_(\d{2,})_(\d{2,})$")
 _MANY = 200
 _DENSE = 0.5
-_AT_ONCE = 1_000_000
-"""Documents of an answer; MongoDB cuts it at 16 MB, where it would else cut it at 101 documents."""
 _MOST_WORKFLOWS = 256
 _UNTOUCHED = {"READY", "WAITING", "PAUSED"}
 
@@ -189,7 +187,7 @@ class Store:
 
     def _all(self, where: Any, query: dict[str, Any], seen: dict[str, Any]) -> list[dict[str, Any]]:
         """Return all documents at once, so that no cursor waits while something else is done."""
-        return list(where.find(query, seen, batch_size=_AT_ONCE))
+        return list(where.find(query, seen, batch_size=AT_ONCE))
 
     def _parts(self, campaign: str, directory: str | None) -> list[dict[str, Any]]:
         """Return the workflow of a campaign, and the shelves of its finished parts."""

@@ -10,6 +10,7 @@ from typing import Any
 from fireworks import FWAction, LaunchPad
 from fireworks.core.launchpad import LockedWorkflowError
 
+from mlip_fw.firework_names import AT_ONCE, OF_A_CAMPAIGN
 from mlip_fw.interrupts import INTERRUPTED
 from mlip_fw.mongo_errors import Trouble, classify_text
 from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservation_of
@@ -160,7 +161,7 @@ def _with_launches(pad: LaunchPad, evidence: Evidence, state: str) -> list[tuple
 def _fireworks(pad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the campaigns' Fireworks, whatever else lies on the LaunchPad."""
     wanted = ("fw_id", "name", "launches", "archived_launches", "updated_on", "spec._tasks", "spec._exception_details")
-    found = pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted)
+    found = list(pad.fireworks.find({**OF_A_CAMPAIGN, **query}, wanted, batch_size=AT_ONCE))
     return [
         firework for firework in found if any(t["_fw_name"].startswith(_OUR_TASKS) for t in firework["spec"]["_tasks"])
     ]

@@ -8,15 +8,15 @@ from pathlib import Path
 from fireworks import LaunchPad
 
 from mlip_fw.errors import DirectoryError
-from mlip_fw.firework_names import campaign_of
+from mlip_fw.firework_names import AT_ONCE, campaign_of
 from mlip_fw.io.files import write_text
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.travel.copy import LocalCopy
 from mlip_fw.travel.errand import INPUTS, LEVEL, Errand, Want
 from mlip_fw.travel.places import Places
-from mlip_fw.travel.start import published_campaign
-from mlip_fw.travel.store import FileStore, key_of
+from mlip_fw.travel.start import CAMPAIGN, published_campaign
+from mlip_fw.travel.store import FileStore, key_of, keys_with
 
 _ALL = ("potentials/", "labels/", "quarantine/", "bootstrap/", "walkers/", "events/", LEVEL, "summary.json")
 """Potentials first: what they have learnt from was published before them."""
@@ -77,13 +77,14 @@ def find_published(launchpad: LaunchPad, name: str | None) -> tuple[Campaign, st
     DirectoryError
         If there is no such campaign, or several.
     """
-    added = launchpad.workflows.find({"metadata.mlip_fw": True}, {"name": 1, "metadata": 1})
+    seen = {"name": 1, "metadata": 1}
+    added = list(launchpad.workflows.find({"metadata.mlip_fw": True}, seen, batch_size=AT_ONCE))
     places = sorted({(campaign_of(workflow["name"]), workflow["metadata"]["directory"]) for workflow in added})
+    wanted = {key_of(*place): place[1] for place in places if name in (None, *place)}
     found = []
-    for called, directory in places:
-        if name in (None, called, directory):
-            campaign = published_campaign(FileStore(launchpad.db, key_of(called, directory)))
-            found += [(campaign, directory)] if campaign is not None else []
+    for key in keys_with(launchpad.db, wanted, CAMPAIGN):
+        campaign = published_campaign(FileStore(launchpad.db, key))
+        found += [(campaign, wanted[key])] if campaign is not None else []
     if len(found) != 1:
         names = ", ".join(f"{campaign.campaign} ({directory})" for campaign, directory in found) or "none"
         wanted = "campaign" if name is None else f"campaign {name}"

@@ -77,8 +77,7 @@ class FileStore:
     def __init__(self, database: Database[dict[str, Any]], key: str) -> None:
         self.key = key
         self._documents, self._contents = database[_FILEPAD], GridFS(database, _GRIDFS)
-        for name in ("identifier", "gfs_id"):
-            self._documents.create_index(name, unique=True)
+        self._has_indexes = False
 
     def below(self, prefix: str, *, newest: bool = False, most: int = 0) -> Iterator[Marker]:
         """Give what is published under paths that begin with ``prefix``, in the order of paths.
@@ -171,6 +170,7 @@ class FileStore:
 
     def _document(self, place: str, filed: Filed, content: bytes) -> dict[str, Any]:
         """Store the contents of a file, read them back, and return the document that says so."""
+        self._build_indexes()
         compressed = _is_worth_compressing(content)
         packed = zlib.compress(content, _COMPRESSION) if compressed else content
         document = {
@@ -183,6 +183,13 @@ class FileStore:
         if self._contents_of(document, filed.size) != content:
             raise FilePadError(f"{self.key}/{place} comes out of the LaunchPad's FilePad otherwise than it went in")
         return document
+
+    def _build_indexes(self) -> None:
+        """Have the database refuse two files of one name, before the first is written: who only reads need not."""
+        if not self._has_indexes:
+            for name in ("identifier", "gfs_id"):
+                self._documents.create_index(name, unique=True)
+            self._has_indexes = True
 
     def _contents_of(self, document: dict[str, Any], size: int) -> bytes:
         """Return stored contents, but no more than one byte too many: what is packed can be a bomb."""
@@ -223,6 +230,14 @@ def _is_worth_compressing(content: bytes) -> bool:
 def sha256_of(content: bytes) -> str:
     """Return the hash by which contents are known."""
     return hashlib.sha256(content).hexdigest()
+
+
+def keys_with(database: Database[dict[str, Any]], keys: Iterable[str], path: str) -> list[str]:
+    """Return those campaigns that have published a file: one question for all of them."""
+    places = {f"{key}/{path}": key for key in keys}
+    found = database[_FILEPAD].find({"identifier": {"$in": list(places)}}, {"identifier": 1})
+    there = {document["identifier"] for document in found}
+    return [key for place, key in places.items() if place in there]
 
 
 def key_of(campaign: str, directory: str) -> str:
