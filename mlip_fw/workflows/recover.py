@@ -14,6 +14,7 @@ from pymongo.errors import ConnectionFailure
 from mlip_fw.attendance import remove_notes_of_the_dead
 from mlip_fw.recovery.contradictions import contradictions, numbers_behind
 from mlip_fw.recovery.evidence import Evidence
+from mlip_fw.recovery.files import left_files
 from mlip_fw.recovery.findings import Finding, ended_from_outside, finished_unnoticed, lost_runs, reserved_in_vain
 from mlip_fw.recovery.lease import Lease, alone
 from mlip_fw.recovery.torn import HALF_ADDED, torn_workflows
@@ -85,6 +86,8 @@ def recover(
             for finding in list(look(launchpad, evidence)):
                 if finding.fw_id not in to_remove:
                     yield _mended(_left_alone(finding, doubtful), lease)
+        for finding in left_files(launchpad):
+            yield _mended(finding, lease)
         if not dry_run:
             _tidy(launchpad)
 
