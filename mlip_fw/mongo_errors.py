@@ -61,6 +61,10 @@ class Trouble(StrEnum):
     OTHER = "other"
 
 
+STOPS_EVERYTHING = frozenset({Trouble.AWAY, Trouble.WRONG_PASSWORD, Trouble.NO_USER, Trouble.MISSING_ROLE})
+"""What any other question would meet, too."""
+
+
 def classify(error: BaseException) -> Trouble:
     """Return what an error means; of one that is none of pymongo's, :attr:`Trouble.OTHER`.
 

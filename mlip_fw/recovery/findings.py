@@ -31,6 +31,8 @@ class Finding:
     what: str
     mend: Callable[[], Any] | None
     """What to call; None if a person has to look."""
+    nodes: frozenset[int] = frozenset()
+    """All Fireworks of the workflows that it is about, where it is about more than one Firework."""
 
 
 def finished_unnoticed(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:

@@ -82,7 +82,7 @@ def _lasting(pad: LaunchPad, before: _Look, now: _Look) -> Iterator[Finding]:
         if before.torn.get(key) == torn:
             kind, since = ("stale lock", ", which is locked since") if torn.is_locked else ("half changed", "")
             what = f"a worker died while it changed this workflow{since}"
-            yield Finding(kind, min(torn.nodes), torn.name, what, partial(_mend, pad, torn))
+            yield Finding(kind, min(torn.nodes), torn.name, what, partial(_mend, pad, torn), frozenset(torn.nodes))
 
 
 def _mend(pad: LaunchPad, torn: _Torn) -> None:

@@ -114,7 +114,7 @@ def _rerun_interrupted(launchpad: LaunchPad) -> None:
     try:
         # the workers of multi share a LaunchPad that answers calls only
         pad = LaunchPad.from_dict(launchpad.to_dict())
-        for launch in pad.launches.find(mine, {"fw_id": 1}):
+        for launch in list(pad.launches.find(mine, {"fw_id": 1})):
             if pad.fireworks.find_one({"fw_id": launch["fw_id"], "state": "FIZZLED"}):
                 pad.rerun_fw(launch["fw_id"])
     except PyMongoError as error:
