@@ -10,6 +10,7 @@ from pathlib import Path
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from fireworks import FWorker, LaunchPad
+from pymongo.errors import PyMongoError
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.canary import sing
@@ -29,6 +30,7 @@ from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
+from mlip_fw.mongo_sentences import explain
 
 _CANARY = {
     "campaign": "canary",
@@ -132,6 +134,8 @@ def _locks() -> str:
 
 
 def _database(launchpad: LaunchPad) -> str:
-    launchpad.connection.admin.command("ping")
-    n_workflows = launchpad.workflows.count_documents({})
+    try:
+        n_workflows = launchpad.workflows.count_documents({})
+    except PyMongoError as error:
+        raise WorkerError(explain(error, launchpad)) from error
     return f"{without_credentials(launchpad.host)}, database {launchpad.name}: {n_workflows} workflows"

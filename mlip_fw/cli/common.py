@@ -116,8 +116,15 @@ def load_fworker(path: Path | None) -> FWorker:
         raise WorkerError(f"can't read the worker file {path}: {error}") from error
 
 
-def load_launchpad(path: Path | None) -> LaunchPad:
+def load_launchpad(path: Path | None, *, looking: bool = False) -> LaunchPad:
     """Return the LaunchPad from ``path`` or from where FireWorks users keep it.
+
+    Parameters
+    ----------
+    path
+        ``my_launchpad.yaml``.
+    looking
+        For a command that only reads: its server is looked for 4 s instead of 30 s, unless the file says otherwise.
 
     Raises
     ------
@@ -128,11 +135,16 @@ def load_launchpad(path: Path | None) -> LaunchPad:
     import_fireworks()
     from fireworks import LaunchPad
 
+    from mlip_fw.looking import launchpad_to_look_at
+
     if path is None:
-        path = _launchpad_here()
+        path = known_launchpad() if looking else _launchpad_here()
     where = path or "my_launchpad.yaml"
     try:
-        launchpad = LaunchPad.from_file(str(path)) if path is not None else LaunchPad.auto_load()
+        if looking:
+            launchpad = launchpad_to_look_at(path)
+        else:
+            launchpad = LaunchPad.from_file(str(path)) if path is not None else LaunchPad.auto_load()
     except (OSError, TypeError) as error:
         raise WorkerError(f"can't open the LaunchPad of {where}: {error}") from None
     except Exception as error:
@@ -195,19 +207,18 @@ def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
 
 @contextmanager
 def answering(pad: LaunchPad) -> Iterator[None]:
-    """Say so if the database of a LaunchPad does not answer.
+    """Say in one sentence what is wrong with the database of a LaunchPad.
 
     Raises
     ------
     WorkerError
-        If it does not.
+        If it does not answer, or refuses user, password or query.
     """
     from pymongo.errors import PyMongoError
 
-    from mlip_fw.io.addresses import without_credentials
+    from mlip_fw.mongo_sentences import explain
 
     try:
         yield
     except PyMongoError as error:
-        where, said = without_credentials(pad.host), str(error).split(", Timeout")[0]
-        raise WorkerError(f"the LaunchPad database at {where} does not answer: {said}; see `lpad -l`") from error
+        raise WorkerError(explain(error, pad)) from error

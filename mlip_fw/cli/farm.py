@@ -8,9 +8,8 @@ from pathlib import Path
 import typer
 
 from mlip_fw.cli.app import CLUSTER, RECOVERY, app
-from mlip_fw.cli.common import load_launchpad, log_to_stderr, printable
+from mlip_fw.cli.common import answering, load_launchpad, log_to_stderr, printable
 from mlip_fw.cli.fireworks_import import import_fireworks
-from mlip_fw.errors import WorkerError
 
 _AS_FIREWORKS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -38,19 +37,14 @@ def recover(
     """Make runnable again what lost workers, cancelled jobs and an absent database have stopped; safe from cron."""
     log_to_stderr()
     import_fireworks()
-    from pymongo.errors import PyMongoError
     from rich.console import Console
     from rich.table import Table
 
-    from mlip_fw.io.addresses import without_credentials
     from mlip_fw.workflows.recover import recover as mend
 
-    pad = load_launchpad(launchpad)
-    try:
+    pad = load_launchpad(launchpad, looking=dry_run)
+    with answering(pad):
         findings = list(mend(pad, dry_run=dry_run, heartbeat_s=silent_s, patience_s=patience_s))
-    except PyMongoError as error:
-        where = without_credentials(str(pad.host))
-        raise WorkerError(f"the LaunchPad database at {where} does not answer ({type(error).__name__})") from error
     if as_json:
         keys = ("kind", "fw_id", "name", "what")
         plain = [{**{key: getattr(f, key) for key in keys}, "mended": f.mend is not None} for f in findings]

@@ -57,7 +57,7 @@ def doctor(
         with working("installing Quantum ESPRESSO"):
             install_qe(say=lambda line: typer.echo(line, err=True))
 
-    pad = (lambda: load_launchpad(launchpad)) if launchpad is not None else None
+    pad = (lambda: load_launchpad(launchpad, looking=True)) if launchpad is not None else None
     with working("trying what is here"):
         findings = examine(load_fworker(fworker), pad)
     if as_json:

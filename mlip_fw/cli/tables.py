@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mlip_fw.cli.common import printable
+from mlip_fw.cli.counts import Counts
 from mlip_fw.cli.glance import glance
 from mlip_fw.cli.sparkline import is_plain, written
 from mlip_fw.dataset import Dataset
@@ -20,7 +20,7 @@ from mlip_fw.report.rows import summary_rows
 from mlip_fw.story.tale import Story
 
 
-def print_glance(story: Story, fireworks: Mapping[str, int] | None) -> None:
+def print_glance(story: Story, fireworks: Counts) -> None:
     """Print the five-second answer on standard output."""
     console = Console()
     console.print(glance(story, fireworks, plain=is_plain(console)))

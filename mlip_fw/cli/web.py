@@ -100,7 +100,14 @@ def _require_password(host: str, password: str | None) -> None:
 
 
 def _launchpad(path: Path | None) -> LaunchPad | None:
-    return load_launchpad(path) if path is not None or known_launchpad() is not None else None
+    """Return the LaunchPad, if one is known; one that nobody named must not keep local campaigns from being shown."""
+    if path is not None:
+        return load_launchpad(path, looking=True)
+    try:
+        return load_launchpad(None, looking=True) if known_launchpad() is not None else None
+    except WorkerError as error:
+        logger.warning("%s; only campaigns in folders are shown", error)
+        return None
 
 
 def _existing(campaigns: Sequence[Path]) -> Sequence[Path]:

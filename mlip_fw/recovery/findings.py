@@ -10,20 +10,15 @@ from typing import Any
 from fireworks import FWAction, LaunchPad
 from fireworks.core.launchpad import LockedWorkflowError
 
+from mlip_fw.firework_names import AT_ONCE, OF_A_CAMPAIGN
 from mlip_fw.interrupts import INTERRUPTED
+from mlip_fw.mongo_errors import Trouble, classify_text
 from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservation_of
 
 _HALF_CHECKED_OUT_S = 60.0
 _SUBMITTING_S = 600.0
 _MOST_LOST = 5
 _OUR_TASKS = "{{mlip_fw."
-_DATABASE_AWAY = (
-    "AutoReconnect",
-    "NetworkTimeout",
-    "ServerSelectionTimeoutError",
-    "NotPrimaryError",
-    "ConnectionFailure",
-)
 
 
 @dataclass(frozen=True)
@@ -36,6 +31,8 @@ class Finding:
     what: str
     mend: Callable[[], Any] | None
     """What to call; None if a person has to look."""
+    nodes: frozenset[int] = frozenset()
+    """All Fireworks of the workflows that it is about, where it is about more than one Firework."""
 
 
 def finished_unnoticed(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
@@ -94,7 +91,7 @@ def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
         elif details.get("error") == INTERRUPTED or not exception:
             what = details.get("message", "marked as lost, and not yet rerun")
             yield _finding("interrupted", firework, what, again)
-        elif any(f"{name}:" in last_line or last_line.endswith(name) for name in _DATABASE_AWAY):
+        elif classify_text(last_line) is Trouble.AWAY:
             yield _finding("database was away", firework, last_line.partition(",")[0][:200], again)
         else:
             said = details.get("message") or last_line or "no reason is recorded"
@@ -166,7 +163,7 @@ def _with_launches(pad: LaunchPad, evidence: Evidence, state: str) -> list[tuple
 def _fireworks(pad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the campaigns' Fireworks, whatever else lies on the LaunchPad."""
     wanted = ("fw_id", "name", "launches", "archived_launches", "updated_on", "spec._tasks", "spec._exception_details")
-    found = pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted)
+    found = list(pad.fireworks.find({**OF_A_CAMPAIGN, **query}, wanted, batch_size=AT_ONCE))
     return [
         firework for firework in found if any(t["_fw_name"].startswith(_OUR_TASKS) for t in firework["spec"]["_tasks"])
     ]

@@ -88,7 +88,7 @@ def test_hostile_reasons_are_shown_as_text(scribe):
 def test_a_launchpad_counts_the_fireworks(scribe, monkeypatch):
     pad = embedded_launchpad()
     pad.add_wf(campaign_workflow(scribe.campaign, scribe.directory.root))
-    monkeypatch.setattr("mlip_fw.cli.look.load_launchpad", lambda path: pad)
+    monkeypatch.setattr("mlip_fw.cli.counts.load_launchpad", lambda path, looking: pad)
     assert "1 READY, 2 WAITING" in status(scribe, "-l", "my_launchpad.yaml").stdout
     found = json.loads(status(scribe, "-l", "my_launchpad.yaml", "--json").stdout)
     assert found["fireworks"] == {"READY": 1, "WAITING": 2}
@@ -198,3 +198,21 @@ def test_sparklines(values, drawn):
 def test_plain_text_is_ascii():
     assert written("γ 3 Å → 4 µ", plain=True) == "gamma 3 A -> 4 \\xb5"
     assert sparkline([1, 2], plain=True) == "_@"
+
+
+def test_a_launchpad_counts_those_of_this_directory_only(tmp_path, monkeypatch):
+    """Another campaign of the same name, added elsewhere, is none of this one."""
+    pad = embedded_launchpad()
+    for name in ("one", "two"):
+        scribe = Scribe(tmp_path / name)
+        scribe.begin((A, B))
+        pad.add_wf(campaign_workflow(scribe.campaign, scribe.directory.root))
+    pad.add_wf(campaign_workflow(scribe.campaign, tmp_path / "elsewhere"))
+    Scribe(tmp_path / "three").begin((A, B))
+    monkeypatch.setattr("mlip_fw.cli.counts.load_launchpad", lambda path, looking: pad)
+    monkeypatch.chdir(tmp_path)
+    found = json.loads(CliRunner().invoke(app, ["status", "--json", "-l", "x.yaml"]).stdout)
+    assert [one["fireworks"] for one in found] == [{"READY": 1, "WAITING": 2}, {}, {"READY": 1, "WAITING": 2}]
+    said = CliRunner().invoke(app, ["status", "-l", "x.yaml"], env={"COLUMNS": "200"}).stdout
+    assert said.count("1 READY, 2 WAITING") == 2
+    assert said.count("none: the campaign is not on this LaunchPad") == 1
