@@ -13,12 +13,12 @@ $(VENV)/.demo: setup.cfg pyproject.toml
 	@echo '=== 1 of 4: make a virtual environment in $(VENV)'
 	$(PYTHON) -m venv $(VENV)
 	@echo '=== 2 of 4: install mlip_fw and what it runs on (SIZE, a few minutes)'
-	$(BIN)/pip install --disable-pip-version-check --editable .
+	$(BIN)/pip install --disable-pip-version-check --no-compile --editable .
 	@touch $@
 
 # and what tests it and builds its documentation
 $(VENV)/.installed: $(VENV)/.demo
-	$(BIN)/pip install --disable-pip-version-check --editable '.[dev,docs]'
+	$(BIN)/pip install --disable-pip-version-check --no-compile --editable '.[dev,docs]'
 	@touch $@
 
 demo: $(VENV)/.demo

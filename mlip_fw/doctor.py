@@ -67,7 +67,10 @@ def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) 
         _look("Quantum ESPRESSO", lambda: _espresso(read_worker(fworker.env))),
         _look("pacemaker", lambda: _pacemaker(read_worker(fworker.env))),
         _look("file locks", _locks),
-        _look("queue", lambda: shutil.which("sbatch") or "no sbatch: campaigns run here, not through Slurm"),
+        _look(
+            "queue",
+            lambda: shutil.which("sbatch") or "no sbatch; campaigns can run on this machine, but not through Slurm",
+        ),
     ]
     if launchpad is not None:
         findings.append(_look("LaunchPad", lambda: _database(launchpad())))
@@ -85,13 +88,13 @@ def _look(what: str, how: Callable[[], str]) -> Finding:
 
 def _canary(engine: list[Engine], worker: Worker) -> str:
     if not engine:
-        raise MlipError("not tried, for want of an MD engine")
+        raise MlipError("skipped: there is no MD engine")
     with tempfile.TemporaryDirectory(prefix="mlip-fw-doctor-") as name:
         root = Path(name)
         generations = _tiny_potential(root)
         start = bulk("Cu", cubic=True) * (2, 2, 2)
         found = sing(engine[0], worker, generations.potential(0), start, ("Cu",), root / "md")
-    return f"LAMMPS halted at gamma {found.gamma_max:.3g}; energy, forces and gamma are pyace's"
+    return f"LAMMPS halted at gamma {found.gamma_max:.3g}; energy, forces and gamma agree with pyace"
 
 
 def _tiny_potential(root: Path) -> Generations:
@@ -115,7 +118,7 @@ def _espresso(worker: Worker) -> str:
     try:
         command = find_command(worker)
     except WorkerError as error:
-        return f"not here ({error}); other oracles don't need it"
+        return f"not found ({error}); only needed for oracle.kind: espresso"
     return f"{command}: pw.x {version_of(command)}"
 
 
@@ -123,14 +126,14 @@ def _pacemaker(worker: Worker) -> str:
     try:
         return can_run(worker)
     except WorkerError as error:
-        return f"not here ({error}); potential.kind: linear doesn't need it"
+        return f"not found ({error}); only needed for potential.kind: pacemaker"
 
 
 def _locks() -> str:
     """Lock a file in this folder, which is one of those that campaigns will be in, most often."""
     folder = Path.cwd()
     with alone(folder / ".mlip-fw-doctor.lock"):
-        return f"{folder} knows them"
+        return f"File locking works in {folder}"
 
 
 def _database(launchpad: LaunchPad) -> str:

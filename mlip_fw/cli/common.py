@@ -68,17 +68,17 @@ def find_campaign(name: str | None) -> CampaignDirectory:
         if not directory.exists():
             raise DirectoryError(
                 f"{name} is not a campaign directory: it has no campaign.yaml and no events.jsonl; `mlip-fw pull` "
-                "brings one whose files are on the LaunchPad"
+                "fetches one whose files are on the LaunchPad"
             )
         if not directory.journal.is_file() and directory.read_campaign().files == "filepad":
             raise DirectoryError(
-                f"the files of {name} are on the LaunchPad (files: filepad); `mlip-fw pull` brings them"
+                f"the files of {name} are on the LaunchPad (files: filepad); fetch them with `mlip-fw pull`"
             )
         return directory
     found = campaigns_here()
     if len(found) != 1:
         names = ", ".join(str(d.root.name) for d in found) or "none"
-        raise DirectoryError(f"name a campaign directory; in this folder there are: {names}")
+        raise DirectoryError(f"name a campaign directory; found in this folder: {names}")
     return found[0]
 
 

@@ -16,7 +16,7 @@ _AS_FIREWORKS = {"allow_extra_args": True, "ignore_unknown_options": True, "help
 
 @app.command(context_settings=_AS_FIREWORKS, rich_help_panel=CLUSTER)
 def rlaunch(context: typer.Context) -> None:
-    """Run Fireworks: FireWorks' own rlaunch, with all its arguments, that a signal ends cleanly."""
+    """Run Fireworks as FireWorks' own rlaunch does (same arguments), but end cleanly on signals."""
     log_to_stderr()
     import_fireworks()
     from mlip_fw.workflows.rlaunch import rlaunch_cleanly
@@ -27,14 +27,16 @@ def rlaunch(context: typer.Context) -> None:
 @app.command(rich_help_panel=RECOVERY)
 def recover(
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
-    dry_run: bool = typer.Option(False, "--dry-run", help="say what would be done, and change nothing"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="show what would be done; change nothing"),
     silent_s: float | None = typer.Option(
-        None, "--silent", min=0, help="a run is lost when nothing was heard of it for so long, s"
+        None, "--silent", min=0, help="treat a run as lost after this long without a sign of life, s"
     ),
-    patience_s: float = typer.Option(15, "--patience", min=0, help="a workflow locked longer has lost its worker, s"),
+    patience_s: float = typer.Option(
+        15, "--patience", min=0, help="treat the lock of a workflow as stale after this long, s"
+    ),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Make runnable again what lost workers, cancelled jobs and an absent database have stopped; safe from cron."""
+    """Recover Fireworks stopped by lost workers, cancelled jobs or database outages; safe to run from cron."""
     log_to_stderr()
     import_fireworks()
     from rich.console import Console
@@ -58,4 +60,4 @@ def recover(
         table.add_row(str(finding.fw_id), *map(printable, (finding.name, finding.kind, finding.what)))
     Console().print(table)
     mended = sum(finding.mend is not None for finding in findings)
-    typer.echo(f"{mended} {'to be mended' if dry_run else 'mended'}, {len(findings) - mended} left for you")
+    typer.echo(f"{mended} {'can be recovered' if dry_run else 'recovered'}, {len(findings) - mended} need attention")

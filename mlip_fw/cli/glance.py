@@ -73,6 +73,7 @@ def as_json(story: Story, fireworks: Counts = None) -> dict[str, Any]:
     ledger = story.ledger
     return {
         **story.summary.model_dump(mode="json"),
+        "directory": str(story.directory.root),
         "answers": [asdict(one) for one in answers(story)],
         "walkers": walkers,
         "steps_to_halt": steps_to_halt(story.generations),

@@ -26,13 +26,13 @@ _WHICH = typer.Argument(None, help="campaign directory; default: those in this f
 def status(
     campaign: str | None = _WHICH,
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
-    watched: bool = typer.Option(False, "--watch", help="show it again and again until the campaign ends or Ctrl-C"),
-    interval_s: float = typer.Option(2.0, "--interval-s", min=0.1, help="time between two looks of --watch, s"),
+    watched: bool = typer.Option(False, "--watch", help="refresh until the campaign ends or Ctrl-C"),
+    interval_s: float = typer.Option(2.0, "--interval-s", min=0.1, help="time between refreshes of --watch, s"),
     launchpad: Path | None = typer.Option(
-        None, "--launchpad", "-l", help="my_launchpad.yaml: count the campaign's Fireworks by state too"
+        None, "--launchpad", "-l", help="my_launchpad.yaml: also count Fireworks by state"
     ),
 ) -> None:
-    """Say where campaigns stand; with --watch, wait for the end and exit as `mlip-fw run` would."""
+    """Show the state of campaigns; with --watch, follow one to its end and exit as `mlip-fw run` does."""
     from mlip_fw.cli.counts import FireworkCounts
     from mlip_fw.story.tale import Story
 
@@ -62,16 +62,14 @@ def status(
 def report(
     campaign: str | None = _WHICH,
     output: Path = typer.Option(Path("report.html"), "--output", "-o", help="file to write"),
-    figures: Path | None = typer.Option(None, help="folder for the figures; default: beside the page"),
-    formats: list[Format] = typer.Option(
-        [Format.PNG], "--format", help="format of the figures; may be given several times"
-    ),
+    figures: Path | None = typer.Option(None, help="folder for the figures; default: that of the page"),
+    formats: list[Format] = typer.Option([Format.PNG], "--format", help="format of the figures (may be repeated)"),
 ) -> None:
-    """Write a campaign as one HTML page, and its figures for papers."""
+    """Write a campaign as one HTML page, with figures for papers."""
     from mlip_fw.report.html import write_report
 
     directory = find_campaign(campaign)
-    with working("looking at the campaign") as tell:
+    with working("reading the campaign") as tell:
         paths = write_report(directory, output, folder=figures, formats=formats, tell=tell)
     for path in paths:
         typer.echo(str(path))
@@ -103,11 +101,24 @@ def _print_many(stories: list[Story], fireworks: list[Counts]) -> None:
         except MlipError as error:
             table.add_row(Text(printable(story.directory.root.name)), Text(f"can't be read: {printable(str(error))}"))
             continue
-        row = (s.campaign, s.outcome, str(s.md_steps), str(s.halts), str(s.labels), str(max(0, s.generations - 1)))
+        row = (
+            _told_apart(story),
+            s.outcome,
+            str(s.md_steps),
+            str(s.halts),
+            str(s.labels),
+            str(max(0, s.generations - 1)),
+        )
         table.add_row(*row, *([counted_fireworks(counts)] if was_asked and counts is not None else []))
     Console().print(table)
     for trouble in {counts for counts in fireworks if isinstance(counts, str)}:
         typer.echo(f"LaunchPad: {printable(trouble)}")
+
+
+def _told_apart(story: Story) -> str:
+    """Return the name of a campaign, with its directory where that has another name."""
+    name, folder = story.summary.campaign, story.directory.root.name
+    return name if folder == name else printable(f"{name} ({folder})")
 
 
 def _print_json(stories: list[Story], fireworks: list[Counts], *, alone: bool) -> None:

@@ -25,7 +25,7 @@ def check(
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Check a campaign file, and say what it would run; writes nothing."""
+    """Check a campaign file and show what it would run; writes nothing."""
     log_to_stderr()
     import_fireworks()
     with working("checking the campaign"):
@@ -42,11 +42,11 @@ def check(
 @app.command(rich_help_panel=OTHERS)
 def doctor(
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
-    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml, to try its database"),
-    with_qe: bool = typer.Option(False, "--install-qe", help="first install Quantum ESPRESSO for this user, from PyPI"),
+    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml of a database to test"),
+    with_qe: bool = typer.Option(False, "--install-qe", help="install Quantum ESPRESSO for this user from PyPI first"),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Check this machine: LAMMPS, gamma, oracles, pacemaker, the database, the queue."""
+    """Check this machine: LAMMPS, extrapolation grade, oracles, pacemaker, database, queue."""
     log_to_stderr()
     logging.getLogger("mlip_fw").setLevel(logging.WARNING)
     import_fireworks()
@@ -58,7 +58,7 @@ def doctor(
             install_qe(say=lambda line: typer.echo(line, err=True))
 
     pad = (lambda: load_launchpad(launchpad, looking=True)) if launchpad is not None else None
-    with working("trying what is here"):
+    with working("checking this machine"):
         findings = examine(load_fworker(fworker), pad)
     if as_json:
         typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]))
@@ -116,7 +116,7 @@ def _later(campaign: Campaign) -> str:
 
     if campaign.potential.functions_per_element != "auto" or campaign.potential.initial is not None:
         return ""
-    return f"; it grows with the labels, to at most {AUTO_FUNCTIONS[1]} functions per element"
+    return f"; grows with the labels to at most {AUTO_FUNCTIONS[1]} functions per element"
 
 
 def _table(title: str, rows: list[tuple[str, str, bool]]) -> None:

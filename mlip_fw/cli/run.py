@@ -75,7 +75,7 @@ def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) 
     check_given_files(campaign)
     fw = load_fworker(fworker)
     _warn_unless("make labels", lambda: require_oracle(campaign.oracle, read_worker(fw.env), campaign.elements))
-    _warn_unless("train by pacemaker", lambda: require_pacemaker(campaign, read_worker(fw.env)))
+    _warn_unless("train with pacemaker", lambda: require_pacemaker(campaign, read_worker(fw.env)))
     return campaign, where
 
 
@@ -84,7 +84,7 @@ def _warn_unless(what: str, check: Callable[[], object]) -> None:
     try:
         check()
     except WorkerError as error:
-        typer.echo(f"this machine could not {what}, its workers must: {error}", err=True)
+        typer.echo(f"this machine can't {what}, so the workers must: {error}", err=True)
 
 
 @app.command(rich_help_panel=CLUSTER)
@@ -94,21 +94,19 @@ def workflow(
     output: Path = typer.Option(..., "--output", "-o", help="file to write (.yaml or .json)"),
     fworker: Path | None = _FWORKER,
 ) -> None:
-    """Write the campaign as a Workflow file for `lpad add`."""
+    """Write a campaign as a Workflow file for `lpad add`."""
     import_fireworks()
     campaign, where = _checked(campaign_file, directory, fworker)
     from mlip_fw.io.files import whole_file
     from mlip_fw.workflows.campaign import campaign_workflow
 
     if campaign.files == "filepad" and (named := campaign.named_files()):
-        raise CampaignError(
-            f"{', '.join(named)} would have to travel (files: filepad), which no Workflow file does; take `mlip-fw add`"
-        )
+        raise CampaignError(f"a Workflow file can't carry {', '.join(named)} (files: filepad); use `mlip-fw add`")
     made = campaign_workflow(campaign, where.root)
     with whole_file(output) as temporary:
         kind = "json" if output.suffix == ".json" else "yaml"
         temporary.write_text(made.to_format(kind))
-    typer.echo(f"{output}: {len(made.fws)} Fireworks to begin with; add it with: lpad add {output}")
+    typer.echo(f"{output}: {len(made.fws)} Fireworks; add it with: lpad add {output}")
 
 
 @app.command(rich_help_panel=CLUSTER)
@@ -118,7 +116,7 @@ def add(
     launchpad: Path | None = _LAUNCHPAD,
     fworker: Path | None = _FWORKER,
 ) -> None:
-    """Add the campaign to the LaunchPad."""
+    """Add a campaign to the LaunchPad."""
     log_to_stderr()
     import_fireworks()
     with working("checking the campaign") as tell:
@@ -126,12 +124,12 @@ def add(
         if campaign.files == "filepad":
             from mlip_fw.travel.start import add_files
 
-            tell("sending its files")
+            tell("uploading files")
             where.claim(campaign)
             with answering(pad := load_launchpad(launchpad)):
                 add_files(campaign, str(where.root), pad)
         from mlip_fw.workflows.campaign import campaign_workflow
 
-        tell("adding its Fireworks")
+        tell("adding Fireworks")
         ids = add_to_launchpad(campaign_workflow(campaign, where.root), launchpad)
     typer.echo(f"added {campaign.campaign} as Fireworks {', '.join(str(i) for i in ids)}")

@@ -29,10 +29,10 @@ class Queue(StrEnum):
 
 @app.command(rich_help_panel=CAMPAIGNS)
 def init(
-    folder: Path = typer.Argument(..., help="folder to make", metavar="DIR"),
+    folder: Path = typer.Argument(..., help="folder to create", metavar="DIR"),
     queue: Queue = typer.Option(Queue.SLURM, "--queue", help="batch system of the queue adapters"),
 ) -> None:
-    """Write a campaign, fw_configs/ and my_launchpad.yaml to start from; no file is overwritten."""
+    """Write a campaign file, fw_configs/ and my_launchpad.yaml to start from; overwrites nothing."""
     from mlip_fw.io.files import write_text
 
     require_utf8(folder, "the folder to make", "give it another name")

@@ -45,7 +45,7 @@ def print_refused(directory: CampaignDirectory) -> None:
     refused = Generations(directory.root).refused()
     if not refused:
         return
-    table = Table("generation", "why", title="generations that MD does not use", title_justify="left")
+    table = Table("generation", "why", title="generations refused for MD", title_justify="left")
     for number, reasons in refused.items():
         table.add_row(str(number), Text(printable("; ".join(reasons))))
     Console().print(table)
@@ -56,16 +56,16 @@ def print_quarantine(directory: CampaignDirectory) -> None:
     records = Dataset(directory.root).quarantined()
     if not records:
         return
-    table = Table("label", "atoms", "why", "corrections", title="labels that failed", title_justify="left")
+    table = Table("label", "atoms", "why", "corrections", title="failed labels", title_justify="left")
     for record in records:
         row = (record.hash, str(record.n_atoms), record.reason, str(len(record.corrections)))
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)
-    print("mend what is wrong, then: mlip-fw retry-labels")
+    print("fix the cause, then run: mlip-fw retry-labels")
 
 
 def print_age(directory: CampaignDirectory) -> None:
-    """Say of when the files are, if they come from the LaunchPad."""
+    """Print how old the files are, if they come from the LaunchPad."""
     if directory.read_campaign().files == "filepad":
         pulled = datetime.datetime.fromtimestamp(directory.journal.stat().st_mtime)
         print(f"as of the last mlip-fw pull, {pulled:%Y-%m-%d %H:%M:%S}")

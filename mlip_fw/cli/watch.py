@@ -69,7 +69,7 @@ def _line_by_line(directory: CampaignDirectory, interval_s: float) -> Story:
 def _screen(story: Story, fireworks: Counts, *, plain: bool) -> RenderableType:
     summary = story.summary
     title = f"{summary.campaign}  {summary.outcome}  {facts(story)}"
-    hint = "" if _is_over(story) else "Ctrl-C ends this look, not the campaign"
+    hint = "" if _is_over(story) else "Ctrl-C stops watching; the campaign continues"
     return Group(
         Text(written(printable(title), plain=plain), style="bold"),
         glance(story, fireworks, plain=plain),

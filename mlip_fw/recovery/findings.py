@@ -95,7 +95,7 @@ def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
             yield _finding("database was away", firework, last_line.partition(",")[0][:200], again)
         else:
             said = details.get("message") or last_line or "no reason is recorded"
-            hint = f"mend it, then: lpad rerun_fws -i {firework['fw_id']}"
+            hint = f"fix it, then: lpad rerun_fws -i {firework['fw_id']}"
             yield _finding("needs you", firework, f"{said}; {hint}", None)
 
 

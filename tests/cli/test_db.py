@@ -42,7 +42,7 @@ def test_life_of_a_server(folder):
     assert "for this one machine" in out
     assert "MongoDB" in out
     code, out, _ = typed("start", "--dir", folder)
-    assert (code, "already runs" in out) == (0, True)
+    assert (code, "is already running" in out) == (0, True)
     code, out, _ = typed("status", "--dir", folder)
     assert (code, str(server_status(folder).pid) in out) == (0, True)
     assert typed("stop", "--dir", folder)[1] == f"stopped the server of {folder}\n"

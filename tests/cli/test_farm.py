@@ -79,7 +79,7 @@ def test_lost_run_is_told_and_then_mended(project, pad):
     code, out, _ = typed(project, "recover", "--silent", "0", "--dry-run")
     assert (code, state(pad, fw_id)) == (0, "RUNNING")
     assert NAME in out
-    assert out.endswith("1 to be mended, 0 left for you\n")
+    assert out.endswith("1 can be recovered, 0 need attention\n")
     (found,) = json.loads(typed(project, "recover", "--silent", "0", "--json")[1])
     assert found.pop("what").startswith("nothing was heard of it for ")
     assert found == {"kind": "lost run", "fw_id": fw_id, "name": NAME, "mended": True}
@@ -92,10 +92,10 @@ def test_what_needs_a_person_is_left(project, pad):
     assert typed(project, "rlaunch", "singleshot")[0] == 0
     code, out, _ = typed(project, "recover")
     assert (code, state(pad, fw_id)) == (0, "FIZZLED")
-    assert out.endswith("0 mended, 1 left for you\n")
+    assert out.endswith("0 recovered, 1 need attention\n")
     (found,) = json.loads(typed(project, "recover", "--json")[1])
     assert (found["kind"], found["mended"]) == ("needs you", False)
-    assert found["what"].endswith(f"mend it, then: lpad rerun_fws -i {fw_id}")
+    assert found["what"].endswith(f"fix it, then: lpad rerun_fws -i {fw_id}")
 
 
 def test_database_that_does_not_answer_is_one_paragraph(tmp_path):

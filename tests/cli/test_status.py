@@ -143,7 +143,7 @@ def test_watched_in_a_terminal_it_changes_in_place(scribe, monkeypatch, terminal
     said = terminal.getvalue()
     assert "explore, waits for a worker" in said
     assert "1 RUNNING" in said
-    assert "Ctrl-C ends this look, not the campaign" in said
+    assert "Ctrl-C stops watching; the campaign continues" in said
     assert "\x1b[1A" in said, "it goes back to its first line"
     last = said.rpartition("cu-story")[2]
     assert "CONVERGED" in last

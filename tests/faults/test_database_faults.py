@@ -570,7 +570,7 @@ class TestFullDisk:
 
     def test_read_only(self, small_disk):
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-        with pytest.raises(DirectoryError, match="Read-only file system; mend its rights or choose another"):
+        with pytest.raises(DirectoryError, match="Read-only file system; check its permissions or choose another"):
             start_server(small_disk / "db")
 
 

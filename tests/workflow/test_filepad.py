@@ -318,7 +318,7 @@ def test_run_needs_no_filepad(small, farm, tmp_path, caplog):
 
 def test_workflow_file_can_not_take_files_along(farm, campaign):
     write_campaign(farm.submit / "named.yaml", campaign.model_copy(update={"files": "filepad"}))
-    with pytest.raises(Exception, match=r"structure.file would have to travel .* take `mlip-fw add`"):
+    with pytest.raises(Exception, match=r"can't carry structure.file .* use `mlip-fw add`"):
         farm.typed("workflow", "named.yaml", "-o", "wf.yaml")
 
 
