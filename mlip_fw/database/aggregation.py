@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,10 +37,26 @@ def run_pipeline(store: Store, database: str, name: str, pipeline: Any) -> list[
         documents, rest = ([{"_id": 1, "n": len(found)}] if found else []), rest[1:]
     elif rest and "$count" in rest[0]:
         documents, rest = [{rest[0]["$count"]: len(found)}] if found else [], rest[1:]
+    elif (counts := _counted(found, rest)) is not None:
+        documents, rest = counts, rest[1:]
     else:
         documents = [_copy(stored) for stored in found]
     with engine_speaks():
         return [bson.encode(made) for made in aggregate.process_pipeline(documents, _Seen(store, database), rest, None)]
+
+
+def _counted(found: Iterable[Stored], stages: list[Fields]) -> list[Fields] | None:
+    """Return how many documents have each text in a field, if the first stage asks for that: nothing is decoded."""
+    group = stages[0].get("$group") if stages else None
+    if not isinstance(group, dict) or len(group) != 2 or list(group.values())[1] != {"$sum": 1}:
+        return None
+    (key, by), (name, _) = group.items()
+    if key != "_id" or not isinstance(by, str) or not re.fullmatch(r"\$\w+", by):
+        return None
+    values = [stored.fields.get(by[1:]) for stored in found]
+    if not all(isinstance(value, str) for value in values):
+        return None
+    return [{"_id": value, name: number} for value, number in Counter(values).items()]
 
 
 def _copy(stored: Stored) -> Fields:

@@ -608,3 +608,18 @@ class TestStrangers:
     def test_logout(self, talk):
         assert talk({"logout": 1})["ok"] == 1.0
         talk.refused(13, {"find": "a"})
+
+
+@pytest.mark.parametrize("more", [[], [{"$sort": {"n": -1}}, {"$limit": 1}]])
+def test_documents_are_counted_by_a_field_as_the_engine_does(talk, more):
+    talk.insert(*({"_id": k, "state": "READY" if k % 3 else "WAITING"} for k in range(10)))
+    count, slow = {"_id": "$state", "n": {"$sum": 1}}, {"_id": "$state", "n": {"$sum": 1}, "k": {"$sum": 0}}
+    found = talk.aggregate({"$match": {"_id": {"$lt": 9}}}, {"$group": count}, *more)
+    assert {one["_id"]: one["n"] for one in found} == ({"READY": 6} if more else {"READY": 6, "WAITING": 3})
+    engine = talk.aggregate({"$match": {"_id": {"$lt": 9}}}, {"$group": slow}, *more)
+    assert sorted(map(repr, found)) == sorted(repr({"_id": one["_id"], "n": one["n"]}) for one in engine)
+    talk.insert({"_id": 10}, {"_id": 11, "state": 7})
+    assert {one["_id"]: one["n"] for one in talk.aggregate({"$group": count})} == {
+        **{"READY": 6, "WAITING": 4},
+        **{None: 1, 7: 1},
+    }
