@@ -310,9 +310,12 @@ class TestWhatIsWrong:
         monkeypatch.setattr("mlip_fw.web.places.ANSWER_S", 0.5)
         monkeypatch.setattr("mlip_fw.web.gui._SOON_S", 0.5)
         client = visitor([folder], opened(path))
-        page = client.get("/").text
+        before = client.get("/data.json").json
+        page, data = client.get("/").text, client.get("/data.json").json
         assert expected in page.replace("&#39;", "'")
         assert 'href="/campaign/cu-story/"' in page
+        assert expected in data["launchpad_error"] == before["launchpad_error"]
+        assert [one["name"] for one in data["campaigns"]] == ["cu-story"]
         theirs = client.get("/fireworks/")
         assert expected in theirs.text
         assert theirs.status_code == (503 if "does not answer" in expected else 502)
