@@ -42,15 +42,16 @@ def require_identity(identity: Any) -> None:
 
 def require_depth(value: Any, above: int = 0) -> None:
     """Refuse a value that, below so many levels, makes a document deeper than is allowed."""
-    if not _fits(value, MOST_LEVELS - above):
+    if isinstance(value, dict | list) and not _fits(value, MOST_LEVELS - above):
         raise RefusedError(15, f"cannot store a document because it exceeds {MOST_LEVELS} nesting levels")
 
 
-def _fits(value: Any, levels: int) -> bool:
-    """Return whether a value has no more levels of documents and lists; both count."""
-    if levels < 0:
+def _fits(value: dict[str, Any] | list[Any], levels: int) -> bool:
+    """Return whether a document or list has no more levels of them, its own one counted."""
+    if levels < 1:
         return False
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    if inner is None:
-        return True
-    return levels > 0 and all(_fits(one, levels - 1) for one in inner if isinstance(one, dict | list))
+    for one in value.values() if isinstance(value, dict) else value:
+        kind = type(one)
+        if (kind is dict or kind is list) and not _fits(one, levels - 1):
+            return False
+    return True

@@ -46,12 +46,22 @@ def matches(query: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
 
 def sort_key(fields: Mapping[str, Any], path: str, descending: bool) -> tuple[int, Any]:
     """Return what the documents are sorted by; of a list, its smallest or largest item counts."""
-    value = fields.get(path) if "." not in path else resolve_key(path, fields)
+    value = _value_at(path, fields)
     if not isinstance(value, list):
         return _comparable(value)
     if not value:
         return _EMPTY_LIST, 0
     return (max if descending else min)(map(_comparable, value))
+
+
+def _value_at(path: str, fields: Mapping[str, Any]) -> Any:
+    value: Any = fields
+    for part in path.split("."):
+        if not isinstance(value, dict):
+            # a list on the way: as the engine has it
+            return resolve_key(path, fields)
+        value = value.get(part)
+    return value
 
 
 def _comparable(value: Any) -> tuple[int, Any]:

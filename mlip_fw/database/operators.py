@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bson import Regex
+from bson import ObjectId, Regex
 from mongomock.filtering import NOTHING
 
 from mlip_fw.database.refusal import RefusedError, not_here
@@ -73,7 +73,7 @@ def value_test(path: str, name: str, operand: Any, said: str | None = None) -> T
         If a MongoDB refuses it, or there is none.
     """
     if name == "$eq":
-        return _is_missing if operand is None else lambda value: equal(value, operand)
+        return _equality_test(operand)
     if name == "$in":
         return _in_test(operand, said or name)
     if name in _ORDERS:
@@ -104,6 +104,14 @@ def regex_test(wanted: Any, options: Any = None) -> Test:
     except re.error as error:
         raise RefusedError(51091, f"Regular expression is invalid: {error}") from error
     return lambda value: isinstance(value, str) and search(value) is not None
+
+
+def _equality_test(operand: Any) -> Test:
+    if operand is None:
+        return _is_missing
+    if isinstance(operand, str | ObjectId):
+        return lambda value: bool(value == operand)
+    return lambda value: equal(value, operand)
 
 
 def _is_nan(value: Any) -> bool:

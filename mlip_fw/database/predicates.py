@@ -156,7 +156,16 @@ def _any_leaf(path: str, test: Test) -> Predicate:
     if "." not in path:
         return lambda fields: test(fields.get(path, NOTHING))
     parts = path.split(".")
-    return lambda fields: any(map(test, _leaves(fields, parts, 0)))
+
+    def ask(fields: Any) -> bool:
+        value = fields
+        for at, part in enumerate(parts):
+            if not isinstance(value, dict):
+                return any(map(test, _leaves(value, parts, at)))
+            value = value.get(part, NOTHING)
+        return test(value)
+
+    return ask
 
 
 def _leaves(value: Any, parts: list[str], at: int) -> Iterator[Any]:
