@@ -33,10 +33,7 @@ def import_fireworks() -> None:
     except Exception as error:
         if path is None:
             raise
-        raise WorkerError(f"FireWorks can't use its configuration file {path}: {_why(error)}; see {_DOCS}") from error
-
-
-_DOCS = "https://materialsproject.github.io/fireworks/config_tutorial.html"
+        raise WorkerError(f"FireWorks can't use its configuration file {path}: {_why(error)}; correct it") from error
 
 
 def config_file() -> Path | None:
@@ -59,6 +56,6 @@ def _is_there(path: Path) -> bool:
 
 def _why(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return f"it asks for the package {error.name}, which is not installed (JSON_SCHEMA_VALIDATE needs it)"
+        return f"it needs the package {error.name}, which is not installed (JSON_SCHEMA_VALIDATE: true does so)"
     said = " ".join(str(error).split())
     return said or type(error).__name__

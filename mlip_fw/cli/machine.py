@@ -27,6 +27,7 @@ def check(
 ) -> None:
     """Check a campaign file, and say what it would run; writes nothing."""
     log_to_stderr()
+    import_fireworks()
     with working("checking the campaign"):
         facts, size, said = _facts(campaign_file, fworker)
     if as_json:
@@ -69,6 +70,7 @@ def doctor(
 
 def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Return what a campaign would run, and how large its potential would be, in numbers and in words."""
+    campaign, where = read_place(campaign_file, None)
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
@@ -80,7 +82,6 @@ def _facts(campaign_file: Path, fworker: Path | None) -> tuple[dict[str, Any], d
     from mlip_fw.engines.train.size import most_atoms, sentence, size_of
     from mlip_fw.firetasks.base import read_worker
 
-    campaign, where = read_place(campaign_file, None)
     starts = start_structures(campaign)
     check_given_files(campaign)
     worker = read_worker(load_fworker(fworker).env)

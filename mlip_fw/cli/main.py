@@ -12,14 +12,17 @@ from mlip_fw.cli import db, farm, look, machine, mend, publish, pull, run, start
 from mlip_fw.cli.app import EXIT_ERROR, TRACEBACK, app
 from mlip_fw.cli.common import keep_libraries_quiet, printable
 from mlip_fw.errors import MlipError
-from mlip_fw.surroundings import prepare_streams
+from mlip_fw.surroundings import prepare_streams, use_utf8
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_OUTPUT = (*_NO_SPACE, errno.EBADF, errno.EIO)
 _NO_RIGHTS = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 
 
 def main() -> None:
     """Run the command line; errors are one paragraph and exit code 1."""
+    use_utf8()
     prepare_streams()
     keep_libraries_quiet()
     wants_traceback = TRACEBACK in sys.argv
@@ -34,34 +37,35 @@ def main() -> None:
         _drop_unwritten_output()
         sys.exit(EXIT_ERROR)
     except OSError as error:
-        trouble = _drop_unwritten_output()
-        _report(trouble or _of_the_machine(error) or _unexpected(error), wants_traceback)
+        _drop_unwritten_output()
+        _report(_of_the_machine(error) or _unexpected(error), wants_traceback)
+    except RuntimeError as error:
+        _report(_of_home(error) or _unexpected(error), wants_traceback)
     except Exception as error:
         _report(_unexpected(error), wants_traceback)
 
 
-def _drop_unwritten_output() -> str | None:
-    """Discard output that can't be written, which Python would try to flush once more; return why it can't be."""
+def _drop_unwritten_output() -> None:
+    """Discard output that can't be written: Python would try to flush it at its end, and exit with 120."""
     try:
         sys.stdout.flush()
-    except OSError as error:
+    except OSError:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return f"can't write to standard output: {error.strerror}{_advice(error)}"
-    return None
 
 
 def _of_the_machine(error: OSError) -> str | None:
-    if error.errno in _NO_SPACE or (error.errno in _NO_RIGHTS and error.filename):
-        where = f"{error.filename}: " if error.filename else "can't write: "
-        return f"{where}{error.strerror}{_advice(error)}"
-    return None
+    if not error.filename:
+        what = f"can't write the output: {error.strerror}" if error.errno in _NO_OUTPUT else None
+    else:
+        what = f"{error.filename}: {error.strerror}" if error.errno in _NO_SPACE + _NO_RIGHTS + _NO_PATH else None
+    advice = "; free space" if error.errno in _NO_SPACE else "; check permissions" if error.errno in _NO_RIGHTS else ""
+    return f"{what}{advice}" if what else None
 
 
-def _advice(error: OSError) -> str:
-    if error.errno in _NO_SPACE:
-        return "; free some space"
-    return "; check its permissions" if error.errno in _NO_RIGHTS else ""
+def _of_home(error: RuntimeError) -> str | None:
+    """Return what to do where pathlib finds no home folder, which containers and batch jobs may not have."""
+    return "this user has no home folder: set HOME" if "home directory" in str(error) else None
 
 
 def _unexpected(error: Exception) -> str:

@@ -33,7 +33,7 @@ def read_place(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDi
     CampaignError
         If there is no campaign file or anything in it is wrong.
     DirectoryError
-        If the directory's path is not UTF-8.
+        If the path of the directory, or of a file that the campaign names, is not UTF-8.
     """
     from mlip_fw.io.campaign_file import read_campaign
     from mlip_fw.layout import CampaignDirectory
@@ -42,6 +42,8 @@ def read_place(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDi
     if directory is None:
         directory = path if _is_begun(path) else Path(campaign.campaign)
     require_utf8(directory, "the campaign directory", "give another one with --dir")
+    for key, name in campaign.named_files().items():
+        require_utf8(Path(name), key, "rename that file or folder")
     return campaign, CampaignDirectory(directory)
 
 

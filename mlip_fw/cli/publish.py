@@ -11,6 +11,7 @@ import typer
 from mlip_fw.cli.app import CAMPAIGNS, EXIT_STOPPED, OTHERS, app
 from mlip_fw.cli.common import find_campaign, log_to_stderr
 from mlip_fw.cli.progress import working
+from mlip_fw.surroundings import require_utf8
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 _EXPORT = typer.Argument(..., help="a folder that `mlip-fw export` wrote", metavar="DIR")
@@ -30,6 +31,7 @@ def export(
     from mlip_fw.export.folder import export_campaign
 
     log_to_stderr()
+    require_utf8(output, "the folder to write", "give another one with --output")
     with working(f"writing {output}"):
         card = export_campaign(find_campaign(campaign), output, generation)
     if as_json:
@@ -48,6 +50,8 @@ def rebuild(
     from mlip_fw.export import rebuild as rebuilding
 
     log_to_stderr()
+    for path in (folder, output or folder):
+        require_utf8(path, "the exported potential", "rename that folder")
     with TemporaryDirectory(prefix="mlip-fw-rebuild-") as scratch, working(f"reading {folder}") as tell:
         target = output if output is not None else Path(scratch)
         for number in rebuilding.rebuild(folder, target):

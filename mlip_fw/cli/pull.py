@@ -11,6 +11,7 @@ from mlip_fw.cli.app import CLUSTER, app
 from mlip_fw.cli.common import answering, load_launchpad, log_to_stderr
 from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
+from mlip_fw.surroundings import require_utf8
 
 
 @app.command(rich_help_panel=CLUSTER)
@@ -31,6 +32,7 @@ def pull(
     from mlip_fw.travel.pull import pull as bring
     from mlip_fw.travel.pull import remove_published
 
+    require_utf8(directory or Path(), "the folder to bring files to", "give another one with --dir")
     pad = load_launchpad(launchpad)
     with answering(pad), working("fetching files"):
         copy = bring(pad, campaign, directory)

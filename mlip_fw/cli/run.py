@@ -27,9 +27,9 @@ _LAUNCHPAD = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml")
 
 
 def _load(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
+    campaign, where = read_place(path, directory)
     from mlip_fw.engines.train.pacemaker.schedule import decided
 
-    campaign, where = read_place(path, directory)
     return decided(campaign, where).campaign, where
 
 
@@ -65,12 +65,12 @@ def run(
 
 
 def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) -> tuple[Campaign, CampaignDirectory]:
+    campaign, where = _load(campaign_file, directory)
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.start import check_given_files, start_structures
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
 
-    campaign, where = _load(campaign_file, directory)
     start_structures(campaign)
     check_given_files(campaign)
     fw = load_fworker(fworker)
@@ -96,10 +96,10 @@ def workflow(
 ) -> None:
     """Write the campaign as a Workflow file for `lpad add`."""
     import_fireworks()
+    campaign, where = _checked(campaign_file, directory, fworker)
     from mlip_fw.io.files import whole_file
     from mlip_fw.workflows.campaign import campaign_workflow
 
-    campaign, where = _checked(campaign_file, directory, fworker)
     if campaign.files == "filepad" and (named := campaign.named_files()):
         raise CampaignError(
             f"{', '.join(named)} would have to travel (files: filepad), which no Workflow file does; take `mlip-fw add`"
@@ -121,8 +121,6 @@ def add(
     """Add the campaign to the LaunchPad."""
     log_to_stderr()
     import_fireworks()
-    from mlip_fw.workflows.campaign import campaign_workflow
-
     with working("checking the campaign") as tell:
         campaign, where = _checked(campaign_file, directory, fworker)
         if campaign.files == "filepad":
@@ -132,6 +130,8 @@ def add(
             where.claim(campaign)
             with answering(pad := load_launchpad(launchpad)):
                 add_files(campaign, str(where.root), pad)
+        from mlip_fw.workflows.campaign import campaign_workflow
+
         tell("adding its Fireworks")
         ids = add_to_launchpad(campaign_workflow(campaign, where.root), launchpad)
     typer.echo(f"added {campaign.campaign} as Fireworks {', '.join(str(i) for i in ids)}")

@@ -12,6 +12,7 @@ import typer
 
 from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.errors import DirectoryError
+from mlip_fw.surroundings import require_utf8
 
 _CATEGORIES = ("md", "dft", "train")
 _WORKERS = ("my_fworker.yaml", *(f"my_fworker_{category}.yaml" for category in _CATEGORIES))
@@ -34,6 +35,7 @@ def init(
     """Write a campaign, fw_configs/ and my_launchpad.yaml to start from; no file is overwritten."""
     from mlip_fw.io.files import write_text
 
+    require_utf8(folder, "the folder to make", "give it another name")
     texts = {name: _filled_in(name, folder) for name in _FILES}
     texts |= {f"fw_configs/{name}": _filled_in(source, folder) for name, source in _adapters(queue).items()}
     taken = [name for name in texts if (folder / name).exists()]

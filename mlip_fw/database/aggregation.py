@@ -15,7 +15,8 @@ from mongomock import aggregate
 
 from mlip_fw.database.collection import Collection, Fields, Stored
 from mlip_fw.database.matching import engine_speaks
-from mlip_fw.database.queries import as_document, select
+from mlip_fw.database.predicates import predicate
+from mlip_fw.database.queries import require_sort, select
 from mlip_fw.database.refusal import RefusedError, not_here
 from mlip_fw.database.store import Store
 from mlip_fw.database.wire import CODEC
@@ -73,15 +74,27 @@ def _require_known(pipeline: Any) -> None:
         ((name, options),) = stage.items()
         if name not in _STAGES:
             raise not_here(f"the pipeline stage {name}")
+        if name == "$match" and not isinstance(options, dict):
+            raise RefusedError(15959, "the match filter must be an expression in an object")
+        if name == "$sort":
+            _require_order(options)
         if name == "$facet" and isinstance(options, dict):
             for inner in options.values():
                 _require_known(inner)
 
 
+def _require_order(sort: Any) -> None:
+    if not isinstance(sort, dict):
+        raise RefusedError(15973, "the $sort key specification must be an object")
+    if not sort:
+        raise RefusedError(15976, "$sort stage must have at least one sort key")
+    require_sort(sort)
+
+
 def _leading_query(pipeline: list[Fields]) -> tuple[Fields, list[Fields]]:
     """Return what the first stage asks for, so that indexes help, and the other stages."""
     if pipeline and "$match" in pipeline[0]:
-        return as_document(pipeline[0]["$match"], "$match"), pipeline[1:]
+        return pipeline[0]["$match"], pipeline[1:]
     return {}, pipeline
 
 
@@ -146,6 +159,13 @@ def _unwind(documents: list[Fields], database: Any, options: Any) -> list[Fields
     return made
 
 
+def _match(documents: list[Fields], database: Any, options: Any) -> list[Fields]:
+    """Give the documents that match, by the rules of all other queries."""
+    ask = predicate(options)
+    return [document for document in documents if ask(document)]
+
+
 _UNWIND = aggregate._PIPELINE_HANDLERS["$unwind"]
 aggregate._PIPELINE_HANDLERS["$unwind"] = _unwind
+aggregate._PIPELINE_HANDLERS["$match"] = _match
 aggregate._Parser._handle_date_operator = _also_from_strings(aggregate._Parser._handle_date_operator)
