@@ -17,6 +17,7 @@ from mlip_fw.store import Store
 from mlip_fw.travel.start import add_files
 from mlip_fw.web.gui import _own_copy
 from mlip_fw.workflows.campaign import campaign_workflow
+from mlip_fw.workflows.rlaunch import rlaunch_cleanly
 from tests.helpers.relay import Relay, writes
 from tests.unit.stories import Scribe, campaign
 from tests.unit.web import LABELS, make_finished, visitor
@@ -303,6 +304,16 @@ class TestWhatIsWrong:
             CliRunner().invoke(app, ["recover", "--dry-run", "-l", str(path)], catch_exceptions=False)
         assert expected in str(caught.value)
         assert "n0t-the-one" not in str(caught.value)
+
+    @pytest.mark.parametrize("said", [CASES["wrong password"], CASES["no user"]], indirect=True)
+    @pytest.mark.parametrize("how", ["singleshot", "rapidfire"])
+    def test_rlaunch(self, said, folder, how):
+        path, expected = said
+        with pytest.raises(WorkerError) as caught:
+            rlaunch_cleanly(["-l", str(path), "-s", how])
+        words = re.split(r" at 127.0.0.1|: check", expected.replace("user mlip_fw", "the user of my_launchpad.yaml"))[0]
+        assert str(caught.value).startswith(words)
+        assert str(caught.value).endswith("`mlip-fw recover` makes interrupted Fireworks ready to run again")
 
     @pytest.mark.parametrize("said", CASES.values(), ids=CASES, indirect=True)
     def test_pages(self, said, folder, monkeypatch):
