@@ -2,15 +2,17 @@
 
 import shutil
 import subprocess
+from importlib import resources
 
 import pymongo
 import pytest
 from fireworks.core import launchpad as launchpad_module
 
 from mlip_fw.cli.common import load_launchpad
+from mlip_fw.firework_names import OF_A_CAMPAIGN
 from mlip_fw.mongo_sentences import explain
 from tests.cli.pages import DOCS, blocks_in
-from tests.conftest import require
+from tests.conftest import ROOT, require
 
 PAGE = DOCS / "how-to" / "mongodb-in-production.md"
 FILES = [code for _, _, code in blocks_in(PAGE.read_text()) if code.startswith("host:")]
@@ -72,6 +74,14 @@ def test_it_is_taken_with_every_option(load, text):
 def test_to_look_a_server_is_not_waited_for_so_long(load, text):
     options = load(text, looking=True).connection.options
     assert options.server_selection_timeout == 4
+
+
+def test_what_init_writes_builds_the_indexes_of_our_questions(load):
+    template = resources.files("mlip_fw.cli") / "templates" / "my_launchpad.yaml"
+    pad = load(template.read_text())
+    assert (pad.user_indices, pad.wf_user_indices) == (["spec.campaign"], ["metadata.directory", "metadata.mlip_fw"])
+    assert list(OF_A_CAMPAIGN) == pad.user_indices
+    assert template.read_text() == (ROOT / "my_launchpad.yaml").read_text()
 
 
 def test_there_are_those_of_the_issue():
