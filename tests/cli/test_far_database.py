@@ -37,7 +37,10 @@ def opened(path):
 
 
 @pytest.fixture(autouse=True)
-def _close():
+def _leave_nothing(monkeypatch):
+    """Let commands not take over the log of this process, and close their connections."""
+    for module in ("farm", "pull", "web"):
+        monkeypatch.setattr(f"mlip_fw.cli.{module}.log_to_stderr", lambda: None)
     yield
     while _pads:
         _pads.pop().connection.close()
