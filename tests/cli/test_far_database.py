@@ -3,10 +3,11 @@
 import json
 import re
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from fireworks import LaunchPad
+from fireworks import FWAction, FWorker, LaunchPad
 from typer.testing import CliRunner
 
 from mlip_fw.cli.main import app
@@ -17,6 +18,7 @@ from mlip_fw.store import Store
 from mlip_fw.travel.start import add_files
 from mlip_fw.web.gui import _own_copy
 from mlip_fw.workflows.campaign import campaign_workflow
+from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rlaunch import rlaunch_cleanly
 from tests.helpers.relay import Relay, writes
 from tests.unit.stories import Scribe, campaign
@@ -139,6 +141,24 @@ def test_commands_cost_the_same_however_many_campaigns_there_are(far, pads, comm
         costs[n] = asked_by(relay, lambda path=path: CliRunner().invoke(app, [*command, "-l", str(path)]))
     assert costs[FEW] == costs[MANY]
     assert 2 <= len(costs[MANY]) <= 24
+
+
+def test_recovery_costs_the_same_however_many_fireworks_run_and_fail(far, server):
+    _, launchpad = server
+    costs, error = {}, {"_stacktrace": "Traceback\nValueError: no", "_details": None}
+    for n in (2, 40):
+        pad = launchpad(f"running-{n}")
+        added(pad, Path("/nowhere"), n)
+        for number, fw_id in enumerate(sorted(pad.get_fw_ids({"state": "READY"}))):
+            _, launch = pad.checkout_fw(FWorker(), "/nowhere", fw_id=fw_id)
+            if number % 2:
+                pad.complete_launch(launch, FWAction(stored_data={"_exception": error, "_task": {}}), "FIZZLED")
+        relay, path = far(f"running-{n}")
+        relay.asked.clear()
+        found = list(recover(opened(path), dry_run=True, heartbeat_s=-1.0, patience_s=0))
+        costs[n] = list(relay.asked)
+        assert Counter(finding.kind for finding in found) == {"lost run": n / 2, "needs you": n / 2}
+    assert costs[40] == costs[2]
 
 
 def test_a_long_campaign_of_many_parts_is_asked_for_at_once(far, server):
