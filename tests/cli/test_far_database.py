@@ -6,8 +6,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pymongo
 import pytest
 from fireworks import FWAction, FWorker, LaunchPad
+from fireworks.core import launchpad as launchpad_module
 from typer.testing import CliRunner
 
 from mlip_fw.cli.main import app
@@ -29,23 +31,26 @@ FEW, MANY = 2, 130
 GUI = ["", "fw/", "fw/1", "wf/", "wf/1", "fw/1/details", "wf/1/json", "fw/READY/"]
 
 
-_pads = []
-
-
 def opened(path):
-    """Return the LaunchPad of a file; its connections are closed when all is done."""
-    _pads.append(LaunchPad.from_file(str(path)))
-    return _pads[-1]
+    """Return the LaunchPad of a file."""
+    return LaunchPad.from_file(str(path))
 
 
 @pytest.fixture(autouse=True)
 def _leave_nothing(monkeypatch):
-    """Let commands not take over the log of this process, and close their connections."""
+    """Let commands not take over the log of this process, and close all connections."""
+    clients = []
+
+    def connect(*arguments, **options):
+        clients.append(pymongo.MongoClient(*arguments, **options))
+        return clients[-1]
+
+    monkeypatch.setattr(launchpad_module, "MongoClient", connect)
     for module in ("farm", "pull", "web"):
         monkeypatch.setattr(f"mlip_fw.cli.{module}.log_to_stderr", lambda: None)
     yield
-    while _pads:
-        _pads.pop().connection.close()
+    for client in clients:
+        client.close()
 
 
 def added(pad, root, n):
