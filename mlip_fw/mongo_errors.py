@@ -19,6 +19,7 @@ from pymongo.errors import (
     EncryptionError,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
 )
 
 _AWAY = frozenset(
@@ -89,6 +90,11 @@ def classify(error: BaseException) -> Trouble:
     if isinstance(error, OperationFailure):
         return _of_codes([(error.code, said_by(error)), *_inner(error.details)])
     return Trouble.OTHER
+
+
+def is_slow(error: BaseException) -> bool:
+    """Return whether a server was found and took too long, rather than that none was found."""
+    return isinstance(error, PyMongoError) and error.timeout and not isinstance(error, ServerSelectionTimeoutError)
 
 
 def classify_text(line: str) -> Trouble:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo.common import MIN_SUPPORTED_SERVER_VERSION
 
 from mlip_fw.io.addresses import without_credentials
-from mlip_fw.mongo_errors import Trouble, classify, said_by
+from mlip_fw.mongo_errors import Trouble, classify, is_slow, said_by
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -39,6 +39,10 @@ def explain(error: BaseException, pad: LaunchPad | None = None, *, in_public: bo
     access, trouble = _access(pad), classify(error)
     database = f"the LaunchPad database{access.at}"
     words = "" if in_public else f": {access.without_secrets(said_by(error))}{_code(error)}"
+    if trouble is Trouble.AWAY and is_slow(error):
+        return (
+            f"{database} does not answer in time{words}; is it busy, far away or without indexes? See {HOW_TO}#indexes"
+        )
     if trouble is Trouble.AWAY:
         return f"{database} does not answer{words}; check that MongoDB runs, and host and port in my_launchpad.yaml"
     if trouble is Trouble.WRONG_PASSWORD:

@@ -68,6 +68,11 @@ class Places:
         self.trouble = ""
         """In words, why it did not."""
 
+    @property
+    def silence(self) -> str:
+        """In words, why the LaunchPad says nothing just now; empty if it answers or there is none."""
+        return "" if self.is_answering else self.trouble
+
     def all(self) -> list[Place]:
         """Return all campaigns, by name."""
         with self._lock:

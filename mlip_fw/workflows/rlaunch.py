@@ -123,7 +123,7 @@ def _rerun_interrupted(launchpad: LaunchPad) -> None:
 
 def _what_now(error: PyMongoError) -> str:
     """Return what is wrong with the database and what to do, in one sentence."""
-    return f"{explain(error)}; when that is fixed, `mlip-fw recover` makes ready to run again what was under way"
+    return f"{explain(error)}; when that is fixed, `mlip-fw recover` makes interrupted Fireworks ready to run again"
 
 
 def _interrupting_unless_busy() -> Callable[[FrameType | None], bool]:

@@ -3,10 +3,13 @@
 import json
 import re
 import time
+from collections import Counter
 from pathlib import Path
 
+import pymongo
 import pytest
-from fireworks import LaunchPad
+from fireworks import FWAction, FWorker, LaunchPad
+from fireworks.core import launchpad as launchpad_module
 from typer.testing import CliRunner
 
 from mlip_fw.cli.main import app
@@ -17,6 +20,8 @@ from mlip_fw.store import Store
 from mlip_fw.travel.start import add_files
 from mlip_fw.web.gui import _own_copy
 from mlip_fw.workflows.campaign import campaign_workflow
+from mlip_fw.workflows.recover import recover
+from mlip_fw.workflows.rlaunch import rlaunch_cleanly
 from tests.helpers.relay import Relay, writes
 from tests.unit.stories import Scribe, campaign
 from tests.unit.web import LABELS, make_finished, visitor
@@ -26,20 +31,26 @@ FEW, MANY = 2, 130
 GUI = ["", "fw/", "fw/1", "wf/", "wf/1", "fw/1/details", "wf/1/json", "fw/READY/"]
 
 
-_pads = []
-
-
 def opened(path):
-    """Return the LaunchPad of a file; its connections are closed when all is done."""
-    _pads.append(LaunchPad.from_file(str(path)))
-    return _pads[-1]
+    """Return the LaunchPad of a file."""
+    return LaunchPad.from_file(str(path))
 
 
 @pytest.fixture(autouse=True)
-def _close():
+def _leave_nothing(monkeypatch):
+    """Let commands not take over the log of this process, and close all connections."""
+    clients = []
+
+    def connect(*arguments, **options):
+        clients.append(pymongo.MongoClient(*arguments, **options))
+        return clients[-1]
+
+    monkeypatch.setattr(launchpad_module, "MongoClient", connect)
+    for module in ("farm", "pull", "web"):
+        monkeypatch.setattr(f"mlip_fw.cli.{module}.log_to_stderr", lambda: None)
     yield
-    while _pads:
-        _pads.pop().connection.close()
+    for client in clients:
+        client.close()
 
 
 def added(pad, root, n):
@@ -135,6 +146,24 @@ def test_commands_cost_the_same_however_many_campaigns_there_are(far, pads, comm
         costs[n] = asked_by(relay, lambda path=path: CliRunner().invoke(app, [*command, "-l", str(path)]))
     assert costs[FEW] == costs[MANY]
     assert 2 <= len(costs[MANY]) <= 24
+
+
+def test_recovery_costs_the_same_however_many_fireworks_run_and_fail(far, server):
+    _, launchpad = server
+    costs, error = {}, {"_stacktrace": "Traceback\nValueError: no", "_details": None}
+    for n in (2, 40):
+        pad = launchpad(f"running-{n}")
+        added(pad, Path("/nowhere"), n)
+        for number, fw_id in enumerate(sorted(pad.get_fw_ids({"state": "READY"}))):
+            _, launch = pad.checkout_fw(FWorker(), "/nowhere", fw_id=fw_id)
+            if number % 2:
+                pad.complete_launch(launch, FWAction(stored_data={"_exception": error, "_task": {}}), "FIZZLED")
+        relay, path = far(f"running-{n}")
+        relay.asked.clear()
+        found = list(recover(opened(path), dry_run=True, heartbeat_s=-1.0, patience_s=0))
+        costs[n] = list(relay.asked)
+        assert Counter(finding.kind for finding in found) == {"lost run": n / 2, "needs you": n / 2}
+    assert costs[40] == costs[2]
 
 
 def test_a_long_campaign_of_many_parts_is_asked_for_at_once(far, server):
@@ -304,15 +333,28 @@ class TestWhatIsWrong:
         assert expected in str(caught.value)
         assert "n0t-the-one" not in str(caught.value)
 
+    @pytest.mark.parametrize("said", [CASES["wrong password"], CASES["no user"]], indirect=True)
+    @pytest.mark.parametrize("how", ["singleshot", "rapidfire"])
+    def test_rlaunch(self, said, folder, how):
+        path, expected = said
+        with pytest.raises(WorkerError) as caught:
+            rlaunch_cleanly(["-l", str(path), "-s", how])
+        words = re.split(r" at 127.0.0.1|: check", expected.replace("user mlip_fw", "the user of my_launchpad.yaml"))[0]
+        assert str(caught.value).startswith(words)
+        assert str(caught.value).endswith("`mlip-fw recover` makes interrupted Fireworks ready to run again")
+
     @pytest.mark.parametrize("said", CASES.values(), ids=CASES, indirect=True)
     def test_pages(self, said, folder, monkeypatch):
         path, expected = said
         monkeypatch.setattr("mlip_fw.web.places.ANSWER_S", 0.5)
         monkeypatch.setattr("mlip_fw.web.gui._SOON_S", 0.5)
         client = visitor([folder], opened(path))
-        page = client.get("/").text
+        before = client.get("/data.json").json
+        page, data = client.get("/").text, client.get("/data.json").json
         assert expected in page.replace("&#39;", "'")
         assert 'href="/campaign/cu-story/"' in page
+        assert expected in data["launchpad_error"] == before["launchpad_error"]
+        assert [one["name"] for one in data["campaigns"]] == ["cu-story"]
         theirs = client.get("/fireworks/")
         assert expected in theirs.text
         assert theirs.status_code == (503 if "does not answer" in expected else 502)

@@ -2,6 +2,8 @@
 
 import io
 import json
+import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -105,13 +107,19 @@ def test_one_that_is_damaged_does_not_hide_the_others(tmp_path, monkeypatch):
     assert "can't be read" in said.stdout
 
 
+_sleep = time.sleep
+
+
 class Clock:
-    """Lets a campaign go on while somebody sleeps."""
+    """Lets a campaign go on while somebody sleeps; threads of other tests sleep as ever."""
 
     def __init__(self, *turns):
         self.turns = list(turns)
 
     def __call__(self, seconds):
+        if threading.current_thread() is not threading.main_thread():
+            _sleep(seconds)
+            return
         self.slept = seconds
         self.turns.pop(0)()
 

@@ -469,7 +469,7 @@ class TestStrangers:
     def test_deep_document(self, server, connect):
         client = connect(server)
         deep = {}
-        for _ in range(150):
+        for _ in range(98):
             deep = {"a": deep}
         client.t.a.insert_one({"_id": 1, "deep": deep})
         body = b"\x05\0\0\0\0"

@@ -12,6 +12,7 @@ from pymongo.errors import (
     ConfigurationError,
     EncryptionError,
     ExecutionTimeout,
+    NetworkTimeout,
     NotPrimaryError,
     OperationFailure,
     PyMongoError,
@@ -181,6 +182,14 @@ SENTENCES = [
         "docs/how-to/mongodb-in-production.md",
     ),
 ]
+
+
+def test_slow_is_not_absent():
+    slow = [ExecutionTimeout("operation exceeded time limit", 50), NetworkTimeout("db1:27017: timed out")]
+    for error in slow:
+        assert "does not answer in time: " in explain(error, Pad())
+        assert "is it busy, far away or without indexes?" in explain(error, Pad())
+    assert "in time" not in explain(ServerSelectionTimeoutError("refused"), Pad())
 
 
 @pytest.mark.parametrize(("error", "pad", "sentence"), SENTENCES)

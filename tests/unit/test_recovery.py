@@ -347,6 +347,25 @@ class TestFizzled:
         assert ("lpad rerun_fws" in what) == (kind == "needs you")
         assert states(pad)[0] == ("FIZZLED" if kind == "needs you" else "READY")
 
+    @pytest.mark.parametrize(
+        ("line", "kind"),
+        [
+            ("pymongo.errors.WaitQueueTimeoutError: Timed out while checking out a connection", "database was away"),
+            ("pymongo.errors.ExecutionTimeout: operation exceeded time limit, full error: {}", "database was away"),
+            ("pymongo.errors._OperationCancelled: operation cancelled", "database was away"),
+            ("pymongo.errors.OperationFailure: x, full error: {'code': 91, 'errmsg': 'x'}", "database was away"),
+            ("pymongo.errors.WriteError: x, full error: {'errorLabels': ['RetryableWriteError']}", "database was away"),
+            ("pymongo.errors.OperationFailure: Authentication failed., full error: {'code': 18}", "needs you"),
+            ("pymongo.errors.OperationFailure: not authorized, full error: {'code': 13}", "needs you"),
+            ("pymongo.errors.WriteError: too large, full error: {'code': 10334}", "needs you"),
+        ],
+    )
+    def test_what_was_away_is_told_by_class_code_and_label(self, running, line, kind):
+        pad, _, launch = running
+        trace = f"Traceback (most recent call last):\n{line}"
+        pad.complete_launch(launch, FWAction(stored_data={"_exception": {"_stacktrace": trace}}), "FIZZLED")
+        assert found(pad)[0][0] == kind
+
     def test_a_database_that_a_task_only_mentions_was_not_away(self, running):
         pad, _, launch = running
         trace = "AutoReconnect: earlier\nValueError: no"

@@ -310,3 +310,24 @@ def test_campaign_that_was_only_added_waits_for_a_worker(tmp_path):
     pad.fireworks.update_many({}, {"$set": {"state": "COMPLETED"}})
     pad.workflows.update_many({}, {"$set": {f"fw_states.{n}": "COMPLETED" for n in pad.get_fw_ids()}})
     assert "not on this machine" in visitor([tmp_path], pad).get("/").text
+
+
+def test_page_that_was_there_before_learns_that_the_database_is_silent(tmp_path, monkeypatch):
+    """And that it answers again: the version changes, and with it the part that says so."""
+    scribe = make_finished(tmp_path / "cu-story")
+    pad = launchpad_with(scribe)
+    app = create_app([tmp_path], pad, patience_s=None)
+    client, clock = app.test_client(), [0.0]
+    monkeypatch.setattr("mlip_fw.web.places.time.monotonic", lambda: clock[0])
+    versions = [client.get("/data.json").json]
+    with monkeypatch.context() as patch:
+        patch.setattr(type(pad.workflows), "find", _silent)
+        clock[0] = 100.0
+        versions.append(client.get("/data.json").json)
+        part = '<div id="launchpad" data-part>\n<p class="trouble" role="status">the LaunchPad database at localhost'
+        assert part in client.get("/").text
+    clock[0] = 200.0
+    versions.append(client.get("/data.json").json)
+    assert '<div id="launchpad" data-part>\n</div>' in client.get("/").text
+    assert [one["launchpad_error"] is None for one in versions] == [True, False, True]
+    assert versions[0]["version"] == versions[2]["version"] != versions[1]["version"]
