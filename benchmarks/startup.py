@@ -1,6 +1,6 @@
 """How long commands take before they do anything: processor time against that of an empty Python.
 
-Each command runs in turn with the others, several times, so that all of them meet the same other work of the machine; of
+Each command runs in turn with the others, several times, so that all meet the same other work of the machine; of
 each the least time counts. ``whole`` imports all modules before the command line is parsed, as was done once.
 """
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from mlip_fw import __version__
 from mlip_fw.surroundings import require_assertions, require_current_folder
-
-if TYPE_CHECKING:
-    from typer import Context
 
 EXIT_ERROR = 1
 EXIT_STOPPED = 3
@@ -32,7 +29,7 @@ _ORDER = (
 class _Ordered(TyperGroup):
     """Commands in the order in which users meet them."""
 
-    def list_commands(self, ctx: Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)
 
 

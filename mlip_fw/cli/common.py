@@ -84,10 +84,13 @@ def find_campaign(name: str | None) -> CampaignDirectory:
 
 def campaigns_here() -> list[CampaignDirectory]:
     """Return the campaign directories in the current folder, or the folder itself if it is one."""
+    folders = [Path(), *sorted(p for p in Path().iterdir() if p.is_dir())]
+    begun = [folder for folder in folders if _has_begun(folder)]
+    if not begun:
+        return []
     from mlip_fw.layout import CampaignDirectory
 
-    folders = [Path(), *sorted(p for p in Path().iterdir() if p.is_dir())]
-    return [CampaignDirectory(p) for p in folders if _has_begun(p)]
+    return [CampaignDirectory(folder) for folder in begun]
 
 
 def _has_begun(folder: Path) -> bool:

@@ -34,7 +34,6 @@ def status(
 ) -> None:
     """Show the state of campaigns; with --watch, follow one to its end and exit as `mlip-fw run` does."""
     from mlip_fw.cli.counts import FireworkCounts
-    from mlip_fw.story.tale import Story
 
     counts = FireworkCounts(launchpad)
     if watched:
@@ -45,13 +44,16 @@ def status(
         directory = find_campaign(campaign)
         raise typer.Exit(watch(directory, interval_s, lambda: counts.of([directory])[0]))
     directories = [find_campaign(campaign)] if campaign is not None else campaigns_here()
+    if not directories and not as_json:
+        typer.echo("no campaign in this folder")
+        return
+    from mlip_fw.story.tale import Story
+
     stories, fireworks = [Story(directory) for directory in directories], counts.of(directories)
     if as_json:
         _print_json(stories, fireworks, alone=campaign is not None)
     elif campaign is not None or len(stories) == 1:
         _print_one(stories[0], fireworks[0])
-    elif not stories:
-        typer.echo("no campaign in this folder")
     else:
         _print_many(stories, fireworks)
     if any(isinstance(one, str) for one in fireworks):
@@ -82,7 +84,7 @@ def _print_one(story: Story, fireworks: Counts) -> None:
     print_summary(story.summary)
     print_refused(story.directory)
     print_quarantine(story.directory)
-    print_age(story.directory)
+    print_age(story)
 
 
 def _print_many(stories: list[Story], fireworks: list[Counts]) -> None:

@@ -64,8 +64,8 @@ def print_quarantine(directory: CampaignDirectory) -> None:
     print("fix the cause, then run: mlip-fw retry-labels")
 
 
-def print_age(directory: CampaignDirectory) -> None:
+def print_age(story: Story) -> None:
     """Print how old the files are, if they come from the LaunchPad."""
-    if directory.read_campaign().files == "filepad":
-        pulled = datetime.datetime.fromtimestamp(directory.journal.stat().st_mtime)
+    if story.campaign.files == "filepad":
+        pulled = datetime.datetime.fromtimestamp(story.directory.journal.stat().st_mtime)
         print(f"as of the last mlip-fw pull, {pulled:%Y-%m-%d %H:%M:%S}")

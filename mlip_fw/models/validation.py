@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema, field_validator
 
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, Real
-from mlip_fw.models.properties import Property
+from mlip_fw.models.properties import Property as Property  # noqa: PLC0414  others take it from here
 from mlip_fw.models.structure import BulkSettings
 from mlip_fw.models.training import Errors
 

@@ -37,9 +37,9 @@ def typed(*words, **environment):
 def test_life_of_a_server(folder):
     code, out, err = typed("start", "--dir", folder)
     assert (code, err) == (0, "")
-    assert "the LaunchPad server runs on 127.0.0.1:" in out
+    assert "the LaunchPad server is running on 127.0.0.1:" in out
     assert f"lpad -l {folder}/my_launchpad.yaml" in out
-    assert "for this one machine" in out
+    assert "on this machine only" in out
     assert "MongoDB" in out
     code, out, _ = typed("start", "--dir", folder)
     assert (code, "is already running" in out) == (0, True)
