@@ -11,19 +11,13 @@ from fireworks import FWAction, LaunchPad
 from fireworks.core.launchpad import LockedWorkflowError
 
 from mlip_fw.interrupts import INTERRUPTED
+from mlip_fw.recovery.away import says_away
 from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservation_of
 
 _HALF_CHECKED_OUT_S = 60.0
 _SUBMITTING_S = 600.0
 _MOST_LOST = 5
 _OUR_TASKS = "{{mlip_fw."
-_DATABASE_AWAY = (
-    "AutoReconnect",
-    "NetworkTimeout",
-    "ServerSelectionTimeoutError",
-    "NotPrimaryError",
-    "ConnectionFailure",
-)
 
 
 @dataclass(frozen=True)
@@ -96,11 +90,11 @@ def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
         elif details.get("error") == INTERRUPTED or not exception:
             what = details.get("message", "marked as lost, and not yet rerun")
             yield _finding("interrupted", firework, what, again)
-        elif any(f"{name}:" in last_line or last_line.endswith(name) for name in _DATABASE_AWAY):
+        elif says_away(last_line):
             yield _finding("database was away", firework, last_line.partition(",")[0][:200], again)
         else:
             said = details.get("message") or last_line or "no reason is recorded"
-            hint = f"mend it, then: lpad rerun_fws -i {firework['fw_id']}"
+            hint = f"fix it, then: lpad rerun_fws -i {firework['fw_id']}"
             yield _finding("needs you", firework, f"{said}; {hint}", None)
 
 

@@ -116,5 +116,5 @@ def _mended(finding: Finding, lease: Lease | None) -> Finding:
         raise
     except Exception as error:
         # what ails one Firework must not keep all others from being mended
-        return replace(finding, what=f"{finding.what}; not mended: {type(error).__name__}: {error}", mend=None)
+        return replace(finding, what=f"{finding.what}; not recovered: {type(error).__name__}: {error}", mend=None)
     return finding

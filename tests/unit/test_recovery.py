@@ -251,7 +251,7 @@ class TestLostRuns:
         monkeypatch.setattr(pad, "_refresh_wf", lambda _: None)
         (finding,) = recover(pad, heartbeat_s=-1.0, patience_s=0.0)
         assert finding.mend is None
-        assert finding.what.endswith("not mended: LockedWorkflowError: its workflow is locked")
+        assert finding.what.endswith("not recovered: LockedWorkflowError: its workflow is locked")
 
     @pytest.mark.parametrize("change", [{"$unset": {"spec.campaign": 1}}, {"$set": {"spec._tasks.0._fw_name": "X"}}])
     def test_of_others_are_left_alone(self, running, change):

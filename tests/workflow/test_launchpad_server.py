@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from fireworks import Firework, FWAction, FWorker, LaunchPad, PyTask, ScriptTask
 from fireworks.scripts import lpad_run
 
 from mlip_fw.database.control import start_server, stop_server
+from mlip_fw.travel.store import FileStore
 
 BIN = Path(sys.executable).parent
 
@@ -245,3 +248,24 @@ class TestWorkers:
         launch = pad.get_launch_by_id(launch_id)
         assert len(launch.action.stored_data["x"]) == 200_000
         assert states(pad) == {fw.fw_id: "COMPLETED"}
+
+
+def test_of_writers_that_replace_a_file_at_once_one_wins(server, pad):
+    """Every reader sees one file, whole, and nothing is left of the others."""
+    count = 4
+    barrier = threading.Barrier(count)
+
+    def write(number):
+        store = FileStore(LaunchPad.from_file(str(server.launchpad_file)).db, "small-0123456789ab")
+        for turn in range(5):
+            barrier.wait(60)
+            store.replace("summary.json", f"{number} {turn}".encode())
+            marker = store.named(["summary.json"])["summary.json"]
+            assert marker.size == len("0 0")
+        return store
+
+    with ThreadPoolExecutor(count) as pool:
+        *_, store = pool.map(write, range(count))
+    [marker] = store.below("")
+    assert store.read(marker, marker) in [f"{number} 4".encode() for number in range(count)]
+    assert [pad.db[f"filepad{name}"].count_documents({}) for name in ("", "_gfs.files", "_gfs.chunks")] == [1, 1, 1]
