@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from fireworks import Firework, LaunchPad, ScriptTask
@@ -121,6 +122,10 @@ def test_database_of_different_moments(project, pad):
     assert pad.fw_id_assigner.find_one()["next_fw_id"] == 8
     assert add(pad) == 8
     assert sorted(pad.get_fw_ids()) == [*ids, 8]
+    lpad = [str(Path(sys.executable).parent / "lpad"), "-l", "my_launchpad.yaml", "delete_wflows", "-i", "2"]
+    subprocess.run(lpad, cwd=project, check=True, capture_output=True, timeout=120)
+    assert typed(project, *words) == (0, "nothing to recover\n", "")
+    assert sorted(pad.get_fw_ids()) == [ids[0], 8]
 
 
 def test_database_that_does_not_answer_is_one_paragraph(tmp_path):
