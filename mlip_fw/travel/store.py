@@ -135,7 +135,7 @@ class FileStore:
         before = self._put_in_place(document)
         if before is not None:
             self._drop_contents(before)
-            self._drop_parts(self._marker(before), keep=marker)
+            self._drop_parts(self._marker(before))
         self._settle(marker, parts, self.named([path]).get(path, marker))
 
     def read(self, filed: Filed, of: Marker) -> bytes:
@@ -192,7 +192,7 @@ class FileStore:
             # somebody may have removed some with an older file, after they were found to be there
             self._with_parts(ours.path, b"", parts)
         else:
-            self._drop_parts(ours, keep=now)
+            self._drop_parts(ours)
 
     def _put_in_place(self, document: dict[str, Any]) -> dict[str, Any] | None:
         """Put a document in the place of that with its identifier, and return what was there, or None.
@@ -213,9 +213,10 @@ class FileStore:
     def _drop_contents(self, document: dict[str, Any]) -> None:
         self._contents.delete(ObjectId(document["gfs_id"]))
 
-    def _drop_parts(self, of: Marker, keep: Marker | None = None) -> None:
-        """Remove the parts of a marker, but those that another one has."""
-        gone = set(of.parts) - set(keep.parts if keep is not None else ())
+    def _drop_parts(self, of: Marker) -> None:
+        """Remove the parts of a marker that was replaced or removed, but those that what is published now has."""
+        now = self.named([of.path]).get(of.path)
+        gone = set(of.parts) - set(now.parts if now is not None else ())
         for document in list(self._with(map(_place_of, gone))):
             self._documents.delete_one({"_id": document["_id"]})
             self._drop_contents(document)
