@@ -16,7 +16,7 @@ _CODES = frozenset(
         *(10058, 10107, 11600, 11602, 13435, 13436),  # it is no primary, or interrupted
     }
 )
-"""Errors that a retry mends: MongoDB's specification "Retryable Writes", list of RetryableWriteError."""
+"""Errors that a retry gets past: MongoDB's specification "Retryable Writes", list of RetryableWriteError."""
 
 
 def says_away(last_line: str) -> bool:
