@@ -58,6 +58,6 @@ def recover(
     table = Table("Firework", "name", "found", "why", title_justify="left")
     for finding in findings:
         table.add_row(str(finding.fw_id or ""), *map(printable, (finding.name, finding.kind, finding.what)))
-    Console().print(table)
+    Console(emoji=False).print(table)
     mended = sum(finding.mend is not None for finding in findings)
     typer.echo(f"{mended} {'can be recovered' if dry_run else 'recovered'}, {len(findings) - mended} need attention")

@@ -112,7 +112,7 @@ def _print_many(stories: list[Story], fireworks: list[Counts]) -> None:
             str(max(0, s.generations - 1)),
         )
         table.add_row(*row, *([counted_fireworks(counts)] if was_asked and counts is not None else []))
-    Console().print(table)
+    Console(emoji=False).print(table)
     for trouble in {counts for counts in fireworks if isinstance(counts, str)}:
         typer.echo(f"LaunchPad: {printable(trouble)}")
 

@@ -129,4 +129,4 @@ def _table(title: str, rows: list[tuple[str, str, bool]]) -> None:
     table.add_column(overflow="fold")
     for what, found, ok in rows:
         table.add_row(what, Text(printable(found), style="" if ok else "red"))
-    Console().print(table)
+    Console(emoji=False).print(table)

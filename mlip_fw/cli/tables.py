@@ -22,14 +22,14 @@ from mlip_fw.story.tale import Story
 
 def print_glance(story: Story, fireworks: Counts) -> None:
     """Print the five-second answer on standard output."""
-    console = Console()
+    console = Console(emoji=False)
     console.print(glance(story, fireworks, plain=is_plain(console)))
     print()
 
 
 def print_summary(summary: CampaignSummary) -> None:
     """Print the summary as a table on standard output."""
-    console = Console()
+    console = Console(emoji=False)
     table = Table(title=f"campaign {summary.campaign}", show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -48,7 +48,7 @@ def print_refused(directory: CampaignDirectory) -> None:
     table = Table("generation", "why", title="generations refused for MD", title_justify="left")
     for number, reasons in refused.items():
         table.add_row(str(number), Text(printable("; ".join(reasons))))
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def print_quarantine(directory: CampaignDirectory) -> None:
@@ -60,7 +60,7 @@ def print_quarantine(directory: CampaignDirectory) -> None:
     for record in records:
         row = (record.hash, str(record.n_atoms), record.reason, str(len(record.corrections)))
         table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
+    Console(emoji=False).print(table)
     print("fix the cause, then run: mlip-fw retry-labels")
 
 

@@ -85,7 +85,7 @@ def _print(report: ValidationReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(emoji=False)
     if report.holdout is not None:
         table = Table(
             "held-out frames", "frames", "forces (meV/Å)", "energy (meV/atom)", "stress (GPa)", title_justify="left"

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.files import require_file, whole_file
@@ -182,6 +181,8 @@ def _is_lammps_data(path: Path, what: str) -> bool:
 
 def with_labels(atoms: Atoms, energy_ev: float, forces_ev_a: np.ndarray, stress_ev_a3: np.ndarray | None) -> Atoms:
     """Return a copy that carries a reference energy, forces (n, 3) and stress (6,) in Voigt order."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
     copy = atoms.copy()
     results: dict[str, Any] = {"energy": float(energy_ev), "forces": np.asarray(forces_ev_a, dtype=float)}
     if stress_ev_a3 is not None:
