@@ -8,14 +8,23 @@ MARKS := $(if $(MLIP_FW_LMP),,not native)
 
 .PHONY: demo demo-qe qe pacemaker test lint docs screenshots bench clean
 
-$(VENV)/.installed: setup.cfg pyproject.toml
+# what runs campaigns
+$(VENV)/.demo: setup.cfg pyproject.toml
+	@echo '=== 1 of 4: make a virtual environment in $(VENV)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[dev,docs]'
-	touch $@
+	@echo '=== 2 of 4: install mlip_fw and what it runs on (SIZE, a few minutes)'
+	$(BIN)/pip install --disable-pip-version-check --no-compile --editable .
+	@touch $@
 
-demo: $(VENV)/.installed
+# and what tests it and builds its documentation
+$(VENV)/.installed: $(VENV)/.demo
+	$(BIN)/pip install --disable-pip-version-check --no-compile --editable '.[dev,docs]'
+	@touch $@
+
+demo: $(VENV)/.demo
+	@echo '=== 3 of 4: heat copper from 300 K to 1600 K, starting without a potential (about two minutes)'
 	$(BIN)/mlip-fw run examples/cu-melt.yaml --dir demo/cu-melt
+	@echo '=== 4 of 4: write demo/cu-melt.html'
 	$(BIN)/mlip-fw report demo/cu-melt --output demo/cu-melt.html
 
 # silicon with real DFT; pw.x is installed for this user if there is none
@@ -23,7 +32,7 @@ demo-qe: qe
 	$(BIN)/mlip-fw run examples/si-qe.yaml --dir demo/si-qe
 	$(BIN)/mlip-fw report demo/si-qe --output demo/si-qe.html
 
-qe: $(VENV)/.installed
+qe: $(VENV)/.demo
 	command -v pw.x || $(BIN)/mlip-fw doctor --install-qe
 
 # on its own: it needs an older NumPy, and tensorpotential would bring CUDA
@@ -59,6 +68,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/cutouts.py
 	$(BIN)/python benchmarks/farm.py
 	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/startup.py
 
 clean:
 	rm -rf $(VENV) $(PACEMAKER) demo docs/_build build *.egg-info

@@ -8,8 +8,9 @@
 A campaign directory and the documents of its Fireworks are written as the loop would write them, on the LaunchPad
 server of one machine; nothing is run. The server is the real command in its own process. Of each page: its first
 answer, which may say that files are still being read; the time until it is whole; the median of the answers after that,
-and the processor seconds of one; the one right after a change (a new label and its event). FireWorks' own GUI answers
-on the same server.
+and the processor seconds of one; the one right after a change (a new label and its event); and from a command of its
+own, the time until it is whole with a database that is 50 ms away, and the median after that. FireWorks' own GUI
+answers on the same server. Besides the one campaign, 150 others wait on the LaunchPad.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ from fireworks import Firework, LaunchPad, Workflow
 from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.fireworks.build import candidates_firework, label_firework, md_firework, train_firework
 from mlip_fw.models.handoff import CandidatesHandoff, LabelHandoff, MDHandoff, TrainHandoff
-from tests.unit.stories import Scribe, hashed
+from mlip_fw.workflows.campaign import campaign_workflow
+from tests.helpers.relay import Relay
+from tests.unit.stories import Scribe, campaign, hashed
 
 _CYCLES = {100: 10, 10_000: 200}
 _REPEATS = 5
@@ -46,6 +49,8 @@ _PER_WORKFLOW = 90
 """Finished Fireworks are moved to workflows of their own, of about so many."""
 _OPEN = 12
 """Label Fireworks that wait."""
+_OTHERS = 150
+_ROUND_TRIP_S = 0.05
 _PAGES = {
     "campaign list": "/",
     "campaign": "/campaign/cu-story/",
@@ -73,12 +78,14 @@ def main() -> None:
     for size, pages in found.items():
         print(f"\n{size:,} Fireworks, {_CYCLES[size]} cycles")
         print(
-            f"{'page':24}" + "".join(f"{column:>9}" for column in ("first", "whole", "again", "cpu", "changed", "kB"))
+            f"{'page':24}"
+            + "".join(f"{column:>9}" for column in ("first", "whole", "again", "cpu", "changed", "far", "again", "kB"))
         )
         for name, row in pages.items():
             changed = f"{row['changed']:9.3f}" if "changed" in row else f"{'':9}"
             print(
-                f"{name:24}{row['first']:9.3f}{row['whole']:9.3f}{row['again']:9.3f}{row['cpu']:9.3f}{changed}{row['kB']:9.0f}"
+                f"{name:24}{row['first']:9.3f}{row['whole']:9.3f}{row['again']:9.3f}{row['cpu']:9.3f}{changed}"
+                f"{row['far']:9.3f}{row['far_again']:9.3f}{row['kB']:9.0f}"
             )
     if len(found) == 2:
         small, large = found.values()
@@ -96,9 +103,18 @@ def _measured(size: int, cycles: int) -> dict[str, dict[str, float]]:
         pad = LaunchPad.from_file(str(facts.launchpad_file))
         pad.m_logger.setLevel("ERROR")
         newest = write_fireworks_of(pad, scribe, size, cycles)
+        for number in range(_OTHERS):
+            pad.fw_id_assigner.update_one({}, {"$max": {"next_fw_id": newest + 1}})
+            pad.add_wf(campaign_workflow(campaign(campaign=f"cu-{number:03}"), Path(f"/nowhere/cu-{number:03}")))
         try:
             with serving(folder, facts.launchpad_file) as (address, pid):
-                return _pages(address, pid, scribe, newest)
+                found = _pages(address, pid, scribe, newest)
+            with Relay(facts.port, _ROUND_TRIP_S / 2) as relay:
+                file = relay.launchpad_file(facts.launchpad_file, folder)
+                with serving(folder, file) as (address, _):
+                    for page, times in _far_pages(address, newest).items():
+                        found[page] |= times
+            return found
         finally:
             pad.connection.close()
             stop_server(folder / "database")
@@ -121,6 +137,22 @@ def _pages(address: str, pid: int, scribe: Scribe, fw_id: int) -> dict[str, dict
         if not path.startswith("/fireworks"):
             scribe.label(hashed(10**9 + number), n=108)
             found[name]["changed"] = _timed(address + path)[0]
+    return found
+
+
+def _far_pages(address: str, fw_id: int) -> dict[str, dict[str, float]]:
+    """Return how long pages take whose database is far away: the first time, and when much is known."""
+    found = {}
+    for name, path in _PAGES.items():
+        whole = address + path.format(fw=fw_id)
+        begun = time.perf_counter()
+        while _UNREAD in _timed(whole)[1]:
+            pass
+        until_whole = time.perf_counter() - begun
+        found[name] = {
+            "far": until_whole,
+            "far_again": statistics.median(_timed(whole)[0] for _ in range(_REPEATS)),
+        }
     return found
 
 

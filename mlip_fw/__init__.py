@@ -26,6 +26,8 @@ def load(campaign: str | Path) -> LoadedCampaign:
     ------
     DirectoryError
         If there is no campaign; the message names those that are near.
+    WorkerError
+        If Python runs without assertions.
 
     Examples
     --------
@@ -33,5 +35,7 @@ def load(campaign: str | Path) -> LoadedCampaign:
     >>> mlip_fw.load("cu-first").plot_gamma().savefig("gamma.png")  # doctest: +SKIP
     """
     from mlip_fw.notebook import load as load_campaign
+    from mlip_fw.surroundings import require_assertions
 
+    require_assertions()
     return load_campaign(campaign)

@@ -1,9 +1,13 @@
 """``python -m mlip_fw`` is ``mlip-fw``."""
 
+import os
 import sys
-from pathlib import Path
 
-if not sys.flags.safe_path and Path(sys.path[0]) == Path.cwd():
+try:
+    here = os.getcwd()  # noqa: PTH109  pathlib is imported after this
+except OSError:
+    here = ""  # the current folder is gone
+if not sys.flags.safe_path and sys.path[0] == here:
     del sys.path[0]  # what lies in the current folder may be anybody's
 
 from mlip_fw.cli.main import main

@@ -10,6 +10,7 @@ from pathlib import Path
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from fireworks import FWorker, LaunchPad
+from pymongo.errors import PyMongoError
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.canary import sing
@@ -29,6 +30,7 @@ from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
+from mlip_fw.mongo_sentences import explain
 
 _CANARY = {
     "campaign": "canary",
@@ -65,7 +67,10 @@ def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) 
         _look("Quantum ESPRESSO", lambda: _espresso(read_worker(fworker.env))),
         _look("pacemaker", lambda: _pacemaker(read_worker(fworker.env))),
         _look("file locks", _locks),
-        _look("queue", lambda: shutil.which("sbatch") or "no sbatch: campaigns run here, not through Slurm"),
+        _look(
+            "queue",
+            lambda: shutil.which("sbatch") or "no sbatch; campaigns can run on this machine, but not through Slurm",
+        ),
     ]
     if launchpad is not None:
         findings.append(_look("LaunchPad", lambda: _database(launchpad())))
@@ -83,13 +88,13 @@ def _look(what: str, how: Callable[[], str]) -> Finding:
 
 def _canary(engine: list[Engine], worker: Worker) -> str:
     if not engine:
-        raise MlipError("not tried, for want of an MD engine")
+        raise MlipError("skipped: there is no MD engine")
     with tempfile.TemporaryDirectory(prefix="mlip-fw-doctor-") as name:
         root = Path(name)
         generations = _tiny_potential(root)
         start = bulk("Cu", cubic=True) * (2, 2, 2)
         found = sing(engine[0], worker, generations.potential(0), start, ("Cu",), root / "md")
-    return f"LAMMPS halted at gamma {found.gamma_max:.3g}; energy, forces and gamma are pyace's"
+    return f"LAMMPS halted at gamma {found.gamma_max:.3g}; energy, forces and gamma agree with pyace"
 
 
 def _tiny_potential(root: Path) -> Generations:
@@ -113,7 +118,7 @@ def _espresso(worker: Worker) -> str:
     try:
         command = find_command(worker)
     except WorkerError as error:
-        return f"not here ({error}); other oracles don't need it"
+        return f"not found ({error}); only needed for oracle.kind: espresso"
     return f"{command}: pw.x {version_of(command)}"
 
 
@@ -121,17 +126,19 @@ def _pacemaker(worker: Worker) -> str:
     try:
         return can_run(worker)
     except WorkerError as error:
-        return f"not here ({error}); potential.kind: linear doesn't need it"
+        return f"not found ({error}); only needed for potential.kind: pacemaker"
 
 
 def _locks() -> str:
     """Lock a file in this folder, which is one of those that campaigns will be in, most often."""
     folder = Path.cwd()
     with alone(folder / ".mlip-fw-doctor.lock"):
-        return f"{folder} knows them"
+        return f"File locking works in {folder}"
 
 
 def _database(launchpad: LaunchPad) -> str:
-    launchpad.connection.admin.command("ping")
-    n_workflows = launchpad.workflows.count_documents({})
+    try:
+        n_workflows = launchpad.workflows.count_documents({})
+    except PyMongoError as error:
+        raise WorkerError(explain(error, launchpad)) from error
     return f"{without_credentials(launchpad.host)}, database {launchpad.name}: {n_workflows} workflows"

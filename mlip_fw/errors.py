@@ -8,7 +8,7 @@
     │   └── NumberTakenError      another training published the same generation first
     ├── FilePadError              a file in the LaunchPad's FilePad is damaged or can't be used
     ├── WorkerError               this machine lacks a program or a setting
-    ├── MDError                   the simulation could not be run, or crashed beyond mending
+    ├── MDError                   the simulation could not run, or crashed beyond recovery
     ├── LabelError                a reference calculation gave no trustworthy label
     ├── TrainingError             no potential could be made from the labels
     └── ChildError                a child process died, hung, or raised
@@ -34,15 +34,15 @@ class CampaignError(MlipError):
 
 
 class DirectoryError(MlipError):
-    """The campaign directory can't be used: foreign, locked, not writable, full."""
+    """The campaign directory can't be used: it holds something else, or is locked, not writable or full."""
 
 
 class NumberTakenError(DirectoryError):
-    """Another training published the same generation first: look again."""
+    """Another training published the same generation first."""
 
 
 class FilePadError(MlipError):
-    """A file in the LaunchPad's FilePad is damaged, missing or none of mlip_fw's."""
+    """A file in the LaunchPad's FilePad is damaged, missing or not from mlip_fw."""
 
 
 class WorkerError(MlipError):
@@ -50,7 +50,7 @@ class WorkerError(MlipError):
 
 
 class MDError(MlipError):
-    """The simulation could not be run, or crashed beyond mending."""
+    """The simulation could not run, or crashed beyond recovery."""
 
 
 class LabelError(MlipError):

@@ -9,6 +9,11 @@ _KINDS = ("md", "label", "candidates", "train", "bootstrap", "summary", "polish"
 _TURN = re.compile(r"\bw(\d{2,})\b(?: s\d+)?(?: c(\d{4,}))?")
 _HASH = re.compile(r"\blabel ([0-9a-f]{16})\b")
 
+AT_ONCE = 1_000_000
+"""Documents of an answer: MongoDB cuts it at 16 MB, where it would else cut it at 101 documents."""
+OF_A_CAMPAIGN: dict[str, Any] = {"spec.campaign": {"$gt": ""}}
+"""Fireworks of campaigns: unlike ``$exists``, an index of ``spec.campaign`` answers this without the documents."""
+
 Key = tuple[str, int | None, int | None, str | None]
 """Kind, walker, cycle and label: what a page knows of a Firework."""
 

@@ -114,7 +114,7 @@ class CampaignDirectory:
             return self.campaign_file.is_file()
         except OSError as error:
             raise DirectoryError(
-                f"can't look into {self.root}: {error.strerror}; mend its rights, or name another directory"
+                f"can't look into {self.root}: {error.strerror}; check its permissions, or name another directory"
             ) from error
 
     def read_campaign(self) -> Campaign:

@@ -15,6 +15,7 @@ from fireworks import LaunchPad, Workflow
 from pymongo.errors import PyMongoError
 
 from mlip_fw.firework_names import metadata_of
+from mlip_fw.mongo_sentences import explain
 
 logger = logging.getLogger("mlip_fw")
 MOST_FINISHED = 90
@@ -44,7 +45,7 @@ def shelve_finished(launchpad: LaunchPad, fw_id: int) -> None:
             _put(launchpad, workflow["name"], workflow["metadata"], _among(workflow, old))
             logger.debug("%d finished Fireworks are on the shelf", len(old))
     except PyMongoError as error:
-        logger.warning("finished Fireworks stay where they are: %s", type(error).__name__)
+        logger.warning("finished Fireworks stay in their workflow: %s", explain(error, launchpad))
 
 
 def shelve_strays(launchpad: LaunchPad, campaign: str, directory: str | None, fw_ids: list[int]) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 from fireworks import FWorker
+from pymongo.errors import OperationFailure
 
+from mlip_fw.database.matching import engine_speaks
+from mlip_fw.database.predicates import predicate
+from mlip_fw.database.refusal import RefusedError
 from mlip_fw.io.campaign_file import parse_campaign
 
 REQUIRED = set(filter(None, os.environ.get("MLIP_FW_REQUIRE", "").split(",")))
@@ -80,6 +84,22 @@ def make_small(**changes):
     if "oracle" in changes:
         data["oracle"] = changes["oracle"]
     return parse_campaign(data, "test")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def strict_queries():
+    """Have databases in memory refuse and compare as a MongoDB does: a wrong query of ours fails in any test."""
+
+    def filter_applies(query, document):
+        try:
+            with engine_speaks():
+                return predicate(query)(document)
+        except RefusedError as refusal:
+            raise OperationFailure(str(refusal), refusal.code) from refusal
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mongomock.collection.filter_applies", filter_applies)
+        yield
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fireworks import FWorker, LaunchPad, Workflow
-from pymongo.errors import PyMongoError
-from ruamel.yaml.error import MarkedYAMLError
-
+from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.errors import DirectoryError, WorkerError
-from mlip_fw.io.addresses import without_credentials
-from mlip_fw.layout import CampaignDirectory
+
+if TYPE_CHECKING:
+    from fireworks import FWorker, LaunchPad, Workflow
+
+    from mlip_fw.layout import CampaignDirectory
 
 _WORKER_FILES = (Path("my_fworker.yaml"), Path("fw_configs/my_fworker.yaml"))
 _LAUNCHPAD_FILES = (Path("my_launchpad.yaml"), Path("fw_configs/my_launchpad.yaml"))
@@ -60,29 +61,36 @@ def find_campaign(name: str | None) -> CampaignDirectory:
     DirectoryError
         If there is none, or several and no name.
     """
+    from mlip_fw.layout import CampaignDirectory
+
     if name is not None:
         directory = CampaignDirectory(name)
         if not directory.exists():
             raise DirectoryError(
                 f"{name} is not a campaign directory: it has no campaign.yaml and no events.jsonl; `mlip-fw pull` "
-                "brings one whose files are on the LaunchPad"
+                "fetches one whose files are on the LaunchPad"
             )
         if not directory.journal.is_file() and directory.read_campaign().files == "filepad":
             raise DirectoryError(
-                f"the files of {name} are on the LaunchPad (files: filepad); `mlip-fw pull` brings them"
+                f"the files of {name} are on the LaunchPad (files: filepad); fetch them with `mlip-fw pull`"
             )
         return directory
     found = campaigns_here()
     if len(found) != 1:
         names = ", ".join(str(d.root.name) for d in found) or "none"
-        raise DirectoryError(f"name a campaign directory; in this folder there are: {names}")
+        raise DirectoryError(f"name a campaign directory; found in this folder: {names}")
     return found[0]
 
 
 def campaigns_here() -> list[CampaignDirectory]:
     """Return the campaign directories in the current folder, or the folder itself if it is one."""
     folders = [Path(), *sorted(p for p in Path().iterdir() if p.is_dir())]
-    return [CampaignDirectory(p) for p in folders if _has_begun(p)]
+    begun = [folder for folder in folders if _has_begun(folder)]
+    if not begun:
+        return []
+    from mlip_fw.layout import CampaignDirectory
+
+    return [CampaignDirectory(folder) for folder in begun]
 
 
 def _has_begun(folder: Path) -> bool:
@@ -95,6 +103,8 @@ def _has_begun(folder: Path) -> bool:
 
 def load_fworker(path: Path | None) -> FWorker:
     """Return the worker from ``path``, or from where FireWorks users keep it, or a plain one."""
+    import_fireworks()
+    from fireworks import FWorker
     from fireworks.fw_config import FWORKER_LOC
 
     if path is None:
@@ -109,8 +119,15 @@ def load_fworker(path: Path | None) -> FWorker:
         raise WorkerError(f"can't read the worker file {path}: {error}") from error
 
 
-def load_launchpad(path: Path | None) -> LaunchPad:
+def load_launchpad(path: Path | None, *, looking: bool = False) -> LaunchPad:
     """Return the LaunchPad from ``path`` or from where FireWorks users keep it.
+
+    Parameters
+    ----------
+    path
+        ``my_launchpad.yaml``.
+    looking
+        For a command that only reads: its server is looked for 4 s instead of 30 s, unless the file says otherwise.
 
     Raises
     ------
@@ -118,11 +135,19 @@ def load_launchpad(path: Path | None) -> LaunchPad:
         If it can't be read. Never shows the file's text, or what MongoDB's driver makes of it: a password may
         be in it.
     """
+    import_fireworks()
+    from fireworks import LaunchPad
+
+    from mlip_fw.looking import launchpad_to_look_at
+
     if path is None:
-        path = _launchpad_here()
+        path = known_launchpad() if looking else _launchpad_here()
     where = path or "my_launchpad.yaml"
     try:
-        launchpad = LaunchPad.from_file(str(path)) if path is not None else LaunchPad.auto_load()
+        if looking:
+            launchpad = launchpad_to_look_at(path)
+        else:
+            launchpad = LaunchPad.from_file(str(path)) if path is not None else LaunchPad.auto_load()
     except (OSError, TypeError) as error:
         raise WorkerError(f"can't open the LaunchPad of {where}: {error}") from None
     except Exception as error:
@@ -134,6 +159,7 @@ def load_launchpad(path: Path | None) -> LaunchPad:
 
 def known_launchpad() -> Path | None:
     """Return the file of the LaunchPad that commands take when none is named, or None if there is none."""
+    import_fireworks()
     from fireworks.fw_config import LAUNCHPAD_LOC
 
     return _launchpad_here() or (Path(LAUNCHPAD_LOC) if LAUNCHPAD_LOC else None)
@@ -145,6 +171,8 @@ def _launchpad_here() -> Path | None:
 
 def _without_its_text(error: Exception) -> str:
     """Return what is wrong with a LaunchPad file without a word from it."""
+    from ruamel.yaml.error import MarkedYAMLError
+
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark
         return "it is not valid YAML" + (f" at line {mark.line + 1}, column {mark.column + 1}" if mark else "")
@@ -167,6 +195,8 @@ def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
     WorkerError
         If its database does not answer or is new.
     """
+    from mlip_fw.io.addresses import without_credentials
+
     pad = load_launchpad(path)
     try:
         with answering(pad):
@@ -180,15 +210,18 @@ def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
 
 @contextmanager
 def answering(pad: LaunchPad) -> Iterator[None]:
-    """Say so if the database of a LaunchPad does not answer.
+    """Say in one sentence what is wrong with the database of a LaunchPad.
 
     Raises
     ------
     WorkerError
-        If it does not.
+        If it does not answer, or refuses user, password or query.
     """
+    from pymongo.errors import PyMongoError
+
+    from mlip_fw.mongo_sentences import explain
+
     try:
         yield
     except PyMongoError as error:
-        where, said = without_credentials(pad.host), str(error).split(", Timeout")[0]
-        raise WorkerError(f"the LaunchPad database at {where} does not answer: {said}; see `lpad -l`") from error
+        raise WorkerError(explain(error, pad)) from error

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mlip_fw.cli.app import app
-from mlip_fw.database.control import ServerFacts, serve_until_signal, server_status, start_server, stop_server
-from mlip_fw.database.home import default_directory
+from mlip_fw.cli.app import CLUSTER, app
+from mlip_fw.cli.fireworks_import import import_fireworks
 
-db = typer.Typer(help="A LaunchPad server for this one machine, where no MongoDB is.", no_args_is_help=True)
-app.add_typer(db, name="db")
+if TYPE_CHECKING:
+    from mlip_fw.database.control import ServerFacts
+
+db = typer.Typer(help="LaunchPad server for a single machine without MongoDB.", no_args_is_help=True)
+app.add_typer(db, name="db", rich_help_panel=CLUSTER)
 
 _DIR = typer.Option(
-    None, "--dir", help="where the database lies; default: mlip_fw/launchpad in $XDG_DATA_HOME or ~/.local/share"
+    None, "--dir", help="folder of the database; default: mlip_fw/launchpad in $XDG_DATA_HOME or ~/.local/share"
 )
 _JSON = typer.Option(False, "--json", help="print JSON on standard output")
 
@@ -24,11 +26,17 @@ _JSON = typer.Option(False, "--json", help="print JSON on standard output")
 @db.command()
 def start(
     directory: Path | None = _DIR,
-    port: int = typer.Option(0, min=0, max=65535, help="port on 127.0.0.1; 0: that of the last time, or a free one"),
-    foreground: bool = typer.Option(False, "--foreground", help="stay until interrupted, and end the server then"),
+    port: int = typer.Option(0, min=0, max=65535, help="port on 127.0.0.1; 0: the last one used, or a free one"),
+    foreground: bool = typer.Option(
+        False, "--foreground", help="stay in the foreground; stop the server when interrupted"
+    ),
     as_json: bool = _JSON,
 ) -> None:
-    """Start the server, and write the my_launchpad.yaml that leads to it; a new database is empty and ready."""
+    """Start the server and write its my_launchpad.yaml; a new database is initialized."""
+    import_fireworks()
+    from mlip_fw.database.control import serve_until_signal, server_status, start_server
+    from mlip_fw.database.home import default_directory
+
     folder = directory or default_directory()
     was_running = server_status(folder) is not None
 
@@ -46,7 +54,10 @@ def start(
 
 @db.command()
 def stop(directory: Path | None = _DIR, as_json: bool = _JSON) -> None:
-    """Stop the server; the database stays where it is."""
+    """Stop the server; the database is kept."""
+    from mlip_fw.database.control import stop_server
+    from mlip_fw.database.home import default_directory
+
     facts = stop_server(directory or default_directory())
     if as_json:
         typer.echo(json.dumps({"stopped": facts is not None}))
@@ -56,7 +67,10 @@ def stop(directory: Path | None = _DIR, as_json: bool = _JSON) -> None:
 
 @db.command()
 def status(directory: Path | None = _DIR, as_json: bool = _JSON) -> None:
-    """Say whether the server runs, and where."""
+    """Show whether the server runs, and where."""
+    from mlip_fw.database.control import server_status
+    from mlip_fw.database.home import default_directory
+
     facts = server_status(directory or default_directory())
     if as_json:
         typer.echo(json.dumps({"running": False} if facts is None else _as_json(facts)))
@@ -68,11 +82,11 @@ def status(directory: Path | None = _DIR, as_json: bool = _JSON) -> None:
 
 def _introduction(facts: ServerFacts, *, was_running: bool) -> str:
     return (
-        f"the LaunchPad server {'already runs' if was_running else 'runs'} on 127.0.0.1:{facts.port}, "
+        f"the LaunchPad server {'is already running' if was_running else 'is running'} on 127.0.0.1:{facts.port}, "
         f"process {facts.pid}\n"
         f"use it:  lpad -l {facts.launchpad_file} get_wflows\n"
         f"or copy {facts.launchpad_file} to where you work\n"
-        "it is for this one machine and this user; for several machines set up a MongoDB"
+        "it serves this user on this machine only; for several machines use MongoDB"
     )
 
 

@@ -6,47 +6,47 @@ import json
 from pathlib import Path
 
 import typer
-from pymongo.errors import PyMongoError
-from rich.console import Console
-from rich.table import Table
 
-from mlip_fw.cli.app import app
-from mlip_fw.cli.common import load_launchpad, log_to_stderr, printable
-from mlip_fw.errors import WorkerError
-from mlip_fw.io.addresses import without_credentials
+from mlip_fw.cli.app import CLUSTER, RECOVERY, app
+from mlip_fw.cli.common import answering, load_launchpad, log_to_stderr, printable
+from mlip_fw.cli.fireworks_import import import_fireworks
 
 _AS_FIREWORKS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
-@app.command(context_settings=_AS_FIREWORKS)
+@app.command(context_settings=_AS_FIREWORKS, rich_help_panel=CLUSTER)
 def rlaunch(context: typer.Context) -> None:
-    """Run Fireworks: FireWorks' own rlaunch, with all its arguments, that a signal ends cleanly."""
+    """Run Fireworks as FireWorks' own rlaunch does (same arguments), but end cleanly on signals."""
     log_to_stderr()
+    import_fireworks()
     from mlip_fw.workflows.rlaunch import rlaunch_cleanly
 
     raise typer.Exit(rlaunch_cleanly(context.args))
 
 
-@app.command()
+@app.command(rich_help_panel=RECOVERY)
 def recover(
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
-    dry_run: bool = typer.Option(False, "--dry-run", help="say what would be done, and change nothing"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="show what would be done; change nothing"),
     silent_s: float | None = typer.Option(
-        None, "--silent", min=0, help="a run is lost when nothing was heard of it for so long, s"
+        None, "--silent", min=0, help="treat a run as lost after this long without a sign of life, s"
     ),
-    patience_s: float = typer.Option(15, "--patience", min=0, help="a workflow locked longer has lost its worker, s"),
+    patience_s: float = typer.Option(
+        15, "--patience", min=0, help="treat the lock of a workflow as stale after this long, s"
+    ),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Make runnable again what lost workers, cancelled jobs and an absent database have stopped; safe from cron."""
+    """Recover Fireworks stopped by lost workers, cancelled jobs or database outages; safe to run from cron."""
     log_to_stderr()
+    import_fireworks()
+    from rich.console import Console
+    from rich.table import Table
+
     from mlip_fw.workflows.recover import recover as mend
 
-    pad = load_launchpad(launchpad)
-    try:
+    pad = load_launchpad(launchpad, looking=dry_run)
+    with answering(pad):
         findings = list(mend(pad, dry_run=dry_run, heartbeat_s=silent_s, patience_s=patience_s))
-    except PyMongoError as error:
-        where = without_credentials(str(pad.host))
-        raise WorkerError(f"the LaunchPad database at {where} does not answer ({type(error).__name__})") from error
     if as_json:
         keys = ("kind", "fw_id", "name", "what")
         plain = [{**{key: getattr(f, key) for key in keys}, "mended": f.mend is not None} for f in findings]
@@ -57,7 +57,7 @@ def recover(
         return
     table = Table("Firework", "name", "found", "why", title_justify="left")
     for finding in findings:
-        table.add_row(str(finding.fw_id), *map(printable, (finding.name, finding.kind, finding.what)))
-    Console().print(table)
+        table.add_row(str(finding.fw_id or ""), *map(printable, (finding.name, finding.kind, finding.what)))
+    Console(emoji=False).print(table)
     mended = sum(finding.mend is not None for finding in findings)
-    typer.echo(f"{mended} {'to be mended' if dry_run else 'mended'}, {len(findings) - mended} left for you")
+    typer.echo(f"{mended} {'can be recovered' if dry_run else 'recovered'}, {len(findings) - mended} need attention")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlip_fw.cli.common import printable
+from mlip_fw.cli.counts import Counts
 from mlip_fw.cli.sparkline import sparkline, written
 from mlip_fw.story.answers import Answer, answers
 from mlip_fw.story.measures import errors_before_training, steps_to_halt
@@ -24,7 +25,7 @@ _COLOURS = {Phase.CONVERGED: "green", Phase.STOPPED: "red", Phase.WAITING: "dim"
 _MOODS = {"good": "bold green", "bad": "bold red", "": "bold"}
 
 
-def glance(story: Story, fireworks: Mapping[str, int] | None = None, *, plain: bool = False) -> Table:
+def glance(story: Story, fireworks: Counts = None, *, plain: bool = False) -> Table:
     """Return questions with their answers, and below each sparklines and walkers.
 
     Parameters
@@ -32,7 +33,7 @@ def glance(story: Story, fireworks: Mapping[str, int] | None = None, *, plain: b
     story
         A look at the campaign.
     fireworks
-        Number of Fireworks by state, where a LaunchPad was asked.
+        Number of Fireworks by state, where a LaunchPad was asked, or in words why they are not known.
     plain
         For a terminal that takes ASCII only.
     """
@@ -45,7 +46,7 @@ def glance(story: Story, fireworks: Mapping[str, int] | None = None, *, plain: b
     return table
 
 
-def _rows(story: Story, fireworks: Mapping[str, int] | None, *, plain: bool) -> Iterator[tuple[str, Text]]:
+def _rows(story: Story, fireworks: Counts, *, plain: bool) -> Iterator[tuple[str, Text]]:
     """Give each answer and what it is seen by; of what nothing is known yet is left out."""
     learning, waiting, cost, quality = answers(story)
     yield _said(learning)
@@ -53,8 +54,8 @@ def _rows(story: Story, fireworks: Mapping[str, int] | None, *, plain: bool) -> 
         yield "  steps per halt", Text(f"{sparkline(steps, plain=plain)}  {_ends(steps, '.0f')}, by generation")
     yield _said(waiting)
     yield from _walkers(story.walkers, plain=plain)
-    if fireworks:
-        yield "  Fireworks", Text(", ".join(f"{number} {state}" for state, number in sorted(fireworks.items())))
+    if fireworks is not None:
+        yield "  Fireworks", counted_fireworks(fireworks)
     yield _said(cost)
     yield _said(quality)
     if errors := errors_before_training(story.generations):
@@ -65,13 +66,14 @@ def _rows(story: Story, fireworks: Mapping[str, int] | None, *, plain: bool) -> 
         yield "damaged", Text("; ".join(story.damaged[:3]) + (" …" if len(story.damaged) > 3 else ""), style="red")
 
 
-def as_json(story: Story, fireworks: Mapping[str, int] | None = None) -> dict[str, Any]:
+def as_json(story: Story, fireworks: Counts = None) -> dict[str, Any]:
     """Return the summary, and what this answer is made of, as plain values."""
     keys = ("walker", "phase", "stage", "cycle", "step", "last_step", "generation", "gamma", "since", "is_rehearsal")
     walkers = [{**{key: getattr(one, key) for key in keys}, "waiting_for": one.waiting_for} for one in story.walkers]
     ledger = story.ledger
     return {
         **story.summary.model_dump(mode="json"),
+        "directory": str(story.directory.root),
         "answers": [asdict(one) for one in answers(story)],
         "walkers": walkers,
         "steps_to_halt": steps_to_halt(story.generations),
@@ -80,8 +82,22 @@ def as_json(story: Story, fireworks: Mapping[str, int] | None = None) -> dict[st
         "seconds_per_label": ledger.seconds_per_label,
         "core_hours": ledger.core_hours,
         "damaged": story.damaged,
-        **({"fireworks": dict(fireworks)} if fireworks is not None else {}),
+        **_plain(fireworks),
     }
+
+
+def _plain(fireworks: Counts) -> dict[str, Any]:
+    if fireworks is None:
+        return {}
+    return {"fireworks": None, "launchpad_error": fireworks} if isinstance(fireworks, str) else {"fireworks": fireworks}
+
+
+def counted_fireworks(fireworks: Mapping[str, int] | str) -> Text:
+    """Return the Fireworks by state as text, or why they are not known."""
+    if isinstance(fireworks, str):
+        return Text(fireworks, style="red")
+    said = ", ".join(f"{number} {state}" for state, number in sorted(fireworks.items()))
+    return Text(said or "none: the campaign is not on this LaunchPad")
 
 
 def line(story: Story) -> str:

@@ -5,109 +5,126 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from mlip_fw.cli.app import app
-from mlip_fw.cli.common import answering, campaigns_here, find_campaign, load_launchpad, printable
+from mlip_fw.cli.app import CAMPAIGNS, EXIT_ERROR, app
+from mlip_fw.cli.common import campaigns_here, find_campaign, printable
 from mlip_fw.cli.progress import working
-from mlip_fw.cli.tables import print_age, print_glance, print_quarantine, print_refused, print_summary
 from mlip_fw.errors import MlipError
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report.formats import Format
-from mlip_fw.store import Store
-from mlip_fw.story.tale import Story
+
+if TYPE_CHECKING:
+    from mlip_fw.cli.counts import Counts
+    from mlip_fw.story.tale import Story
 
 _WHICH = typer.Argument(None, help="campaign directory; default: those in this folder", metavar="[CAMPAIGN]")
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def status(
     campaign: str | None = _WHICH,
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
-    watched: bool = typer.Option(False, "--watch", help="show it again and again until the campaign ends or Ctrl-C"),
-    interval_s: float = typer.Option(2.0, "--interval-s", min=0.1, help="time between two looks of --watch, s"),
+    watched: bool = typer.Option(False, "--watch", help="refresh until the campaign ends or Ctrl-C"),
+    interval_s: float = typer.Option(2.0, "--interval-s", min=0.1, help="time between refreshes of --watch, s"),
     launchpad: Path | None = typer.Option(
-        None, "--launchpad", "-l", help="my_launchpad.yaml: count the campaign's Fireworks by state too"
+        None, "--launchpad", "-l", help="my_launchpad.yaml: also count Fireworks by state"
     ),
 ) -> None:
-    """Say where campaigns stand; with --watch, wait for the end and exit as `mlip-fw run` would."""
+    """Show the state of campaigns; with --watch, follow one to its end and exit as `mlip-fw run` does."""
+    from mlip_fw.cli.counts import FireworkCounts
+
+    counts = FireworkCounts(launchpad)
     if watched:
         if as_json:
             raise typer.BadParameter("--watch and --json don't go together; ask for --json as often as you need it")
         from mlip_fw.cli.watch import watch
 
         directory = find_campaign(campaign)
-        raise typer.Exit(watch(directory, interval_s, lambda: _fireworks(directory, launchpad)))
+        raise typer.Exit(watch(directory, interval_s, lambda: counts.of([directory])[0]))
     directories = [find_campaign(campaign)] if campaign is not None else campaigns_here()
-    stories = [Story(directory) for directory in directories]
-    if as_json:
-        _print_json(stories, launchpad, alone=campaign is not None)
-    elif campaign is not None or len(stories) == 1:
-        _print_one(stories[0], _fireworks(directories[0], launchpad))
-    elif not stories:
+    if not directories and not as_json:
         typer.echo("no campaign in this folder")
+        return
+    from mlip_fw.story.tale import Story
+
+    stories, fireworks = [Story(directory) for directory in directories], counts.of(directories)
+    if as_json:
+        _print_json(stories, fireworks, alone=campaign is not None)
+    elif campaign is not None or len(stories) == 1:
+        _print_one(stories[0], fireworks[0])
     else:
-        _print_many(stories)
+        _print_many(stories, fireworks)
+    if any(isinstance(one, str) for one in fireworks):
+        raise typer.Exit(EXIT_ERROR)
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def report(
     campaign: str | None = _WHICH,
     output: Path = typer.Option(Path("report.html"), "--output", "-o", help="file to write"),
-    figures: Path | None = typer.Option(None, help="folder for the figures; default: beside the page"),
-    formats: list[Format] = typer.Option(
-        [Format.PNG], "--format", help="format of the figures; may be given several times"
-    ),
+    figures: Path | None = typer.Option(None, help="folder for the figures; default: that of the page"),
+    formats: list[Format] = typer.Option([Format.PNG], "--format", help="format of the figures (may be repeated)"),
 ) -> None:
-    """Write a campaign as one HTML page, and its figures for papers."""
+    """Write a campaign as one HTML page, with figures for papers."""
     from mlip_fw.report.html import write_report
 
     directory = find_campaign(campaign)
-    with working("looking at the campaign") as tell:
+    with working("reading the campaign") as tell:
         paths = write_report(directory, output, folder=figures, formats=formats, tell=tell)
     for path in paths:
         typer.echo(str(path))
 
 
-def _print_one(story: Story, fireworks: Mapping[str, int] | None) -> None:
+def _print_one(story: Story, fireworks: Counts) -> None:
+    from mlip_fw.cli.tables import print_age, print_glance, print_quarantine, print_refused, print_summary
+
     print_glance(story, fireworks)
     print_summary(story.summary)
     print_refused(story.directory)
     print_quarantine(story.directory)
-    print_age(story.directory)
+    print_age(story)
 
 
-def _print_many(stories: list[Story]) -> None:
-    table = Table("campaign", "outcome", "MD steps", "halts", "labels", "generation")
-    for story in stories:
+def _print_many(stories: list[Story], fireworks: list[Counts]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mlip_fw.cli.glance import counted_fireworks
+
+    was_asked = any(isinstance(counts, Mapping) for counts in fireworks)
+    columns = ("campaign", "outcome", "MD steps", "halts", "labels", "generation")
+    table = Table(*columns, *(["Fireworks"] if was_asked else []))
+    for story, counts in zip(stories, fireworks, strict=True):
         try:
             s = story.summary
         except MlipError as error:
             table.add_row(Text(printable(story.directory.root.name)), Text(f"can't be read: {printable(str(error))}"))
             continue
-        table.add_row(
-            s.campaign, s.outcome, str(s.md_steps), str(s.halts), str(s.labels), str(max(0, s.generations - 1))
+        row = (
+            _told_apart(story),
+            s.outcome,
+            str(s.md_steps),
+            str(s.halts),
+            str(s.labels),
+            str(max(0, s.generations - 1)),
         )
-    Console().print(table)
+        table.add_row(*row, *([counted_fireworks(counts)] if was_asked and counts is not None else []))
+    Console(emoji=False).print(table)
+    for trouble in {counts for counts in fireworks if isinstance(counts, str)}:
+        typer.echo(f"LaunchPad: {printable(trouble)}")
 
 
-def _print_json(stories: list[Story], launchpad: Path | None, *, alone: bool) -> None:
+def _told_apart(story: Story) -> str:
+    """Return the name of a campaign, with its directory where that has another name."""
+    name, folder = story.summary.campaign, story.directory.root.name
+    return name if folder == name else printable(f"{name} ({folder})")
+
+
+def _print_json(stories: list[Story], fireworks: list[Counts], *, alone: bool) -> None:
     from mlip_fw.cli.glance import as_json
 
-    plain = [as_json(story, _fireworks(story.directory, launchpad)) for story in stories]
+    plain = [as_json(story, counts) for story, counts in zip(stories, fireworks, strict=True)]
     typer.echo(json.dumps(plain[0] if alone else plain))
-
-
-def _fireworks(directory: CampaignDirectory, launchpad: Path | None) -> Mapping[str, int] | None:
-    """Return the Fireworks of a campaign by state, if a LaunchPad is given."""
-    if launchpad is None:
-        return None
-    name = directory.read_campaign().campaign
-    pad = load_launchpad(launchpad)
-    with answering(pad):
-        store = Store(pad)
-        return store.counts(name, str(directory.root)) or store.counts(name)

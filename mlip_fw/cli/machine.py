@@ -5,32 +5,32 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from mlip_fw.cli.app import EXIT_ERROR, app
+from mlip_fw.cli.app import CAMPAIGNS, EXIT_ERROR, OTHERS, app
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr, printable
+from mlip_fw.cli.fireworks_import import import_fireworks
+from mlip_fw.cli.place import CAMPAIGN, read_place
 from mlip_fw.cli.progress import working
-from mlip_fw.io.campaign_file import read_campaign
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.campaign import AUTO_FUNCTIONS, Campaign
-from mlip_fw.models.dataset import DatasetAudit
 from mlip_fw.stdout import claim_stdout
 
+if TYPE_CHECKING:
+    from mlip_fw.models.campaign import Campaign
+    from mlip_fw.models.dataset import DatasetAudit
 
-@app.command()
+
+@app.command(rich_help_panel=CAMPAIGNS)
 def check(
-    campaign_file: Path = typer.Argument(..., help="the campaign file", metavar="CAMPAIGN.yaml"),
+    campaign_file: Path = CAMPAIGN,
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Check a campaign file, and say what it would run; writes nothing."""
+    """Check a campaign file and show what it would run; writes nothing."""
     log_to_stderr()
     answer = claim_stdout() if as_json else None
+    import_fireworks()
     with working("checking the campaign"):
         facts, size, said, audit = _facts(campaign_file, fworker)
     if as_json:
@@ -47,17 +47,18 @@ def check(
             print_audit(audit)
 
 
-@app.command()
+@app.command(rich_help_panel=OTHERS)
 def doctor(
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
-    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml, to try its database"),
-    with_qe: bool = typer.Option(False, "--install-qe", help="first install Quantum ESPRESSO for this user, from PyPI"),
+    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml of a database to test"),
+    with_qe: bool = typer.Option(False, "--install-qe", help="install Quantum ESPRESSO for this user from PyPI first"),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Check this machine: LAMMPS, gamma, oracles, pacemaker, the database, the queue."""
+    """Check this machine: LAMMPS, extrapolation grade, oracles, pacemaker, database, queue."""
     log_to_stderr()
     answer = claim_stdout() if as_json else None
     logging.getLogger("mlip_fw").setLevel(logging.WARNING)
+    import_fireworks()
     from mlip_fw.doctor import examine
     from mlip_fw.engines.oracle.espresso.install import install_qe
 
@@ -65,8 +66,8 @@ def doctor(
         with working("installing Quantum ESPRESSO"):
             install_qe(say=lambda line: typer.echo(line, err=True))
 
-    pad = (lambda: load_launchpad(launchpad)) if launchpad is not None else None
-    with working("trying what is here"):
+    pad = (lambda: load_launchpad(launchpad, looking=True)) if launchpad is not None else None
+    with working("checking this machine"):
         findings = examine(load_fworker(fworker), pad)
     if as_json:
         typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]), file=answer)
@@ -80,7 +81,7 @@ def _facts(
     campaign_file: Path, fworker: Path | None
 ) -> tuple[dict[str, Any], dict[str, Any], str, DatasetAudit | None]:
     """Return what a campaign would run, how large its potential would be, in numbers and in words, and its dataset."""
-    campaign = read_campaign(campaign_file)
+    campaign, where = read_place(campaign_file, None)
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
@@ -98,7 +99,7 @@ def _facts(
     given = check_given_files(campaign)
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
-    schedule = decided(campaign, CampaignDirectory(Path(campaign.campaign)))
+    schedule = decided(campaign, where)
     require_pacemaker(schedule.campaign, worker)
     engine, why = choose_engine(campaign.md.engine, worker)
     rehearsed = rehearsals(campaign).values()
@@ -130,15 +131,21 @@ def _words(value: object) -> str:
 
 def _later(campaign: Campaign) -> str:
     """Return what to add to the size of the first potential."""
+    from mlip_fw.models.campaign import AUTO_FUNCTIONS
+
     if campaign.potential.functions_per_element != "auto" or campaign.potential.initial is not None:
         return ""
-    return f"; it grows with the labels, to at most {AUTO_FUNCTIONS[1]} functions per element"
+    return f"; grows with the labels to at most {AUTO_FUNCTIONS[1]} functions per element"
 
 
 def _table(title: str, rows: list[tuple[str, str, bool]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for what, found, ok in rows:
         table.add_row(what, Text(printable(found), style="" if ok else "red"))
-    Console().print(table)
+    Console(emoji=False).print(table)

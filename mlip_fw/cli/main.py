@@ -12,12 +12,18 @@ from mlip_fw.cli import db, farm, look, machine, mend, publish, pull, run, start
 from mlip_fw.cli.app import EXIT_ERROR, TRACEBACK, app
 from mlip_fw.cli.common import keep_libraries_quiet, printable
 from mlip_fw.errors import MlipError
+from mlip_fw.surroundings import prepare_streams, use_utf8
 
-_MENDED_BY_USERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_OUTPUT = (*_NO_SPACE, errno.EBADF, errno.EIO)
+_NO_RIGHTS = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 
 
 def main() -> None:
     """Run the command line; errors are one paragraph and exit code 1."""
+    use_utf8()
+    prepare_streams()
     keep_libraries_quiet()
     wants_traceback = TRACEBACK in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != TRACEBACK]
@@ -26,19 +32,21 @@ def main() -> None:
     except MlipError as error:
         _report(str(error), wants_traceback)
     except KeyboardInterrupt:
-        _report("interrupted; the same command goes on from there", wants_traceback)
+        _report("interrupted. Run the same command to resume", wants_traceback)
     except BrokenPipeError:
-        _drop_what_is_unsaid()
+        _drop_unwritten_output()
         sys.exit(EXIT_ERROR)
     except OSError as error:
-        _drop_what_is_unsaid()
-        _report(_of_the_machine(error) or _unforeseen(error), wants_traceback)
+        _drop_unwritten_output()
+        _report(_of_the_machine(error) or _unexpected(error), wants_traceback)
+    except RuntimeError as error:
+        _report(_of_home(error) or _unexpected(error), wants_traceback)
     except Exception as error:
-        _report(_unforeseen(error), wants_traceback)
+        _report(_unexpected(error), wants_traceback)
 
 
-def _drop_what_is_unsaid() -> None:
-    """Let go of output that can't be written: Python would try once more at its end, and exit with 120."""
+def _drop_unwritten_output() -> None:
+    """Discard output that can't be written: Python would try to flush it at its end, and exit with 120."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -47,15 +55,22 @@ def _drop_what_is_unsaid() -> None:
 
 
 def _of_the_machine(error: OSError) -> str | None:
-    if error.errno not in _MENDED_BY_USERS or not (error.filename or error.errno == errno.ENOSPC):
-        return None
-    where = f"{error.filename}: " if error.filename else "can't write what there is to say: "
-    return f"{where}{error.strerror}; free space or mend its rights"
+    if not error.filename:
+        what = f"can't write the output: {error.strerror}" if error.errno in _NO_OUTPUT else None
+    else:
+        what = f"{error.filename}: {error.strerror}" if error.errno in _NO_SPACE + _NO_RIGHTS + _NO_PATH else None
+    advice = "; free space" if error.errno in _NO_SPACE else "; check permissions" if error.errno in _NO_RIGHTS else ""
+    return f"{what}{advice}" if what else None
 
 
-def _unforeseen(error: Exception) -> str:
-    said = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
-    return f"{said}. This should not happen; {TRACEBACK} shows where it comes from"
+def _of_home(error: RuntimeError) -> str | None:
+    """Return what to do where pathlib finds no home folder, which containers and batch jobs may not have."""
+    return "this user has no home folder: set HOME" if "home directory" in str(error) else None
+
+
+def _unexpected(error: Exception) -> str:
+    first = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
+    return f"{first}. This should not happen; run the command again with {TRACEBACK} and report what it shows"
 
 
 def _report(message: str, wants_traceback: bool) -> None:

@@ -1,4 +1,4 @@
-"""``retry-labels``: the quarantine again, after a fix."""
+"""``retry-labels``: labels that failed, after fixing the cause."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ from pathlib import Path
 
 import typer
 
-from mlip_fw.cli.app import EXIT_STOPPED, app
+from mlip_fw.cli.app import EXIT_STOPPED, RECOVERY, app
 from mlip_fw.cli.common import add_to_launchpad, answering, find_campaign, load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
-from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.stdout import claim_stdout
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 
 
-@app.command()
+@app.command(rich_help_panel=RECOVERY)
 def retry_labels(
     campaign: str | None = _WHICH,
-    label: list[str] | None = typer.Option(None, "--label", help="only this label; may be given several times"),
-    changed: Path | None = typer.Option(None, "--with", help="campaign file with changed limits, to be taken over"),
+    label: list[str] | None = typer.Option(None, "--label", help="only this label (may be repeated)"),
+    changed: Path | None = typer.Option(None, "--with", help="campaign file with changed limits"),
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
-    to_launchpad: bool = typer.Option(False, "--add", help="add them to the LaunchPad instead of labelling here"),
+    to_launchpad: bool = typer.Option(
+        False, "--add", help="add the labels to the LaunchPad instead of computing them here"
+    ),
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Label again what is in the quarantine; `mlip-fw run` then goes on with what came of it."""
-    from mlip_fw.firetasks.base import read_worker
-    from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_here, retry_workflow
-
+    """Retry failed labels after fixing the cause; resume the campaign with `mlip-fw run` afterwards."""
     log_to_stderr()
     answer = claim_stdout() if as_json else None
+    import_fireworks()
+    from mlip_fw.firetasks.base import read_worker
+    from mlip_fw.io.campaign_file import read_campaign
+    from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_here, retry_workflow
+
     directory = find_campaign(campaign)
     if changed is not None:
         with directory.locked():
@@ -40,7 +44,9 @@ def retry_labels(
     handoffs = retry_handoffs(directory, label or [])
     travels = directory.read_campaign().files == "filepad"
     if travels and not to_launchpad:
-        raise DirectoryError(f"the files of {directory.root} travel (files: filepad): give --add, and a worker labels")
+        raise DirectoryError(
+            f"the files of {directory.root} are on the LaunchPad (files: filepad); use --add to have workers label"
+        )
     if to_launchpad:
         if travels:
             from mlip_fw.travel.pull import places_of
@@ -61,14 +67,12 @@ def retry_labels(
     if as_json:
         typer.echo(json.dumps(states), file=answer)
     elif not states:
-        typer.echo("the quarantine is empty")
+        typer.echo("there are no failed labels")
     else:
-        typer.echo(f"{len(states) - len(failed)} of {len(states)} labels are there now")
+        typer.echo(f"{len(states) - len(failed)} of {len(states)} labels computed")
         for name in failed:
             typer.echo(f"{name} failed again; see {directory.root / 'quarantine' / name}.json")
         if failed and changed is None:
-            typer.echo(
-                "the limits were those of the directory's campaign.yaml; --with takes over an edited campaign file"
-            )
+            typer.echo("limits were those of the directory's campaign.yaml; --with takes a campaign file with others")
     if failed:
         raise typer.Exit(EXIT_STOPPED)

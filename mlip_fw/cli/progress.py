@@ -6,47 +6,29 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from mlip_fw.cli.common import printable
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.md.script import GAMMA_LOG
-from mlip_fw.engines.train.pacemaker.metrics import read_metrics
-from mlip_fw.generations import Generations
-from mlip_fw.io.lammps import read_gamma_log
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.campaign import Campaign
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from mlip_fw.layout import CampaignDirectory
+    from mlip_fw.models.campaign import Campaign
 
 _INTERVAL_S = 0.5
 
 
-class _Count(MofNCompleteColumn):
-    """So many of so many, if that is known."""
-
-    def render(self, task: Task) -> Text:
-        return super().render(task) if task.total is not None else Text()
-
-
 class Tell:
-    """Says how far a command is."""
+    """Shows the progress of a command, where there is a terminal."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
         self._progress, self._task = progress, task
 
     def __call__(self, what: str | None = None, *, done: float | None = None, total: float | None = None) -> None:
         """Change what stands in the line: what is done now, and how much of it is."""
+        if self._progress is None or self._task is None:
+            return
         if what is not None:
             self._progress.update(self._task, description=printable(what))
         self._progress.update(self._task, completed=done, total=total)
@@ -61,16 +43,17 @@ def working(what: str) -> Iterator[Tell]:
     what
         What it does, until it is told otherwise.
     """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        _Count(),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    is_silent = not sys.stderr.isatty()
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=is_silent) as progress:
+    if not sys.stderr.isatty():
+        yield Tell()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from mlip_fw.cli.columns import Count
+
+    described = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(), described, BarColumn(), Count(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
         yield Tell(progress, progress.add_task(what, total=None))
 
 
@@ -80,6 +63,9 @@ def live_progress(campaign: Campaign, directory: CampaignDirectory) -> Iterator[
     if not sys.stderr.isatty():
         yield
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     total = campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers
     columns = (
         TextColumn("{task.description}"),
@@ -107,6 +93,9 @@ def live_progress(campaign: Campaign, directory: CampaignDirectory) -> Iterator[
 
 
 def _facts(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: float | None) -> str:
+    from mlip_fw.dataset import Dataset
+    from mlip_fw.generations import Generations
+
     labels, newest = len(Dataset(directory.root).hashes()), Generations(directory.root).newest()
     seen = "-" if gamma is None else f"{gamma:.2f}"
     generation = "-" if newest is None else f"{newest}"
@@ -116,6 +105,8 @@ def _facts(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: 
 
 def _polishing(directory: CampaignDirectory) -> str:
     """Return how far pacemaker is, while it trains."""
+    from mlip_fw.engines.train.pacemaker.metrics import read_metrics
+
     if not (metrics := read_metrics(directory.polishing)):
         return ""
     return f", pacemaker step {metrics[-1].iteration}: {1000 * metrics[-1].force_rmse_ev_a:.1f} meV/Å"
@@ -123,6 +114,9 @@ def _polishing(directory: CampaignDirectory) -> str:
 
 def _where(campaign: Campaign, directory: CampaignDirectory) -> tuple[int, int, float | None]:
     """Return the steps of all walkers, the newest cycle of any and the gamma that was seen last."""
+    from mlip_fw.engines.md.script import GAMMA_LOG
+    from mlip_fw.io.lammps import read_gamma_log
+
     steps, newest, gamma = 0, 0, None
     for walker in range(campaign.md.walkers):
         cycles = directory.cycles(walker)

@@ -7,28 +7,34 @@ from pathlib import Path
 
 import typer
 
-from mlip_fw.cli.app import app
+from mlip_fw.cli.app import CLUSTER, app
 from mlip_fw.cli.common import answering, load_launchpad, log_to_stderr
+from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
+from mlip_fw.surroundings import require_utf8
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def pull(
     campaign: str | None = typer.Argument(
-        None, help="campaign, or the directory it was added with; default: the only one", metavar="[CAMPAIGN]"
+        None, help="campaign name, or the directory it was added with; default: the only one", metavar="[CAMPAIGN]"
     ),
-    directory: Path | None = typer.Option(None, "--dir", help="where to; default: the campaign's name in this folder"),
+    directory: Path | None = typer.Option(
+        None, "--dir", help="target folder; default: the campaign's name in this folder"
+    ),
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
     remove: bool = typer.Option(
-        False, "--remove", help="then remove them from the LaunchPad, if the campaign has ended"
+        False, "--remove", help="then remove the files from the LaunchPad if the campaign has ended"
     ),
     as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
 ) -> None:
-    """Bring here what is new of a campaign with `files: filepad`, to be looked at as any other."""
+    """Fetch the new files of a campaign with `files: filepad`, for status, report and the other commands."""
     log_to_stderr()
+    import_fireworks()
     from mlip_fw.travel.pull import pull as bring
     from mlip_fw.travel.pull import remove_published
 
+    require_utf8(directory or Path(), "the folder to bring files to", "give another one with --dir")
     pad = load_launchpad(launchpad)
     with answering(pad), working("fetching files"):
         copy = bring(pad, campaign, directory)

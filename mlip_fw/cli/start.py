@@ -10,9 +10,9 @@ from pathlib import Path
 
 import typer
 
-from mlip_fw.cli.app import app
+from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.errors import DirectoryError
-from mlip_fw.io.files import write_text
+from mlip_fw.surroundings import require_utf8
 
 _CATEGORIES = ("md", "dft", "train")
 _WORKERS = ("my_fworker.yaml", *(f"my_fworker_{category}.yaml" for category in _CATEGORIES))
@@ -27,12 +27,15 @@ class Queue(StrEnum):
     SGE = "sge"
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def init(
-    folder: Path = typer.Argument(..., help="folder to make", metavar="DIR"),
+    folder: Path = typer.Argument(..., help="folder to create", metavar="DIR"),
     queue: Queue = typer.Option(Queue.SLURM, "--queue", help="batch system of the queue adapters"),
 ) -> None:
-    """Write a campaign, fw_configs/ and my_launchpad.yaml to start from; no file is overwritten."""
+    """Write a campaign file, fw_configs/ and my_launchpad.yaml to start from; overwrites nothing."""
+    from mlip_fw.io.files import write_text
+
+    require_utf8(folder, "the folder to make", "give it another name")
     texts = {name: _filled_in(name, folder) for name in _FILES}
     texts |= {f"fw_configs/{name}": _filled_in(source, folder) for name, source in _adapters(queue).items()}
     taken = [name for name in texts if (folder / name).exists()]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mlip_fw.cli.common import printable
+from mlip_fw.cli.counts import Counts
 from mlip_fw.cli.glance import glance
 from mlip_fw.cli.sparkline import is_plain, written
 from mlip_fw.dataset import Dataset
@@ -20,16 +20,16 @@ from mlip_fw.report.rows import summary_rows
 from mlip_fw.story.tale import Story
 
 
-def print_glance(story: Story, fireworks: Mapping[str, int] | None) -> None:
+def print_glance(story: Story, fireworks: Counts) -> None:
     """Print the five-second answer on standard output."""
-    console = Console()
+    console = Console(emoji=False)
     console.print(glance(story, fireworks, plain=is_plain(console)))
     print()
 
 
 def print_summary(summary: CampaignSummary) -> None:
     """Print the summary as a table on standard output."""
-    console = Console()
+    console = Console(emoji=False)
     table = Table(title=f"campaign {summary.campaign}", show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -45,10 +45,10 @@ def print_refused(directory: CampaignDirectory) -> None:
     refused = Generations(directory.root).refused()
     if not refused:
         return
-    table = Table("generation", "why", title="generations that MD does not use", title_justify="left")
+    table = Table("generation", "why", title="generations refused for MD", title_justify="left")
     for number, reasons in refused.items():
         table.add_row(str(number), Text(printable("; ".join(reasons))))
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def print_quarantine(directory: CampaignDirectory) -> None:
@@ -56,16 +56,16 @@ def print_quarantine(directory: CampaignDirectory) -> None:
     records = Dataset(directory.root).quarantined()
     if not records:
         return
-    table = Table("label", "atoms", "why", "corrections", title="labels that failed", title_justify="left")
+    table = Table("label", "atoms", "why", "corrections", title="failed labels", title_justify="left")
     for record in records:
         row = (record.hash, str(record.n_atoms), record.reason, str(len(record.corrections)))
         table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
-    print("mend what is wrong, then: mlip-fw retry-labels")
+    Console(emoji=False).print(table)
+    print("fix the cause, then run: mlip-fw retry-labels")
 
 
-def print_age(directory: CampaignDirectory) -> None:
-    """Say of when the files are, if they come from the LaunchPad."""
-    if directory.read_campaign().files == "filepad":
-        pulled = datetime.datetime.fromtimestamp(directory.journal.stat().st_mtime)
+def print_age(story: Story) -> None:
+    """Print how old the files are, if they come from the LaunchPad."""
+    if story.campaign.files == "filepad":
+        pulled = datetime.datetime.fromtimestamp(story.directory.journal.stat().st_mtime)
         print(f"as of the last mlip-fw pull, {pulled:%Y-%m-%d %H:%M:%S}")

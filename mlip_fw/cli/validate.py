@@ -3,57 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from mlip_fw.cli.app import app
+from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.cli.common import add_to_launchpad, find_campaign, load_fworker, log_to_stderr
+from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
-from mlip_fw.models.validation import Property, TemperatureErrors, ValidationReport
+from mlip_fw.models.properties import Property
 from mlip_fw.stdout import claim_stdout
+
+if TYPE_CHECKING:
+    from mlip_fw.models.validation import TemperatureErrors, ValidationReport
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def validate(
     campaign: str | None = _WHICH,
     frames: int | None = typer.Option(
-        None, "--frames", min=0, max=10_000, metavar="N", help="frames to hold out and label"
+        None, "--frames", min=0, max=10_000, metavar="N", help="number of held-out frames to label"
     ),
     properties: list[Property] | None = typer.Option(
         None,
         "--property",
         metavar="NAME",
-        help="equation_of_state, elastic, phonons, vacancy, surface or rdf; may be given several times",
+        help="equation_of_state, elastic, phonons, vacancy, surface or rdf (may be repeated)",
     ),
-    retry: bool = typer.Option(False, "--retry", help="label again what failed in an earlier validation"),
+    retry: bool = typer.Option(False, "--retry", help="retry labels that failed in an earlier validation"),
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
-    to_launchpad: bool = typer.Option(False, "--add", help="add it to the LaunchPad instead of labelling here"),
+    to_launchpad: bool = typer.Option(
+        False, "--add", help="add the validation to the LaunchPad instead of running it here"
+    ),
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
     as_json: bool = typer.Option(False, "--json", help="print the report as JSON on standard output"),
 ) -> None:
-    """Compare the newest potential with its oracle: on frames it never learnt, and in properties of the crystal.
+    """Compare the newest potential with its oracle on held-out frames and for properties of the crystal.
 
-    Without options it does what the campaign's `validation` asks for; if that is nothing, 10 frames, equation of state,
+    Without options, runs what the campaign's `validation` section asks for, or else 10 frames, equation of state,
     elastic constants and phonons.
     """
+    log_to_stderr()
+    answer = claim_stdout() if as_json else None
+    import_fireworks()
     from mlip_fw.firetasks.base import read_worker
     from mlip_fw.validation.conduct import last_report
     from mlip_fw.workflows.runner import interruptible
     from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
 
-    log_to_stderr()
-    answer = claim_stdout() if as_json else None
     directory = find_campaign(campaign)
     handoff = validation_handoff(directory, frames, properties)
     if retry:
         forget_failures(directory)
     if to_launchpad and handoff.campaign.files == "filepad":
-        raise DirectoryError(f"the files of {directory.root} travel (files: filepad): validate here, without --add")
+        raise DirectoryError(
+            f"the files of {directory.root} are on the LaunchPad (files: filepad): validate here, without --add"
+        )
     if to_launchpad:
         (number,) = add_to_launchpad(validation_workflow(handoff), launchpad)
         typer.echo(f"added the validation of {handoff.campaign.campaign} as Firework {number}")
@@ -76,10 +84,13 @@ def _range_k(part: TemperatureErrors) -> str:
 
 
 def _print(report: ValidationReport) -> None:
-    console = Console()
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(emoji=False)
     if report.holdout is not None:
         table = Table(
-            "frames never learnt", "frames", "forces (meV/Å)", "energy (meV/atom)", "stress (GPa)", title_justify="left"
+            "held-out frames", "frames", "forces (meV/Å)", "energy (meV/atom)", "stress (GPa)", title_justify="left"
         )
         for name, part in [("all", report.holdout), *((_range_k(part), part) for part in report.by_temperature)]:
             stress = "-" if part.stress_rmse_gpa is None else f"{part.stress_rmse_gpa:.3f}"
@@ -89,7 +100,7 @@ def _print(report: ValidationReport) -> None:
             table.add_row(element, "", f"{1000 * rmse_ev_a:.2f}", "", "")
         console.print(table)
     if report.calibration is not None:
-        table = Table("γ of the atom", "atoms", "force RMSE (meV/Å)", "within the promise")
+        table = Table("γ of the atom", "atoms", "force RMSE (meV/Å)", "below training p95")
         for held in report.calibration.bins:
             upper = "and more" if held.to_gamma is None else f"to {held.to_gamma:g}"
             error, covered = f"{1000 * held.force_rmse_ev_a:.2f}", f"{100 * held.covered:.0f} %"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,15 +11,14 @@ from rich.text import Text
 
 from mlip_fw.cli.app import EXIT_INTERRUPTED, EXIT_STOPPED
 from mlip_fw.cli.common import printable
+from mlip_fw.cli.counts import Counts
 from mlip_fw.cli.glance import facts, glance, line
 from mlip_fw.cli.sparkline import is_plain, written
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.story.tale import Story
 
-Counts = Callable[[], Mapping[str, int] | None]
 
-
-def watch(directory: CampaignDirectory, interval_s: float, counts: Counts) -> int:
+def watch(directory: CampaignDirectory, interval_s: float, counts: Callable[[], Counts]) -> int:
     """Show where a campaign stands until it ends or Ctrl-C is pressed: in place, or in a file as lines that differ.
 
     Returns the exit code: that of ``mlip-fw run`` for how the campaign ended, or that of a program that SIGINT ended.
@@ -31,7 +30,7 @@ def watch(directory: CampaignDirectory, interval_s: float, counts: Counts) -> in
     interval_s
         Time between two looks, s.
     counts
-        Returns the Fireworks by state, or None where no LaunchPad is asked.
+        Returns the Fireworks by state, in words why they are not known, or None where no LaunchPad is asked.
     """
     console = Console()
     try:
@@ -44,7 +43,7 @@ def watch(directory: CampaignDirectory, interval_s: float, counts: Counts) -> in
     return 0 if story.summary.outcome == "CONVERGED" else EXIT_STOPPED
 
 
-def _in_place(directory: CampaignDirectory, interval_s: float, counts: Counts, console: Console) -> Story:
+def _in_place(directory: CampaignDirectory, interval_s: float, counts: Callable[[], Counts], console: Console) -> Story:
     plain = is_plain(console)
     story = Story(directory)
     with Live(_screen(story, counts(), plain=plain), console=console, auto_refresh=False) as live:
@@ -67,10 +66,10 @@ def _line_by_line(directory: CampaignDirectory, interval_s: float) -> Story:
         story = Story(directory)
 
 
-def _screen(story: Story, fireworks: Mapping[str, int] | None, *, plain: bool) -> RenderableType:
+def _screen(story: Story, fireworks: Counts, *, plain: bool) -> RenderableType:
     summary = story.summary
     title = f"{summary.campaign}  {summary.outcome}  {facts(story)}"
-    hint = "" if _is_over(story) else "Ctrl-C ends this look, not the campaign"
+    hint = "" if _is_over(story) else "Ctrl-C stops watching; the campaign continues"
     return Group(
         Text(written(printable(title), plain=plain), style="bold"),
         glance(story, fireworks, plain=plain),

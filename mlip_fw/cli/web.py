@@ -8,14 +8,17 @@ import stat
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
-from fireworks import LaunchPad
 
-from mlip_fw.cli.app import app
+from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.cli.common import known_launchpad, load_launchpad, log_to_stderr
+from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.errors import DirectoryError, WorkerError
-from mlip_fw.layout import CampaignDirectory
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
 
 _PASSWORD = "MLIP_FW_WEB_PASSWORD"
 _SHORTEST, _LONGEST = 8, 1000
@@ -23,28 +26,31 @@ _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 logger = logging.getLogger("mlip_fw")
 
 
-@app.command()
+@app.command(rich_help_panel=CAMPAIGNS)
 def web(
     campaigns: list[Path] | None = typer.Argument(
         None,
-        help="campaign directories, or folders that hold some, besides the current folder",
+        help="campaign directories, or folders of campaigns, in addition to the current folder",
         metavar="[CAMPAIGN]...",
     ),
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml; default: FireWorks' own"),
     host: str = typer.Option(
-        "127.0.0.1", "--host", help="address to listen on; any but this machine's own loopback needs a password"
+        "127.0.0.1", "--host", help="address to listen on; any but the loopback address needs a password"
     ),
-    port: int = typer.Option(5000, "--port", min=0, max=65535, help="port, or the next one that is free; 0: any"),
+    port: int = typer.Option(5000, "--port", min=0, max=65535, help="port, or the next free one; 0: any"),
     password_from: Path | None = typer.Option(
         None, "--password-from", help=f"file whose first line is the password; or set {_PASSWORD}"
     ),
     names: list[str] | None = typer.Option(
-        None, "--name", help="a name by which browsers call this server, besides the machine's own"
+        None,
+        "--name",
+        help="host name that browsers use for this server, in addition to the machine's own (may be repeated)",
     ),
-    opens: bool = typer.Option(False, "--open", help="open it in a browser"),
+    opens: bool = typer.Option(False, "--open", help="open the page in a browser"),
 ) -> None:
-    """Show campaigns in the browser, with FireWorks' own GUI beside them; nothing can be changed there."""
+    """Show campaigns in the browser, with FireWorks' own GUI; read-only."""
     log_to_stderr()
+    import_fireworks()
     from mlip_fw.web.app import create_app
     from mlip_fw.web.serve import address_of, open_server, serve_until_signal
 
@@ -58,8 +64,8 @@ def web(
     if pad is not None:
         typer.echo(f"FireWorks: {address}fireworks/")
     if password is not None:
-        typer.echo("everybody is asked for the password; any user name goes with it")
-    typer.echo("it only shows; Ctrl-C ends it")
+        typer.echo("log in with any user name and the password")
+    typer.echo("read-only; stop with Ctrl-C")
     if opens:
         webbrowser.open(address)
     serve_until_signal(server)
@@ -80,7 +86,7 @@ def _password(path: Path | None) -> str | None:
 
 def _long_enough(password: str, where: str) -> str:
     if len(password) < _SHORTEST:
-        raise WorkerError(f"the password of {where} has {len(password)} characters, give it {_SHORTEST} at least")
+        raise WorkerError(f"the password in {where} has {len(password)} characters; at least {_SHORTEST} are needed")
     return password
 
 
@@ -89,20 +95,27 @@ def _require_password(host: str, password: str | None) -> None:
 
     if password is None and not is_loopback(host):
         raise WorkerError(
-            f"on {host} others could look at your campaigns: put a password in a file and give it with "
-            f"--password-from, or in {_PASSWORD}; or leave out --host and come through an ssh tunnel, see "
-            "docs/how-to/watch-a-campaign.md"
+            f"listening on {host} would show your campaigns to others: give a password with --password-from FILE or "
+            f"in {_PASSWORD}; or leave out --host and use an ssh tunnel, see docs/how-to/watch-a-campaign.md"
         )
 
 
 def _launchpad(path: Path | None) -> LaunchPad | None:
-    return load_launchpad(path) if path is not None or known_launchpad() is not None else None
+    """Return the LaunchPad, if one is known; one that nobody named must not keep local campaigns from being shown."""
+    if path is not None:
+        return load_launchpad(path, looking=True)
+    try:
+        return load_launchpad(None, looking=True) if known_launchpad() is not None else None
+    except WorkerError as error:
+        logger.warning("%s; only campaigns in folders are shown", error)
+        return None
 
 
 def _existing(campaigns: Sequence[Path]) -> Sequence[Path]:
+    from mlip_fw.layout import CampaignDirectory
     from mlip_fw.web.places import campaigns_in
 
     for path in campaigns:
         if not campaigns_in(path) and not CampaignDirectory(path).exists():
-            raise DirectoryError(f"{path} is no campaign directory, and no folder that holds one; name another")
+            raise DirectoryError(f"{path} is not a campaign directory and contains none; name another")
     return campaigns

@@ -50,7 +50,7 @@ def main(directory: str, port: str, descriptor: str) -> int:
         _tell(pipe, {"error": str(error)})
         return 1
     except OSError as error:
-        said = f"can't serve the database in {directory}: {error.strerror or error}; free space or mend its rights"
+        said = f"can't serve the database in {directory}: {error.strerror or error}; free space or check permissions"
         _tell(pipe, {"error": said})
         return 1
     return 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +15,8 @@ from mongomock import aggregate
 
 from mlip_fw.database.collection import Collection, Fields, Stored
 from mlip_fw.database.matching import engine_speaks
-from mlip_fw.database.queries import as_document, select
+from mlip_fw.database.predicates import predicate
+from mlip_fw.database.queries import require_sort, select
 from mlip_fw.database.refusal import RefusedError, not_here
 from mlip_fw.database.store import Store
 from mlip_fw.database.wire import CODEC
@@ -35,10 +38,26 @@ def run_pipeline(store: Store, database: str, name: str, pipeline: Any) -> list[
         documents, rest = ([{"_id": 1, "n": len(found)}] if found else []), rest[1:]
     elif rest and "$count" in rest[0]:
         documents, rest = [{rest[0]["$count"]: len(found)}] if found else [], rest[1:]
+    elif (counts := _counted(found, rest)) is not None:
+        documents, rest = counts, rest[1:]
     else:
         documents = [_copy(stored) for stored in found]
     with engine_speaks():
         return [bson.encode(made) for made in aggregate.process_pipeline(documents, _Seen(store, database), rest, None)]
+
+
+def _counted(found: Iterable[Stored], stages: list[Fields]) -> list[Fields] | None:
+    """Return how many documents have each text in a field, if the first stage asks for that: nothing is decoded."""
+    group = stages[0].get("$group") if stages else None
+    if not isinstance(group, dict) or len(group) != 2 or list(group.values())[1] != {"$sum": 1}:
+        return None
+    (key, by), (name, _) = group.items()
+    if key != "_id" or not isinstance(by, str) or not re.fullmatch(r"\$\w+", by):
+        return None
+    values = [stored.fields.get(by[1:]) for stored in found]
+    if not all(isinstance(value, str) for value in values):
+        return None
+    return [{"_id": value, name: number} for value, number in Counter(values).items()]
 
 
 def _copy(stored: Stored) -> Fields:
@@ -55,15 +74,27 @@ def _require_known(pipeline: Any) -> None:
         ((name, options),) = stage.items()
         if name not in _STAGES:
             raise not_here(f"the pipeline stage {name}")
+        if name == "$match" and not isinstance(options, dict):
+            raise RefusedError(15959, "the match filter must be an expression in an object")
+        if name == "$sort":
+            _require_order(options)
         if name == "$facet" and isinstance(options, dict):
             for inner in options.values():
                 _require_known(inner)
 
 
+def _require_order(sort: Any) -> None:
+    if not isinstance(sort, dict):
+        raise RefusedError(15973, "the $sort key specification must be an object")
+    if not sort:
+        raise RefusedError(15976, "$sort stage must have at least one sort key")
+    require_sort(sort)
+
+
 def _leading_query(pipeline: list[Fields]) -> tuple[Fields, list[Fields]]:
     """Return what the first stage asks for, so that indexes help, and the other stages."""
     if pipeline and "$match" in pipeline[0]:
-        return as_document(pipeline[0]["$match"], "$match"), pipeline[1:]
+        return pipeline[0]["$match"], pipeline[1:]
     return {}, pipeline
 
 
@@ -128,6 +159,13 @@ def _unwind(documents: list[Fields], database: Any, options: Any) -> list[Fields
     return made
 
 
+def _match(documents: list[Fields], database: Any, options: Any) -> list[Fields]:
+    """Give the documents that match, by the rules of all other queries."""
+    ask = predicate(options)
+    return [document for document in documents if ask(document)]
+
+
 _UNWIND = aggregate._PIPELINE_HANDLERS["$unwind"]
 aggregate._PIPELINE_HANDLERS["$unwind"] = _unwind
+aggregate._PIPELINE_HANDLERS["$match"] = _match
 aggregate._Parser._handle_date_operator = _also_from_strings(aggregate._Parser._handle_date_operator)

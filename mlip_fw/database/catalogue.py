@@ -53,8 +53,15 @@ def _add_index(indexes: dict[str, Fields], index: Fields) -> None:
     kept = {"key": key, **{option: index[option] for option in _KEPT_OPTIONS if index.get(option)}}
     if name == _ID or key == {"_id": 1}:
         return
-    if indexes.get(name, kept) != kept:
-        raise RefusedError(86, f"an index of the name {name} is there with other options")
+    if name in indexes and (indexes[name] != kept or list(indexes[name]["key"]) != list(key)):
+        raise RefusedError(
+            86,
+            "An existing index has the same name as the requested index. When index names are not specified, they are "
+            f"auto generated and can cause conflicts. Requested index: {kept!r}, existing index: {indexes[name]!r}",
+        )
+    for other, there in indexes.items():
+        if other != name and list(there["key"].items()) == list(key.items()):
+            raise RefusedError(85, f"Index already exists with a different name: {other}")
     indexes[name] = kept
 
 

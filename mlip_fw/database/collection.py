@@ -8,18 +8,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import bson
-from bson import ObjectId
 from mongomock.filtering import NOTHING, iter_key_candidates
 
 from mlip_fw.database.matching import matches
 from mlip_fw.database.refusal import RefusedError
+from mlip_fw.database.values import EXACT, hashed
 
 Fields = dict[str, Any]
-_EXACT = (str, int, float, bool, ObjectId, datetime, bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +122,22 @@ class Collection:
             for key in _keys(self.indexes[name], fields):
                 if owners.get(key, row) != row:
                     pattern = self.indexes[name]["key"]
+                    value = {field: _first(fields, field) for field in pattern}
+                    said = ", ".join(f"{field}: {one!r}" for field, one in value.items())
                     raise RefusedError(
                         11000,
-                        f"E11000 duplicate key error collection: {self.full_name} index: {name}",
+                        f"E11000 duplicate key error collection: {self.full_name} index: {name} dup key: {{ {said} }}",
                         keyPattern=pattern,
-                        keyValue={field: _first(fields, field) for field in pattern},
+                        keyValue=value,
                     )
 
-    def candidates(self, query: Mapping[str, Any]) -> tuple[list[Stored], Mapping[str, Any]]:
-        """Return all documents that may match, in their order, and what is left to be asked of them.
+    def candidates(self, query: Mapping[str, Any]) -> tuple[list[Stored], str | None]:
+        """Return all documents that may match, in their order, and the field that they needn't be asked for any more.
 
         The index that leaves the fewest documents answers its part of the query.
         """
         best: list[set[int]] | None = None
-        answered = ""
+        answered = None
         for field, wanted in query.items():
             rows, values = self._found.get(field), _exact(wanted)
             if rows is not None and values is not None:
@@ -145,9 +145,8 @@ class Collection:
                 if best is None or sum(map(len, found)) < sum(map(len, best)):
                     best, answered = found, field
         if best is None:
-            return list(self._documents.values()), query
-        documents = [self._documents[row] for row in sorted(set().union(*best))]
-        return documents, {field: wanted for field, wanted in query.items() if field != answered}
+            return list(self._documents.values()), None
+        return [self._documents[row] for row in sorted(set().union(*best))], answered
 
 
 def _exact(wanted: Any) -> list[Hashable] | None:
@@ -159,7 +158,7 @@ def _exact(wanted: Any) -> list[Hashable] | None:
             return None
     else:
         values = [wanted]
-    return [_hashed(value) for value in values] if all(isinstance(value, _EXACT) for value in values) else None
+    return [hashed(value) for value in values] if all(isinstance(value, EXACT) for value in values) else None
 
 
 def _is_same(one: Fields, other: Fields, name: str) -> bool:
@@ -169,15 +168,10 @@ def _is_same(one: Fields, other: Fields, name: str) -> bool:
     return one[name] is other[name] or bson.encode({"": one[name]}) == bson.encode({"": other[name]})
 
 
-def _hashed(value: Any) -> Hashable:
-    """Return a key for a value; 1 and True are one for Python, but not here."""
-    return (bool, value) if isinstance(value, bool) else value
-
-
 def _values(fields: Fields, path: str) -> set[Hashable]:
     """Return the values of a field, or of the items of a list, that can be looked for exactly."""
     found = iter_key_candidates(path, fields) if "." in path else [fields.get(path)]
-    return {_hashed(item) for item in _items(found) if isinstance(item, _EXACT)}
+    return {hashed(item) for item in _items(found) if isinstance(item, EXACT)}
 
 
 def _keys(index: Fields, fields: Fields) -> Iterable[Hashable]:

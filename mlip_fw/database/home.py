@@ -68,8 +68,8 @@ class Home:
                 path.touch(mode=0o600)
         except OSError as error:
             raise DirectoryError(
-                f"can't use the database directory {self.root}: {error.strerror}; mend its rights or choose another "
-                "with --dir"
+                f"can't use the database directory {self.root}: {error.strerror}; check its permissions or "
+                "choose another with --dir"
             ) from error
 
     def open_log(self) -> BinaryIO:

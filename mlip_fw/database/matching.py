@@ -1,4 +1,4 @@
-"""Which documents match, in which order, and which of their fields are shown: by mongomock's engine."""
+"""Which documents match, and in which order."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import mongomock
 from bson import ObjectId
-from mongomock.filtering import NOTHING, BsonComparable, filter_applies, resolve_key
+from mongomock.filtering import NOTHING, BsonComparable, resolve_key
 from pymongo.errors import PyMongoError
 
+from mlip_fw.database.predicates import predicate
 from mlip_fw.database.refusal import ELSEWHERE, PERHAPS_ELSEWHERE, RefusedError
 
 _NULL, _LIST, _EMPTY_LIST = 5, 25, 0
@@ -21,9 +22,6 @@ _ORDER_OF_TYPES = {float: 10, int: 10, str: 15, bytes: 30, ObjectId: 35, bool: 4
 def new_machine() -> Any:
     """Return an empty collection of mongomock, whose methods work on documents that are given to them."""
     return mongomock.MongoClient().machine.machine
-
-
-_MACHINE = new_machine()
 
 
 @contextmanager
@@ -43,17 +41,27 @@ def engine_speaks() -> Iterator[None]:
 def matches(query: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
     """Return whether a document matches a query."""
     with engine_speaks():
-        return bool(filter_applies(query, fields))
+        return predicate(query)(fields)
 
 
 def sort_key(fields: Mapping[str, Any], path: str, descending: bool) -> tuple[int, Any]:
     """Return what the documents are sorted by; of a list, its smallest or largest item counts."""
-    value = fields.get(path) if "." not in path else resolve_key(path, fields)
+    value = _value_at(path, fields)
     if not isinstance(value, list):
         return _comparable(value)
     if not value:
         return _EMPTY_LIST, 0
     return (max if descending else min)(map(_comparable, value))
+
+
+def _value_at(path: str, fields: Mapping[str, Any]) -> Any:
+    value: Any = fields
+    for part in path.split("."):
+        if not isinstance(value, dict):
+            # a list on the way: as the engine has it
+            return resolve_key(path, fields)
+        value = value.get(part)
+    return value
 
 
 def _comparable(value: Any) -> tuple[int, Any]:
@@ -65,13 +73,3 @@ def _comparable(value: Any) -> tuple[int, Any]:
     if isinstance(value, int):
         return _ORDER_OF_TYPES[int], value
     return _LIST, BsonComparable(value)
-
-
-def shown(fields: dict[str, Any], projection: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a document that is asked for."""
-    kept = [name for name, value in projection.items() if value in (True, 1)]
-    if len(kept) == len(projection) and not any("." in name for name in kept):
-        return {name: fields[name] for name in ("_id", *kept) if name in fields}
-    with engine_speaks():
-        part: dict[str, Any] = _MACHINE._copy_only_fields(fields, dict(projection), dict)
-        return part

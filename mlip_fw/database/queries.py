@@ -1,4 +1,4 @@
-"""Looking for documents: by index first, then by mongomock's matching, then in order."""
+"""Looking for documents: by index first, then by what else is asked, then in order."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import itertools
 from typing import Any
 
 import bson
-from mongomock.filtering import filter_applies
 
 from mlip_fw.database.collection import Collection, Fields, Stored
-from mlip_fw.database.matching import engine_speaks, shown, sort_key
+from mlip_fw.database.matching import engine_speaks, sort_key
+from mlip_fw.database.predicates import conditions
+from mlip_fw.database.projection import plain_projection, shown
 from mlip_fw.database.refusal import RefusedError, not_here
+from mlip_fw.database.values import type_name
 
 
 def as_document(value: Any, what: str) -> Fields:
@@ -18,7 +20,7 @@ def as_document(value: Any, what: str) -> Fields:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise RefusedError(9, f"{what} is a document, not {type(value).__name__}")
+        raise RefusedError(14, f"BSON field '{what}' is the wrong type '{type_name(value)}', expected type 'object'")
     return value
 
 
@@ -26,27 +28,34 @@ def as_count(value: Any, what: str) -> int:
     """Return an option that must be a whole number, not negative; absent is 0."""
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
-        raise RefusedError(2, f"{what} is a whole number, not negative; it is {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RefusedError(
+            14,
+            f"BSON field '{what}' is the wrong type '{type_name(value)}', expected types "
+            "'[long, int, decimal, double]'",
+        )
+    if value < 0:
+        raise RefusedError(51024, f"BSON field '{what}' value must be >= 0, actual value '{value}'")
     return int(value)
 
 
 def as_limit(value: Any) -> int:
-    """Return how many documents are asked for, 0 for all; old drivers write it negative."""
+    """Return how many documents ``count`` is asked for, 0 for all; negative means the same."""
     return as_count(-value if isinstance(value, int | float) and value < 0 else value, "limit")
 
 
 def select(collection: Collection, query: Fields, sort: Fields | None = None, most: int = 0) -> list[Stored]:
     """Return the documents that match, in order; at most ``most`` unless that is 0."""
-    candidates, rest = collection.candidates(_flat(query))
+    flat = _flat(query)
+    asked = conditions(flat)
+    candidates, answered = collection.candidates(flat)
     if sort:
         candidates = in_order(candidates, sort)
-    if not rest:
+    asks = [ask for name, ask in asked if name != answered]
+    if not asks:
         return candidates[:most] if most else candidates
     with engine_speaks():
-        if not candidates:
-            filter_applies(rest, {})  # what is wrong with a query is wrong without documents too
-        found = (stored for stored in candidates if filter_applies(rest, stored.fields))
+        found = (stored for stored in candidates if all(ask(stored.fields) for ask in asks))
         return list(itertools.islice(found, most or None))
 
 
@@ -63,14 +72,28 @@ def _flat(query: Fields) -> Fields:
     return merged
 
 
+def require_sort(sort: Fields) -> None:
+    """Refuse what is no order (MongoDB manual, "cursor.sort()")."""
+    for path, direction in sort.items():
+        if path.startswith("$") and path != "$natural":
+            raise RefusedError(16410, f"FieldPath field names may not start with '$'. Consider using $getField: {path}")
+        if "" in path.split("."):
+            raise RefusedError(15998, f"FieldPath field names may not be empty strings, given '{path}'.")
+        if isinstance(direction, dict):
+            raise not_here(f"sorting by {path}: {direction}")
+        if isinstance(direction, bool) or not isinstance(direction, int | float):
+            raise RefusedError(15974, f"Illegal key in $sort specification: {path}: {direction!r}")
+        if direction not in (1, -1):
+            raise RefusedError(15975, "$sort key ordering must be 1 (for ascending) or -1 (for descending)")
+
+
 def in_order(documents: list[Stored], sort: Fields) -> list[Stored]:
     """Return documents sorted by fields, the first one the most important."""
+    require_sort(sort)
     for path, direction in reversed(sort.items()):
-        descending = isinstance(direction, int | float) and direction < 0
+        descending = direction < 0
         if path == "$natural":
             documents = sorted(documents, key=lambda stored: stored.row, reverse=descending)
-        elif path.startswith("$") or not isinstance(direction, int | float):
-            raise not_here(f"sorting by {path}: {direction}")
         else:
             documents = sorted(
                 documents,
@@ -84,4 +107,5 @@ def encoded(documents: list[Stored], projection: Fields) -> list[bytes]:
     """Return what of the documents is asked for."""
     if not projection:
         return [stored.body for stored in documents]
-    return [bson.encode(shown(stored.fields, projection)) for stored in documents]
+    plain = plain_projection(projection)
+    return [bson.encode(shown(stored.fields, plain)) for stored in documents]

@@ -18,7 +18,7 @@ def _find(session: Session, request: Request) -> Reply:
     command, name = request.command, str(request.command["find"])
     query = as_document(command.get("filter"), "filter")
     skip = as_count(command.get("skip"), "skip")
-    limit = as_limit(command.get("limit"))
+    limit = as_count(command.get("limit"), "limit")
     found = select(
         session.store.find(request.database, name),
         query,

@@ -8,22 +8,31 @@ _HERE = "this is mlip-fw's LaunchPad server for one machine"
 ELSEWHERE = f"{_HERE}; a MongoDB has it"
 PERHAPS_ELSEWHERE = f"{_HERE}; a MongoDB may know it"
 
+# MongoDB's src/mongo/base/error_codes.yml; others are called Location<code>
 _NAMES = {
     2: "BadValue",
     8: "UnknownError",
     9: "FailedToParse",
     13: "Unauthorized",
+    14: "TypeMismatch",
+    15: "Overflow",
     17: "ProtocolError",
     18: "AuthenticationFailed",
     20: "IllegalOperation",
     26: "NamespaceNotFound",
     27: "IndexNotFound",
+    28: "PathNotViable",
+    40: "ConflictingUpdateOperators",
     43: "CursorNotFound",
     48: "NamespaceExists",
+    52: "DollarPrefixedFieldName",
+    53: "InvalidIdField",
+    56: "EmptyFieldName",
     59: "CommandNotFound",
     66: "ImmutableField",
     67: "CannotCreateIndex",
     73: "InvalidNamespace",
+    85: "IndexOptionsConflict",
     86: "IndexKeySpecsConflict",
     115: "CommandNotSupported",
     10334: "BSONObjectTooLarge",
@@ -47,7 +56,7 @@ class RefusedError(Exception):
             "ok": 0.0,
             "errmsg": str(self),
             "code": self.code,
-            "codeName": _NAMES[self.code],
+            "codeName": _NAMES.get(self.code, f"Location{self.code}"),
             **self.details,
         }
 

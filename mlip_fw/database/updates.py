@@ -9,14 +9,12 @@ import bson
 from bson import ObjectId
 
 from mlip_fw.database.collection import Fields, Stored
+from mlip_fw.database.limits import require_identity, require_storable
 from mlip_fw.database.matching import engine_speaks, new_machine
+from mlip_fw.database.modifiers import require_applicable, require_operators
 from mlip_fw.database.refusal import RefusedError, not_here
 from mlip_fw.database.wire import CODEC
 
-_OPERATORS = {
-    *("$set", "$unset", "$inc", "$max", "$min", "$pop", "$rename", "$setOnInsert", "$currentDate"),
-    *("$addToSet", "$pull", "$pullAll", "$push"),
-}
 _MACHINE = new_machine()
 
 
@@ -25,19 +23,20 @@ def is_replacement(update: Any) -> bool:
     if isinstance(update, list):
         raise not_here("an update by a pipeline")
     if not isinstance(update, dict):
-        raise RefusedError(9, "an update is a document")
-    operators = [name for name in update if name.startswith("$")]
-    if operators and len(operators) < len(update):
-        raise RefusedError(9, "an update is either made of operators or is a whole document")
-    unknown = [name for name in operators if name not in _OPERATORS]
-    if unknown:
-        raise not_here(f"the update operator {unknown[0]}")
-    if not all(isinstance(update[operator], dict) for operator in operators):
-        raise RefusedError(9, "what an update operator changes is a document")
-    paths = [path for operator in operators for path in update[operator]]
-    if any("$[" in path for path in paths):
-        raise not_here("an update of several items of a list by $[]")
-    return not operators
+        raise RefusedError(9, "Update argument must be either an object or an array")
+    first = next(iter(update), "")
+    if first.startswith("$"):
+        require_operators(update)
+        return False
+    dollar = next((name for name in update if name.startswith("$")), None)
+    if dollar is not None:
+        raise RefusedError(
+            52,
+            f"The dollar ($) prefixed field '{dollar}' in '{dollar}' is not allowed in the context of an update's "
+            "replacement document.",
+        )
+    require_storable(update)
+    return True
 
 
 def changed(before: Stored, query: Mapping[str, Any], update: Any, *, is_new: bool = False) -> Fields:
@@ -49,10 +48,11 @@ def changed(before: Stored, query: Mapping[str, Any], update: Any, *, is_new: bo
         With code 66 if that changed its ``_id``, or with what mongomock makes of the update.
     """
     identity = before.fields.get("_id")
-    if is_replacement(update):
+    if not next(iter(update), "").startswith("$"):
         if update.get("_id", identity) != identity:
             raise RefusedError(66, "the (immutable) field '_id' of a document can't be changed by replacing it")
         return {"_id": identity, **update}
+    require_applicable(before.fields, update)
     if _is_shallow(update):
         return _with_other_fields(before.fields, update)
     fields: Fields = bson.decode(before.body, CODEC)
@@ -81,7 +81,7 @@ def upserted(query: Mapping[str, Any], update: Any) -> Fields:
         expanded = _MACHINE._expand_dots(_equalities(query))
         start, _ = _MACHINE._discard_operators(expanded)
     start = dict(start or {})
-    replaces = is_replacement(update)
+    replaces = not next(iter(update), "").startswith("$")
     identity = start.pop("_id", None)
     if identity is None and not replaces:
         identity = update.get("$set", {}).get("_id", update.get("$setOnInsert", {}).get("_id"))
@@ -89,6 +89,7 @@ def upserted(query: Mapping[str, Any], update: Any) -> Fields:
         identity = update.get("_id")
     if identity is None:
         identity = ObjectId()
+    require_identity(identity)
     base = {"_id": identity} if replaces else {"_id": identity, **start}
     return changed(Stored(0, bson.encode(base), base), query, update, is_new=True)
 

@@ -9,6 +9,8 @@ from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from mlip_fw.database.collection import Collection, Fields, Stored
+from mlip_fw.database.limits import require_storable
+from mlip_fw.database.projection import plain_projection
 from mlip_fw.database.queries import as_document, encoded, select
 from mlip_fw.database.refusal import RefusedError, not_here
 from mlip_fw.database.session import OK, Command, Reply, Session
@@ -39,6 +41,7 @@ def _insert(session: Session, request: Request) -> Reply:
     store, done = session.store, []
 
     def write(_: int, document: Fields) -> None:
+        require_storable(document)
         collection = store.require(request.database, str(request.command["insert"]))
         identity = document.get("_id", ObjectId())
         done.append(store.insert(collection, {"_id": identity, **document}))
@@ -79,7 +82,9 @@ def _delete(session: Session, request: Request) -> Reply:
     def write(index: int, statement: Fields) -> None:
         refuse_parts(statement, {"q", "limit", "hint"})
         collection = session.store.find(request.database, str(request.command["delete"]))
-        most = _ONE if statement.get("limit") else _MANY
+        if (limit := statement.get("limit", 0)) not in (0, 1):
+            raise RefusedError(9, f"The limit field in delete objects must be 0 or 1. Got {limit}")
+        most = _ONE if limit else _MANY
         for stored in select(collection, as_document(statement.get("q"), "q"), most=most):
             session.store.delete(collection, stored)
             done.append(index)
@@ -95,6 +100,7 @@ def _find_and_modify(session: Session, request: Request) -> Reply:
     removes = bool(command.get("remove"))
     if removes == (update is not None):
         raise RefusedError(9, "findAndModify either removes or updates")
+    plain_projection(projection)
     if update is not None:
         is_replacement(update)
     collection = store.find(request.database, _target(command))

@@ -20,6 +20,7 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import Handoff, is_baton
 from mlip_fw.models.worker import Worker
 from mlip_fw.shelving import shelve_finished
+from mlip_fw.surroundings import require_assertions
 from mlip_fw.travel.copy import LocalCopy
 from mlip_fw.travel.errand import INPUTS, Errand
 from mlip_fw.travel.start import open_copy, require_inputs
@@ -48,7 +49,10 @@ class CampaignTask(FireTaskBase):
         ------
         CampaignError
             If the hand-off is damaged, or names a place outside of the campaign directory.
+        WorkerError
+            If Python runs without assertions.
         """
+        require_assertions()
         handoff = self._handed()
         if handoff.campaign.files == "filepad":
             return self._run_in_copy(handoff, fw_spec)

@@ -76,6 +76,8 @@ def read_campaign(path: Path) -> Campaign:
 
 
 def _text_of(path: Path) -> str:
+    if path.is_fifo() and not path.resolve().is_relative_to("/proc"):
+        raise CampaignError(f"{path} is a named pipe, not a campaign file; write the campaign to a file")
     with path.open("rb") as handle:
         content = handle.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
@@ -125,7 +127,12 @@ def _absolute(value: Any, base: Path) -> Any:
     """Return a path, or each path of a list, relative to ``base``; whatever is no path stays what it is."""
     if isinstance(value, list):
         return [_absolute(inner, base) for inner in value]
-    return str(base / Path(value).expanduser()) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return str(base / Path(value).expanduser())
+    except RuntimeError:
+        raise CampaignError(f"there is no home folder for {value}; write the whole path") from None
 
 
 def _explain(error: Any) -> str:

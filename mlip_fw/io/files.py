@@ -48,7 +48,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _make_lasting(path.parent)
     except OSError as error:
-        raise DirectoryError(f"can't write {path}: {error.strerror or error}; free space or mend its rights") from error
+        raise DirectoryError(
+            f"can't write {path}: {error.strerror or error}; free space or check permissions"
+        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -154,7 +156,7 @@ def read_model(path: Path, model: type[Model]) -> Model | None:
     except (FileNotFoundError, ValidationError, UnicodeDecodeError):
         return None
     except OSError as error:
-        raise DirectoryError(f"can't read {path}: {error.strerror or error}; mend its rights") from error
+        raise DirectoryError(f"can't read {path}: {error.strerror or error}; check its permissions") from error
 
 
 def once(path: Path, model: type[Model], make: Callable[[], Model]) -> Model:

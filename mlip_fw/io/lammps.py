@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
-from ase.io import write
-from ase.io.lammpsrun import construct_cell
 
 from mlip_fw.io.files import whole_file
 
@@ -24,6 +22,8 @@ _UNHELD = ("f_true_force[1]", "f_true_force[2]", "f_true_force[3]")
 
 def write_data(path: Path, atoms: Atoms, elements: tuple[str, ...]) -> None:
     """Write a data file; types are the positions in ``elements``, velocities go along if there are any."""
+    from ase.io import write
+
     plain = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     if atoms.has("masses"):
         plain.set_masses(atoms.get_masses())
@@ -89,6 +89,8 @@ def _next_frame(lines: Iterator[str]) -> tuple[int, Atoms] | None:
 
 
 def _frame(titles: list[str], rows: list[list[str]], box: np.ndarray, *, triclinic: bool) -> Atoms:
+    from ase.io.lammpsrun import construct_cell
+
     column = {name: k for k, name in enumerate(titles)}
 
     def values(*wanted: str) -> np.ndarray:

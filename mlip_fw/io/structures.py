@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import read, write
-from ase.io.formats import filetype
 
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.files import require_file, whole_file
@@ -104,6 +101,8 @@ def structure_hash(atoms: Atoms, level_of_theory: dict[str, Any]) -> str:
 
 def write_frames(path: Path, frames: list[Atoms]) -> None:
     """Write ``frames`` to an extended XYZ file in one step."""
+    from ase.io import write
+
     with whole_file(path) as temporary:
         write(temporary, frames, format="extxyz")
 
@@ -118,6 +117,8 @@ def read_frame(path: Path, index: int = 0) -> Atoms:
     """
     if not path.is_file():
         raise DirectoryError(f"there is no file {path}; restore it")
+    from ase.io import read
+
     try:
         atoms: Atoms = read(path, index=index, format="extxyz")
     except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError) as error:
@@ -174,6 +175,8 @@ def _read(path: Path, kind: str, what: str) -> list[Atoms] | Atoms:
         return read_data_file(path, what)
     if kind == "lammps-dump-text":
         return read_dump_file(path, what)
+    from ase.io import read
+
     frames: list[Atoms] | Atoms = read(path, index=":", format=kind, do_not_split_by_at_sign=True)
     return frames
 
@@ -186,6 +189,8 @@ def format_of(path: Path, what: str) -> str:
     CampaignError
         If it is none of ``READABLE``.
     """
+    from ase.io.formats import filetype
+
     packed = path.suffix in _PACKED
     if not packed and _is_lammps_data(path):
         return "lammps-data"
@@ -206,6 +211,8 @@ def _is_lammps_data(path: Path) -> bool:
 
 def with_labels(atoms: Atoms, energy_ev: float, forces_ev_a: np.ndarray, stress_ev_a3: np.ndarray | None) -> Atoms:
     """Return a copy that carries a reference energy, forces (n, 3) and stress (6,) in Voigt order."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
     copy = atoms.copy()
     results: dict[str, Any] = {"energy": float(energy_ev), "forces": np.asarray(forces_ev_a, dtype=float)}
     if stress_ev_a3 is not None:

@@ -17,7 +17,7 @@ PositiveCount = Annotated[int, Field(strict=True, ge=1)]
 class Frozen(BaseModel):
     """A frozen model that refuses unknown keys."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", defer_build=True, frozen=True)
 
     def plain(self) -> dict[str, Any]:
         """Return the model as plain JSON values, safe to store in a Firework's spec."""

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field, WithJsonSchema, field_validator
 
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, Real
+from mlip_fw.models.properties import Property as Property  # noqa: PLC0414  others take it from here
 from mlip_fw.models.structure import BulkSettings
 from mlip_fw.models.training import Errors
-
-
-class Property(StrEnum):
-    """What people look at in a potential."""
-
-    EQUATION_OF_STATE = "equation_of_state"
-    ELASTIC = "elastic"
-    PHONONS = "phonons"
-    VACANCY = "vacancy"
-    SURFACE = "surface"
-    RDF = "rdf"
-
 
 _Asked = Annotated[Property, WithJsonSchema({"type": "string", "enum": [kind.value for kind in Property]})]
 

@@ -10,20 +10,19 @@ from typing import Any
 from fireworks import FWAction, LaunchPad
 from fireworks.core.launchpad import LockedWorkflowError
 
+from mlip_fw.firework_names import AT_ONCE, OF_A_CAMPAIGN
 from mlip_fw.interrupts import INTERRUPTED
+from mlip_fw.mongo_errors import Trouble, classify_text
 from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservation_of
 
 _HALF_CHECKED_OUT_S = 60.0
 _SUBMITTING_S = 600.0
 _MOST_LOST = 5
 _OUR_TASKS = "{{mlip_fw."
-_DATABASE_AWAY = (
-    "AutoReconnect",
-    "NetworkTimeout",
-    "ServerSelectionTimeoutError",
-    "NotPrimaryError",
-    "ConnectionFailure",
-)
+_OF_A_FAILURE = {
+    **{"launch_id": 1, "state": 1, "state_history": 1},
+    **{"action.stored_data._exception": 1, "action.stored_data._task": 1},
+}
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,17 @@ class Finding:
     what: str
     mend: Callable[[], Any] | None
     """What to call; None if a person has to look."""
+    nodes: frozenset[int] = frozenset()
+    """All Fireworks of the workflows that it is about, where it is about more than one Firework."""
 
 
 def finished_unnoticed(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
     """Find Fireworks that run on although their launch is over: the worker died before it told the workflow."""
-    for firework in _fireworks(pad, {"state": "RUNNING"}):
-        ended = pad.launches.find_one(
-            {"launch_id": {"$in": firework["launches"]}, "state": {"$in": ["COMPLETED", "FIZZLED"]}}, {"state": 1}
-        )
-        if ended is not None:
-            what = f"its launch is {ended['state']}, which the workflow has not noticed"
+    fireworks = _fireworks(pad, {"state": "RUNNING"})
+    ended = _launches(pad, fireworks, {"state": {"$in": ["COMPLETED", "FIZZLED"]}}, {"launch_id": 1, "state": 1})
+    for firework in fireworks:
+        if launches := _own(ended, firework):
+            what = f"its launch is {launches[0]['state']}, which the workflow has not noticed"
             yield _finding("unnoticed", firework, what, partial(_tell, pad, firework["fw_id"]))
 
 
@@ -55,7 +55,7 @@ def lost_runs(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
         reasons = [evidence.why_lost(launch, directory_of(firework)) for launch in running]
         if not running or not all(reasons):
             continue
-        if _times_lost(pad, firework) >= _MOST_LOST:
+        if _was_lost_too_often(pad, firework):
             what = f"{reasons[0]}; it was lost {_MOST_LOST} times: look at its folder, then lpad rerun_fws -i "
             yield _finding("lost run", firework, what + str(firework["fw_id"]), None)
         else:
@@ -81,32 +81,36 @@ def reserved_in_vain(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
 
 def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
     """Find Fireworks that fizzled for no fault of their own, and name the others, which need a person."""
-    for firework in _fireworks(pad, {"state": "FIZZLED"}):
-        launch = pad.launches.find_one({"launch_id": {"$in": firework["launches"]}, "state": "FIZZLED"})
+    fireworks = _fireworks(pad, {"state": "FIZZLED"})
+    known = _launches(pad, fireworks, {}, _OF_A_FAILURE)
+    for firework in fireworks:
+        launch = next((one for one in _own(known, firework) if one["state"] == "FIZZLED"), None)
         exception = _unreadable(firework) if launch is None else _stored(launch).get("_exception") or {}
         last_line = _last_line(exception)
         details = exception.get("_details") or {}
         again = partial(pad.rerun_fw, firework["fw_id"])
-        if (told := _launch_that_was_told(pad, firework)) is not None:
+        last = known.get(firework["launches"][-1]) if firework["launches"] else None
+        if (told := _launch_that_was_told(pad, firework, last)) is not None:
             # to run it again would add what follows a second time
             what = "what follows it is in the workflow, but the database was away before it was COMPLETED"
             yield _finding("unnoticed", firework, what, partial(_complete, pad, told, firework["fw_id"]))
         elif details.get("error") == INTERRUPTED or not exception:
             what = details.get("message", "marked as lost, and not yet rerun")
             yield _finding("interrupted", firework, what, again)
-        elif any(f"{name}:" in last_line or last_line.endswith(name) for name in _DATABASE_AWAY):
+        elif classify_text(last_line) is Trouble.AWAY:
             yield _finding("database was away", firework, last_line.partition(",")[0][:200], again)
         else:
             said = details.get("message") or last_line or "no reason is recorded"
-            hint = f"mend it, then: lpad rerun_fws -i {firework['fw_id']}"
+            hint = f"fix it, then: lpad rerun_fws -i {firework['fw_id']}"
             yield _finding("needs you", firework, f"{said}; {hint}", None)
 
 
-def _launch_that_was_told(pad: LaunchPad, firework: dict[str, Any]) -> int | None:
+def _launch_that_was_told(pad: LaunchPad, firework: dict[str, Any], launch: dict[str, Any] | None) -> int | None:
     """Return the number of a Firework's launch if it ended well, and the workflow holds Fireworks that it has added."""
-    launch = pad.launches.find_one({"launch_id": {"$in": firework["launches"][-1:]}})
+    if launch is None or not _failed_after_its_task(launch):
+        return None
     workflow = pad.workflows.find_one({"nodes": firework["fw_id"]}, {"links": 1})
-    if launch is None or workflow is None or not _failed_after_its_task(launch):
+    if workflow is None:
         return None
     children = workflow["links"].get(str(firework["fw_id"]), [])
     born = [child["created_on"] for child in pad.fireworks.find({"fw_id": {"$in": children}}, {"created_on": 1})]
@@ -135,11 +139,14 @@ def _cancel(pad: LaunchPad, launch_id: int, job: Any) -> None:
         pad.cancel_reservation(launch_id)
 
 
-def _times_lost(pad: LaunchPad, firework: dict[str, Any]) -> int:
-    """Return how often a Firework was lost: launches that end in another way, even by a signal, say how."""
+def _was_lost_too_often(pad: LaunchPad, firework: dict[str, Any]) -> bool:
+    """Return whether it was: launches that end in another way, even by a signal, say how."""
+    archived = firework.get("archived_launches", [])
+    if len(archived) < _MOST_LOST:
+        return False
     lost = {"state": "FIZZLED", "action.stored_data._exception": {"$exists": False}}
-    times: int = pad.launches.count_documents({"launch_id": {"$in": firework.get("archived_launches", [])}, **lost})
-    return times
+    times: int = pad.launches.count_documents({"launch_id": {"$in": archived}, **lost})
+    return times >= _MOST_LOST
 
 
 def _rerun_lost(pad: LaunchPad, fw_id: int, launch_ids: list[int]) -> None:
@@ -154,19 +161,34 @@ def _rerun_lost(pad: LaunchPad, fw_id: int, launch_ids: list[int]) -> None:
 
 def _with_launches(pad: LaunchPad, evidence: Evidence, state: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Return this user's Fireworks in a state with their launches in it: read before Slurm is asked for its jobs."""
-    found = [
-        (firework, list(pad.launches.find({"launch_id": {"$in": firework["launches"]}, "state": state})))
-        for firework in _fireworks(pad, {"state": state})
-        if not evidence.leaves_alone(directory_of(firework))
-    ]
+    fireworks = _fireworks(pad, {"state": state})
+    launches = _launches(pad, fireworks, {"state": state})
+    mine = [firework for firework in fireworks if not evidence.leaves_alone(directory_of(firework))]
     evidence.slurm.forget_jobs()
-    return found
+    return [(firework, _own(launches, firework)) for firework in mine]
+
+
+def _launches(
+    pad: LaunchPad,
+    fireworks: list[dict[str, Any]],
+    query: dict[str, Any],
+    seen: dict[str, int] | None = None,
+) -> dict[int, dict[str, Any]]:
+    """Return launches of Fireworks by number: one question for all of them."""
+    wanted = {"launch_id": {"$in": sorted({number for one in fireworks for number in one["launches"]})}}
+    if not wanted["launch_id"]["$in"]:
+        return {}
+    return {one["launch_id"]: one for one in pad.launches.find({**wanted, **query}, seen, batch_size=AT_ONCE)}
+
+
+def _own(launches: dict[int, dict[str, Any]], firework: dict[str, Any]) -> list[dict[str, Any]]:
+    return [launches[number] for number in firework["launches"] if number in launches]
 
 
 def _fireworks(pad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the campaigns' Fireworks, whatever else lies on the LaunchPad."""
     wanted = ("fw_id", "name", "launches", "archived_launches", "updated_on", "spec._tasks", "spec._exception_details")
-    found = pad.fireworks.find({"spec.campaign": {"$exists": True}, **query}, wanted)
+    found = list(pad.fireworks.find({**OF_A_CAMPAIGN, **query}, wanted, batch_size=AT_ONCE))
     return [
         firework for firework in found if any(t["_fw_name"].startswith(_OUR_TASKS) for t in firework["spec"]["_tasks"])
     ]

@@ -17,6 +17,7 @@ from typing import Any
 
 from fireworks import LaunchPad
 
+from mlip_fw.firework_names import AT_ONCE, OF_A_CAMPAIGN
 from mlip_fw.recovery.findings import Finding, directory_of
 from mlip_fw.shelving import shelve_strays
 
@@ -81,7 +82,7 @@ def _lasting(pad: LaunchPad, before: _Look, now: _Look) -> Iterator[Finding]:
         if before.torn.get(key) == torn:
             kind, since = ("stale lock", ", which is locked since") if torn.is_locked else ("half changed", "")
             what = f"a worker died while it changed this workflow{since}"
-            yield Finding(kind, min(torn.nodes), torn.name, what, partial(_mend, pad, torn))
+            yield Finding(kind, min(torn.nodes), torn.name, what, partial(_mend, pad, torn), frozenset(torn.nodes))
 
 
 def _mend(pad: LaunchPad, torn: _Torn) -> None:
@@ -97,10 +98,10 @@ def _mend(pad: LaunchPad, torn: _Torn) -> None:
 
 def _look(pad: LaunchPad) -> _Look:
     wanted = {"nodes": 1, "fw_states": 1, "name": 1, "updated_on": 1, "state": 1, "locked": 1}
-    workflows = list(pad.workflows.find({}, wanted))
+    workflows = list(pad.workflows.find({}, wanted, batch_size=AT_ONCE))
     ours = {
         firework["fw_id"]: firework["state"]
-        for firework in pad.fireworks.find({"spec.campaign": {"$exists": True}}, {"fw_id": 1, "state": 1})
+        for firework in pad.fireworks.find(OF_A_CAMPAIGN, {"fw_id": 1, "state": 1}, batch_size=AT_ONCE)
     }
     orphans = frozenset(ours.keys() - {node for workflow in workflows for node in workflow["nodes"]})
     finished = frozenset(fw_id for fw_id in orphans if ours[fw_id] == "COMPLETED")

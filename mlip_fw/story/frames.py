@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ase import Atoms
-from ase.io import read
 
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.structures import facts_of
@@ -59,6 +58,8 @@ def frames_of(path: Path, look: Look) -> list[Atoms]:
     """Return all structures of a file, or none; a file that can't be read is listed as damaged."""
     if not look.file(path, COUNTED[path.name]):
         return []
+    from ase.io import read
+
     try:
         return list(read(path, index=":", format="extxyz"))
     except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError) as error:

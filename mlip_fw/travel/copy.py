@@ -11,14 +11,15 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from mlip_fw.dataset import Dataset
-from mlip_fw.errors import NumberTakenError
+from mlip_fw.errors import FilePadError, NumberTakenError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model, whole_file
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.travel.errand import ALL, NEWEST, PARTS, REPLACED, Errand
+from mlip_fw.travel.filed import Filed, Marker
 from mlip_fw.travel.journal import publish_journal
 from mlip_fw.travel.places import Places
-from mlip_fw.travel.store import Filed, FileStore, Marker
+from mlip_fw.travel.store import FileStore
 
 logger = logging.getLogger("mlip_fw")
 
@@ -124,7 +125,18 @@ class LocalCopy:
         return {str(at / path.relative_to(marker.parent)): path.read_bytes() for path in found}
 
     def _bring(self, marker: Marker, only: tuple[str, ...] = ("*",)) -> None:
-        """Write a marker and its parts, as far as they are wanted and not here; the marker last."""
+        """Write a marker and its parts, as far as they are wanted and not here, or those that replace it by now."""
+        try:
+            self._bring_as_it_was(marker, only)
+        except FilePadError:
+            now = self.store.named([marker.path]).get(marker.path)
+            if now == marker:
+                raise
+            if now is not None:
+                self._bring(now, only)
+
+    def _bring_as_it_was(self, marker: Marker, only: tuple[str, ...]) -> None:
+        """Write them, the marker last."""
         wanted: list[Filed] = [
             filed
             for filed in (*marker.parts, marker)

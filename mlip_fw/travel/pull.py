@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from fireworks import LaunchPad
 
 from mlip_fw.errors import DirectoryError
-from mlip_fw.firework_names import campaign_of
+from mlip_fw.firework_names import AT_ONCE, campaign_of
 from mlip_fw.io.files import write_text
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.travel.copy import LocalCopy
 from mlip_fw.travel.errand import INPUTS, LEVEL, Errand, Want
+from mlip_fw.travel.filed import key_of
+from mlip_fw.travel.leftovers import directory_of
 from mlip_fw.travel.places import Places
-from mlip_fw.travel.start import published_campaign
-from mlip_fw.travel.store import FileStore, key_of
+from mlip_fw.travel.start import CAMPAIGN, published_campaign
+from mlip_fw.travel.store import FILEPAD, FileStore, keys_with
 
 _ALL = ("potentials/", "labels/", "quarantine/", "bootstrap/", "walkers/", "events/", LEVEL, "summary.json")
 """Potentials first: what they have learnt from was published before them."""
@@ -77,13 +81,16 @@ def find_published(launchpad: LaunchPad, name: str | None) -> tuple[Campaign, st
     DirectoryError
         If there is no such campaign, or several.
     """
-    added = launchpad.workflows.find({"metadata.mlip_fw": True}, {"name": 1, "metadata": 1})
+    seen = {"name": 1, "metadata": 1}
+    added = list(launchpad.workflows.find({"metadata.mlip_fw": True}, seen, batch_size=AT_ONCE))
     places = sorted({(campaign_of(workflow["name"]), workflow["metadata"]["directory"]) for workflow in added})
+    directories = {key_of(*place): place[1] for place in places if name in (None, *place)}
     found = []
-    for called, directory in places:
-        if name in (None, called, directory):
-            campaign = published_campaign(FileStore(launchpad.db, key_of(called, directory)))
-            found += [(campaign, directory)] if campaign is not None else []
+    for key in keys_with(launchpad.db, directories, CAMPAIGN):
+        campaign = published_campaign(FileStore(launchpad.db, key))
+        found += [(campaign, directories[key])] if campaign is not None else []
+    if not found and name is not None:
+        found = list(_without_workflow(launchpad, name))
     if len(found) != 1:
         names = ", ".join(f"{campaign.campaign} ({directory})" for campaign, directory in found) or "none"
         wanted = "campaign" if name is None else f"campaign {name}"
@@ -92,6 +99,25 @@ def find_published(launchpad: LaunchPad, name: str | None) -> tuple[Campaign, st
             "directory if need be"
         )
     return found[0]
+
+
+def _without_workflow(launchpad: LaunchPad, name: str) -> Iterator[tuple[Campaign, str]]:
+    """Give campaigns of which only the files are left, named by campaign, directory or key, with their directories."""
+    ends = {"$regex": f"^[a-z0-9-]+-[0-9a-f]{{12}}/{re.escape(CAMPAIGN)}$"}
+    for document in launchpad.db[FILEPAD].find({"identifier": ends}, {"identifier": 1}):
+        key = document["identifier"].partition("/")[0]
+        called = key.rpartition("-")[0]
+        directory = name if key_of(called, name) == key else directory_of(launchpad.db, key)
+        if name not in (called, key, directory):
+            continue
+        if not directory:
+            raise DirectoryError(
+                f"{key} in the LaunchPad's FilePad has no workflow any more, and does not say with which directory it "
+                "was added: name that directory"
+            )
+        campaign = published_campaign(FileStore(launchpad.db, key))
+        if campaign is not None:
+            yield campaign, directory
 
 
 def places_of(launchpad: LaunchPad, here: CampaignDirectory) -> Places:

@@ -16,8 +16,9 @@ from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.worker import Worker
 from mlip_fw.travel.copy import LocalCopy
+from mlip_fw.travel.filed import Marker, key_of
 from mlip_fw.travel.places import Places, inputs_of
-from mlip_fw.travel.store import FileStore, Marker, key_of
+from mlip_fw.travel.store import FileStore
 
 CAMPAIGN = "campaign.yaml"
 _HOW_TO = "see docs/how-to/no-shared-file-system.md"
@@ -31,7 +32,7 @@ def add_files(campaign: Campaign, directory: str, launchpad: LaunchPad) -> None:
     CampaignError
         If another campaign has this name and directory, or a file has changed since this one was added.
     """
-    store = FileStore(launchpad.db, key_of(campaign.campaign, directory))
+    store = FileStore(launchpad.db, key_of(campaign.campaign, directory), directory)
     _require_same(campaign, store)
     for name, at in inputs_of(campaign).items():
         content = Path(name).read_bytes()
@@ -65,7 +66,7 @@ def open_copy(handoff: Handoff, worker: Worker, launchpad: LaunchPad | None) -> 
             f"(files: filepad); add it, {_HOW_TO}"
         )
     key = key_of(campaign.campaign, handoff.directory)
-    store = FileStore(launchpad.db, key)
+    store = FileStore(launchpad.db, key, handoff.directory)
     root = Path(os.path.expandvars(worker.campaigns_dir)).expanduser().absolute() / key
     places = Places(campaign, handoff.directory, root)
     directory = CampaignDirectory(root)
@@ -101,7 +102,15 @@ def published_campaign(store: FileStore) -> Campaign | None:
         If it can't be read.
     """
     marker = store.named([CAMPAIGN]).get(CAMPAIGN)
-    return None if marker is None else _read(store, marker)
+    if marker is None:
+        return None
+    try:
+        return _read(store, marker)
+    except FilePadError:
+        if store.named([CAMPAIGN]).get(CAMPAIGN) == marker:
+            raise
+    # it was added again just now
+    return published_campaign(store)
 
 
 def _read(store: FileStore, marker: Marker) -> Campaign:

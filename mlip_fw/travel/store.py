@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,55 +11,21 @@ from bson import ObjectId
 from bson.errors import InvalidId
 from gridfs import GridFS
 from gridfs.errors import CorruptGridFile, NoFile
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from mlip_fw.errors import FilePadError
-from mlip_fw.models.base import Frozen
+from mlip_fw.travel.filed import Filed, Marker
 
-_FILEPAD, _GRIDFS = "filepad", "filepad_gfs"
+FILEPAD, GRIDFS = "filepad", "filepad_gfs"
 """FireWorks' own names: its FilePad reads what is stored here."""
-_PARTS = "parts"
-_MOST_BYTES = 2_000_000_000
+PARTS = "parts"
 _LAST = "\U0010ffff"
 _AT_ONCE = 500
 _COMPRESSION, _SAMPLE_BYTES, _WORTH = 1, 100_000, 0.9
 _CHUNK_BYTES = 1 << 22
-
-
-class Filed(Frozen):
-    """What a file is: its path in the campaign directory, and its contents by their hash."""
-
-    path: str = Field(pattern=r"^[^/\x00-\x1f][^\x00-\x1f]*$", max_length=500)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(strict=True, ge=0, le=_MOST_BYTES)
-
-    @classmethod
-    def of(cls, path: str, content: bytes) -> Filed:
-        """Return what ``content`` is as the file ``path``."""
-        if len(content) > _MOST_BYTES:
-            raise FilePadError(f"{path} has {len(content)} bytes, more than the {_MOST_BYTES} that travel")
-        return cls(path=path, sha256=sha256_of(content), size=len(content))
-
-    def holds(self, content: bytes) -> bool:
-        """Return whether ``content`` is that of the file."""
-        return len(content) == self.size and sha256_of(content) == self.sha256
-
-
-class Marker(Filed):
-    """A published file, and the files that were published with it."""
-
-    parts: list[Filed] = Field(default_factory=list)
-    by: str = ""
-    """The machine that published it."""
-    gfs_id: str = ""
-    """Where GridFS has its contents."""
-    compressed: bool = False
-
-    def holds_all(self, content: bytes, parts: Mapping[str, bytes]) -> bool:
-        """Return whether marker and parts have these contents."""
-        return self.holds(content) and set(self.parts) == {Filed.of(name, inner) for name, inner in parts.items()}
+_MOST_RACES = 20
 
 
 class FileStore:
@@ -72,13 +37,18 @@ class FileStore:
         That of the LaunchPad.
     key
         Name of the campaign in it, which no other campaign has.
+    directory
+        The campaign directory that it was added with, to be noted beside what is published.
+
+    Notes
+    -----
+    To read needs no right to write: indexes are built before the first file is stored.
     """
 
-    def __init__(self, database: Database[dict[str, Any]], key: str) -> None:
-        self.key = key
-        self._documents, self._contents = database[_FILEPAD], GridFS(database, _GRIDFS)
-        for name in ("identifier", "gfs_id"):
-            self._documents.create_index(name, unique=True)
+    def __init__(self, database: Database[dict[str, Any]], key: str, directory: str = "") -> None:
+        self.key, self._directory = key, directory
+        self._documents, self._contents = database[FILEPAD], GridFS(database, GRIDFS)
+        self._is_indexed = False
 
     def below(self, prefix: str, *, newest: bool = False, most: int = 0) -> Iterator[Marker]:
         """Give what is published under paths that begin with ``prefix``, in the order of paths.
@@ -90,8 +60,9 @@ class FileStore:
         most
             Give no more than so many; 0: all.
         """
-        found = self._documents.find(self._begins(prefix))
-        yield from map(self._marker, found.sort("identifier", -1 if newest else 1).limit(1 if newest else most))
+        found = self._documents.find(self._begins(prefix)).sort("identifier", -1 if newest else 1)
+        # all at once: contents that come slowly must not outlast the cursor, which MongoDB ends after 10 min
+        yield from map(self._marker, list(found.limit(1 if newest else most)))
 
     def names_below(self, prefix: str) -> list[str]:
         """Return the paths that begin with ``prefix``, without anything else of them."""
@@ -106,14 +77,28 @@ class FileStore:
         """Publish a file, and what belongs to it, at once; return what is published now, which may be another's."""
         if (first := self.named([path]).get(path)) is not None:
             return first
-        marker = self._with_parts(path, content, parts or {})
+        parts = parts or {}
+        marker = self._with_parts(path, content, parts)
         self._insert(path, marker, content)
-        return self.named([path])[path]
+        now = self.named([path]).get(path, marker)
+        self._settle(marker, parts, now)
+        return now
 
     def replace(self, path: str, content: bytes, parts: Mapping[str, bytes] | None = None) -> None:
-        """Publish a file, and what belongs to it, in place of what may be published under its path."""
-        document = self._document(path, self._with_parts(path, content, parts or {}), content)
-        self._documents.replace_one({"identifier": document["identifier"]}, document, upsert=True)
+        """Publish a file, and what belongs to it, in place of what may be published under its path.
+
+        What was there is removed when the new file is in its place. Of two that replace it at once one comes last,
+        and each removes just what it has replaced. What one leaves that is killed in between, no reader sees;
+        ``mlip-fw recover`` removes it a day later (:mod:`mlip_fw.travel.leftovers`).
+        """
+        parts = parts or {}
+        marker = self._with_parts(path, content, parts)
+        document = self._document(path, marker, content)
+        before = self._put_in_place(document)
+        if before is not None:
+            self._drop_contents(before)
+            self._drop_parts(self._marker(before))
+        self._settle(marker, parts, self.named([path]).get(path, marker))
 
     def read(self, filed: Filed, of: Marker) -> bytes:
         """Return the contents of a marker, or of one of its parts, as they were when they were published.
@@ -133,15 +118,16 @@ class FileStore:
         return content
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Take back what is published under ``paths``."""
-        for document in self._with(paths):
-            self._documents.delete_one({"_id": document["_id"]})
-            self._contents.delete(ObjectId(document["gfs_id"]))
+        """Take back what is published under ``paths``, with what belongs to it."""
+        for document in list(self._with(paths)):
+            if self._documents.delete_one({"_id": document["_id"], "gfs_id": document["gfs_id"]}).deleted_count:
+                self._drop_contents(document)
+                self._drop_parts(self._marker(document))
 
     def remove_all(self) -> None:
         """Take back everything, with what no file names any more."""
         self._documents.delete_many(self._begins(""))
-        for stored in self._contents.find({"campaign": self.key}):
+        for stored in list(self._contents.find({"campaign": self.key})):
             self._contents.delete(stored._id)
 
     def _begins(self, prefix: str) -> dict[str, Any]:
@@ -150,7 +136,7 @@ class FileStore:
     def _with(self, paths: Iterable[str]) -> Iterator[dict[str, Any]]:
         wanted = [f"{self.key}/{path}" for path in paths]
         for first in range(0, len(wanted), _AT_ONCE):
-            yield from self._documents.find({"identifier": {"$in": wanted[first : first + _AT_ONCE]}})
+            yield from list(self._documents.find({"identifier": {"$in": wanted[first : first + _AT_ONCE]}}))
 
     def _with_parts(self, path: str, content: bytes, parts: Mapping[str, bytes]) -> Marker:
         """Store parts, which nobody sees before the marker, and return it."""
@@ -159,7 +145,49 @@ class FileStore:
         for part, inner in filed.items():
             if f"{self.key}/{_place_of(part)}" not in there:
                 self._insert(_place_of(part), part, inner)
-        return Marker(**Filed.of(path, content).plain(), parts=list(filed), by=socket.gethostname())
+        plain = Filed.of(path, content).plain()
+        return Marker(**plain, parts=list(filed), by=socket.gethostname(), directory=self._directory)
+
+    def _settle(self, ours: Marker, parts: Mapping[str, bytes], now: Marker) -> None:
+        """Have the parts of what is published now, and no others."""
+        if set(now.parts) == set(ours.parts):
+            # somebody may have removed some with an older file, after they were found to be there
+            self._with_parts(ours.path, b"", parts)
+        else:
+            self._drop_parts(ours)
+
+    def _put_in_place(self, document: dict[str, Any]) -> dict[str, Any] | None:
+        """Put a document in the place of that with its identifier, and return what was there, or None.
+
+        Two upserts at once of what is not there may both insert; the unique index refuses the second one, which then
+        finds the first (MongoDB manual, "db.collection.findOneAndReplace()", Upsert with Unique Index).
+        """
+        for _ in range(_MOST_RACES):
+            try:
+                return self._documents.find_one_and_replace(
+                    {"identifier": document["identifier"]}, document, upsert=True
+                )
+            except DuplicateKeyError:
+                continue
+        self._drop_contents(document)
+        raise FilePadError(f"{document['identifier']} in the LaunchPad's FilePad can't be replaced; run it again")
+
+    def _drop_contents(self, document: dict[str, Any]) -> None:
+        self._contents.delete(ObjectId(document["gfs_id"]))
+
+    def _drop_parts(self, of: Marker) -> None:
+        """Remove the parts of a marker that was replaced or removed, but those that what is published now has."""
+        now = self.named([of.path]).get(of.path)
+        gone = set(of.parts) - set(now.parts if now is not None else ())
+        for document in list(self._with(map(_place_of, gone))):
+            self._documents.delete_one({"_id": document["_id"]})
+            self._drop_contents(document)
+
+    def _require_indexes(self) -> None:
+        if not self._is_indexed:
+            for name in ("identifier", "gfs_id"):
+                self._documents.create_index(name, unique=True)
+            self._is_indexed = True
 
     def _insert(self, place: str, filed: Filed, content: bytes) -> None:
         """Store a file, if none is there under its name."""
@@ -167,10 +195,11 @@ class FileStore:
         try:
             self._documents.insert_one(document)
         except DuplicateKeyError:
-            self._contents.delete(ObjectId(document["gfs_id"]))
+            self._drop_contents(document)
 
     def _document(self, place: str, filed: Filed, content: bytes) -> dict[str, Any]:
         """Store the contents of a file, read them back, and return the document that says so."""
+        self._require_indexes()
         compressed = _is_worth_compressing(content)
         packed = zlib.compress(content, _COMPRESSION) if compressed else content
         document = {
@@ -181,6 +210,7 @@ class FileStore:
             "metadata": filed.model_dump(mode="json", exclude={"gfs_id", "compressed"}),
         }
         if self._contents_of(document, filed.size) != content:
+            self._drop_contents(document)
             raise FilePadError(f"{self.key}/{place} comes out of the LaunchPad's FilePad otherwise than it went in")
         return document
 
@@ -211,7 +241,7 @@ class FileStore:
 
 
 def _place_of(part: Filed) -> str:
-    return f"{_PARTS}/{part.sha256}/{part.path}"
+    return f"{PARTS}/{part.sha256}/{part.path}"
 
 
 def _is_worth_compressing(content: bytes) -> bool:
@@ -220,11 +250,9 @@ def _is_worth_compressing(content: bytes) -> bool:
     return len(zlib.compress(sample, _COMPRESSION)) < _WORTH * len(sample)
 
 
-def sha256_of(content: bytes) -> str:
-    """Return the hash by which contents are known."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def key_of(campaign: str, directory: str) -> str:
-    """Return the name of a campaign in the FilePad, and of its copies: one for each campaign directory."""
-    return f"{campaign}-{hashlib.sha256(directory.encode()).hexdigest()[:12]}"
+def keys_with(database: Database[dict[str, Any]], keys: Iterable[str], path: str) -> list[str]:
+    """Return those campaigns that have published a file: one question for all of them."""
+    places = {f"{key}/{path}": key for key in keys}
+    found = database[FILEPAD].find({"identifier": {"$in": list(places)}}, {"identifier": 1})
+    there = {document["identifier"] for document in found}
+    return [key for place, key in places.items() if place in there]

@@ -55,7 +55,7 @@ class Sight:
     @cached_property
     def version(self) -> str:
         """A short text that changes with anything that is shown."""
-        seen = (self.look.version if self.look is not None else self.trouble, self.stored, self.places.is_answering)
+        seen = (self.look.version if self.look is not None else self.trouble, self.stored, self.places.silence)
         return hashlib.sha256(repr(seen).encode(errors="replace")).hexdigest()[:16]
 
     @cached_property

@@ -21,8 +21,10 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
 
-from mlip_fw.io.addresses import without_credentials
+from mlip_fw.mongo_errors import Trouble, classify
+from mlip_fw.mongo_sentences import explain
 from mlip_fw.web.harmless import fault_of_place, fault_of_questions
+from mlip_fw.web.overview import overview
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -49,7 +51,8 @@ logger = logging.getLogger("mlip_fw")
 
 def fireworks_gui(launchpad: LaunchPad) -> Flask:
     """Return FireWorks' GUI for a LaunchPad, to be mounted under :data:`PREFIX`."""
-    gui: Flask = _own_copy().app
+    theirs = _own_copy()
+    gui: Flask = theirs.app
     launchpad.m_logger.setLevel("WARNING")
     gui.lp = launchpad  # type: ignore[attr-defined]
     gui.config.update(
@@ -59,6 +62,7 @@ def fireworks_gui(launchpad: LaunchPad) -> Flask:
     gui.before_request(_refuse_harm)
     gui.before_request(lambda: _require_answer(launchpad))
     gui.register_error_handler(Exception, _say_what_is_wrong(launchpad))
+    gui.view_functions["home"] = overview(theirs)
     gui.add_url_rule(_STYLE, "style", lambda: _style(Path(gui.static_folder or "")))
     gui.wsgi_app = _within_time(gui.wsgi_app)  # type: ignore[assignment, method-assign]
     return gui
@@ -114,9 +118,9 @@ def _say_what_is_wrong(launchpad: LaunchPad) -> Callable[[Exception], tuple[str,
                 return error.get_response()  # type: ignore[return-value]
             return _page("there is no such page in FireWorks' GUI"), error.code or 404
         if isinstance(error, PyMongoError):
-            where = without_credentials(launchpad.host)
-            logger.warning("the LaunchPad database at %s: %s", where, type(error).__name__)
-            return _page(f"the LaunchPad database at {where} does not answer"), 503
+            logger.warning(explain(error, launchpad))
+            status = 503 if classify(error) is Trouble.AWAY else 502
+            return _page(explain(error, launchpad, in_public=True)), status
         if isinstance(error, ValueError | TypeError | KeyError) and request.view_args:
             return _page("the LaunchPad has nothing of that number or name"), 404
         logger.warning("FireWorks' GUI at %s: %s", ascii(request.path), type(error).__name__)

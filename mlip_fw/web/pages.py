@@ -36,12 +36,14 @@ def pages(desk: Desk) -> Blueprint:
     @routes.get("/")
     def campaigns() -> str:
         rows = [contents.row_of(sight) for sight in desk.all()]
-        return render_template("campaigns.html", rows=rows, version=contents.version_of_all(rows))
+        return render_template("campaigns.html", rows=rows, version=contents.version_of_all(rows, desk.places.silence))
 
     @routes.get("/data.json")
     def campaigns_data() -> Response:
         rows = [contents.row_of(sight) for sight in desk.all()]
-        return _tagged(contents.version_of_all(rows), lambda: {"campaigns": [row.plain() for row in rows]})
+        silence = desk.places.silence
+        data = {"launchpad_error": silence or None, "campaigns": [row.plain() for row in rows]}
+        return _tagged(contents.version_of_all(rows, silence), lambda: data)
 
     @routes.get("/campaign/<key>/")
     def campaign(key: str) -> str:

@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 
 from mlip_fw.firework_names import Key
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.mongo_sentences import explain
 from mlip_fw.store import Store, StoredCampaign
 from mlip_fw.web.patience import Errands
 
@@ -67,6 +68,11 @@ class Places:
         self.trouble = ""
         """In words, why it did not."""
 
+    @property
+    def silence(self) -> str:
+        """In words, why the LaunchPad says nothing just now; empty if it answers or there is none."""
+        return "" if self.is_answering else self.trouble
+
     def all(self) -> list[Place]:
         """Return all campaigns, by name."""
         with self._lock:
@@ -111,12 +117,13 @@ class Places:
 
     def _note_silence(self, error: Exception) -> None:
         was_answering, self.is_answering, self._asked = self.is_answering, False, time.monotonic()
-        if isinstance(error, PyMongoError):
-            self.trouble = "the LaunchPad's database does not answer"
+        if isinstance(error, PyMongoError) and self.store is not None:
+            self.trouble = explain(error, self.store.launchpad, in_public=True)
+            said = explain(error, self.store.launchpad)
         else:
-            self.trouble = f"the LaunchPad holds something that can't be read ({type(error).__name__})"
+            self.trouble = said = f"the LaunchPad holds something that can't be read ({type(error).__name__})"
         if was_answering:
-            logger.warning("%s: %s", self.trouble, type(error).__name__)
+            logger.warning(said)
 
     def _look_around(self) -> None:
         for folder in self._folders:

@@ -152,7 +152,9 @@ def _bury(hand: _Hand) -> None:
     hand.names_of_dead.append(_name(hand.process.pid))
     if len(hand.names_of_dead) > _DEATHS_PER_HAND:
         times = len(hand.names_of_dead)
-        raise WorkerError(f"a worker {how}, for the {times}th time; is memory short? The same command goes on")
+        raise WorkerError(
+            f"a worker {how} for the {times}th time; check the memory, then run the same command to resume"
+        )
     logger.warning("a worker %s; another takes its place", how)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
+from mlip_fw.mongo_sentences import explain
+
 logger = logging.getLogger("mlip_fw")
 _AGAIN_S = 5.0
 
@@ -34,7 +36,8 @@ def persistent(ping: Callable[..., None]) -> Callable[..., None]:
             try:
                 ping(*arguments)
             except (PyMongoError, RemoteError) as error:
-                logger.warning("the LaunchPad database does not answer (%s); this run goes on", type(error).__name__)
+                why = explain(error) if isinstance(error, PyMongoError) else type(error).__name__
+                logger.warning("the heartbeat of this run was not stored, and the run continues: %s", why)
                 stop.wait(_AGAIN_S)
             else:
                 return

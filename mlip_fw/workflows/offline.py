@@ -56,7 +56,8 @@ def offline_news(launchpad: LaunchPad) -> Iterator[OfflineNews]:
     A run that waits in the queue has no news, nor has a file that is being written just now, or that
     another launch has taken over.
     """
-    for run in launchpad.offline_runs.find({"completed": False, "deprecated": False}):
+    # all at once: a slow file system must not outlast the cursor
+    for run in list(launchpad.offline_runs.find({"completed": False, "deprecated": False})):
         folder = Path(launchpad.get_launch_by_id(run["launch_id"]).launch_dir)
         news = _read(folder / _NEWS)
         if news.get("launch_id") == run["launch_id"] and "started_on" in news:

@@ -29,6 +29,7 @@ from mlip_fw.attendance import dismiss
 from mlip_fw.errors import WorkerError
 from mlip_fw.interrupts import INTERRUPTED, Interrupted, heeding_signals, undisturbed
 from mlip_fw.jobtime import seconds_left
+from mlip_fw.mongo_sentences import explain
 from mlip_fw.workflows.heartbeat import persistent
 from mlip_fw.workflows.offline import mend_offline_mode
 from mlip_fw.workflows.rockets import may_interrupt
@@ -52,7 +53,7 @@ def rlaunch_cleanly(arguments: list[str]) -> int:
     Raises
     ------
     WorkerError
-        If the database goes away.
+        If the database goes away, or refuses user, password or query.
     """
     mend_offline_mode()
     with heeding_signals(_interrupting_unless_busy()) as received, _launching(received):
@@ -63,10 +64,7 @@ def rlaunch_cleanly(arguments: list[str]) -> int:
             logger.info("this job has no time for another Firework")
             return 0
         except PyMongoError as error:
-            raise WorkerError(
-                f"the LaunchPad database does not answer ({type(error).__name__}); "
-                "when it is back, `mlip-fw recover` makes runnable again what was under way"
-            ) from error
+            raise WorkerError(_what_now(error)) from error
         except KeyboardInterrupt:
             return _SIGNALLED + (received[0] if received else signal.SIGINT)
 
@@ -116,11 +114,16 @@ def _rerun_interrupted(launchpad: LaunchPad) -> None:
     try:
         # the workers of multi share a LaunchPad that answers calls only
         pad = LaunchPad.from_dict(launchpad.to_dict())
-        for launch in pad.launches.find(mine, {"fw_id": 1}):
+        for launch in list(pad.launches.find(mine, {"fw_id": 1})):
             if pad.fireworks.find_one({"fw_id": launch["fw_id"], "state": "FIZZLED"}):
                 pad.rerun_fw(launch["fw_id"])
     except PyMongoError as error:
-        logger.warning("the database does not answer (%s): `mlip-fw recover` will do the rest", type(error).__name__)
+        logger.warning("interrupted Fireworks were not made ready: %s", _what_now(error))
+
+
+def _what_now(error: PyMongoError) -> str:
+    """Return what is wrong with the database and what to do, in one sentence."""
+    return f"{explain(error)}; when that is fixed, `mlip-fw recover` makes interrupted Fireworks ready to run again"
 
 
 def _interrupting_unless_busy() -> Callable[[FrameType | None], bool]:

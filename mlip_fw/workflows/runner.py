@@ -52,7 +52,7 @@ def run_campaign(
     Raises
     ------
     MlipError
-        If a Firework failed; nothing is lost, and the same call goes on from there.
+        If a Firework failed; nothing is lost, and the same call resumes.
     """
     if campaign.files != "shared":
         logger.info("files: %s is for several machines; here they lie in %s", campaign.files, directory.root)
@@ -101,7 +101,7 @@ def interruptible(where: Path) -> Iterator[list[int]]:
             yield received
         except (KeyboardInterrupt, MlipError) as error:
             if received:
-                raise MlipError(f"interrupted; the same command goes on from there ({where})") from error
+                raise MlipError(f"interrupted. Run the same command to resume ({where})") from error
             raise
 
 

@@ -37,12 +37,12 @@ def typed(*words, **environment):
 def test_life_of_a_server(folder):
     code, out, err = typed("start", "--dir", folder)
     assert (code, err) == (0, "")
-    assert "the LaunchPad server runs on 127.0.0.1:" in out
+    assert "the LaunchPad server is running on 127.0.0.1:" in out
     assert f"lpad -l {folder}/my_launchpad.yaml" in out
-    assert "for this one machine" in out
+    assert "on this machine only" in out
     assert "MongoDB" in out
     code, out, _ = typed("start", "--dir", folder)
-    assert (code, "already runs" in out) == (0, True)
+    assert (code, "is already running" in out) == (0, True)
     code, out, _ = typed("status", "--dir", folder)
     assert (code, str(server_status(folder).pid) in out) == (0, True)
     assert typed("stop", "--dir", folder)[1] == f"stopped the server of {folder}\n"

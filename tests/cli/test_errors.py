@@ -174,4 +174,4 @@ def test_folder_that_can_not_be_looked_into_hides_no_campaign(cli, tmp_path, mon
     assert cli("status")[:2] == (0, "no campaign in this folder\n")
     code, _, err = cli("status", "closed")
     assert code == 1
-    assert "closed: Permission denied; mend its rights" in err
+    assert "closed: Permission denied; check its permissions" in err

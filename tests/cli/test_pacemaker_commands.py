@@ -54,7 +54,7 @@ def test_campaign_can_be_added_where_no_pacemaker_is(invoke, monkeypatch):
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     done = invoke("workflow", "pacemaker", None, "-o", "wf.yaml")
     assert done.exit_code == 0
-    assert "this machine could not train by pacemaker, its workers must" in done.output
+    assert "this machine can't train with pacemaker, so the workers must" in done.output
 
 
 def test_progress_shows_how_far_pacemaker_is(tmp_path):

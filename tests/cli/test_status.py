@@ -2,6 +2,8 @@
 
 import io
 import json
+import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -88,7 +90,7 @@ def test_hostile_reasons_are_shown_as_text(scribe):
 def test_a_launchpad_counts_the_fireworks(scribe, monkeypatch):
     pad = embedded_launchpad()
     pad.add_wf(campaign_workflow(scribe.campaign, scribe.directory.root))
-    monkeypatch.setattr("mlip_fw.cli.look.load_launchpad", lambda path: pad)
+    monkeypatch.setattr("mlip_fw.cli.counts.load_launchpad", lambda path, looking: pad)
     assert "1 READY, 2 WAITING" in status(scribe, "-l", "my_launchpad.yaml").stdout
     found = json.loads(status(scribe, "-l", "my_launchpad.yaml", "--json").stdout)
     assert found["fireworks"] == {"READY": 1, "WAITING": 2}
@@ -105,13 +107,19 @@ def test_one_that_is_damaged_does_not_hide_the_others(tmp_path, monkeypatch):
     assert "can't be read" in said.stdout
 
 
+_sleep = time.sleep
+
+
 class Clock:
-    """Lets a campaign go on while somebody sleeps."""
+    """Lets a campaign go on while somebody sleeps; threads of other tests sleep as ever."""
 
     def __init__(self, *turns):
         self.turns = list(turns)
 
     def __call__(self, seconds):
+        if threading.current_thread() is not threading.main_thread():
+            _sleep(seconds)
+            return
         self.slept = seconds
         self.turns.pop(0)()
 
@@ -143,11 +151,19 @@ def test_watched_in_a_terminal_it_changes_in_place(scribe, monkeypatch, terminal
     said = terminal.getvalue()
     assert "explore, waits for a worker" in said
     assert "1 RUNNING" in said
-    assert "Ctrl-C ends this look, not the campaign" in said
+    assert "Ctrl-C stops watching; the campaign continues" in said
     assert "\x1b[1A" in said, "it goes back to its first line"
     last = said.rpartition("cu-story")[2]
     assert "CONVERGED" in last
     assert "Ctrl-C" not in last
+
+
+def test_watched_while_the_database_is_away_it_goes_on(scribe, monkeypatch, terminal):
+    counts = iter([{"READY": 1}, "the LaunchPad database at db1 does not answer", {"READY": 2}])
+    monkeypatch.setattr("time.sleep", Clock(lambda: None, scribe.end))
+    assert watch(scribe.directory, 0.1, lambda: next(counts)) == 0
+    said = terminal.getvalue()
+    assert said.index("1 READY") < said.index("db1 does not answer") < said.index("2 READY")
 
 
 def test_ctrl_c_is_a_clean_end(scribe, monkeypatch, terminal):
@@ -198,3 +214,21 @@ def test_sparklines(values, drawn):
 def test_plain_text_is_ascii():
     assert written("γ 3 Å → 4 µ", plain=True) == "gamma 3 A -> 4 \\xb5"
     assert sparkline([1, 2], plain=True) == "_@"
+
+
+def test_a_launchpad_counts_those_of_this_directory_only(tmp_path, monkeypatch):
+    """Another campaign of the same name, added elsewhere, is none of this one."""
+    pad = embedded_launchpad()
+    for name in ("one", "two"):
+        scribe = Scribe(tmp_path / name)
+        scribe.begin((A, B))
+        pad.add_wf(campaign_workflow(scribe.campaign, scribe.directory.root))
+    pad.add_wf(campaign_workflow(scribe.campaign, tmp_path / "elsewhere"))
+    Scribe(tmp_path / "three").begin((A, B))
+    monkeypatch.setattr("mlip_fw.cli.counts.load_launchpad", lambda path, looking: pad)
+    monkeypatch.chdir(tmp_path)
+    found = json.loads(CliRunner().invoke(app, ["status", "--json", "-l", "x.yaml"]).stdout)
+    assert [one["fireworks"] for one in found] == [{"READY": 1, "WAITING": 2}, {}, {"READY": 1, "WAITING": 2}]
+    said = CliRunner().invoke(app, ["status", "-l", "x.yaml"], env={"COLUMNS": "200"}).stdout
+    assert said.count("1 READY, 2 WAITING") == 2
+    assert said.count("none: the campaign is not on this LaunchPad") == 1

@@ -65,7 +65,7 @@ def test_others_may_not_look_without_a_password(refused, host):
 
 def test_password_is_long_enough(refused, tmp_path, monkeypatch, caplog):
     (tmp_path / "short").write_text("short\n")
-    assert "5 characters, give it 8" in refused("--password-from", "short", "--host", "0.0.0.0")
+    assert "5 characters; at least 8 are needed" in refused("--password-from", "short", "--host", "0.0.0.0")
     assert "chmod 600" in caplog.text
     assert "can't read the password file" in refused("--password-from", "none")
     monkeypatch.setenv("MLIP_FW_WEB_PASSWORD", "")
@@ -73,7 +73,7 @@ def test_password_is_long_enough(refused, tmp_path, monkeypatch, caplog):
 
 
 def test_folder_without_a_campaign_is_refused(refused, tmp_path):
-    assert "is no campaign directory" in refused(tmp_path / "nothing")
+    assert "is not a campaign directory" in refused(tmp_path / "nothing")
 
 
 def test_taken_port_leads_to_the_next(tmp_path):

@@ -160,7 +160,7 @@ def test_a_run_that_ends_takes_its_workers_with_it_and_goes_on(folder, how):
     hand_at_work_on_md(CampaignDirectory(folder / "c"))
     process.send_signal(how)
     err = finish(process, code=-signal.SIGKILL if how == signal.SIGKILL else 1)
-    assert how == signal.SIGKILL or "interrupted; the same command goes on" in err
+    assert how == signal.SIGKILL or "interrupted. Run the same command to resume" in err
     deadline = time.monotonic() + 200
     while processes_of(folder) and time.monotonic() < deadline:
         time.sleep(0.1)

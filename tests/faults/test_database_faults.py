@@ -469,7 +469,7 @@ class TestStrangers:
     def test_deep_document(self, server, connect):
         client = connect(server)
         deep = {}
-        for _ in range(150):
+        for _ in range(98):
             deep = {"a": deep}
         client.t.a.insert_one({"_id": 1, "deep": deep})
         body = b"\x05\0\0\0\0"
@@ -570,7 +570,7 @@ class TestFullDisk:
 
     def test_read_only(self, small_disk):
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-        with pytest.raises(DirectoryError, match="Read-only file system; mend its rights or choose another"):
+        with pytest.raises(DirectoryError, match="Read-only file system; check its permissions or choose another"):
             start_server(small_disk / "db")
 
 

@@ -98,7 +98,7 @@ def test_killed_campaign_goes_on(campaign, kind, count, how):
     _, err = process.communicate(timeout=LIMIT_S)
     if how == signal.SIGTERM:
         assert process.returncode == 1, err
-        assert "the same command goes on" in err
+        assert "Run the same command to resume" in err
     computed = (folder / "labels.log").read_text().count("label")
     kept = {p.name for p in (folder / "c" / "labels").glob("*.extxyz")} if (folder / "c" / "labels").exists() else set()
     summary = finish(campaign)
@@ -127,7 +127,7 @@ def test_a_signal_before_the_task_leaves_no_thread_that_keeps_the_process_alive(
     command = [command[0], "-c", SIGNAL_BETWEEN_HEARTBEAT_AND_TASK, *command[3:]]
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
     assert ended.returncode == 1, ended.stderr
-    assert "the same command goes on" in ended.stderr
+    assert "Run the same command to resume" in ended.stderr
 
 
 def test_campaign_killed_in_its_rehearsal_goes_on(campaign):

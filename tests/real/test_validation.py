@@ -94,7 +94,7 @@ def test_interrupted_validation_goes_on(learnt):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=240)
     assert process.returncode == 1
-    assert "interrupted; the same command goes on from there" in said
+    assert "interrupted. Run the same command to resume" in said
     kept = {path: path.stat().st_mtime_ns for path in (learnt / "small/validation/labels").iterdir()}
     report = json.loads(mlip_fw(*command[3:], folder=learnt).stdout)
     assert report["holdout"]["n_frames"] == 12

@@ -298,7 +298,7 @@ def test_model_that_can_not_be_read_is_told(tmp_path, monkeypatch):
 
     (tmp_path / "m.json").write_text("{}")
     monkeypatch.setattr(Path, "read_text", refuse)
-    with pytest.raises(DirectoryError, match="m.json: Permission denied; mend its rights"):
+    with pytest.raises(DirectoryError, match="m.json: Permission denied; check its permissions"):
         read_model(tmp_path / "m.json", Label)
 
 

@@ -4,12 +4,12 @@ import datetime
 import math
 import os
 import time
+from pathlib import Path
 
 import pytest
 from fireworks import FWAction, FWorker, Workflow
 
 from mlip_fw.attendance import FOLDER, this_process
-from mlip_fw.errors import DirectoryError
 from mlip_fw.fireworks.build import candidates_firework, train_firework
 from mlip_fw.io.files import write_json
 from mlip_fw.models.handoff import CandidatesHandoff, TrainHandoff
@@ -192,9 +192,13 @@ class TestLostRuns:
         assert found(running[0], heartbeat_s=-1.0) == []
         assert caplog.text.count(f"{tmp_path} belongs to another user") == 1
 
-    def test_of_a_directory_that_can_not_be_entered_are_left_alone(self, running, monkeypatch):
-        def refuse(*_, **__):
-            raise PermissionError
+    def test_of_a_directory_that_can_not_be_entered_are_left_alone(self, running, monkeypatch, tmp_path):
+        stat = Path.stat
+
+        def refuse(path, **options):
+            if path == tmp_path:
+                raise PermissionError
+            return stat(path, **options)
 
         monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: 7)
         monkeypatch.setattr("mlip_fw.recovery.evidence.Path.stat", refuse)
@@ -247,7 +251,7 @@ class TestLostRuns:
         monkeypatch.setattr(pad, "_refresh_wf", lambda _: None)
         (finding,) = recover(pad, heartbeat_s=-1.0, patience_s=0.0)
         assert finding.mend is None
-        assert finding.what.endswith("not mended: LockedWorkflowError: its workflow is locked")
+        assert finding.what.endswith("not recovered: LockedWorkflowError: its workflow is locked")
 
     @pytest.mark.parametrize("change", [{"$unset": {"spec.campaign": 1}}, {"$set": {"spec._tasks.0._fw_name": "X"}}])
     def test_of_others_are_left_alone(self, running, change):
@@ -342,6 +346,25 @@ class TestFizzled:
         assert found_kind == kind and said in what
         assert ("lpad rerun_fws" in what) == (kind == "needs you")
         assert states(pad)[0] == ("FIZZLED" if kind == "needs you" else "READY")
+
+    @pytest.mark.parametrize(
+        ("line", "kind"),
+        [
+            ("pymongo.errors.WaitQueueTimeoutError: Timed out while checking out a connection", "database was away"),
+            ("pymongo.errors.ExecutionTimeout: operation exceeded time limit, full error: {}", "database was away"),
+            ("pymongo.errors._OperationCancelled: operation cancelled", "database was away"),
+            ("pymongo.errors.OperationFailure: x, full error: {'code': 91, 'errmsg': 'x'}", "database was away"),
+            ("pymongo.errors.WriteError: x, full error: {'errorLabels': ['RetryableWriteError']}", "database was away"),
+            ("pymongo.errors.OperationFailure: Authentication failed., full error: {'code': 18}", "needs you"),
+            ("pymongo.errors.OperationFailure: not authorized, full error: {'code': 13}", "needs you"),
+            ("pymongo.errors.WriteError: too large, full error: {'code': 10334}", "needs you"),
+        ],
+    )
+    def test_what_was_away_is_told_by_class_code_and_label(self, running, line, kind):
+        pad, _, launch = running
+        trace = f"Traceback (most recent call last):\n{line}"
+        pad.complete_launch(launch, FWAction(stored_data={"_exception": {"_stacktrace": trace}}), "FIZZLED")
+        assert found(pad)[0][0] == kind
 
     def test_a_database_that_a_task_only_mentions_was_not_away(self, running):
         pad, _, launch = running
@@ -456,22 +479,8 @@ def test_a_dry_run_changes_nothing(running):
     pad, fw_id, _ = running
     pad.workflows.update_one({}, {"$set": {"locked": True}})
     orphan = pad.fireworks.find_one({"fw_id": fw_id}, {"_id": 0})
-    pad.fireworks.insert_one({**orphan, "fw_id": 99, "state": "READY"})
+    pad.fireworks.insert_one({**orphan, "fw_id": 99, "state": "READY", "launches": []})
     before = everything(pad)
     kinds = [kind for kind, _ in found(pad, heartbeat_s=-1.0, dry_run=True)]
-    assert kinds == ["half added", "stale lock", "lost run"]
+    assert kinds == ["next number", "half added", "stale lock", "lost run"]
     assert everything(pad) == before
-
-
-class TestTwoAtOnce:
-    def test_the_second_is_refused(self, running):
-        first = recover(running[0], heartbeat_s=-1.0, patience_s=0.0)
-        next(first)
-        with pytest.raises(DirectoryError, match="another mlip-fw recover"):
-            found(running[0])
-        list(first)
-        assert found(running[0]) == []
-
-    def test_one_that_died_does_not_keep_others_out_for_ever(self, running):
-        running[0].db["mlip_fw_locks"].insert_one({"_id": "recover", "until": time.time() - 1})
-        assert found(running[0]) == []

@@ -131,7 +131,7 @@ class TestLeftAlone:
         mine = running(pad)
         monkeypatch.setattr(pad.workflows, "find_one", away)
         shelve_finished(pad, mine)
-        assert "finished Fireworks stay where they are: AutoReconnect" in caplog.text
+        assert "stay in their workflow: the LaunchPad database at localhost does not answer: no;" in caplog.text
 
 
 def test_killed_before_the_shelf_is_there(pad, monkeypatch, tmp_path):

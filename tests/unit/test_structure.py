@@ -7,7 +7,18 @@ import pytest
 from tests.conftest import ROOT
 
 LAYERS = [
-    {"errors", "seeds", "processes", "interrupts", "jobtime", "cores", "firework_names", "stdout", "__init__"},
+    {
+        "errors",
+        "seeds",
+        "processes",
+        "interrupts",
+        "jobtime",
+        "cores",
+        "firework_names",
+        "stdout",
+        "surroundings",
+        "__init__",
+    },
     {"models"},
     {"io"},
     {"attendance", "shelving", "store", "layout", "dataset", "generations", "database"},

@@ -1,0 +1,57 @@
+"""What MongoDB does not store: too deep documents, names that begin with a dollar, some ``_id``.
+
+Source: MongoDB manual, "MongoDB Limits and Thresholds" (nested depth), "Documents" (the ``_id`` field), "Field Names
+with Periods and Dollar Signs". Servers before 5.0 insert no name that begins with ``$``: what must work with all of
+them doesn't either.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlip_fw.database.operators import is_regex
+from mlip_fw.database.refusal import RefusedError
+
+MOST_LEVELS = 100
+
+
+def require_storable(document: dict[str, Any]) -> None:
+    """Refuse a document that MongoDB does not store, whatever its size.
+
+    Raises
+    ------
+    RefusedError
+        With code 15 if it is too deep, 52 for a name, 53 for its ``_id``.
+    """
+    for name in document:
+        if name.startswith("$"):
+            raise RefusedError(52, f"Document can't have $ prefixed field names: {name}")
+    require_identity(document.get("_id"))
+    require_depth(document)
+
+
+def require_identity(identity: Any) -> None:
+    """Refuse an ``_id`` that no document may have."""
+    if isinstance(identity, list) or is_regex(identity):
+        kind = "array" if isinstance(identity, list) else "regex"
+        raise RefusedError(53, f"The '_id' value cannot be of type {kind}")
+    for name in identity if isinstance(identity, dict) else ():
+        if name.startswith("$"):
+            raise RefusedError(52, f"_id fields may not contain '$'-prefixed fields: {name} is not valid for storage.")
+
+
+def require_depth(value: Any, above: int = 0) -> None:
+    """Refuse a value that, below so many levels, makes a document deeper than is allowed."""
+    if isinstance(value, dict | list) and not _fits(value, MOST_LEVELS - above):
+        raise RefusedError(15, f"cannot store a document because it exceeds {MOST_LEVELS} nesting levels")
+
+
+def _fits(value: dict[str, Any] | list[Any], levels: int) -> bool:
+    """Return whether a document or list has no more levels of them, its own one counted."""
+    if levels < 1:
+        return False
+    for one in value.values() if isinstance(value, dict) else value:
+        kind = type(one)
+        if (kind is dict or kind is list) and not _fits(one, levels - 1):
+            return False
+    return True

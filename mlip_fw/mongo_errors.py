@@ -1,0 +1,171 @@
+"""What an error of MongoDB's driver means: by its class, code and labels, not by its words.
+
+Codes are those of MongoDB's ``error_codes.yml``; which of them a client should wait for is in MongoDB's
+specifications of server discovery and of retryable reads and writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+import pymongo.errors
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    CursorNotFound,
+    EncryptionError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
+_AWAY = frozenset(
+    {
+        *(6, 7, 89, 9001),  # HostUnreachable, HostNotFound, NetworkTimeout, SocketException
+        *(91, 11600),  # ShutdownInProgress, InterruptedAtShutdown
+        *(189, 10058, 10107, 11602, 13435, 13436),  # not primary, or recovering
+        *(50, 64, 134, 202, 262, 290),  # a time limit: of the query, of the write concern, of the server
+        *(43, 133, 237, 462),  # CursorNotFound, no primary of a shard, CursorKilled, overloaded
+    }
+)
+_AWAY_LABELS = (
+    *("RetryableWriteError", "TransientTransactionError", "UnknownTransactionCommitResult"),
+    *("RetryableError", "SystemOverloadedError"),
+)
+_WRONG_PASSWORD = frozenset({11, 18, 334})
+"""UserNotFound, AuthenticationFailed, MechanismUnavailable."""
+_UNAUTHORIZED, _ATLAS = 13, 8000
+_BAD_QUERY = frozenset({2, 9, 14, 40, 52, 57, 59, 72, 73, 115, 168, 238, 291, 322, 323})
+"""BadValue, FailedToParse, TypeMismatch and others that the same query always meets."""
+_NOT_THE_QUERY = frozenset({10334, 11000, 11001, 12582, 13388, 14031, 17280})
+"""Numbers above 10000 are places in MongoDB's parser of queries, but for these."""
+_LEAST_LOCATION = 10000
+_APPENDED = (", Timeout: ", ", full error: ", " (configured timeouts", ", Topology Description: ")
+_NO_USER = re.compile(r"requires authentication|auth required|not logged in", re.IGNORECASE)
+
+
+class Trouble(StrEnum):
+    """Why a LaunchPad's database did not do what it was asked."""
+
+    AWAY = "no answer"
+    """It, or the way to it, is not there just now: what waits and asks again will be served."""
+    WRONG_PASSWORD = "wrong password"
+    NO_USER = "no user"
+    """It wants a user, and none is named."""
+    MISSING_ROLE = "missing role"
+    BAD_QUERY = "bad query"
+    SETTINGS = "settings"
+    """The settings of the connection, or the version of the server, don't fit."""
+    OTHER = "other"
+
+
+STOPS_EVERYTHING = frozenset({Trouble.AWAY, Trouble.WRONG_PASSWORD, Trouble.NO_USER, Trouble.MISSING_ROLE})
+"""What any other question would meet, too."""
+
+
+def classify(error: BaseException) -> Trouble:
+    """Return what an error means; of one that is none of pymongo's, :attr:`Trouble.OTHER`.
+
+    Examples
+    --------
+    >>> from pymongo.errors import AutoReconnect
+    >>> classify(AutoReconnect("db1:27017: connection closed"))
+    <Trouble.AWAY: 'no answer'>
+    >>> classify(OperationFailure("Authentication failed.", 18))
+    <Trouble.WRONG_PASSWORD: 'wrong password'>
+    """
+    if isinstance(error, EncryptionError):
+        return classify(error.cause)
+    if not isinstance(error, PyMongoError):
+        return Trouble.OTHER
+    if isinstance(error, ConnectionFailure | CursorNotFound) or error.timeout:
+        return Trouble.AWAY
+    if any(error.has_error_label(label) for label in _AWAY_LABELS):
+        return Trouble.AWAY
+    if isinstance(error, ConfigurationError):
+        return Trouble.SETTINGS
+    if isinstance(error, OperationFailure):
+        return _of_codes([(error.code, said_by(error)), *_inner(error.details)])
+    return Trouble.OTHER
+
+
+def is_slow(error: BaseException) -> bool:
+    """Return whether a server was found and took too long, rather than that none was found."""
+    return isinstance(error, PyMongoError) and error.timeout and not isinstance(error, ServerSelectionTimeoutError)
+
+
+def classify_text(line: str) -> Trouble:
+    """Return what an error means of which only the last line of its traceback is left, as FireWorks stores it.
+
+    Examples
+    --------
+    >>> classify_text("pymongo.errors.NotPrimaryError: not primary, full error: {'code': 10107}")
+    <Trouble.AWAY: 'no answer'>
+    """
+    name = re.match(r"(?:[\w.]*\.)?(\w+)(?::|$)", line.strip())
+    kind = getattr(pymongo.errors, name[1], None) if name else None
+    if not (isinstance(kind, type) and issubclass(kind, PyMongoError)):
+        return Trouble.OTHER
+    if issubclass(kind, ConnectionFailure | CursorNotFound | pymongo.errors.ExecutionTimeout):
+        return Trouble.AWAY
+    if issubclass(kind, pymongo.errors.WTimeoutError) or any(f"'{label}'" in line for label in _AWAY_LABELS):
+        return Trouble.AWAY
+    if issubclass(kind, ConfigurationError):
+        return Trouble.SETTINGS
+    return _of_codes([(int(code), line) for code in re.findall(r"'code': (\d+)", line)])
+
+
+def said_by(error: BaseException) -> str:
+    """Return the words of the server or the driver without what the driver appends: settings, topology, whole replies.
+
+    Examples
+    --------
+    >>> said_by(OperationFailure("unknown operator: $x", 2, {"ok": 0.0}))
+    'unknown operator: $x'
+    """
+    said = " ".join(str(error).split())
+    for appended in _APPENDED:
+        said = said.split(appended)[0]
+    return said.rstrip(" .;") or type(error).__name__
+
+
+def _of_codes(found: Iterable[tuple[int | None, str]]) -> Trouble:
+    """Return the first meaning that is known among the codes of one error; what is over by waiting comes first."""
+    meanings = [_of_code(code, said) for code, said in found]
+    known = [meaning for meaning in Trouble if meaning in meanings]
+    return known[0] if known else Trouble.OTHER
+
+
+def _of_code(code: int | None, said: str) -> Trouble:
+    if code in _AWAY:
+        return Trouble.AWAY
+    if code in _WRONG_PASSWORD:
+        return Trouble.WRONG_PASSWORD
+    if code == _UNAUTHORIZED:
+        return Trouble.NO_USER if _NO_USER.search(said) else Trouble.MISSING_ROLE
+    if code == _ATLAS:
+        return _of_atlas(said)
+    if code in _BAD_QUERY or (code is not None and code >= _LEAST_LOCATION and code not in _NOT_THE_QUERY):
+        return Trouble.BAD_QUERY
+    return Trouble.OTHER
+
+
+def _of_atlas(said: str) -> Trouble:
+    """Return what MongoDB Atlas means, which has one code for all that it refuses itself."""
+    if "auth" in said.lower() and "fail" in said.lower():
+        return Trouble.WRONG_PASSWORD
+    return Trouble.MISSING_ROLE if "not allowed to do action" in said else Trouble.OTHER
+
+
+def _inner(details: Mapping[str, Any] | None) -> Iterator[tuple[int | None, str]]:
+    """Give codes and words of what failed inside of a command that writes several documents."""
+    for key in ("writeErrors", "writeConcernErrors"):
+        for one in (details or {}).get(key) or ():
+            if isinstance(one, Mapping):
+                yield one.get("code"), str(one.get("errmsg", ""))
+    concern = (details or {}).get("writeConcernError")
+    if isinstance(concern, Mapping):
+        yield concern.get("code"), str(concern.get("errmsg", ""))

@@ -1,0 +1,139 @@
+"""The lock of a recovery in the database: renewed while it is held, and only its holder lets it go."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from typing import Any
+
+from pydantic import ValidationError
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from mlip_fw.attendance import Attendant, is_alive, this_process
+from mlip_fw.errors import DirectoryError
+
+logger = logging.getLogger("mlip_fw")
+COLLECTION = "mlip_fw_locks"
+LASTS_S = 600.0
+"""So long a lock is valid that is not renewed."""
+_RENEWED_EVERY_S = 60.0
+_NAME = "recover"
+
+
+class Lease:
+    """A lock that this process holds.
+
+    All times are the database server's (``localTime`` of its answer to ``hello``; MongoDB manual, "hello"), so that
+    clocks of machines that differ can't make a lock look older than it is.
+    """
+
+    def __init__(self, database: Database[dict[str, Any]]) -> None:
+        self._database, self._locks = database, database[COLLECTION]
+        self._token = uuid.uuid4().hex
+        self._valid_until = 0.0
+        self._ended = threading.Event()
+
+    def take(self) -> bool:
+        """Take the lock if nobody holds it, or if who held it is gone; return whether it is ours."""
+        began, now = time.monotonic(), server_time(self._database)
+        ours = {"until": now + LASTS_S, "owner": self._token, "process": this_process().plain()}
+        try:
+            self._locks.find_one_and_update({"_id": _NAME, "until": {"$lt": now}}, {"$set": ours}, upsert=True)
+        except DuplicateKeyError:
+            held = self._locks.find_one({"_id": _NAME}) or {}
+            if not _has_died(held):
+                return False
+            # only from the one that is known to be dead: another recovery may have been quicker
+            dead = {"_id": _NAME, "owner": held["owner"]}
+            if not self._locks.update_one(dead, {"$set": ours}).matched_count:
+                return False
+        self._valid_until = began + LASTS_S
+        return True
+
+    def renew(self) -> None:
+        """Make the lock last, if it is still ours."""
+        began = time.monotonic()
+        until = server_time(self._database) + LASTS_S
+        ours = {"_id": _NAME, "owner": self._token}
+        is_ours = self._locks.update_one(ours, {"$set": {"until": until}}).matched_count
+        self._valid_until = began + LASTS_S if is_ours else 0.0
+
+    def require(self) -> None:
+        """Refuse to go on when the lock may be another's.
+
+        Raises
+        ------
+        DirectoryError
+            If it could not be renewed in time, as when this process was stopped meanwhile.
+        """
+        if time.monotonic() >= self._valid_until:
+            raise DirectoryError(
+                f"this recovery has lost its lock: it was stopped, or the database was away, for {LASTS_S:.0f} s, and "
+                "another may be at work; run mlip-fw recover again"
+            )
+
+    def release(self) -> None:
+        """Let the lock go, if it is still ours."""
+        self._locks.delete_one({"_id": _NAME, "owner": self._token})
+
+    def keep(self) -> None:
+        """Renew the lock until :meth:`stop` is called."""
+        while not self._ended.wait(_RENEWED_EVERY_S):
+            try:
+                self.renew()
+            except PyMongoError as error:
+                logger.debug("the lock of this recovery could not be renewed: %s", type(error).__name__)
+
+    def stop(self) -> None:
+        """End :meth:`keep`."""
+        self._ended.set()
+
+
+@contextmanager
+def alone(database: Database[dict[str, Any]]) -> Iterator[Lease]:
+    """Keep a second recovery of a LaunchPad out; one that died on another machine holds the lock for ten minutes.
+
+    Raises
+    ------
+    DirectoryError
+        If another one is at work.
+    """
+    lease = Lease(database)
+    if not lease.take():
+        held = (database[COLLECTION].find_one({"_id": _NAME}) or {}).get("process") or {}
+        who = f" (process {held['pid']} on {held['host']})" if {"pid", "host"} <= held.keys() else ""
+        raise DirectoryError(
+            f"another mlip-fw recover{who} works on this LaunchPad; wait for it (if it died, {LASTS_S / 60:.0f} min at "
+            "most)"
+        )
+    keeper = threading.Thread(target=lease.keep, daemon=True)
+    keeper.start()
+    try:
+        yield lease
+    finally:
+        lease.stop()
+        keeper.join()
+        lease.release()
+
+
+def server_time(database: Database[dict[str, Any]]) -> float:
+    """Return the time of the database server, s since 1970; that of this process if the database is in it."""
+    try:
+        now = database.command("hello")["localTime"]
+    except NotImplementedError:
+        return time.time()
+    return float(now.replace(tzinfo=UTC).timestamp()) if now.tzinfo is None else float(now.timestamp())
+
+
+def _has_died(held: dict[str, Any]) -> bool:
+    """Return whether the holder of a lock is a process of this machine that is gone."""
+    try:
+        return "owner" in held and is_alive(Attendant.model_validate(held.get("process"))) is False
+    except ValidationError:
+        return False

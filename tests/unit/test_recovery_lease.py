@@ -1,0 +1,127 @@
+"""The lock of a recovery: only its holder lets it go, it is renewed, and that of a dead process is taken over."""
+
+import threading
+import time
+
+import pytest
+
+from mlip_fw.attendance import this_process
+from mlip_fw.errors import DirectoryError
+from mlip_fw.recovery import lease as module
+from mlip_fw.recovery.lease import LASTS_S, Lease, alone
+from mlip_fw.workflows.embedded import embedded_launchpad
+from mlip_fw.workflows.recover import recover
+
+
+@pytest.fixture
+def pad():
+    """Return an empty LaunchPad."""
+    return embedded_launchpad()
+
+
+def lock(pad):
+    """Return the lock as it is stored."""
+    return pad.db["mlip_fw_locks"].find_one({"_id": "recover"})
+
+
+def test_the_second_is_refused_and_told_who_is_first(pad):
+    process = this_process()
+    with alone(pad.db):
+        with pytest.raises(DirectoryError, match=rf"another mlip-fw recover \(process {process.pid} on "):
+            list(recover(pad, patience_s=0.0))
+        assert list(recover(pad, dry_run=True, patience_s=0.0)) == []
+    assert lock(pad) is None
+    assert list(recover(pad, patience_s=0.0)) == []
+
+
+def test_who_holds_it_no_more_does_not_let_go_that_of_another(pad):
+    first, second = Lease(pad.db), Lease(pad.db)
+    assert first.take()
+    pad.db["mlip_fw_locks"].update_one({}, {"$set": {"until": time.time() - 1, "process.host": "elsewhere"}})
+    assert second.take()
+    held = lock(pad)
+    first.release()
+    assert lock(pad) == held
+    first.renew()
+    assert lock(pad) == held
+    with pytest.raises(DirectoryError, match="has lost its lock"):
+        first.require()
+    second.require()
+    second.release()
+    assert lock(pad) is None
+
+
+def test_it_is_renewed_while_it_is_held(pad, monkeypatch):
+    monkeypatch.setattr(module, "_RENEWED_EVERY_S", 0.01)
+    renewed, renew = threading.Event(), Lease.renew
+
+    def and_say_so(lease):
+        renew(lease)
+        renewed.set()
+
+    monkeypatch.setattr(Lease, "renew", and_say_so)
+    with alone(pad.db) as lease:
+        pad.db["mlip_fw_locks"].update_one({}, {"$set": {"until": time.time() + 1}})
+        renewed.clear()
+        assert renewed.wait(30)
+        assert lock(pad)["until"] > time.time() + LASTS_S / 2
+        lease.require()
+
+
+def test_one_that_could_not_be_renewed_in_time_mends_no_more(pad, monkeypatch):
+    with alone(pad.db) as lease:
+        now = time.monotonic()
+        monkeypatch.setattr(module.time, "monotonic", lambda: now + LASTS_S + 1)
+        with pytest.raises(DirectoryError, match="has lost its lock"):
+            lease.require()
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_taken"),
+    [
+        ({"started": 0}, True),
+        ({"boot": "another"}, True),
+        ({}, False),
+        ({"started": 0, "host": "elsewhere"}, False),
+    ],
+)
+def test_that_of_a_dead_process_of_this_machine_is_taken_over(pad, changes, is_taken):
+    process = this_process().model_copy(update=changes).plain()
+    held = {"_id": "recover", "until": time.time() + 100, "owner": "x", "process": process}
+    pad.db["mlip_fw_locks"].insert_one(held)
+    assert Lease(pad.db).take() == is_taken
+    assert (lock(pad)["owner"] != "x") == is_taken
+
+
+def test_of_two_that_see_it_dead_one_gets_it(pad, monkeypatch):
+    process = this_process().model_copy(update={"started": 0}).plain()
+    held = {"_id": "recover", "until": time.time() + 100, "owner": "x", "process": process}
+    pad.db["mlip_fw_locks"].insert_one(held)
+    quicker, is_alive = Lease(pad.db), module.is_alive
+
+    def quickly(attendant):
+        monkeypatch.setattr(module, "is_alive", is_alive)
+        assert quicker.take()
+        return is_alive(attendant)
+
+    monkeypatch.setattr(module, "is_alive", quickly)
+    assert not Lease(pad.db).take()
+    quicker.require()
+
+
+def test_that_of_an_older_version_ends_in_time(pad):
+    """It says neither who holds it nor whose it is."""
+    pad.db["mlip_fw_locks"].insert_one({"_id": "recover", "until": time.time() + 60})
+    with pytest.raises(DirectoryError, match="another mlip-fw recover works"):
+        list(recover(pad, patience_s=0.0))
+    pad.db["mlip_fw_locks"].update_one({}, {"$set": {"until": time.time() - 1}})
+    assert list(recover(pad, patience_s=0.0)) == []
+
+
+def test_a_clock_that_is_ahead_takes_no_lock(pad, monkeypatch):
+    """The server's time counts."""
+    server = time.time()
+    monkeypatch.setattr(module, "server_time", lambda _: server)
+    monkeypatch.setattr(module.time, "time", lambda: server + 10 * LASTS_S)
+    pad.db["mlip_fw_locks"].insert_one({"_id": "recover", "until": server + 1})
+    assert not Lease(pad.db).take()
