@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
 from pymongo.common import MIN_SUPPORTED_SERVER_VERSION
 
@@ -20,7 +21,8 @@ _REFUSED = (
     re.compile(r"not authorized on \S+ to execute command \{\s*(\w+):\s*\"?([^\",}\s]+)"),
     re.compile(r"not allowed to do action \[(\w+)\] on \[[^.\]]*\.?([^\]]*)\]"),
 )
-_ADDRESS = re.compile(r"mongodb(?:\+srv)?://([^:@/?]*)(?::([^@]*))?@")
+_ADDRESS = re.compile(r"mongodb(?:\+srv)?://(?:([^:@/?]*)(?::([^@]*))?@)?[^/?]*/?([^?]*)")
+"""User, password and database of a MongoDB URI."""
 _AUTHSOURCE = re.compile(r"[?&]authSource=([^&]+)", re.IGNORECASE)
 
 
@@ -89,9 +91,9 @@ def _access(pad: LaunchPad | None) -> _Access:
         return _Access()
     host, options = pad.host or "", {key.lower(): value for key, value in (pad.mongoclient_kwargs or {}).items()}
     in_address, named_source = _ADDRESS.match(host), _AUTHSOURCE.search(host)
-    name, secret = in_address.groups() if in_address else (None, None)
+    name, secret, database = map(_unquoted, in_address.groups()) if in_address else ("", "", "")
     user = options.get("username") or name if pad.uri_mode else pad.username or options.get("username")
-    source = options.get("authsource") or (named_source[1] if named_source else "admin")
+    source = options.get("authsource") or (named_source[1] if named_source else database or "admin")
     has_certificate = "x509" in f"{options.get('authmechanism')} {host}".lower()
     return _Access(
         at=f" at {without_credentials(host)}",
@@ -99,8 +101,12 @@ def _access(pad: LaunchPad | None) -> _Access:
         database=f"the database {pad.name}",
         against=f" (authentication database: {source if pad.uri_mode else pad.authsource})",
         is_nobody=not user and not has_certificate,
-        secrets=_texts(pad.password, options.get("password"), secret),
+        secrets=_texts(pad.password, options.get("password"), secret, in_address and in_address[2]),
     )
+
+
+def _unquoted(part: str | None) -> str:
+    return unquote_plus(part or "")
 
 
 def _texts(*values: Any) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def recover(
         return
     table = Table("Firework", "name", "found", "why", title_justify="left")
     for finding in findings:
-        table.add_row(str(finding.fw_id), *map(printable, (finding.name, finding.kind, finding.what)))
+        table.add_row(str(finding.fw_id or ""), *map(printable, (finding.name, finding.kind, finding.what)))
     Console(emoji=False).print(table)
     mended = sum(finding.mend is not None for finding in findings)
     typer.echo(f"{mended} {'can be recovered' if dry_run else 'recovered'}, {len(findings) - mended} need attention")

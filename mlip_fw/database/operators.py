@@ -165,7 +165,8 @@ def _size_test(operand: Any) -> Test:
 def _type_test(operand: Any) -> Test:
     wanted: set[str] = set()
     for one in operand if isinstance(operand, list) else [operand]:
-        name = _TYPES.get(one) if isinstance(one, int | float) and not isinstance(one, bool) else one
+        is_code = isinstance(one, int | float) and not isinstance(one, bool)
+        name = _TYPES.get(int(one)) if is_code else one
         if name is None:
             raise RefusedError(2, f"Invalid numerical type code: {one}")
         if not isinstance(name, str):

@@ -10,6 +10,7 @@ from bson.raw_bson import RawBSONDocument
 
 from mlip_fw.database.collection import Collection, Fields, Stored
 from mlip_fw.database.limits import require_storable
+from mlip_fw.database.projection import plain_projection
 from mlip_fw.database.queries import as_document, encoded, select
 from mlip_fw.database.refusal import RefusedError, not_here
 from mlip_fw.database.session import OK, Command, Reply, Session
@@ -99,6 +100,7 @@ def _find_and_modify(session: Session, request: Request) -> Reply:
     removes = bool(command.get("remove"))
     if removes == (update is not None):
         raise RefusedError(9, "findAndModify either removes or updates")
+    plain_projection(projection)
     if update is not None:
         is_replacement(update)
     collection = store.find(request.database, _target(command))

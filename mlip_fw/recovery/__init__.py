@@ -1,1 +1,1 @@
-"""Finding what faults left behind on a LaunchPad, and mending it."""
+"""Finding what faults left behind on a LaunchPad, and putting it right."""

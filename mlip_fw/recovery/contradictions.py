@@ -37,7 +37,7 @@ class _Contradiction:
 
 
 @dataclass
-class _Census:
+class Census:
     """What each collection says of numbers, read so that a healthy database never contradicts itself for long."""
 
     workflows: list[dict[str, Any]]
@@ -47,7 +47,7 @@ class _Census:
     """Fireworks by number."""
 
     @classmethod
-    def of(cls, pad: LaunchPad) -> _Census:
+    def of(cls, pad: LaunchPad) -> Census:
         """Read them: workflows before the Fireworks that they list, Fireworks before the launches that they name."""
         seen = {"_id": 0, "fw_id": 1, "name": 1, "state": 1, "launches": 1, "archived_launches": 1}
         workflows = list(pad.workflows.find({}, {"nodes": 1, "name": 1}, batch_size=AT_ONCE))
@@ -69,12 +69,11 @@ class _Census:
         return max([*named, *(launch["launch_id"] for launch in self.launches)], default=0)
 
 
-def numbers_behind(pad: LaunchPad) -> Iterator[Finding]:
+def numbers_behind(pad: LaunchPad, census: Census) -> Iterator[Finding]:
     """Find counters that would give a number that exists; to raise them harms nothing.
 
     Nothing may be added before: FireWorks deletes or overwrites what has the number that it gives.
     """
-    census = _Census.of(pad)
     # after the census: a number is given before it is used
     counters = list(pad.fw_id_assigner.find({}, {"_id": 0}))
     for key, thing, highest in (
@@ -91,18 +90,18 @@ def numbers_behind(pad: LaunchPad) -> Iterator[Finding]:
         yield Finding(COUNTER, 0, f"{key} of the LaunchPad", what, partial(_raise, pad, raised))
 
 
-def contradictions(pad: LaunchPad, patience_s: float) -> Iterator[Finding]:
-    """Find what no command can put right, still so after ``patience_s``: each says what to do.
+def contradictions(pad: LaunchPad, census: Census, patience_s: float) -> Iterator[Finding]:
+    """Find what no command can put right, still so ``patience_s`` after the census: each says what to do.
 
     Nodes without a Firework, Fireworks in two workflows or in none, numbers that two Fireworks have, launches that are
     missing or are another Firework's. Those of other users of the LaunchPad are named as well, and none is touched.
     """
-    before = set(_all(pad, _Census.of(pad)))
+    before = set(_all(pad, census))
     if not before:
         return
     # who adds, deletes or shelves just now writes one collection after the other
     time.sleep(patience_s)
-    for one in sorted(before & set(_all(pad, _Census.of(pad))), key=lambda one: (one.kind, one.fw_id)):
+    for one in sorted(before & set(_all(pad, Census.of(pad))), key=lambda one: (one.kind, one.fw_id)):
         yield Finding(one.kind, one.fw_id, one.name, one.what, None, one.nodes)
 
 
@@ -111,7 +110,7 @@ def _raise(pad: LaunchPad, change: dict[str, Any]) -> None:
         pad.fw_id_assigner.update_one({}, change, upsert=True)
 
 
-def _all(pad: LaunchPad, census: _Census) -> Iterator[_Contradiction]:
+def _all(pad: LaunchPad, census: Census) -> Iterator[_Contradiction]:
     listed = Counter(node for workflow in census.workflows for node in set(workflow["nodes"]))
     shared = {node for node, times in listed.items() if times > 1}
     yield from _missing_fireworks(census, shared)
@@ -121,7 +120,7 @@ def _all(pad: LaunchPad, census: _Census) -> Iterator[_Contradiction]:
     yield from _wrong_launches(pad, census)
 
 
-def _missing_fireworks(census: _Census, shared: set[int]) -> Iterator[_Contradiction]:
+def _missing_fireworks(census: Census, shared: set[int]) -> Iterator[_Contradiction]:
     for workflow in census.workflows:
         nodes = sorted(workflow["nodes"])
         missing = [node for node in nodes if node not in census.known]
@@ -136,7 +135,7 @@ def _missing_fireworks(census: _Census, shared: set[int]) -> Iterator[_Contradic
         yield _Contradiction("missing Firework", missing[0], str(workflow.get("name", "")), what, frozenset(nodes))
 
 
-def _shared_fireworks(census: _Census, shared: set[int]) -> Iterator[_Contradiction]:
+def _shared_fireworks(census: Census, shared: set[int]) -> Iterator[_Contradiction]:
     by_owners: dict[tuple[int, ...], list[int]] = {}
     for node in sorted(shared):
         owners = tuple(i for i, workflow in enumerate(census.workflows) if node in workflow["nodes"])
@@ -150,7 +149,7 @@ def _shared_fireworks(census: _Census, shared: set[int]) -> Iterator[_Contradict
         yield _Contradiction("in two workflows", nodes[0], name, what, everyone)
 
 
-def _strays(pad: LaunchPad, census: _Census, strays: set[int]) -> Iterator[_Contradiction]:
+def _strays(pad: LaunchPad, census: Census, strays: set[int]) -> Iterator[_Contradiction]:
     """Give Fireworks of others that are in no workflow; a campaign's are put right elsewhere."""
     if not strays:
         return
@@ -160,7 +159,7 @@ def _strays(pad: LaunchPad, census: _Census, strays: set[int]) -> Iterator[_Cont
         yield _Contradiction("in no workflow", firework["fw_id"], str(firework.get("name", "")), what)
 
 
-def _double_numbers(census: _Census) -> Iterator[_Contradiction]:
+def _double_numbers(census: Census) -> Iterator[_Contradiction]:
     for fw_id, times in Counter(firework["fw_id"] for firework in census.fireworks).items():
         if times > 1:
             what = f"{times} Fireworks have this number; {_HOW_TO}"
@@ -169,7 +168,7 @@ def _double_numbers(census: _Census) -> Iterator[_Contradiction]:
             )
 
 
-def _wrong_launches(pad: LaunchPad, census: _Census) -> Iterator[_Contradiction]:
+def _wrong_launches(pad: LaunchPad, census: Census) -> Iterator[_Contradiction]:
     owners = {launch["launch_id"]: launch["fw_id"] for launch in census.launches}
     foreign: dict[int, list[int]] = {}
     for firework in census.fireworks:

@@ -16,9 +16,10 @@ from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model, whole_file
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.travel.errand import ALL, NEWEST, PARTS, REPLACED, Errand
+from mlip_fw.travel.filed import Filed, Marker
 from mlip_fw.travel.journal import publish_journal
 from mlip_fw.travel.places import Places
-from mlip_fw.travel.store import Filed, FileStore, Marker
+from mlip_fw.travel.store import FileStore
 
 logger = logging.getLogger("mlip_fw")
 

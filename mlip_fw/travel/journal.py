@@ -11,7 +11,8 @@ from mlip_fw.io.files import read_model, write_json
 from mlip_fw.io.locks import alone
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.base import Count, Frozen
-from mlip_fw.travel.store import FileStore, sha256_of
+from mlip_fw.travel.filed import sha256_of
+from mlip_fw.travel.store import FileStore
 
 
 class Published(Frozen):

@@ -19,8 +19,9 @@ from gridfs import GridFS
 from pymongo.database import Database
 
 from mlip_fw.firework_names import AT_ONCE, campaign_of
+from mlip_fw.travel.filed import key_of
 from mlip_fw.travel.start import CAMPAIGN
-from mlip_fw.travel.store import FILEPAD, GRIDFS, PARTS, key_of
+from mlip_fw.travel.store import FILEPAD, GRIDFS, PARTS
 
 OLD_S = 86_400.0
 """What is younger may be being written just now."""

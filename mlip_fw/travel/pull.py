@@ -16,10 +16,11 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.travel.copy import LocalCopy
 from mlip_fw.travel.errand import INPUTS, LEVEL, Errand, Want
+from mlip_fw.travel.filed import key_of
 from mlip_fw.travel.leftovers import directory_of
 from mlip_fw.travel.places import Places
 from mlip_fw.travel.start import CAMPAIGN, published_campaign
-from mlip_fw.travel.store import FILEPAD, FileStore, key_of, keys_with
+from mlip_fw.travel.store import FILEPAD, FileStore, keys_with
 
 _ALL = ("potentials/", "labels/", "quarantine/", "bootstrap/", "walkers/", "events/", LEVEL, "summary.json")
 """Potentials first: what they have learnt from was published before them."""

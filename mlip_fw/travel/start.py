@@ -16,8 +16,9 @@ from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.worker import Worker
 from mlip_fw.travel.copy import LocalCopy
+from mlip_fw.travel.filed import Marker, key_of
 from mlip_fw.travel.places import Places, inputs_of
-from mlip_fw.travel.store import FileStore, Marker, key_of
+from mlip_fw.travel.store import FileStore
 
 CAMPAIGN = "campaign.yaml"
 _HOW_TO = "see docs/how-to/no-shared-file-system.md"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,58 +11,21 @@ from bson import ObjectId
 from bson.errors import InvalidId
 from gridfs import GridFS
 from gridfs.errors import CorruptGridFile, NoFile
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from mlip_fw.errors import FilePadError
-from mlip_fw.models.base import Frozen
+from mlip_fw.travel.filed import Filed, Marker
 
 FILEPAD, GRIDFS = "filepad", "filepad_gfs"
 """FireWorks' own names: its FilePad reads what is stored here."""
 PARTS = "parts"
-_MOST_BYTES = 2_000_000_000
 _LAST = "\U0010ffff"
 _AT_ONCE = 500
 _COMPRESSION, _SAMPLE_BYTES, _WORTH = 1, 100_000, 0.9
 _CHUNK_BYTES = 1 << 22
 _MOST_RACES = 20
-
-
-class Filed(Frozen):
-    """What a file is: its path in the campaign directory, and its contents by their hash."""
-
-    path: str = Field(pattern=r"^[^/\x00-\x1f][^\x00-\x1f]*$", max_length=500)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(strict=True, ge=0, le=_MOST_BYTES)
-
-    @classmethod
-    def of(cls, path: str, content: bytes) -> Filed:
-        """Return what ``content`` is as the file ``path``."""
-        if len(content) > _MOST_BYTES:
-            raise FilePadError(f"{path} has {len(content)} bytes, more than the {_MOST_BYTES} that travel")
-        return cls(path=path, sha256=sha256_of(content), size=len(content))
-
-    def holds(self, content: bytes) -> bool:
-        """Return whether ``content`` is that of the file."""
-        return len(content) == self.size and sha256_of(content) == self.sha256
-
-
-class Marker(Filed):
-    """A published file, and the files that were published with it."""
-
-    parts: list[Filed] = Field(default_factory=list)
-    by: str = ""
-    """The machine that published it."""
-    directory: str = ""
-    """The campaign directory that the campaign was added with; older versions don't say."""
-    gfs_id: str = ""
-    """Where GridFS has its contents."""
-    compressed: bool = False
-
-    def holds_all(self, content: bytes, parts: Mapping[str, bytes]) -> bool:
-        """Return whether marker and parts have these contents."""
-        return self.holds(content) and set(self.parts) == {Filed.of(name, inner) for name, inner in parts.items()}
 
 
 class FileStore:
@@ -135,7 +97,7 @@ class FileStore:
         before = self._put_in_place(document)
         if before is not None:
             self._drop_contents(before)
-            self._drop_parts(self._marker(before), keep=marker)
+            self._drop_parts(self._marker(before))
         self._settle(marker, parts, self.named([path]).get(path, marker))
 
     def read(self, filed: Filed, of: Marker) -> bytes:
@@ -192,7 +154,7 @@ class FileStore:
             # somebody may have removed some with an older file, after they were found to be there
             self._with_parts(ours.path, b"", parts)
         else:
-            self._drop_parts(ours, keep=now)
+            self._drop_parts(ours)
 
     def _put_in_place(self, document: dict[str, Any]) -> dict[str, Any] | None:
         """Put a document in the place of that with its identifier, and return what was there, or None.
@@ -213,9 +175,10 @@ class FileStore:
     def _drop_contents(self, document: dict[str, Any]) -> None:
         self._contents.delete(ObjectId(document["gfs_id"]))
 
-    def _drop_parts(self, of: Marker, keep: Marker | None = None) -> None:
-        """Remove the parts of a marker, but those that another one has."""
-        gone = set(of.parts) - set(keep.parts if keep is not None else ())
+    def _drop_parts(self, of: Marker) -> None:
+        """Remove the parts of a marker that was replaced or removed, but those that what is published now has."""
+        now = self.named([of.path]).get(of.path)
+        gone = set(of.parts) - set(now.parts if now is not None else ())
         for document in list(self._with(map(_place_of, gone))):
             self._documents.delete_one({"_id": document["_id"]})
             self._drop_contents(document)
@@ -287,19 +250,9 @@ def _is_worth_compressing(content: bytes) -> bool:
     return len(zlib.compress(sample, _COMPRESSION)) < _WORTH * len(sample)
 
 
-def sha256_of(content: bytes) -> str:
-    """Return the hash by which contents are known."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def keys_with(database: Database[dict[str, Any]], keys: Iterable[str], path: str) -> list[str]:
     """Return those campaigns that have published a file: one question for all of them."""
     places = {f"{key}/{path}": key for key in keys}
     found = database[FILEPAD].find({"identifier": {"$in": list(places)}}, {"identifier": 1})
     there = {document["identifier"] for document in found}
     return [key for place, key in places.items() if place in there]
-
-
-def key_of(campaign: str, directory: str) -> str:
-    """Return the name of a campaign in the FilePad, and of its copies: one for each campaign directory."""
-    return f"{campaign}-{hashlib.sha256(directory.encode()).hexdigest()[:12]}"

@@ -43,13 +43,13 @@ def overview(theirs: ModuleType) -> Callable[[], str]:
 
 def _by_state(collection: Any, query: dict[str, Any]) -> dict[str, int]:
     groups = collection.aggregate([{"$match": query}, {"$group": {"_id": "$state", "n": {"$sum": 1}}}])
-    return {group["_id"]: group["n"] for group in groups}
+    return {str(group["_id"]): group["n"] for group in groups}
 
 
 def _newest(pad: Any, query: dict[str, Any], most: int) -> Iterator[dict[str, Any]]:
     """Give the newest workflows, each with its newest Fireworks."""
     seen = {"nodes": 1, "name": 1, "state": 1}
-    workflows = [one for one in pad.workflows.find(query, seen, limit=most, sort=_NEWEST_FIRST) if one["nodes"]]
+    workflows = [one for one in pad.workflows.find(query, seen, limit=most, sort=_NEWEST_FIRST) if one.get("nodes")]
     ids = {one["_id"]: sorted(one["nodes"], reverse=True)[:most] for one in workflows}
     wanted = [fw_id for fw_ids in ids.values() for fw_id in fw_ids]
     found = pad.fireworks.find(
@@ -63,4 +63,4 @@ def _newest(pad: Any, query: dict[str, Any], most: int) -> Iterator[dict[str, An
 
 def _plain(document: dict[str, Any]) -> dict[str, Any]:
     """Return what the page shows of a document; names can be anybody's."""
-    return {**document, "name": shown(document["name"], _LONGEST_NAME)}
+    return {**document, "name": shown(document.get("name"), _LONGEST_NAME)}

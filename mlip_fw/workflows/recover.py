@@ -12,7 +12,7 @@ from fireworks.fw_config import PING_TIME_SECS
 
 from mlip_fw.attendance import remove_notes_of_the_dead
 from mlip_fw.mongo_errors import STOPS_EVERYTHING, classify
-from mlip_fw.recovery.contradictions import contradictions, numbers_behind
+from mlip_fw.recovery.contradictions import Census, contradictions, numbers_behind
 from mlip_fw.recovery.evidence import Evidence
 from mlip_fw.recovery.files import left_files
 from mlip_fw.recovery.findings import Finding, ended_from_outside, finished_unnoticed, lost_runs, reserved_in_vain
@@ -38,7 +38,7 @@ def recover(
     patience_s: float = PATIENCE_S,
     dead_workers: frozenset[str] = frozenset(),
 ) -> Iterator[Finding]:
-    """Find what faults left of the campaigns on a LaunchPad, and mend it.
+    """Find what faults left of the campaigns on a LaunchPad, and put it right.
 
     Safe beside workers that run, and again and again: what somebody works on is not touched.
 
@@ -69,10 +69,11 @@ def recover(
     # to look needs no right to write, hence no lock
     with nullcontext() if dry_run else alone(launchpad.db) as lease:
         # first: what is mended can add Fireworks, which need numbers that nobody has
-        for finding in list(numbers_behind(launchpad)):
+        census = Census.of(launchpad)
+        for finding in list(numbers_behind(launchpad, census)):
             yield _mended(finding, lease)
         doubtful: set[int] = set()
-        for finding in contradictions(launchpad, patience_s):
+        for finding in contradictions(launchpad, census, patience_s):
             doubtful |= finding.nodes
             yield finding
         for news in list(offline_news(launchpad)) if dry_run else collect_offline(launchpad):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from fireworks import Firework, LaunchPad, ScriptTask
@@ -96,6 +97,35 @@ def test_what_needs_a_person_is_left(project, pad):
     (found,) = json.loads(typed(project, "recover", "--json")[1])
     assert (found["kind"], found["mended"]) == ("needs you", False)
     assert found["what"].endswith(f"fix it, then: lpad rerun_fws -i {fw_id}")
+
+
+def test_database_of_different_moments(project, pad):
+    """The counter is that of an older backup, and one workflow is of a later moment than its Fireworks."""
+    ids = [add(pad), add(pad)]
+    pad.fw_id_assigner.update_one({}, {"$set": {"next_fw_id": ids[0]}})
+    pad.workflows.update_one({"nodes": ids[1]}, {"$push": {"nodes": 7}})
+    words = ("recover", "--patience", "0")
+    code, out, _ = typed(project, *words, "--dry-run")
+    assert (code, pad.fw_id_assigner.find_one()["next_fw_id"]) == (0, ids[0])
+    assert out.endswith("1 can be recovered, 1 need attention\n")
+    behind, missing = json.loads(typed(project, *words, "--json")[1])
+    assert behind == {
+        "kind": "next number",
+        "fw_id": 0,
+        "name": "next_fw_id of the LaunchPad",
+        "what": "number 1 would be given out next, but Firework 7 exists: what is added would take the place of what "
+        "is there",
+        "mended": True,
+    }
+    assert (missing["kind"], missing["fw_id"], missing["mended"]) == ("missing Firework", 7, False)
+    assert "lpad delete_wflows -i 2, then add its campaign again with the same directory" in missing["what"]
+    assert pad.fw_id_assigner.find_one()["next_fw_id"] == 8
+    assert add(pad) == 8
+    assert sorted(pad.get_fw_ids()) == [*ids, 8]
+    lpad = [str(Path(sys.executable).parent / "lpad"), "-l", "my_launchpad.yaml", "delete_wflows", "-i", "2"]
+    subprocess.run(lpad, cwd=project, check=True, capture_output=True, timeout=120)
+    assert typed(project, *words) == (0, "nothing to recover\n", "")
+    assert sorted(pad.get_fw_ids()) == [ids[0], 8]
 
 
 def test_database_that_does_not_answer_is_one_paragraph(tmp_path):

@@ -158,6 +158,14 @@ def test_watched_in_a_terminal_it_changes_in_place(scribe, monkeypatch, terminal
     assert "Ctrl-C" not in last
 
 
+def test_watched_while_the_database_is_away_it_goes_on(scribe, monkeypatch, terminal):
+    counts = iter([{"READY": 1}, "the LaunchPad database at db1 does not answer", {"READY": 2}])
+    monkeypatch.setattr("time.sleep", Clock(lambda: None, scribe.end))
+    assert watch(scribe.directory, 0.1, lambda: next(counts)) == 0
+    said = terminal.getvalue()
+    assert said.index("1 READY") < said.index("db1 does not answer") < said.index("2 READY")
+
+
 def test_ctrl_c_is_a_clean_end(scribe, monkeypatch, terminal):
     def interrupted():
         raise KeyboardInterrupt

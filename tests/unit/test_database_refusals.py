@@ -128,6 +128,13 @@ def test_options_of_find(talk, options, code, said):
     assert said in talk.refused(code, {"find": "a", "filter": {}, **options})
 
 
+def test_a_wrong_projection_changes_nothing(talk):
+    talk.insert({"_id": 1, "x": 5})
+    change = {"query": {}, "update": {"$set": {"x": 6}}, "fields": {"x": 1, "y": 0}}
+    talk.refused(31254, {"findAndModify": "a", **change})
+    assert talk.find() == [{"_id": 1, "x": 5}]
+
+
 @pytest.mark.parametrize(
     ("projection", "expected"),
     [

@@ -198,6 +198,21 @@ def test_sentences(error, pad, sentence):
     assert "s3cret" not in explain(error, pad)
 
 
+@pytest.mark.parametrize(
+    ("host", "who", "source"),
+    [
+        ("mongodb://fa%40rm:s3cret%2F@db1,db2/copper?tls=true", "user fa@rm at db1,db2/copper", "copper"),
+        ("mongodb://farm:s3cret@db1/?authSource=other", "user farm at db1/", "other"),
+        ("mongodb+srv://farm:s3cret@cluster0.ab1cd.mongodb.net", "user farm at cluster0.ab1cd.mongodb.net", "admin"),
+    ],
+)
+def test_user_and_database_of_an_address(host, who, source):
+    said = explain(replied(18, "s3cret/ failed"), Pad(host, username=None, password=None))
+    assert said.startswith(f"authentication failed for {who} (authentication database: {source})")
+    said = explain(replied(8, "s3cret/ and s3cret"), Pad("mongodb://a:s3cret%2F@h/", username=None, password="s3cret"))
+    assert "s3cret" not in said
+
+
 def test_in_public_the_words_of_the_driver_are_left_out():
     said = explain(AutoReconnect("db7.internal:27017 closed"), Pad(), in_public=True)
     assert said == (

@@ -5,7 +5,7 @@ from fireworks import Firework, FWorker, ScriptTask, Workflow
 
 from mlip_fw.fireworks.build import candidates_firework, train_firework
 from mlip_fw.models.handoff import CandidatesHandoff, TrainHandoff
-from mlip_fw.recovery.contradictions import contradictions
+from mlip_fw.recovery.contradictions import Census, contradictions
 from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.recover import recover
 
@@ -199,7 +199,7 @@ class TestContradictions:
         other = next(node for node in nodes if node != firework.fw_id)
         share = {"$push": {"launches": launch}, "$set": {"spec._dupefinder": {"_fw_name": "DupeFinderExact"}}}
         pad.fireworks.update_one({"fw_id": other}, share)
-        assert list(contradictions(pad, 0.0)) == []
+        assert list(contradictions(pad, Census.of(pad), 0.0)) == []
 
     def test_what_is_gone_at_the_second_look_is_none(self, pad, add, monkeypatch):
         """Somebody deletes a workflow: first its Fireworks, then the workflow."""
@@ -208,7 +208,7 @@ class TestContradictions:
         monkeypatch.setattr(
             "mlip_fw.recovery.contradictions.time.sleep", lambda _: pad.workflows.delete_one({"nodes": nodes[0]})
         )
-        assert list(contradictions(pad, 0.0)) == []
+        assert list(contradictions(pad, Census.of(pad), 0.0)) == []
 
     def test_many_numbers_are_not_all_said(self, pad, add):
         add()

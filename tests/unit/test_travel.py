@@ -20,11 +20,12 @@ from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
 from mlip_fw.travel.errand import FAILURES, LABELS, TO_RUN, TO_TRAIN, Errand, Want
+from mlip_fw.travel.filed import key_of
 from mlip_fw.travel.journal import publish_journal
 from mlip_fw.travel.places import Places
 from mlip_fw.travel.pull import find_published, pull, remove_published
 from mlip_fw.travel.start import add_files, open_copy, require_inputs
-from mlip_fw.travel.store import FileStore, key_of
+from mlip_fw.travel.store import FileStore
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.retry import retry_workflow
@@ -187,7 +188,7 @@ class TestStore:
             store.read(marker, marker)
 
     def test_too_large_file(self, store, monkeypatch):
-        monkeypatch.setattr("mlip_fw.travel.store._MOST_BYTES", 3)
+        monkeypatch.setattr("mlip_fw.travel.filed._MOST_BYTES", 3)
         with pytest.raises(FilePadError, match=r"labels/x has 4 bytes, more than the 3"):
             store.publish("labels/x", b"text")
 

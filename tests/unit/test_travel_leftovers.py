@@ -17,10 +17,11 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.worker import Worker
 from mlip_fw.travel.errand import FAILURES, Errand
+from mlip_fw.travel.filed import key_of
 from mlip_fw.travel.leftovers import OLD_S, Leftovers
 from mlip_fw.travel.pull import find_published, pull, remove_published
 from mlip_fw.travel.start import add_files, open_copy
-from mlip_fw.travel.store import FileStore, key_of
+from mlip_fw.travel.store import FileStore
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.recover import recover

@@ -5,6 +5,7 @@ import re
 import shutil
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
@@ -318,7 +319,7 @@ def test_page_that_was_there_before_learns_that_the_database_is_silent(tmp_path,
     pad = launchpad_with(scribe)
     app = create_app([tmp_path], pad, patience_s=None)
     client, clock = app.test_client(), [0.0]
-    monkeypatch.setattr("mlip_fw.web.places.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("mlip_fw.web.places.time", SimpleNamespace(monotonic=lambda: clock[0]))
     versions = [client.get("/data.json").json]
     with monkeypatch.context() as patch:
         patch.setattr(type(pad.workflows), "find", _silent)

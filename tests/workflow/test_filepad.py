@@ -22,9 +22,10 @@ from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import write_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.summary import summarize
+from mlip_fw.travel.filed import key_of
 from mlip_fw.travel.pull import places_of, pull
 from mlip_fw.travel.start import add_files
-from mlip_fw.travel.store import FileStore, key_of
+from mlip_fw.travel.store import FileStore
 from mlip_fw.workflows import loop
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad

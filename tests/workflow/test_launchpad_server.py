@@ -4,14 +4,23 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fireworks import Firework, FWAction, FWorker, LaunchPad, PyTask, ScriptTask, Workflow
 from fireworks.scripts import lpad_run
+from pymongo.monitoring import CommandListener
+from ruamel.yaml import YAML
 
 from mlip_fw.database.control import start_server, stop_server
+from mlip_fw.travel.pull import pull
+from mlip_fw.travel.start import add_files
+from mlip_fw.travel.store import FileStore
+from mlip_fw.workflows.campaign import campaign_workflow
+from mlip_fw.workflows.recover import recover
 
 BIN = Path(sys.executable).parent
 
@@ -245,3 +254,51 @@ class TestWorkers:
         launch = pad.get_launch_by_id(launch_id)
         assert len(launch.action.stored_data["x"]) == 200_000
         assert states(pad) == {fw.fw_id: "COMPLETED"}
+
+
+def test_of_writers_that_replace_a_file_at_once_one_wins(server, pad):
+    """Every reader sees one file, whole, and nothing is left of the others."""
+    count = 4
+    barrier = threading.Barrier(count)
+
+    def write(number):
+        store = FileStore(LaunchPad.from_file(str(server.launchpad_file)).db, "small-0123456789ab")
+        for turn in range(5):
+            barrier.wait(60)
+            store.replace("summary.json", f"{number} {turn}".encode())
+            marker = store.named(["summary.json"])["summary.json"]
+            assert marker.size == len("0 0")
+        return store
+
+    with ThreadPoolExecutor(count) as pool:
+        *_, store = pool.map(write, range(count))
+    [marker] = store.below("")
+    assert store.read(marker, marker) in [f"{number} 4".encode() for number in range(count)]
+    assert [pad.db[f"filepad{name}"].count_documents({}) for name in ("", "_gfs.files", "_gfs.chunks")] == [1, 1, 1]
+
+
+def test_who_only_looks_writes_nothing(server, pad, small, tmp_path):
+    """A user with the role ``read`` can do a dry run, and fetch files."""
+    campaign = small(files="filepad")
+    add_files(campaign, "/there/small", pad)
+    pad.add_wf(campaign_workflow(campaign, Path("/there/small")))
+    pad.fw_id_assigner.update_one({}, {"$set": {"next_fw_id": 1}})
+    sent = []
+
+    class Listener(CommandListener):
+        def started(self, event):
+            sent.append(event.command_name)
+
+        def succeeded(self, event):
+            """Take no notice."""
+
+        def failed(self, event):
+            """Take no notice."""
+
+    given = YAML(typ="safe").load(server.launchpad_file)
+    given["mongoclient_kwargs"] = {**given.get("mongoclient_kwargs", {}), "event_listeners": [Listener()]}
+    reader = LaunchPad(**given)
+    assert [finding.kind for finding in recover(reader, dry_run=True, patience_s=0.0)] == ["next number"]
+    pull(reader, "small", tmp_path / "here")
+    assert set(sent) <= {"find", "getMore", "aggregate", "distinct", "hello", "saslStart", "saslContinue"}
+    assert {"find", "hello"} <= set(sent)
