@@ -9,7 +9,8 @@ from tests.conftest import ROOT
 LAYERS = [
     {"errors", "seeds", "processes", "interrupts", "jobtime", "cores", "firework_names", "surroundings", "__init__"},
     {"models"},
-    {"io"},
+    {"io", "mongo_errors"},
+    {"mongo_sentences", "looking"},
     {"attendance", "shelving", "store", "layout", "dataset", "generations", "database"},
     {"travel"},
     {"engines"},
