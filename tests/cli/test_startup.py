@@ -9,7 +9,7 @@ import typer
 from ruamel.yaml import YAML
 
 from mlip_fw.cli.main import app
-from tests.conftest import SMALL, merged
+from tests.conftest import ROOT, SMALL, merged
 from tests.unit.stories import Scribe, hashed
 
 HEAVY = ("ase.io", "scipy", "pymongo", "fireworks", "pyace", "pandas", "matplotlib", "plotly", "pymatgen", "custodian")
@@ -133,3 +133,16 @@ def test_campaigns_of_one_name_are_told_apart(tmp_path):
     assert [row.split("│")[1].strip() for row in rows] == ["cu-story", "cu-story (second)"]
     out, _ = imported_by(tmp_path, "status", "--json")
     assert [one["directory"] for one in json.loads(out)] == [f"{tmp_path}/cu-story", f"{tmp_path}/second"]
+
+
+def test_demo_installs_only_what_campaigns_need_and_says_what_it_does(tmp_path):
+    def planned(target):
+        make = ["make", "--dry-run", f"VENV={tmp_path}/venv", target]
+        return subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    demo = planned("demo")
+    assert [line.split()[2] for line in demo.splitlines() if "===" in line] == ["1", "2", "3", "4"]
+    assert "--editable .\n" in demo
+    assert "dev" not in demo.replace("/dev/", "")
+    assert "--quiet" not in demo
+    assert "--editable '.[dev,docs]'" in planned("lint")
