@@ -97,7 +97,7 @@ def examine(
         except UnmeasurableError as error:
             found.unmeasured[held.hash] = str(error)
             continue
-        found.pairs.append(Pair(mine.label([label])[0], label, held.temperature_k))
+        found.pairs.append(Pair(mine.label([label])[0], label, held.measured_temperature_k))
     both = Both(mine, oracle, directory, campaign, generations.potential(newest))
     compare(both, found.quantities, found.unmeasured, found.gamma_max)
     found.states, found.bands, found.distributions = both.states, both.bands, both.distributions

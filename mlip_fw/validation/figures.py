@@ -85,7 +85,7 @@ def _by_temperature(axes: Axes, values: np.ndarray, pairs: Sequence[Pair]) -> No
         axes.plot(*values.T, ".", color=_BLUE)
         return
     dots = axes.scatter(values[:, 0], values[:, 1], s=8, c=kelvin, cmap="plasma")
-    axes.figure.colorbar(dots, ax=axes, label="temperature (K)")
+    axes.figure.colorbar(dots, ax=axes, label="measured temperature (K)")
 
 
 def calibration_figure(found: Findings, calibrated: Calibration) -> Figure:

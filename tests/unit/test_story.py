@@ -124,9 +124,9 @@ def test_side_by_side_a_moment_is_divided(tmp_path):
     scribe.clock += 28
     scribe.end()
     ledger = Story(scribe.directory).ledger
-    assert (ledger.wall_s, ledger.md_s) == (80, 40)
+    assert (ledger.wall_s, ledger.run_s, ledger.md_s) == (80, 52, 40)
     assert ledger.shares == pytest.approx(
-        {"md": 30 / 80, "candidates": 0, "label": 20 / 80, "train": 2 / 80, "waiting": 28 / 80}
+        {"md": 30 / 80, "candidates": 0, "label": 20 / 80, "train": 2 / 80, "validation": 0, "waiting": 28 / 80}
     )
 
 
@@ -138,7 +138,7 @@ def test_core_hours_only_where_all_cores_are_recorded(tmp_path):
     scribe.explore(0, 0, took=3600, cores=4)
     scribe.explore(0, 1, took=1800, cores=2, outcome="finished")
     hours = Story(scribe.directory).ledger.core_hours
-    assert hours == {"md": 5.0, "candidates": 0.0, "label": 12.0, "train": None}
+    assert hours == {"md": 5.0, "candidates": 0.0, "label": 12.0, "train": None, "validation": 0.0}
 
 
 def test_a_label_of_several_jobs_is_counted_once(tmp_path):
@@ -259,8 +259,9 @@ def test_labels_of_all_origins(tmp_path):
     assert (rows[C].origin, rows[C].code, rows[C].n_trained) == ("imported", "imported from old.extxyz", 2)
     assert (rows[D].origin, rows[D].learnt_by) == ("validation", None)
     story = Story(scribe.directory)
-    assert (story.summary.labels, story.ledger.labels) == (3, 3)
-    assert story.ledger.seconds_per_label == pytest.approx(50 / 3)
+    assert (story.summary.labels, story.ledger.labels, story.ledger.validation_labels) == (3, 2, 1)
+    assert story.ledger.seconds_per_label == pytest.approx(20 / 2)
+    assert (story.ledger.label_s, story.ledger.validation_s) == (20, 30)
 
 
 def test_quarantine(tmp_path):
@@ -288,7 +289,7 @@ def test_an_empty_campaign(tmp_path):
     directory.journal.unlink()
     found = everything(directory)
     assert (found["halts"], found["labels"], found["generations"], found["damaged"]) == ([], [], [], [])
-    assert found["ledger"].shares == dict.fromkeys(("md", "candidates", "label", "train", "waiting"), 0.0)
+    assert found["ledger"].shares == dict.fromkeys(("md", "candidates", "label", "train", "validation", "waiting"), 0.0)
     assert found["walkers"][0].phase is Phase.WAITING
 
 

@@ -105,7 +105,7 @@ class TestParityFigure:
         assert [line.get_label() for line in forces.lines[:2]] == ["Au", "Cu"]
         assert energies.collections[0].get_array().tolist() == [300, 600]
         assert stresses.collections[0].get_array().tolist() == [300] * 6 + [600] * 6
-        assert [bar.get_ylabel() for bar in bars] == ["temperature (K)"] * 2
+        assert [bar.get_ylabel() for bar in bars] == ["measured temperature (K)"] * 2
         assert np.allclose(stresses.collections[0].get_offsets()[0], [0, 0.160218], atol=1e-6)
 
     def test_frames_without_a_temperature_have_one_colour(self):
@@ -350,4 +350,4 @@ class TestFrames:
     def test_record_is_plain(self, directory, small):
         hold_out(directory, self.campaign(small), 2, None, LEVEL)
         kept = json.loads((directory.validation / "holdout.json").read_text())["frames"]
-        assert set(kept[0]) == {"hash", "walker", "cycle", "step", "temperature_k"}
+        assert set(kept[0]) == {"hash", "walker", "cycle", "step", "temperature_k", "measured_temperature_k"}

@@ -38,12 +38,26 @@ def sides(page):
 class TestWholeCampaign:
     def test_list_names_state_progress_and_cost(self, known):
         page = known.get("/").text
-        for said in ('href="/campaign/cu-story/"', "converged", "100 %", "<polyline", "force error", "ready"):
+        for said in (
+            'href="/campaign/cu-story/"',
+            "converged",
+            "100 %",
+            "<polyline",
+            "force RMSE",
+            "new labels",
+            "ready",
+        ):
             assert said in page
 
     def test_page_answers_and_draws(self, known):
         page = known.get("/campaign/cu-story/").text
-        for said in ("Is it learning?", "nothing: it is done", "5 labels", "EXPLORE", "Not in the loop: 1"):
+        for said in (
+            "Is it learning?",
+            "finished: the MD has reached its end",
+            "5 labels",
+            "EXPLORE",
+            "Not in the loop: 1",
+        ):
             assert said in page
         assert page.count("data-chart=") == 4
         assert page.count("<details>") == 4
