@@ -35,7 +35,7 @@ def validate(
     launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml"),
     as_json: bool = typer.Option(False, "--json", help="print the report as JSON on standard output"),
 ) -> None:
-    """Compare the newest potential with its oracle: on frames it never learnt, and in properties of the crystal.
+    """Compare the newest potential with its oracle: on held-out frames, and in properties of the crystal.
 
     Without options it does what the campaign's `validation` asks for; if that is nothing, 10 frames, equation of state,
     elastic constants and phonons.
@@ -70,14 +70,19 @@ def validate(
 
 def _range_k(part: TemperatureErrors) -> str:
     first, last = f"{part.from_k:.0f}", f"{part.to_k:.0f}"
-    return f"{first} K" if first == last else f"{first} to {last} K"
+    return f"{first} K measured" if first == last else f"{first} to {last} K measured"
 
 
 def _print(report: ValidationReport) -> None:
     console = Console()
     if report.holdout is not None:
         table = Table(
-            "frames never learnt", "frames", "forces (meV/Å)", "energy (meV/atom)", "stress (GPa)", title_justify="left"
+            "held-out frames",
+            "frames",
+            "force RMSE (meV/Å)",
+            "energy RMSE (meV/atom)",
+            "stress RMSE (GPa)",
+            title_justify="left",
         )
         for name, part in [("all", report.holdout), *((_range_k(part), part) for part in report.by_temperature)]:
             stress = "-" if part.stress_rmse_gpa is None else f"{part.stress_rmse_gpa:.3f}"
@@ -87,7 +92,7 @@ def _print(report: ValidationReport) -> None:
             table.add_row(element, "", f"{1000 * rmse_ev_a:.2f}", "", "")
         console.print(table)
     if report.calibration is not None:
-        table = Table("γ of the atom", "atoms", "force RMSE (meV/Å)", "within the promise")
+        table = Table("γ of the atom", "atoms", "force RMSE (meV/Å)", "within training error")
         for held in report.calibration.bins:
             upper = "and more" if held.to_gamma is None else f"to {held.to_gamma:g}"
             error, covered = f"{1000 * held.force_rmse_ev_a:.2f}", f"{100 * held.covered:.0f} %"

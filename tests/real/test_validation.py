@@ -66,7 +66,8 @@ def test_export_tells_the_errors_on_held_out_frames(learnt):
     mlip_fw("export", "small", "-o", "pot", folder=learnt)
     error = 1000 * report_of(learnt)["holdout"]["force_rmse_ev_a"]
     assert (
-        f"error on 4 frames that were never learnt | forces {error:.2f} meV/Å" in (learnt / "pot/README.md").read_text()
+        f"error on 4 held-out frames, never trained on | force RMSE {error:.2f} meV/Å"
+        in (learnt / "pot/README.md").read_text()
     )
     assert (learnt / "pot" / "validation.json").is_file()
 

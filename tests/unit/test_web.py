@@ -107,7 +107,7 @@ class TestWholeCampaign:
     def test_what_is_not_there_is_said(self, known, path):
         answer = known.get(path)
         assert answer.status_code == 404
-        assert "Not here" in answer.text
+        assert "Not found" in answer.text
 
 
 def test_change_is_seen(tmp_path):
@@ -153,7 +153,7 @@ class TestWhatIsWrong:
     def test_damaged_files_are_listed(self, folder):
         (folder / "good" / "walkers" / "00" / "cycle_0000" / "result.json").write_text('{"outc')
         page = visitor([folder]).get("/campaign/good/").text
-        assert "1 damaged file is left out" in page
+        assert "1 damaged file ignored" in page
         assert "walkers/00/cycle_0000/result.json" in page
 
     def test_empty_campaign(self, folder):
@@ -170,7 +170,7 @@ class TestWhatIsWrong:
         assert client.get("/campaign/good/").status_code == 200
 
     def test_no_campaign_at_all(self, tmp_path):
-        assert "There is no campaign here yet" in visitor([tmp_path]).get("/").text
+        assert "No campaigns yet" in visitor([tmp_path]).get("/").text
 
     def test_silent_database(self, folder, monkeypatch):
         pad = launchpad_with(Scribe(folder / "other"))
