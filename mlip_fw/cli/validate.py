@@ -70,14 +70,14 @@ def validate(
 
 def _range_k(part: TemperatureErrors) -> str:
     first, last = f"{part.from_k:.0f}", f"{part.to_k:.0f}"
-    return f"{first} K measured" if first == last else f"{first} to {last} K measured"
+    return f"{first} K" if first == last else f"{first} to {last} K"
 
 
 def _print(report: ValidationReport) -> None:
     console = Console()
     if report.holdout is not None:
         table = Table(
-            "held-out frames",
+            "held-out frames,\nmeasured temperature",
             "frames",
             "force RMSE (meV/Å)",
             "energy RMSE (meV/atom)",

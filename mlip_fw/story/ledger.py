@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from mlip_fw.engines.md.script import GAMMA_LOG
 from mlip_fw.story.reading import time_of
 from mlip_fw.story.sources import Sources
-from mlip_fw.summary import FINISHED, sessions
+from mlip_fw.summary import sessions
 
 _HOUR_S = 3600.0
 PARTS = ("md", "candidates", "label", "train", "validation")
@@ -34,12 +34,13 @@ _ENDS = {
 class Ledger:
     """Where the time of a campaign went.
 
-    ``elapsed_s`` is the time from its first to its last sign of life (an event, or a line of gamma of MD that still
-    runs), nights between two sessions included, and a validation after its end not. ``wall_s`` is the sum of its
-    sessions, and ``run_s`` the part of that in which something ran. ``md_s``, ``candidates_s``, ``label_s``,
-    ``train_s`` and ``validation_s`` are times of work; side by side they may add up to more than ``run_s``.
-    ``waiting_s`` is the wall time in which nothing ran: time in the queue and between Fireworks. ``shares`` are of the
-    wall time, by what was being done: of a moment with three things at work, each has a third.
+    ``elapsed_s`` is the time from the first event to the end of the last work, nights between two sessions included,
+    validations not. ``wall_s`` is the sum of the sessions: each ``mlip-fw run``, or on a LaunchPad all of the time, up
+    to the last sign of life (an event, or a line of gamma of MD that still runs). ``run_s`` is the part of it in which
+    something ran. ``md_s``, ``candidates_s``, ``label_s``, ``train_s`` and ``validation_s`` are times of work; side by
+    side they may add up to more than ``run_s``. ``waiting_s`` is the wall time in which nothing ran: time in the queue
+    and between Fireworks. ``shares`` are of the wall time, by what was being done: of a moment with three things at
+    work, each has a third.
     """
 
     elapsed_s: float
@@ -91,7 +92,7 @@ def ledger_of(sources: Sources) -> Ledger:
     pieces, labels = _pieces(sources), len(sources.labels.keys() - sources.imported)
     seconds = {name: sum(took for took, _ in pieces[name]) for name in PARTS}
     return Ledger(
-        elapsed_s=_elapsed(sources, spans),
+        elapsed_s=_elapsed(spans, work),
         wall_s=wall,
         run_s=run,
         md_s=seconds["md"],
@@ -130,11 +131,10 @@ def _core_hours(pieces: list[tuple[float, int | None]]) -> float | None:
     return total
 
 
-def _elapsed(sources: Sources, spans: list[tuple[float, float]]) -> float:
-    """Return the time from the first session to the end of the campaign, or of its newest session."""
-    ended = [event["time"] for event in sources.events if event["event"] == FINISHED] if sources.is_over else []
-    last = ended[-1] if ended else max((end for _, end in spans), default=0.0)
-    return max(0.0, last - spans[0][0]) if spans else 0.0
+def _elapsed(spans: list[tuple[float, float]], work: list[_Work]) -> float:
+    """Return the time from the first event to the end of the last piece of work that is no validation's."""
+    ended = [one.end for one in work if one.part != "validation"]
+    return max(0.0, max(ended) - spans[0][0]) if spans and ended else 0.0
 
 
 def _spans(sources: Sources) -> list[tuple[float, float]]:
