@@ -9,6 +9,7 @@ import pytest
 
 from mlip_fw.errors import DirectoryError, MlipError
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.report.rows import summary_rows
 from mlip_fw.story.tale import Story
 from mlip_fw.story.walkers import Phase
 from mlip_fw.summary import summarize
@@ -247,6 +248,48 @@ def test_a_crash_that_was_learnt_from(tmp_path):
     assert (halt.is_crash, halt.gamma_max, halt.frame()) == (True, 30.0, None)
     assert Story(scribe.directory).summary.halts == 0
     assert Story(scribe.directory).generations[0].halts == 1
+
+
+def test_temperature_of_a_halt_is_the_measured_one(tmp_path):
+    """As the result says, or of one by an earlier version its log; the target is told apart."""
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.explore(0, 0, temperature_k=540.0, measured_temperature_k=229.8)
+    folder = scribe.explore(0, 1, temperature_k=600.0)
+    (folder / "log.lammps").write_text("Step Temp Volume\n190 610 11\n200 480.5 12\n")
+    scribe.explore(0, 2, temperature_k=700.0)
+    halts = Story(scribe.directory).halts
+    assert [halt.temperature_k for halt in halts] == [229.8, 480.5, None]
+    assert [halt.target_temperature_k for halt in halts] == [540.0, 600.0, 700.0]
+
+
+def test_what_comes_after_the_end_is_a_session_of_its_own(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.end()
+    before = Story(scribe.directory).summary.seconds.total
+    scribe.clock += 9 * 3600
+    scribe.label(C, took=30, apart=True)
+    scribe.tell("validated", 5)
+    assert Story(scribe.directory).summary.seconds.total == before + 35
+    ledger = Story(scribe.directory).ledger
+    assert (ledger.run_s, ledger.elapsed_s, ledger.waiting_s) == (before + 35, before, 0)
+
+
+def test_errors_of_the_summary_by_what_they_were_measured_on(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    rows = dict(summary_rows(summarize(scribe.directory)))
+    assert rows["force RMSE (training set)"] == "10.00 meV/Å"
+    assert not {"force RMSE (held-out)", "force RMSE (new labels)"} & set(rows)
+    scribe.turn(0, 0, [C])
+    assert dict(summary_rows(summarize(scribe.directory)))["force RMSE (new labels)"] == "50.00 meV/Å before training"
+    scribe.validate(generation=0)
+    assert "force RMSE (held-out)" not in dict(summary_rows(summarize(scribe.directory))), "of an older generation"
+    scribe.validate(generation=1)
+    rows = dict(summary_rows(summarize(scribe.directory)))
+    assert (rows["force RMSE (held-out)"], rows["energy RMSE (held-out)"]) == ("20.00 meV/Å", "2.000 meV/atom")
+    assert summarize(scribe.directory) == Story(scribe.directory).summary
 
 
 def test_labels_of_all_origins(tmp_path):

@@ -62,6 +62,12 @@ class TestWholeCampaign:
         assert page.count("data-chart=") == 4
         assert page.count("<details>") == 4
 
+    def test_temperature_of_a_halt_is_measured_and_the_target_is_called_so(self, known):
+        page = known.get("/campaign/cu-story/").text
+        assert re.search(r"temperature <small>\(K\)</small></th><th scope=\"col\">target <small>", page)
+        assert '<td class="n">230</td><td class="n">540</td>' in page
+        assert "230 K, target 540 K" in known.get("/campaign/cu-story/halt/0/0").text
+
     def test_it_works_without_javascript(self, known):
         page = known.get("/campaign/cu-story/").text
         assert '<th scope="col">MD step' in page.replace("MD steps", "MD step")
