@@ -124,7 +124,7 @@ def _hint(records: dict[int, TrainingRecord | None], campaign: Campaign) -> str 
     if (halt := campaign.uncertainty.lowest_gamma_halt) <= 1:
         return (
             f"uncertainty.gamma_halt is {halt:g}, and atoms that the potential was trained on have a gamma of up to 1: "
-            "MD halts whatever is learnt; give more than 1, 2 to 20 are usual, in another directory"
+            "MD halts whatever the potential is trained on; use more than 1 (2 to 20 are usual) in another directory"
         )
     used = newest_fit(records)
     newer = sorted(number for number in records if used is not None and number > used)
@@ -134,7 +134,7 @@ def _hint(records: dict[int, TrainingRecord | None], campaign: Campaign) -> str 
     return (
         f"{names} unfit for MD, which went on with generation {used} and halted at the same step again. The newest is "
         f"unfit because {'; '.join(faults_of(records[newer[-1]]))}. What to change is in "
-        "docs/explanation/fit-for-md.md; begin anew in another directory, with the dataset "
+        "docs/explanation/fit-for-md.md; start again in another directory, with the dataset "
         "that `mlip-fw export` writes as bootstrap.dataset"
     )
 

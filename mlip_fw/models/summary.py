@@ -46,7 +46,7 @@ class CampaignSummary(Frozen):
     campaign: str = Field(description="name of the campaign")
     outcome: Outcome = Field(
         description="CONVERGED: every MD reached its end; STOPPED: ended before, see reason; RUNNING: not finished; "
-        "INTERRUPTED: not finished, and no `mlip-fw run` is at work: the same command goes on"
+        "INTERRUPTED: not finished, and no `mlip-fw run` is at work: run the same command to resume"
     )
     reason: str | None = Field(
         description="of STOPPED: `max_cycles`, `max_labels`, `no_progress` or `label_failures`; else null"

@@ -59,7 +59,7 @@ HALTS = [
 GENERATIONS = [
     Column("trainer", "str", "`linear` or `pacemaker`"),
     Column("labels", "int64", "labels that it was trained on"),
-    Column("new_labels", "int64", "those that its parent had not seen"),
+    Column("new_labels", "int64", "those that its parent was not trained on"),
     Column("atoms", "int64", "atoms of all these labels"),
     Column("force_rmse_ev_a", "float64", "training error: root mean square error of the force components, eV/Å"),
     Column("energy_rmse_ev_atom", "float64", "training error: root mean square error of the energies, eV/atom"),

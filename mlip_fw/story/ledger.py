@@ -34,8 +34,8 @@ _ENDS = {
 class Ledger:
     """Where the time of a campaign went.
 
-    ``elapsed_s`` is the time from the first event to the end of the last work, nights between two sessions included,
-    validations not. ``wall_s`` is the sum of the sessions: each ``mlip-fw run``, or on a LaunchPad all of the time, up
+    ``elapsed_s`` is the time from the first event to the end of the last work, nights between two sessions included.
+    ``wall_s`` is the sum of the sessions: each ``mlip-fw run``, or on a LaunchPad all of the time, up
     to the last sign of life (an event, or a line of gamma of MD that still runs). ``run_s`` is the part of it in which
     something ran. ``md_s``, ``candidates_s``, ``label_s``, ``train_s`` and ``validation_s`` are times of work; side by
     side they may add up to more than ``run_s``. ``waiting_s`` is the wall time in which nothing ran: time in the queue
@@ -132,9 +132,8 @@ def _core_hours(pieces: list[tuple[float, int | None]]) -> float | None:
 
 
 def _elapsed(spans: list[tuple[float, float]], work: list[_Work]) -> float:
-    """Return the time from the first event to the end of the last piece of work that is no validation's."""
-    ended = [one.end for one in work if one.part != "validation"]
-    return max(0.0, max(ended) - spans[0][0]) if spans and ended else 0.0
+    """Return the time from the first event to the end of the last piece of work."""
+    return max(one.end for one in work) - spans[0][0] if work else 0.0
 
 
 def _spans(sources: Sources) -> list[tuple[float, float]]:

@@ -84,7 +84,7 @@ def examine(
     held_out = hold_out(directory, campaign, settings.n_frames, potential, level)
     if len(held_out) < settings.n_frames:
         found.unmeasured["frames"] = (
-            f"of {settings.n_frames} frames the trajectories have only {len(held_out)} to hold out"
+            f"the trajectories have only {len(held_out)} of {settings.n_frames} frames to hold out"
         )
     for held, frame in held_out:
         if held.hash in record.labels:

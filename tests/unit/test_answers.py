@@ -146,7 +146,7 @@ class TestCost:
         assert said(scribe)[2][:2] == (
             "2 labels, 1 min 40 s of computing",
             "MD 28 %, labels 20 %, training 2 %, validation 50 %; 10 s per label; 2 more labels for the validation; "
-            "50 s elapsed",
+            "1 d elapsed",
         )
 
     def test_imported_labels_cost_nothing(self, scribe):

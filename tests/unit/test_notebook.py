@@ -234,7 +234,7 @@ class TestNothingToLoad:
 
     def test_campaign_that_has_not_begun(self, tmp_path):
         (tmp_path / "campaign.yaml").write_text("")
-        with pytest.raises(DirectoryError, match="has not begun here"):
+        with pytest.raises(DirectoryError, match="has not started here"):
             mlip_fw.load(tmp_path)
 
     def test_a_few_of_many_are_named(self, tmp_path):

@@ -269,10 +269,10 @@ class TestReasons:
 
     def test_md_by_dft_is_not_started(self, reason):
         said = reason("rdf", oracle={"kind": "espresso", "ecutwfc_ry": 12.0})
-        assert "give frames of one in validation.reference_trajectory" in said
+        assert "give a trajectory file in validation.reference_trajectory" in said
 
     def test_a_file_names_no_crystal(self, reason):
-        assert "name the crystal in validation.crystal" in reason(
+        assert "give the crystal in validation.crystal" in reason(
             "elastic", structure={"bulk": None, "file": "/x.extxyz"}
         )
 
