@@ -135,8 +135,9 @@ def phonon_figure(found: Findings) -> Figure:
 def rdf_figure(found: Findings) -> Figure:
     """Draw radial distribution functions by potential and oracle."""
     figure, axes = _plain("distance (Å)", "g(r)")
-    for name, curve in found.distributions.items():
-        axes.plot(curve.r_a, curve.g, color=_COLOURS[name], label=name)
+    for name in ("oracle", "potential"):
+        curve = found.distributions[name]
+        axes.plot(curve.r_a, curve.g, color=_COLOURS[name], lw=_WIDTHS[name], label=name)
     axes.legend()
     return figure
 
