@@ -10,8 +10,7 @@ A page asks for one by a block with the campaign, the figure, and a caption belo
 The campaign is that of the tutorial or one of ``examples/``; the figure is one of its validation, as ``rdf``, or a
 ``plot_…`` of what ``mlip_fw.load`` returns. A campaign is run once and kept in ``docs/_build/campaigns``.
 ``MLIP_FW_DOCS_CAMPAIGN`` may name a finished directory of the tutorial's campaign instead.
-``<!-- campaign-numbers: NAME -->`` on a line of its own becomes what a
-campaign came to.
+``<!-- campaign-numbers: NAME -->`` on a line of its own becomes the result of a campaign.
 """
 
 from __future__ import annotations
