@@ -50,7 +50,7 @@ from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
 
 SIZES = (10, 100, 1000)
 WORKERS = (1, 2, 4, 8)
-_EXAMPLE = Path(__file__).parents[1] / "examples" / "cu-melt.yaml"
+_EXAMPLE = Path(__file__).with_name("cu-ramp.yaml")
 _FAN_OF_WORKERS, _SAMPLE, _PER_CYCLE, _IDLE_S = 100, 20, 5, 0.1
 _TICKS = os.sysconf("SC_CLK_TCK")
 Part = dict[str, Any]

@@ -2,7 +2,7 @@
 
 ::
 
-    python benchmarks/labels.py                         all rows, one seed, the whole cu-melt run: 15 minutes
+    python benchmarks/labels.py                         all rows, one seed, the whole ramp: 15 minutes
     python benchmarks/labels.py --steps 2000 --seeds 3  a shorter ramp, mean and spread of three seeds
     python benchmarks/labels.py --rows halt_frame       one row, and random frames beside it
 
@@ -42,7 +42,7 @@ from mlip_fw.io.structures import canonical, with_labels
 from mlip_fw.models.campaign import Campaign, CandidateSettings
 from mlip_fw.seeds import derived_seed
 
-_EXAMPLE = Path(__file__).parents[1] / "examples" / "cu-melt.yaml"
+_EXAMPLE = Path(__file__).with_name("cu-ramp.yaml")
 _SPACING = 10
 _FRICTION = 0.02
 STRATEGIES: dict[str, dict[str, Any]] = {

@@ -35,7 +35,7 @@ from workflow_loop import HaltTimes, run_workflow, spread
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.campaign import Campaign
 
-_EXAMPLE = Path(__file__).parents[1] / "examples" / "cu-melt.yaml"
+_EXAMPLE = Path(__file__).with_name("cu-ramp.yaml")
 _FORCE_TARGETS_MEV_A = (1.6, 3.7, 7.9)
 _PHASES = ("halt_to_event", "candidates", "lammps_start", "fireworks", "label", "train")
 
@@ -74,14 +74,14 @@ def loop_part(campaign: Campaign, _: Campaign) -> Part:
         Row("    processor seconds", plain.cpu_s, "s"),
         Row("    halts", plain.halts),
         Row("    labels", plain.labels),
-        Row("    force RMSE on its labels", 1000 * plain.force_rmse_ev_a, "meV/Å"),
+        Row("    force RMSE (training set)", 1000 * plain.force_rmse_ev_a, "meV/Å"),
         Row(f"mlip-fw run ({summary['outcome']})", ours.wall_s, "s"),
         *(Row(f"    of which {name}", value, "s") for name, value in summary["seconds"].items() if name != "total"),
         Row("    start of Python, imports, first checks", ours.wall_s - summary["seconds"]["total"], "s"),
         Row("    processor seconds", ours.cpu_s, "s"),
         Row("    halts", summary["halts"]),
         Row("    labels", summary["labels"]),
-        Row("    force RMSE on its labels", 1000 * summary["dataset_force_rmse_ev_a"], "meV/Å"),
+        Row("    force RMSE (training set)", 1000 * summary["dataset_force_rmse_ev_a"], "meV/Å"),
         Row("mlip-fw run / plain loop", ratio, "", at_most=1.5),
         Row("    the same in processor seconds", cpu_ratio),
         *_overhead_rows(ours.halts),

@@ -73,6 +73,11 @@ class CampaignDirectory:
         return self.root / "validation"
 
     @property
+    def validation_report(self) -> Path:
+        """What the newest validation found."""
+        return self.validation / "validation.json"
+
+    @property
     def level_file(self) -> Path:
         """The level of theory of all labels."""
         return self.root / "level_of_theory.json"

@@ -15,7 +15,10 @@ from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
 from mlip_fw.models.summary import CampaignSummary, Outcome, Seconds, StopReason
 from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.validation import ValidationReport
 
+FINISHED = "finished"
+"""Event that ends a campaign."""
 _SESSION = "run_started"
 
 
@@ -45,6 +48,8 @@ class Parts:
     quarantined: list[QuarantineRecord]
     records: dict[int, TrainingRecord | None]
     """By generation; None where that is damaged."""
+    validation: ValidationReport | None = None
+    """The newest."""
 
 
 def summarize(directory: CampaignDirectory) -> CampaignSummary:
@@ -59,6 +64,7 @@ def summarize(directory: CampaignDirectory) -> CampaignSummary:
         labels=[dataset.info(name) for name in dataset.hashes()],
         quarantined=dataset.quarantined(),
         records=generations.records(),
+        validation=read_model(directory.validation_report, ValidationReport),
     )
     return summary_of(parts, generations)
 
@@ -68,7 +74,9 @@ def summary_of(parts: Parts, generations: Generations) -> CampaignSummary:
     campaign, results, labels = parts.campaign, parts.results, parts.labels
     newest = newest_fit(parts.records)
     record = parts.records[newest] if newest is not None else None
-    errors = record.dataset if record is not None else None
+    errors, before = (record.dataset, record.new_before) if record is not None else (None, None)
+    report = parts.validation
+    held_out = report.holdout if report is not None and report.generation == newest else None
     outcome, reason = outcome_of(parts.events, is_run_here=parts.is_run_here)
     seconds = {
         "md": sum(r.seconds for r in results),
@@ -92,6 +100,9 @@ def summary_of(parts: Parts, generations: Generations) -> CampaignSummary:
         md_steps=_steps([r for r in results if r.walker < campaign.md.walkers]),
         dataset_force_rmse_ev_a=errors.force_rmse_ev_a if errors else 0.0,
         dataset_energy_rmse_ev_atom=errors.energy_rmse_ev_atom if errors else 0.0,
+        heldout_force_rmse_ev_a=held_out.force_rmse_ev_a if held_out else None,
+        heldout_energy_rmse_ev_atom=held_out.energy_rmse_ev_atom if held_out else None,
+        new_labels_force_rmse_ev_a=before.force_rmse_ev_a if before else None,
         seconds=Seconds(total=total, overhead=max(0.0, total - sum(seconds.values())), **seconds),
         potential=str(generations.potential(newest)) if newest is not None else "",
         active_set=str(generations.potential(newest).with_suffix(".asi")) if newest is not None else "",
@@ -101,7 +112,7 @@ def summary_of(parts: Parts, generations: Generations) -> CampaignSummary:
 def outcome_of(events: list[dict[str, Any]], *, is_run_here: bool) -> tuple[Outcome, str | None]:
     """Return what the journal says that a campaign has come to, and why it stopped if it did."""
     for event in reversed(events):
-        if event["event"] == "finished":
+        if event["event"] == FINISHED:
             return event["outcome"], event["reason"]
         if event["event"] == _SESSION:
             return ("RUNNING" if is_run_here else "INTERRUPTED"), None
@@ -113,7 +124,7 @@ def _hint(records: dict[int, TrainingRecord | None], campaign: Campaign) -> str 
     if (halt := campaign.uncertainty.lowest_gamma_halt) <= 1:
         return (
             f"uncertainty.gamma_halt is {halt:g}, and atoms that the potential was trained on have a gamma of up to 1: "
-            "MD halts whatever is learnt; give more than 1, 2 to 20 are usual, in another directory"
+            "MD halts whatever the potential is trained on; use more than 1 (2 to 20 are usual) in another directory"
         )
     used = newest_fit(records)
     newer = sorted(number for number in records if used is not None and number > used)
@@ -123,7 +134,7 @@ def _hint(records: dict[int, TrainingRecord | None], campaign: Campaign) -> str 
     return (
         f"{names} unfit for MD, which went on with generation {used} and halted at the same step again. The newest is "
         f"unfit because {'; '.join(faults_of(records[newer[-1]]))}. What to change is in "
-        "docs/explanation/fit-for-md.md; begin anew in another directory, with the dataset "
+        "docs/explanation/fit-for-md.md; start again in another directory, with the dataset "
         "that `mlip-fw export` writes as bootstrap.dataset"
     )
 
@@ -136,11 +147,24 @@ def _steps(results: list[MDResult]) -> int:
 
 
 def sessions(events: list[dict[str, Any]]) -> list[tuple[float, float]]:
-    """Return start and last event of each time that the campaign was at work, s since 1970."""
+    """Return start and last event of each time that the campaign was at work, s since 1970.
+
+    ``mlip-fw run`` begins one, and so does what comes after the end, as a validation by hand.
+    """
     found: list[tuple[float, float]] = []
+    is_over = False
     for event in events:
         if event["event"] == _SESSION or not found:
             found.append((event["time"], event["time"]))
+        elif is_over:
+            begun = max(found[-1][1], event["time"] - _seconds_of(event))
+            found.append((begun, begun))
         # a clock that is set back must not make time of work negative
         found[-1] = (found[-1][0], max(found[-1][1], event["time"]))
+        is_over = event["event"] == FINISHED
     return found
+
+
+def _seconds_of(event: dict[str, Any]) -> float:
+    seconds = event.get("seconds")
+    return float(seconds) if isinstance(seconds, int | float) else 0.0

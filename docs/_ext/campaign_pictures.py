@@ -7,10 +7,10 @@ A page asks for one by a block with the campaign, the figure, and a caption belo
     What it means.
     ```
 
-The campaign is that of the tutorial or one of ``examples/``; the figure is a ``plot_…`` of what ``mlip_fw.load``
-returns. A campaign is run once and kept in ``docs/_build/campaigns``. ``MLIP_FW_DOCS_CAMPAIGN`` may name a finished
-directory of the tutorial's campaign instead. ``<!-- campaign-numbers: NAME -->`` on a line of its own becomes what a
-campaign came to.
+The campaign is that of the tutorial or one of ``examples/``; the figure is one of its validation, as ``rdf``, or a
+``plot_…`` of what ``mlip_fw.load`` returns. A campaign is run once and kept in ``docs/_build/campaigns``.
+``MLIP_FW_DOCS_CAMPAIGN`` may name a finished directory of the tutorial's campaign instead.
+``<!-- campaign-numbers: NAME -->`` on a line of its own becomes the result of a campaign.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BUILD = DOCS / "_build" / "campaigns"
 EXAMPLES = DOCS.parent / "examples"
 TUTORIAL = "tutorial"
 GIVEN = "MLIP_FW_DOCS_CAMPAIGN"
-_LONGEST_S = 600
+_LONGEST_S = 900
 _ASKED = re.compile(r"^```\{campaign-figure\} ([\w-]+) \w+$|^<!-- campaign-numbers: ([\w-]+) -->$", re.MULTILINE)
 _NUMBERS = re.compile(r"^<!-- campaign-numbers: ([\w-]+) -->$", re.MULTILINE)
 _FILE_IN_TUTORIAL = re.compile(r"^cat > first/campaign\.yaml <<'END'\n(.*?)^END$", re.MULTILINE | re.DOTALL)
@@ -96,10 +96,12 @@ def prepare_all(app: Any) -> None:
 def numbers(name: str) -> str:
     """Return what a campaign came to, in a sentence."""
     found = mlip_fw.load(directory_of(name)).summary
-    seconds, error = found.seconds.total, 1000 * found.dataset_force_rmse_ev_a
+    seconds, held_out = found.seconds.total, found.heldout_force_rmse_ev_a
+    error = found.dataset_force_rmse_ev_a if held_out is None else held_out
+    where = "(training set)" if held_out is None else "on held-out frames"
     return (
         f"In this build: {found.outcome} after {found.md_steps:,} MD steps, {_many(found.halts, 'halt')}, "
-        f"{_many(found.labels, 'label')}, a force RMSE of {error:.1f} meV/Å on them, {seconds:.0f} s."
+        f"{_many(found.labels, 'label')}, a force RMSE of {1000 * error:.1f} meV/Å {where}, {seconds:.0f} s."
     )
 
 
@@ -121,8 +123,11 @@ class CampaignFigure(SphinxDirective):
             raise self.error("a picture needs :alt:, what is seen in a sentence")
         picture = BUILD.parent / "pictures" / f"{name}-{kind}.svg"
         picture.parent.mkdir(parents=True, exist_ok=True)
-        plot = getattr(mlip_fw.load(directory_of(name)), f"plot_{kind}")
-        plot().savefig(picture)
+        validated = directory_of(name) / "validation" / f"{kind}.svg"
+        if validated.is_file():
+            shutil.copyfile(validated, picture)
+        else:
+            getattr(mlip_fw.load(directory_of(name)), f"plot_{kind}")().savefig(picture)
         image = nodes.image(uri=f"/{picture.relative_to(DOCS).as_posix()}", alt=self.options["alt"])
         caption = nodes.caption("", "", *self.parse_inline(" ".join(self.content))[0])
         return [nodes.figure("", image, caption, classes=["campaign-figure"])]

@@ -90,7 +90,12 @@ def _print(report: ValidationReport) -> None:
     console = Console(emoji=False)
     if report.holdout is not None:
         table = Table(
-            "held-out frames", "frames", "forces (meV/Å)", "energy (meV/atom)", "stress (GPa)", title_justify="left"
+            "held-out frames,\nmeasured temperature",
+            "frames",
+            "force RMSE (meV/Å)",
+            "energy RMSE (meV/atom)",
+            "stress RMSE (GPa)",
+            title_justify="left",
         )
         for name, part in [("all", report.holdout), *((_range_k(part), part) for part in report.by_temperature)]:
             stress = "-" if part.stress_rmse_gpa is None else f"{part.stress_rmse_gpa:.3f}"
@@ -100,7 +105,7 @@ def _print(report: ValidationReport) -> None:
             table.add_row(element, "", f"{1000 * rmse_ev_a:.2f}", "", "")
         console.print(table)
     if report.calibration is not None:
-        table = Table("γ of the atom", "atoms", "force RMSE (meV/Å)", "below training p95")
+        table = Table("γ of the atom", "atoms", "force RMSE (meV/Å)", "within training error")
         for held in report.calibration.bins:
             upper = "and more" if held.to_gamma is None else f"to {held.to_gamma:g}"
             error, covered = f"{1000 * held.force_rmse_ev_a:.2f}", f"{100 * held.covered:.0f} %"

@@ -12,9 +12,11 @@ import numpy as np
 from ase import Atoms, units
 from pydantic import ValidationError
 
+from mlip_fw.engines.md.script import LOG
 from mlip_fw.engines.oracle.level import read_level
 from mlip_fw.errors import DirectoryError
 from mlip_fw.export.history import recipe
+from mlip_fw.io.lammps import temperatures_in_log
 from mlip_fw.io.structures import mask_of
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
@@ -34,6 +36,7 @@ _PROGRAMS = (
     "pymatgen",
     "phonopy",
 )
+_PERCENTILES = (1, 99)
 _G_CM3 = units.m**3 / units.kg / 1000
 CARD = "model.json"
 HASHED = ("potential.yaml", "potential.asi", "potential.yace", "dataset.extxyz")
@@ -141,10 +144,17 @@ def _domain(directory: CampaignDirectory, campaign: Campaign, frames: list[Atoms
     densities = [float(atoms.get_masses().sum() / atoms.get_volume() * _G_CM3) for atoms in frames] or [0.0]
     return Domain(
         temperature_k=[min(temperatures), max(temperatures)] if temperatures else None,
+        measured_temperature_k=_measured(directory),
         pressure_bar=[min(pressures), max(pressures)] if pressures else None,
         density_g_cm3=[min(densities), max(densities)],
         compositions=sorted({atoms.symbols.formula.reduce()[0].format("metal") for atoms in frames}),
     )
+
+
+def _measured(directory: CampaignDirectory) -> list[float] | None:
+    """Return nearly the lowest and the highest temperature that LAMMPS measured: small cells fluctuate."""
+    kelvin = [value for folder in directory.cycles() for value in temperatures_in_log(folder / LOG).values()]
+    return [round(float(value), 1) for value in np.percentile(kelvin, _PERCENTILES)] if kelvin else None
 
 
 def _ramp(ends: list[float], done: float) -> float:

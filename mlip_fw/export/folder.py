@@ -30,7 +30,7 @@ from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.card import ModelCard
 from mlip_fw.models.training import Trainer, TrainingRecord
 from mlip_fw.models.validation import ValidationReport
-from mlip_fw.validation.conduct import REPORT, last_report
+from mlip_fw.validation.conduct import last_report
 
 _POTENTIAL = ("potential.yaml", "potential.asi", "potential.yace", "training.json")
 _BY_PACEMAKER = ("pacemaker.yaml", "pacemaker.txt")
@@ -178,7 +178,7 @@ def _copy_validation(directory: CampaignDirectory, generation: int, target: Path
     report = last_report(directory)
     if report is None or report.generation != generation:
         return None
-    shutil.copyfile(directory.validation / REPORT, target / REPORT)
+    shutil.copyfile(directory.validation_report, target / directory.validation_report.name)
     for figure in directory.validation.glob("*.png"):
         shutil.copyfile(figure, target / f"validation-{figure.name}")
     return report

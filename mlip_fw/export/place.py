@@ -61,7 +61,7 @@ def room_in(target: Path) -> Iterator[Path]:
                 shutil.rmtree(stage, ignore_errors=True)
     except OSError as error:
         raise DirectoryError(
-            f"can't write the export to {target}: {error.strerror or error}; free space or mend its rights"
+            f"can't write the export to {target}: {error.strerror or error}; free some space or fix its permissions"
         ) from error
     finally:
         if not was_there:

@@ -84,7 +84,7 @@ def _require_unchanged(path: Path, digest: str | None) -> None:
     try:
         found = sha256(path)
     except OSError as error:
-        raise DirectoryError(f"can't read {path}: {error.strerror}; mend its rights") from error
+        raise DirectoryError(f"can't read {path}: {error.strerror}; fix its permissions") from error
     if found != digest:
         what = "that the potential was trained on" if path.name == DATASET else "that was exported"
         raise DirectoryError(
@@ -109,7 +109,7 @@ def _frames(folder: Path, card: ModelCard, campaign: Campaign) -> Iterator[tuple
         raise DirectoryError(
             f"the recipe of {folder / CARD} does not fit the files beside it: {len(names)} labels of "
             f"{', '.join(card.elements)}, {len(texts)} in {DATASET}, campaign.yaml for {', '.join(campaign.elements)}"
-            f"{f', beginning with {INITIAL}/' if card.recipe.imported else ''}; export the campaign again"
+            f"{f', starting from {INITIAL}/' if card.recipe.imported else ''}; export the campaign again"
         )
     yield from zip(names, texts, strict=True)
 

@@ -53,7 +53,7 @@ def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
         seconds=round(record.seconds, 3),
     )
     logger.info(
-        "generation %d by pacemaker: %d labels, force RMSE %.1f meV/Å, %d steps, %.0f s",
+        "generation %d by pacemaker: %d labels, force RMSE %.1f meV/Å (training set), %d steps, %.0f s",
         record.generation,
         len(record.labels),
         1000 * record.dataset.force_rmse_ev_a,

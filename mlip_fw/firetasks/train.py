@@ -89,7 +89,7 @@ def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
         seconds=round(record.seconds, 3),
     )
     logger.info(
-        "generation %d: %d labels (%d new), force RMSE %.1f meV/Å, %.1f s",
+        "generation %d: %d labels (%d new), force RMSE %.1f meV/Å (training set), %.1f s",
         record.generation,
         len(record.labels),
         len(record.new_labels),

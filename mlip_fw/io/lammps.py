@@ -145,16 +145,32 @@ def error_in_log(log: str) -> str | None:
     return str(found[-1]).strip() if found else None
 
 
-def energy_in_log(log: str, step: int) -> float | None:
-    """Return the potential energy (eV) that LAMMPS reported for a step, if it did."""
-    column, found = None, None
+def thermo_in_log(log: str, column: str) -> dict[int, float]:
+    """Return one column of LAMMPS' thermodynamic output by step; of a step that was written twice, the later value.
+
+    Parameters
+    ----------
+    log
+        Text of ``log.lammps``.
+    column
+        As its heading says: ``Temp`` (K), ``PotEng`` (eV), and so on.
+    """
+    heading: list[str] = []
+    found: dict[int, float] = {}
     for line in log.splitlines():
         fields = line.split()
-        if fields[:1] == ["Step"] and "PotEng" in fields:
-            column = fields.index("PotEng")
-        elif column is not None and fields[:1] == [str(step)] and len(fields) > column:
+        if fields[:1] == ["Step"]:
+            heading = fields
+        elif column in heading and len(fields) == len(heading) and fields[0].isdecimal():
             try:
-                found = float(fields[column])
+                found[int(fields[0])] = float(fields[heading.index(column)])
             except ValueError:
                 continue
     return found
+
+
+def temperatures_in_log(path: Path) -> dict[int, float]:
+    """Return the temperature (K) that LAMMPS measured, by step, from its log file; empty if there is none."""
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    measured = thermo_in_log(text, "Temp")
+    return {step: kelvin for step, kelvin in measured.items() if np.isfinite(kelvin) and kelvin >= 0}

@@ -17,7 +17,10 @@ class Domain(Frozen):
     """Where the potential has learnt."""
 
     temperature_k: list[NotNegative] | None = Field(
-        None, description="lowest and highest temperature that the MD was at, K; null: of nve runs alone"
+        None, description="lowest and highest target temperature of the MD, K; null: of nve runs alone"
+    )
+    measured_temperature_k: list[NotNegative] | None = Field(
+        None, description="temperatures in LAMMPS' logs, K: 1st and 99th percentile; null: there are no logs"
     )
     pressure_bar: list[Real] | None = Field(None, description="lowest and highest pressure of npt stages, bar")
     density_g_cm3: list[NotNegative] = Field(description="lowest and highest density of a labelled cell, g/cm³")
@@ -43,14 +46,18 @@ class ModelCard(Frozen):
     elements: list[str]
     cutoff_a: NotNegative
     functions_per_element: dict[str, Count]
-    reference_energy_ev: dict[str, Real] = Field(description="to be added for each atom to get the oracle's energy, eV")
+    reference_energy_ev: dict[str, Real] = Field(
+        description="by element, to be added for each atom to get the oracle's total energy, eV"
+    )
     level_of_theory: dict[str, Any]
     oracle_codes: list[str] = Field(description="programs that made the labels, with their versions")
     labels: Count
     atoms: Count
     atoms_masked: Count = Field(description="labelled atoms that were not trained on")
     training_errors: Errors | None
-    unseen_errors: Errors | None = Field(description="of each generation on the labels that the next one learnt, joint")
+    unseen_errors: Errors | None = Field(
+        description="of each generation on the labels that the next one was trained on, joint"
+    )
     domain: Domain
     versions: dict[str, str]
     sha256: dict[str, str] = Field(description="of potential.yaml, potential.asi, potential.yace and dataset.extxyz")

@@ -102,6 +102,9 @@ class MDResult(Frozen):
     gamma_max: NotNegative | None = Field(None, description="largest extrapolation grade of the halted frame")
     atom: Count | None = Field(None, description="index (from 0) of the atom with the largest gamma")
     temperature_k: NotNegative | None = Field(None, description="target temperature at the last step, K")
+    measured_temperature_k: NotNegative | None = Field(
+        None, description="temperature at the last step by LAMMPS' log, K; null if that does not tell"
+    )
     restart: str | None = Field(None, description="restart file of the last frame")
     frame: str | None = Field(None, description="last frame as extxyz with per-atom gamma")
     reason: str | None = Field(None, description="of a crash: what LAMMPS said")

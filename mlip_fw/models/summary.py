@@ -25,7 +25,10 @@ Outcome = Literal["CONVERGED", "STOPPED", "RUNNING", "INTERRUPTED"]
 class Seconds(Frozen):
     """Where the wall time went, s."""
 
-    total: NotNegative = Field(description="wall time of all sessions together")
+    total: NotNegative = Field(
+        description="wall time of all sessions together, each `mlip-fw run` from start to end; on a LaunchPad from the "
+        "first event to the last, waiting in the queue included"
+    )
     md: NotNegative = Field(
         description="MD that has ended; with several workers the parts can add up to more than total"
     )
@@ -67,6 +70,13 @@ class CampaignSummary(Frozen):
         description="root mean square error of the forces of that generation on its labels, eV/Å: a training error"
     )
     dataset_energy_rmse_ev_atom: NotNegative = Field(description="the same of the energies, eV/atom")
+    heldout_force_rmse_ev_a: NotNegative | None = Field(
+        None, description="that of the forces on held-out frames of the validation, eV/Å; null: it was not validated"
+    )
+    heldout_energy_rmse_ev_atom: NotNegative | None = Field(None, description="the same of the energies, eV/atom")
+    new_labels_force_rmse_ev_a: NotNegative | None = Field(
+        None, description="that of the generation before, on the labels that it was not trained on, eV/Å"
+    )
     seconds: Seconds
     potential: str = Field(
         description="absolute path of the `.yaml` of the newest generation that is not refused; empty if there is none"

@@ -52,7 +52,7 @@ class PotentialSize(Frozen):
     coefficients: Count = Field(description="basis functions of all elements together")
     active_set_mb: NotNegative
     fit_mb: NotNegative
-    label_mb: NotNegative = Field(description="of one label while it is learnt")
+    label_mb: NotNegative = Field(description="of one label while it is trained on")
 
 
 class TrainingRecord(Frozen):
@@ -63,7 +63,7 @@ class TrainingRecord(Frozen):
     versions: dict[str, str] = Field(default_factory=dict, description="of the trainer's programs")
     parent: Count | None = Field(None, description="generation that this one grew from")
     labels: list[str] = Field(description="hashes of all labels that it was trained on")
-    new_labels: list[str] = Field(description="hashes that the parent had not seen")
+    new_labels: list[str] = Field(description="hashes that the parent was not trained on")
     n_atoms: Count
     n_environments: dict[str, Count]
     functions_per_element: dict[str, Count]

@@ -55,7 +55,8 @@ class HeldOut(Frozen):
     walker: Count
     cycle: Count
     step: Count
-    temperature_k: NotNegative | None = Field(None, description="of the thermostat, K")
+    temperature_k: NotNegative | None = Field(None, description="target temperature of the thermostat, K")
+    measured_temperature_k: NotNegative | None = Field(None, description="temperature by LAMMPS' log, K")
 
 
 class HoldOut(Frozen):
@@ -68,15 +69,18 @@ class FrameErrors(Errors):
     """Root mean square errors over held-out frames."""
 
     stress_rmse_gpa: NotNegative | None = Field(None, description="of the stress, GPa; null: the oracle has none")
+    force_rms_ev_a: NotNegative | None = Field(
+        None, description="root mean square of the oracle's force components themselves, eV/Å"
+    )
     n_frames: Count = Field(description="number of frames")
     n_atoms: Count = Field(description="number of atoms that count")
 
 
 class TemperatureErrors(FrameErrors):
-    """The same within a range of temperature."""
+    """The same within a range of measured temperature."""
 
-    from_k: NotNegative = Field(description="lower end of the range, K")
-    to_k: NotNegative = Field(description="upper end of the range, K")
+    from_k: NotNegative = Field(description="lowest measured temperature of these frames, K")
+    to_k: NotNegative = Field(description="highest measured temperature of these frames, K")
 
 
 class GammaBin(Frozen):
@@ -121,7 +125,7 @@ class ValidationReport(Frozen):
     holdout: FrameErrors | None = Field(None, description="over all held-out frames; null: none were asked for")
     by_element: dict[str, NotNegative] = Field(default_factory=dict, description="force error by element, eV/Å")
     by_temperature: list[TemperatureErrors] = Field(
-        default_factory=list, description="in up to four ranges of temperature with as many frames each"
+        default_factory=list, description="in up to four ranges of measured temperature with as many frames each"
     )
     calibration: Calibration | None = None
     quantities: list[Quantity] = Field(default_factory=list, description="properties by potential and oracle")

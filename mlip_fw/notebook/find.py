@@ -34,8 +34,8 @@ def load(campaign: str | Path) -> LoadedCampaign:
         raise DirectoryError(f"{path} is not a campaign directory: it has no campaign.yaml; {_around(path)}")
     if not directory.journal.is_file():
         raise DirectoryError(
-            f"{path} has no events.jsonl: the campaign has not begun here. `mlip-fw run` begins it, and `mlip-fw pull` "
-            "brings one whose files are on the LaunchPad"
+            f"{path} has no events.jsonl: the campaign has not started here. `mlip-fw run` starts it; `mlip-fw "
+            "pull` brings one whose files are on the LaunchPad"
         )
     return LoadedCampaign(directory)
 

@@ -63,7 +63,7 @@ class LoadedCampaign:
 
     @property
     def answers(self) -> list[Answer]:
-        """Whether it learns, what it waits for, what it has cost and how good it is, as the pages say it."""
+        """Four answers: is it learning, what does it wait for, what has it cost, is it any good."""
         return answers(self.story)
 
     @property
@@ -123,7 +123,7 @@ class LoadedCampaign:
         """Return a generation of the potential as a calculator of ASE.
 
         It gives energy, forces and stress, and in ``results["gamma"]`` the (n,) extrapolation grades. Energies are
-        relative to the reference energies of the elements, which ``training.json`` holds.
+        relative to the reference energies of the elements in ``training.json``.
 
         Parameters
         ----------
@@ -152,11 +152,11 @@ class LoadedCampaign:
         return _shown(figures.gamma_figure(self.story))
 
     def plot_errors(self) -> Figure:
-        """Draw errors of energies and forces against the number of labels, on new ones before they were learnt too."""
+        """Draw errors of energies and forces, on new labels and on the training set, against the number of labels."""
         return _shown(figures.error_figure(self.story))
 
     def plot_halt_intervals(self) -> Figure:
-        """Draw how many MD steps each generation ran from halt to halt; these grow as a campaign converges."""
+        """Draw the MD steps per halt of each generation; they grow as a campaign converges."""
         return _shown(figures.halt_interval_figure(self.story))
 
     def plot_costs(self) -> Figure:
@@ -164,7 +164,7 @@ class LoadedCampaign:
         return _shown(figures.ledger_figure(self.story))
 
     def plot_parity(self, generation: int | None = None) -> Figure:
-        """Draw energies and forces of a generation, or of the newest fit for MD, against those of its labels.
+        """Draw energies and forces of a generation, or of the newest fit for MD, against its training set.
 
         Raises
         ------
@@ -174,7 +174,7 @@ class LoadedCampaign:
         return _shown(figures.parity_figure(parity_of(self._directory, self._generation(generation))))
 
     def plot_calibration(self) -> Figure:
-        """Draw true force errors of labels, before they were trained on, against gamma and against the committee."""
+        """Draw force errors on new labels, before training on them, against gamma and the committee's spread."""
         return _shown(figures.calibration_figure(self.story))
 
     def plot_halt(self, walker: int, cycle: int) -> Figure:

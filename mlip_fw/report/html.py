@@ -34,7 +34,7 @@ _MOST_ROWS = 1000
 _DRAWN = ("data", "layout", "narrow")
 _SECTIONS = (
     ("numbers", "in numbers"),
-    ("course", "how it went"),
+    ("course", "progress"),
     ("generations", "generations"),
     ("halts", "halts"),
     ("labels", "labels"),

@@ -18,7 +18,23 @@ def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
         ("labels", f"{summary.labels} ({summary.atoms_labelled} atoms)"),
         ("failed labels", f"{summary.labels_failed}"),
         ("generations", f"{summary.generations}" + (f" ({refused} refused for MD)" if refused else "")),
-        ("force RMSE on the labels", f"{1000 * summary.dataset_force_rmse_ev_a:.2f} meV/Å" if trained else "-"),
-        ("energy RMSE on the labels", f"{1000 * summary.dataset_energy_rmse_ev_atom:.3f} meV/atom" if trained else "-"),
+        *_untrained(summary),
+        ("force RMSE (training set)", f"{1000 * summary.dataset_force_rmse_ev_a:.2f} meV/Å" if trained else "-"),
+        (
+            "energy RMSE (training set)",
+            f"{1000 * summary.dataset_energy_rmse_ev_atom:.3f} meV/atom" if trained else "-",
+        ),
         ("wall time", f"{seconds.total:.1f} s" + (f": {', '.join(share)}" if share else "")),
     ]
+
+
+def _untrained(summary: CampaignSummary) -> list[tuple[str, str]]:
+    """Return errors on what was not trained on: on held-out frames, or else on the newest labels before training."""
+    if summary.heldout_force_rmse_ev_a is not None and summary.heldout_energy_rmse_ev_atom is not None:
+        return [
+            ("force RMSE (held-out)", f"{1000 * summary.heldout_force_rmse_ev_a:.2f} meV/Å"),
+            ("energy RMSE (held-out)", f"{1000 * summary.heldout_energy_rmse_ev_atom:.3f} meV/atom"),
+        ]
+    if summary.new_labels_force_rmse_ev_a is not None:
+        return [("force RMSE (new labels)", f"{1000 * summary.new_labels_force_rmse_ev_a:.2f} meV/Å before training")]
+    return []

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlip_fw.story import measures
+from mlip_fw.story.ledger import Ledger
 from mlip_fw.story.tale import Story
-from mlip_fw.story.walkers import Phase, WalkerState
-from mlip_fw.story.words import PARTS, counted, duration, percent
+from mlip_fw.story.untrained import NEW_LABELS, UntrainedError, untrained_error
+from mlip_fw.story.walkers import A_WORKER, Phase, WalkerState
+from mlip_fw.story.words import WORK, counted, duration, milli, percent
 
 _CLEARLY = 1.5
 _LEAST_SHARE = 0.005
+_POOR = 0.3
+"""A force error of more than this part of the rms force is marked as bad."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,17 @@ def learning(story: Story) -> Answer:
     question, generations = "Is it learning?", story.generations
     used = [g for g in generations if g.md_steps]
     if not used:
-        return Answer(question, "no MD yet", f"{counted(len(generations), 'generation')} of the potential")
+        return Answer(question, "no MD yet", counted(len(generations), "generation"))
     found = measures.compared(generations)
     if found is None:
         more, is_over = f"{used[-1].md_steps:,} MD steps without a halt", story.summary.outcome == "CONVERGED"
         return Answer(question, "nothing to learn", more, "good") if is_over else Answer(question, "no halt yet", more)
     first, last = found
     before, now = measures.reach_of(first), measures.reach_of(last)
-    more = f"{before:,.0f} MD steps to the halt with generation {first.number}"
+    more = f"MD steps per halt: {before:,.0f} with generation {first.number}"
     if last is first:
         return Answer(question, "too early to say", more)
-    more += f", {now:,.0f} {'' if last.halts else 'without one '}with generation {last.number}"
+    more += f", {now:,.0f}{'' if last.halts else ' (no halt)'} with generation {last.number}"
     grows = now > _CLEARLY * before
     return Answer(question, "yes" if grows else "not clearly", more, "good" if grows else "")
 
@@ -67,14 +72,16 @@ def waiting(story: Story) -> Answer:
     """Answer what has to happen next."""
     question, summary = "What does it wait for?", story.summary
     if summary.outcome == "CONVERGED":
-        return Answer(question, "nothing: it is done", "the MD has reached its end", "good")
+        return Answer(question, "nothing", "finished: the MD has reached its end", "good")
     if summary.outcome == "STOPPED":
-        return Answer(question, "it has stopped", (summary.reason or "").replace("_", " "), "bad")
+        return Answer(question, "nothing", f"stopped: {(summary.reason or '').replace('_', ' ')}", "bad")
     if summary.outcome == "INTERRUPTED":
-        return Answer(question, "somebody to go on", "mlip-fw run was interrupted; the same command goes on", "bad")
+        return Answer(question, "to be resumed", "interrupted; run the same command to resume", "bad")
     reasons = Counter(state.waiting_for or _at_work(state) for state in story.walkers)
-    if not reasons:
-        return Answer(question, "the first worker", "nothing has begun yet")
+    if all(state.phase is Phase.CONVERGED for state in story.walkers):
+        reasons = Counter(["the validation" if story.campaign.validation.asks_for_something else A_WORKER])
+    if not story.walkers:
+        return Answer(question, "a worker", "nothing has started yet")
     (most, n_most), *others = reasons.most_common()
     phases = Counter(state.phase.value for state in story.walkers)
     more = ", ".join(f"{n} {phase}" for phase, n in phases.most_common())
@@ -83,31 +90,57 @@ def waiting(story: Story) -> Answer:
 
 
 def cost(story: Story) -> Answer:
-    """Answer what was spent, and on what."""
+    """Answer what was spent, and on what: time in which something ran, and labels to train on."""
     ledger, summary = story.ledger, story.summary
-    shares = {PARTS[name]: share for name, share in ledger.shares.items() if share >= _LEAST_SHARE}
-    parts = [", ".join(f"{name} {percent(share)}" for name, share in shares.items())]
-    if ledger.seconds_per_label:
-        parts.append(f"{duration(ledger.seconds_per_label)} a label")
-    if (hours := measures.core_hours(ledger)) and hours >= _LEAST_SHARE:
-        parts.append(f"{hours:.3g} core-hours")
     failed = f", {summary.labels_failed} failed" if summary.labels_failed else ""
-    answer = f"{counted(summary.labels, 'label')}{failed} in {duration(ledger.wall_s)}"
-    return Answer("What has it cost?", answer, "; ".join(part for part in parts if part))
+    answer = f"{counted(ledger.labels, 'label')}{failed}, {duration(ledger.run_s)} of computing"
+    return Answer("What has it cost?", answer, "; ".join(_details(ledger)))
 
 
 def quality(story: Story) -> Answer:
-    """Answer how far the newest potential is off."""
+    """Answer how far the newest potential is off: on what it was not trained on, if that is known."""
     question, newest = "Is it any good?", measures.newest_trained(story.generations)
     if newest is None or newest.record.dataset is None:
         return Answer(question, "nothing trained yet", "")
     if newest.refused:
         return Answer(question, "the newest generation is refused for MD", "; ".join(newest.refused), "bad")
-    errors, before = newest.record.dataset, newest.record.new_before
-    more = f"{1000 * errors.energy_rmse_ev_atom:.2f} meV/atom; generation {newest.number} on its own labels"
-    if before is not None:
-        more += f"; the one before was {1000 * before.force_rmse_ev_a:.3g} meV/Å off on labels new to it"
-    return Answer(question, f"forces to {1000 * errors.force_rmse_ev_a:.1f} meV/Å", more)
+    trained, found = newest.record.dataset, untrained_error(story.generations, story.validation)
+    if found is None:
+        more = f"energy RMSE {milli(trained.energy_rmse_ev_atom, 2)} meV/atom (training set)"
+        return Answer(question, f"force RMSE {milli(trained.force_rmse_ev_a)} meV/Å (training set)", more)
+    return Answer(
+        question,
+        f"force RMSE {milli(found.force_rmse_ev_a)} meV/Å on {found.where}",
+        "; ".join([*_about(found, newest.number), f"training set {milli(trained.force_rmse_ev_a)} meV/Å"]),
+        "bad" if (found.relative or 0.0) > _POOR else "",
+    )
+
+
+def _about(found: UntrainedError, newest: int) -> Iterator[str]:
+    """Give how large the error is against the forces, and which generation's it is."""
+    if found.relative is not None:
+        yield f"{percent(found.relative)} of the rms force"
+    if found.energy_rmse_ev_atom:
+        yield f"energy RMSE {milli(found.energy_rmse_ev_atom, 2)} meV/atom"
+    if found.of == NEW_LABELS:
+        yield f"generation {found.generation}, before training on them"
+    elif found.generation != newest:
+        yield f"generation {found.generation}; the newest, {newest}, is not validated"
+
+
+def _details(ledger: Ledger) -> Iterator[str]:
+    """Give what the time was spent on, and what else is worth knowing of it."""
+    shares = {name: ledger.shares[part] * ledger.wall_s / ledger.run_s for part, name in WORK.items() if ledger.run_s}
+    if told := ", ".join(f"{name} {percent(share)}" for name, share in shares.items() if share >= _LEAST_SHARE):
+        yield told
+    if ledger.seconds_per_label:
+        yield f"{duration(ledger.seconds_per_label)} per label"
+    if ledger.validation_labels:
+        yield f"{counted(ledger.validation_labels, 'more label')} for the validation"
+    if (hours := measures.core_hours(ledger)) and hours >= _LEAST_SHARE:
+        yield f"{hours:.3g} core-hours"
+    if ledger.elapsed_s:
+        yield f"{duration(ledger.elapsed_s)} elapsed"
 
 
 def _at_work(state: WalkerState) -> str:

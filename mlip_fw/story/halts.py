@@ -10,6 +10,8 @@ from typing import Literal
 
 from ase import Atoms
 
+from mlip_fw.engines.md.script import LOG
+from mlip_fw.io.lammps import temperatures_in_log
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
 from mlip_fw.story.frames import CANDIDATES, CRASHED, HALTED, SELECTED, frame_of, frames_of
@@ -33,6 +35,9 @@ class Halt:
     atom: int | None
     """Index (from 0) of the worst atom."""
     temperature_k: float | None
+    """That LAMMPS measured at this step; None if its log does not tell."""
+    target_temperature_k: float | None
+    """Of the thermostat at this step; None without one."""
     time: float | None
     """When it was, s since 1970."""
     folder: Path
@@ -96,7 +101,8 @@ def _halt(
         step=result.step,
         gamma_max=result.gamma_max or 0.0,
         atom=result.atom,
-        temperature_k=result.temperature_k,
+        temperature_k=_measured(run, result, sources.look),
+        target_temperature_k=result.temperature_k,
         time=time,
         folder=run.folder,
         selection=selection,
@@ -106,6 +112,13 @@ def _halt(
         look=sources.look,
         is_crash=result.outcome is MDOutcome.CRASHED,
     )
+
+
+def _measured(run: Run, result: MDResult, look: Look) -> float | None:
+    """Return the temperature at the halt; results of earlier versions don't hold it, their logs do."""
+    if result.measured_temperature_k is not None:
+        return result.measured_temperature_k
+    return (look.file(f"{run.folder}/{LOG}", temperatures_in_log) or {}).get(result.step)
 
 
 def _fates(sources: Sources) -> Callable[[str], LabelFate]:

@@ -1,4 +1,4 @@
-"""What the campaign cost: wall time by what was done, core-hours, seconds per label."""
+"""What the campaign cost: time by what was done, core-hours, seconds per label."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlip_fw.story.sources import Sources
 from mlip_fw.summary import sessions
 
 _HOUR_S = 3600.0
-PARTS = ("md", "candidates", "label", "train")
+PARTS = ("md", "candidates", "label", "train", "validation")
 _ENDS = {
     "halted": "md",
     "crashed": "md",
@@ -24,33 +24,42 @@ _ENDS = {
     "quarantined": "label",
     "trained": "train",
     "polished": "train",
+    "validating": "validation",
+    "validated": "validation",
 }
-"""Events that end a piece of work, which took their ``seconds``."""
+"""Events that end a piece of work, which took their ``seconds``; labels of a validation are its own."""
 
 
 @dataclass(frozen=True)
 class Ledger:
     """Where the time of a campaign went.
 
-    ``wall_s`` is the time in which it was at work: each session from its start to its last sign of life (an event, or
-    a line of gamma of MD that still runs). ``md_s``, ``candidates_s``, ``label_s`` and ``train_s`` are times of work;
-    side by side they may add up to more than that. ``waiting_s`` is the wall time in which nothing was at work: time in
-    the queue and between Fireworks. ``shares`` are of the wall time, by what was being done: of a moment with three
-    things at work, each has a third.
+    ``elapsed_s`` is the time from the first event to the end of the last work, nights between two sessions included.
+    ``wall_s`` is the sum of the sessions: each ``mlip-fw run``, or on a LaunchPad all of the time, up
+    to the last sign of life (an event, or a line of gamma of MD that still runs). ``run_s`` is the part of it in which
+    something ran. ``md_s``, ``candidates_s``, ``label_s``, ``train_s`` and ``validation_s`` are times of work; side by
+    side they may add up to more than ``run_s``. ``waiting_s`` is the wall time in which nothing ran: time in the queue
+    and between Fireworks. ``shares`` are of the wall time, by what was being done: of a moment with three things at
+    work, each has a third.
     """
 
+    elapsed_s: float
     wall_s: float
+    run_s: float
     md_s: float
     candidates_s: float
     label_s: float
     train_s: float
+    validation_s: float
     waiting_s: float
     shares: dict[str, float]
-    """Of ``md``, ``candidates``, ``label``, ``train`` and ``waiting``; they add up to 1, or are all 0 before work."""
+    """Of the parts and ``waiting``; they add up to 1, or are all 0 before work."""
     labels: int
-    """Reference calculations that gave a label, those of the validation too."""
+    """Reference calculations that gave a label to train on: neither imported ones nor those of a validation."""
+    validation_labels: int
+    """Those of a validation."""
     seconds_per_label: float | None
-    """Time of reference calculations, failed ones too, by label; None without labels."""
+    """Time of reference calculations to train on, failed ones too, by label; None without labels."""
     core_hours: dict[str, float | None]
     """By part; None where the number of cores of any piece of its work was not recorded."""
 
@@ -78,18 +87,23 @@ def ledger_of(sources: Sources) -> Ledger:
     work = [clipped for one in _all_work(sources) for clipped in _clipped(one, spans)]
     wall = sum(end - start for start, end in spans)
     busy = _by_part(work)
-    waiting = max(0.0, wall - sum(busy.values()))
-    pieces, labels = _pieces(sources), _computed(sources)
+    run = min(wall, sum(busy.values()))
+    waiting = wall - run
+    pieces, labels = _pieces(sources), len(sources.labels.keys() - sources.imported)
     seconds = {name: sum(took for took, _ in pieces[name]) for name in PARTS}
     return Ledger(
+        elapsed_s=_elapsed(spans, work),
         wall_s=wall,
+        run_s=run,
         md_s=seconds["md"],
         candidates_s=seconds["candidates"],
         label_s=seconds["label"],
         train_s=seconds["train"],
+        validation_s=seconds["validation"],
         waiting_s=waiting,
         shares={name: value / wall if wall else 0.0 for name, value in {**busy, "waiting": waiting}.items()},
         labels=labels,
+        validation_labels=len(sources.apart_labels),
         seconds_per_label=seconds["label"] / labels if labels else None,
         core_hours={name: _core_hours(pieces[name]) for name in PARTS},
     )
@@ -101,13 +115,9 @@ def _pieces(sources: Sources) -> dict[str, list[tuple[float, int | None]]]:
     files: dict[str, list[_Costs | None]] = {
         "md": [run.result for run in sources.runs],
         "candidates": [*first, *sources.selections.values()],
-        "label": [
-            *sources.labels.values(),
-            *sources.apart_labels.values(),
-            *sources.quarantine,
-            *sources.apart_quarantine,
-        ],
+        "label": [*sources.labels.values(), *sources.quarantine],
         "train": list(sources.records.values()),
+        "validation": [*sources.apart_labels.values(), *sources.apart_quarantine],
     }
     return {name: [(one.seconds, one.cores) for one in found if one is not None] for name, found in files.items()}
 
@@ -121,8 +131,9 @@ def _core_hours(pieces: list[tuple[float, int | None]]) -> float | None:
     return total
 
 
-def _computed(sources: Sources) -> int:
-    return len(sources.labels.keys() - sources.imported) + len(sources.apart_labels)
+def _elapsed(spans: list[tuple[float, float]], work: list[_Work]) -> float:
+    """Return the time from the first event to the end of the last piece of work."""
+    return max(one.end for one in work) - spans[0][0] if work else 0.0
 
 
 def _spans(sources: Sources) -> list[tuple[float, float]]:
@@ -140,6 +151,7 @@ def _all_work(sources: Sources) -> Iterator[_Work]:
         part, seconds = _ENDS.get(event["event"]), event.get("seconds")
         if part is None or not isinstance(seconds, int | float):
             continue
+        part = "validation" if event.get("apart") else part
         new = seconds - known.get(_name(event), 0.0)
         if event["event"] == "label_out_of_time":
             known[_name(event)] = seconds

@@ -22,6 +22,7 @@ from mlip_fw.models.md import MDResult
 from mlip_fw.models.selection import Selection
 from mlip_fw.models.summary import Outcome
 from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.validation import ValidationReport
 from mlip_fw.story.frames import COUNTED
 from mlip_fw.story.label_files import LabelFile, read_label_file
 from mlip_fw.story.reading import Look, reader_of
@@ -151,6 +152,11 @@ class Sources:
     def apart_quarantine(self) -> list[QuarantineRecord]:
         """The same of the validation."""
         return self._quarantine(self.directory.validation)
+
+    @cached_property
+    def validation(self) -> ValidationReport | None:
+        """What the newest validation found."""
+        return self.look.model(self.directory.validation_report, ValidationReport)
 
     @cached_property
     def frames(self) -> dict[str, int]:

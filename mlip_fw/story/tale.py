@@ -15,6 +15,7 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.label import Label
 from mlip_fw.models.summary import CampaignSummary
+from mlip_fw.models.validation import ValidationReport
 from mlip_fw.story.generations import Generation, generations_of
 from mlip_fw.story.halts import Halt, halts_of
 from mlip_fw.story.labels import LabelRow, QuarantineRow, label_rows, quarantine_rows
@@ -78,6 +79,7 @@ class Story:
             labels=labels,
             quarantined=sources.quarantine,
             records=sources.records,
+            validation=sources.validation,
         )
         return summary_of(parts, Generations(self.directory.root))
 
@@ -112,6 +114,11 @@ class Story:
         return quarantine_rows(self._sources)
 
     @cached_property
+    def validation(self) -> ValidationReport | None:
+        """What the newest validation found; None if there was none."""
+        return self._sources.validation
+
+    @cached_property
     def ledger(self) -> Ledger:
         """Where the time went."""
         return ledger_of(self._sources)
@@ -122,7 +129,7 @@ class Story:
         sources = self._sources
         for _ in (sources.selections, sources.first_selection, sources.records, sources.labels, sources.apart_labels):
             pass
-        for _ in (sources.quarantine, sources.apart_quarantine, sources.frames, sources.polishing):
+        for _ in (sources.quarantine, sources.apart_quarantine, sources.frames, sources.polishing, sources.validation):
             pass
         # another thread may meet another one meanwhile
         return [f"{name}: {what}" for name, what in sorted(dict(sources.look.complaints).items())]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
-PARTS = {
+WORK = {
     "md": "MD",
     "candidates": "candidates",
     "label": "labels",
     "train": "training",
-    "waiting": "waiting",
+    "validation": "validation",
 }
+"""Names of the parts of the work."""
+PARTS = {**WORK, "waiting": "waiting"}
 """Names of the parts of the ledger."""
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 _LEAST_S = 0.0005
@@ -39,6 +41,11 @@ def duration(seconds: float | None) -> str:
 def percent(share: float) -> str:
     """Return a share as people say it."""
     return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+
+
+def milli(value: float, digits: int = 1) -> str:
+    """Return eV in meV, or eV/Å in meV/Å, with so many digits behind the point; a small one keeps two digits."""
+    return f"{1000 * value:.{digits}f}" if 1000 * value >= 10.0**-digits else f"{1000 * value:.2g}"
 
 
 def counted(number: int, what: str) -> str:

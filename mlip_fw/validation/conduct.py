@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from mlip_fw.engines.oracle.ase_oracle import trusted_calculator
 from mlip_fw.engines.oracle.level import campaign_level
@@ -20,14 +21,13 @@ from mlip_fw.validation.holdout import structure_file
 from mlip_fw.validation.rdf import needs_oracle_md
 
 logger = logging.getLogger("mlip_fw")
-REPORT = "validation.json"
 _MOST_TIMES = 3
 """How often a label is asked for; one that is still not there is given up."""
 
 
 def last_report(directory: CampaignDirectory) -> ValidationReport | None:
     """Return what the last validation found, whichever generation it was of."""
-    return read_model(directory.validation / REPORT, ValidationReport)
+    return read_model(directory.validation_report, ValidationReport)
 
 
 def conduct(handoff: ValidateHandoff, worker: Worker, *, anew: bool = False) -> list[LabelHandoff]:
@@ -53,6 +53,7 @@ def conduct(handoff: ValidateHandoff, worker: Worker, *, anew: bool = False) -> 
         return []
     if isinstance(campaign.oracle, AseOracle) and needs_oracle_md(campaign):
         trusted_calculator(campaign.oracle, worker)
+    started = time.perf_counter()
     given_up = {name for name, times in handoff.asked.items() if times >= _MOST_TIMES}
     found = examine(directory, campaign, campaign_level(directory, campaign, worker), given_up)
     for name, atoms in found.missing.items():
@@ -60,8 +61,11 @@ def conduct(handoff: ValidateHandoff, worker: Worker, *, anew: bool = False) -> 
             write_frames(structure_file(directory.validation, name), [atoms])
     if found.report is not None:
         write_figures(found, directory.validation)
-        write_json(directory.validation / REPORT, found.report)
-        _tell(directory, found.report)
+        write_json(directory.validation_report, found.report)
+        _tell(directory, found.report, time.perf_counter() - started)
+    else:
+        seconds = round(time.perf_counter() - started, 3)
+        directory.log_event("validating", labels=len(found.missing), seconds=seconds)
     return [_label(handoff, directory, name) for name in found.missing]
 
 
@@ -76,8 +80,9 @@ def _label(handoff: ValidateHandoff, directory: CampaignDirectory, name: str) ->
     )
 
 
-def _tell(directory: CampaignDirectory, report: ValidationReport) -> None:
+def _tell(directory: CampaignDirectory, report: ValidationReport, seconds: float) -> None:
     force = None if report.holdout is None else report.holdout.force_rmse_ev_a
-    directory.log_event("validated", generation=report.generation, labels=report.labels, force_rmse_ev_a=force)
+    facts = {"generation": report.generation, "labels": report.labels, "force_rmse_ev_a": force}
+    directory.log_event("validated", **facts, seconds=round(seconds, 3))
     errors = "" if force is None else f", force RMSE {1000 * force:.1f} meV/Å on held-out frames"
     logger.info("generation %d: validated with %d labels%s", report.generation, report.labels, errors)

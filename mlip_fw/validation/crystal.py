@@ -44,9 +44,9 @@ def crystal_of(campaign: Campaign) -> Crystal:
     """
     settings = campaign.validation.crystal or campaign.structure.bulk
     if settings is None:
-        raise UnmeasurableError("the campaign starts from a file; name the crystal in validation.crystal")
+        raise UnmeasurableError("the campaign starts from a file; give the crystal in validation.crystal")
     if settings.substitute:
-        raise UnmeasurableError("a random alloy is no perfect crystal; name one in validation.crystal")
+        raise UnmeasurableError("a random alloy is not a perfect crystal; give one in validation.crystal")
     try:
         unit = unit_cell(settings)
     except Exception as error:

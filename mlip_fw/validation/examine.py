@@ -84,7 +84,7 @@ def examine(
     held_out = hold_out(directory, campaign, settings.n_frames, potential, level)
     if len(held_out) < settings.n_frames:
         found.unmeasured["frames"] = (
-            f"of {settings.n_frames} frames the trajectories have only {len(held_out)} to hold out"
+            f"the trajectories have only {len(held_out)} of {settings.n_frames} frames to hold out"
         )
     for held, frame in held_out:
         if held.hash in record.labels:
@@ -97,7 +97,7 @@ def examine(
         except UnmeasurableError as error:
             found.unmeasured[held.hash] = str(error)
             continue
-        found.pairs.append(Pair(mine.label([label])[0], label, held.temperature_k))
+        found.pairs.append(Pair(mine.label([label])[0], label, held.measured_temperature_k))
     both = Both(mine, oracle, directory, campaign, generations.potential(newest))
     compare(both, found.quantities, found.unmeasured, found.gamma_max)
     found.states, found.bands, found.distributions = both.states, both.bands, both.distributions

@@ -74,7 +74,7 @@ def parity_figure(found: Findings) -> Figure:
         axes.axline((low, low), slope=1, color=_GREY, lw=0.8)
         axes.set_xlabel(f"oracle: {name}")
         axes.set_ylabel("potential")
-    figure.suptitle(f"{len(found.pairs)} frames that were never trained on")
+    figure.suptitle(f"{len(found.pairs)} held-out frames, never trained on")
     return figure
 
 
@@ -85,7 +85,7 @@ def _by_temperature(axes: Axes, values: np.ndarray, pairs: Sequence[Pair]) -> No
         axes.plot(*values.T, ".", color=_BLUE)
         return
     dots = axes.scatter(values[:, 0], values[:, 1], s=8, c=kelvin, cmap="plasma")
-    axes.figure.colorbar(dots, ax=axes, label="temperature (K)")
+    axes.figure.colorbar(dots, ax=axes, label="measured temperature (K)")
 
 
 def calibration_figure(found: Findings, calibrated: Calibration) -> Figure:
@@ -95,12 +95,12 @@ def calibration_figure(found: Findings, calibrated: Calibration) -> Figure:
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
     for atoms, name, colour in (
-        (found.unseen, "labels, before they were trained on", _ORANGE),
+        (found.unseen, "new labels, before training", _ORANGE),
         (gamma_and_errors(found.pairs), "held-out frames", _BLUE),
     ):
         if len(atoms):
             axes.loglog(*np.maximum(atoms, 1e-6).T, ".", ms=3, color=colour, alpha=0.5, label=name)
-    axes.axhline(calibrated.promise_ev_a, color=_GREY, ls="--", lw=1, label="95 of 100 atoms of the training set")
+    axes.axhline(calibrated.promise_ev_a, color=_GREY, ls="--", lw=1, label="95 % of the training set are below")
     axes.set_xlabel("extrapolation grade γ of the atom")
     axes.set_ylabel("force error of the atom (eV/Å)")
     figure.legend(fontsize="small", loc="outside lower center", ncols=2)
@@ -135,8 +135,9 @@ def phonon_figure(found: Findings) -> Figure:
 def rdf_figure(found: Findings) -> Figure:
     """Draw radial distribution functions by potential and oracle."""
     figure, axes = _plain("distance (Å)", "g(r)")
-    for name, curve in found.distributions.items():
-        axes.plot(curve.r_a, curve.g, color=_COLOURS[name], label=name)
+    for name in ("oracle", "potential"):
+        curve = found.distributions[name]
+        axes.plot(curve.r_a, curve.g, color=_COLOURS[name], lw=_WIDTHS[name], label=name)
     axes.legend()
     return figure
 

@@ -12,10 +12,10 @@ from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.candidates.generate import HaltedFrame
 from mlip_fw.engines.candidates.local_cell import local_cell
-from mlip_fw.engines.md.script import DUMP
+from mlip_fw.engines.md.script import DUMP, LOG
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.files import read_model, write_json
-from mlip_fw.io.lammps import dump_steps, read_dumped_step
+from mlip_fw.io.lammps import dump_steps, read_dumped_step, temperatures_in_log
 from mlip_fw.io.structures import MASK, canonical, read_frame, write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
@@ -37,6 +37,7 @@ class Place:
     cycle: int
     step: int
     temperature_k: float | None
+    """Target of the thermostat."""
 
 
 def hold_out(
@@ -50,7 +51,7 @@ def hold_out(
     """
     folder = directory.validation
     kept = read_model(folder / _RECORD, HoldOut) or HoldOut(frames=[])
-    frames = list(kept.frames)
+    frames = [_measured(frame, directory) for frame in kept.frames]
     if len(frames) < n_frames:
         rng = np.random.default_rng(derived_seed(campaign.seed, "validation", len(frames)))
         taken = {(f.walker, f.step) for f in frames}
@@ -114,9 +115,18 @@ def _drawn(
     if Dataset(directory.root).has(name):
         return None
     write_frames(structure_file(directory.validation, name), [atoms])
-    return HeldOut(
+    drawn = HeldOut(
         hash=name, walker=place.walker, cycle=place.cycle, step=place.step, temperature_k=place.temperature_k
     )
+    return _measured(drawn, directory)
+
+
+def _measured(frame: HeldOut, directory: CampaignDirectory) -> HeldOut:
+    """Return the frame with its temperature by LAMMPS' log, if it lacks that and there is one."""
+    if frame.measured_temperature_k is not None:
+        return frame
+    kelvin = temperatures_in_log(directory.cycle(frame.walker, frame.cycle) / LOG).get(frame.step)
+    return frame.model_copy(update={"measured_temperature_k": kelvin})
 
 
 def structure_file(folder: Path, name: str) -> Path:

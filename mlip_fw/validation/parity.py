@@ -26,6 +26,7 @@ class Pair:
     """With the array ``gamma`` (n,)."""
     oracle: Atoms
     temperature_k: float | None = None
+    """Measured in the MD; None if it was not."""
 
     @property
     def mask(self) -> np.ndarray:
@@ -67,6 +68,7 @@ def frame_errors(pairs: Sequence[Pair]) -> FrameErrors:
         force_rmse_ev_a=_rms(np.concatenate([pair.force_errors_ev_a for pair in pairs])),
         energy_rmse_ev_atom=_rms(np.array([error for error in energies if error is not None])),
         stress_rmse_gpa=_rms(stresses) if len(stresses) else None,
+        force_rms_ev_a=_rms(np.concatenate([pair.oracle.get_forces()[pair.mask] for pair in pairs])),
         n_frames=len(pairs),
         n_atoms=sum(int(pair.compared.sum()) for pair in pairs),
     )
@@ -80,7 +82,7 @@ def errors_by_element(pairs: Sequence[Pair]) -> dict[str, float]:
 
 
 def errors_by_temperature(pairs: Sequence[Pair]) -> list[TemperatureErrors]:
-    """Return the errors in up to four ranges of temperature with as many frames each."""
+    """Return the errors in up to four ranges of measured temperature with as many frames each."""
     warm = sorted((p for p in pairs if p.temperature_k is not None), key=lambda pair: pair.temperature_k or 0.0)
     found = []
     for part in np.array_split(np.arange(len(warm)), min(_MOST_RANGES, len(warm)) or 1):

@@ -100,7 +100,9 @@ def distributions(
         folder, limit = directory.validation / "md", campaign.oracle.timeout_s
         mine, theirs = (_run(start, {**plan, **calculator}, folder, limit) for calculator in calculators)
     else:
-        raise UnmeasurableError("MD by DFT takes too long; give frames of one in validation.reference_trajectory")
+        raise UnmeasurableError(
+            "MD with DFT is too expensive; give a trajectory file in validation.reference_trajectory"
+        )
     farthest = min(_FARTHEST_A, *(_HALF * float(heights_a(atoms.cell.array).min()) for atoms in [*mine, *theirs]))
     return distribution(mine[:_MOST_FRAMES], farthest), distribution(theirs[-_MOST_FRAMES:], farthest)
 

@@ -81,7 +81,7 @@ class OracleSource(Source):
         missing = {name: atoms for name, atoms in zip(names, kept, strict=True) if not self._dataset.has(name)}
         if lost := [name for name in missing if name in self._given_up]:
             raise UnmeasurableError(
-                f"label {lost[0]} was asked for again and again, but is not in validation/labels: does somebody remove "
+                f"label {lost[0]} was made several times, but is not in validation/labels: does somebody remove "
                 "files there? `mlip-fw validate` tries again"
             )
         if missing:

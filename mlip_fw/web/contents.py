@@ -18,6 +18,7 @@ from mlip_fw.story.generations import Generation
 from mlip_fw.story.halts import Halt
 from mlip_fw.story.parity import parity_of
 from mlip_fw.story.tale import Story
+from mlip_fw.story.untrained import untrained_error
 from mlip_fw.web.desk import OPEN_STATES, Queue, Sight
 from mlip_fw.web.drawing import Machine, machine, spark
 from mlip_fw.web.looks import Look
@@ -53,7 +54,15 @@ class CampaignRow:
     labels: int | None
     labels_failed: int
     force_rmse_ev_a: float | None
+    """Of the newest generation on its training set."""
+    untrained_force_rmse_ev_a: float | None
+    """On held-out frames, or else on the newest labels before they were trained on."""
+    untrained_on: str
+    """Which of the two; empty where neither is known."""
     wall_s: float | None
+    """Time of all sessions."""
+    run_s: float | None
+    """The part of it in which something ran."""
     changed: float | None
     fireworks: dict[str, int]
     version: str
@@ -126,7 +135,10 @@ _UNKNOWN: dict[str, Any] = {
     "labels": None,
     "labels_failed": 0,
     "force_rmse_ev_a": None,
+    "untrained_force_rmse_ev_a": None,
+    "untrained_on": "",
     "wall_s": None,
+    "run_s": None,
 }
 
 
@@ -225,6 +237,7 @@ def _of_story(look: Look) -> dict[str, Any]:
     intervals = measures.reach(story.generations)
     steps = [state for state in story.walkers if not state.is_rehearsal]
     total = sum(state.last_step for state in steps)
+    untrained = untrained_error(story.generations, story.validation)
     return {
         "state": now_of(story),
         "done": min(1.0, sum(state.step for state in steps) / total) if total else None,
@@ -236,7 +249,10 @@ def _of_story(look: Look) -> dict[str, Any]:
         "labels": summary.labels,
         "labels_failed": summary.labels_failed,
         "force_rmse_ev_a": measures.force_error(story.generations),
+        "untrained_force_rmse_ev_a": untrained.force_rmse_ev_a if untrained is not None else None,
+        "untrained_on": untrained.of if untrained is not None else "",
         "wall_s": summary.seconds.total,
+        "run_s": story.ledger.run_s,
         "changed": story.events[-1]["time"] if story.events else None,
     }
 

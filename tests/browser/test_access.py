@@ -81,7 +81,7 @@ def test_everything_can_be_reached_and_seen_by_keyboard(page):
     reached = [focused_after_tab(page)]
     while len(reached) < MOST_TABS and (one := focused_after_tab(page))["place"] > reached[-1]["place"]:
         reached.append(one)
-    assert "to the contents" in reached[0]["text"]
+    assert "skip to content" in reached[0]["text"]
     assert all(one["outline"] for one in reached)
     assert len(reached) in (MOST_TABS, page.locator(CAN_HAVE_FOCUS).count())
 

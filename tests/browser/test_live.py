@@ -52,7 +52,7 @@ def test_campaign_begins_and_learns_while_somebody_looks(visitor, folder):
         assert is_same()
         link.click()
         page.locator(HALTS).first.wait_for(timeout=180_000)
-        page.locator("#answers", has_text="it is done").wait_for(timeout=180_000)
+        page.locator("#answers", has_text="the MD has reached its end").wait_for(timeout=180_000)
         page.locator("[data-chart=gamma] .main-svg").first.wait_for()
         settles(lambda: page.locator("#figure-gamma tbody tr").count() == page.locator(HALTS).count())
     assert running.returncode == 0

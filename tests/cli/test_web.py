@@ -47,7 +47,7 @@ def test_it_serves_until_it_is_interrupted(tmp_path):
     try:
         address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
         with urllib.request.urlopen(f"{address}campaign/cu-story/", timeout=120) as answer:
-            assert b"nothing: it is done" in answer.read()
+            assert b"finished: the MD has reached its end" in answer.read()
         process.send_signal(signal.SIGINT)
         begun = time.monotonic()
         assert process.communicate(timeout=120)[1] == ""

@@ -80,6 +80,16 @@ def test_halts_continue_the_trajectory(tiny):
         assert after.generation == before.generation + 1
 
 
+def test_temperatures_are_those_of_the_log(tiny):
+    """Half of the kinetic energy goes into vibrations at first, whatever the thermostat's target is."""
+    results = md_results(CampaignDirectory(tiny[0] / "small"))
+    for result in results:
+        log = Path(result.frame).with_name("log.lammps").read_text()
+        (row,) = {line for line in log.splitlines() if line.split()[:1] == [str(result.step)]}
+        assert result.measured_temperature_k == float(row.split()[1])
+    assert results[0].measured_temperature_k < 0.8 * results[0].temperature_k
+
+
 def test_halted_frame_is_labelled_and_then_interpolates(tiny):
     root = tiny[0] / "small"
     dataset, generations = Dataset(root), Generations(root)

@@ -13,6 +13,7 @@ from ase.calculators.emt import EMT
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.generations import Generations
+from mlip_fw.io.lammps import temperatures_in_log
 from mlip_fw.io.structures import write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.validation import ValidationSettings
@@ -66,9 +67,23 @@ def test_export_tells_the_errors_on_held_out_frames(learnt):
     mlip_fw("export", "small", "-o", "pot", folder=learnt)
     error = 1000 * report_of(learnt)["holdout"]["force_rmse_ev_a"]
     assert (
-        f"error on 4 frames that were never learnt | forces {error:.2f} meV/Å" in (learnt / "pot/README.md").read_text()
+        f"error on 4 held-out frames, never trained on | force RMSE {error:.2f} meV/Å"
+        in (learnt / "pot/README.md").read_text()
     )
     assert (learnt / "pot" / "validation.json").is_file()
+    low, high = json.loads((learnt / "pot" / "model.json").read_text())["domain"]["measured_temperature_k"]
+    assert 50 < low < 300 < high < 1300
+
+
+def test_frames_are_sorted_by_the_temperature_that_lammps_measured(learnt):
+    root = learnt / "small"
+    held = json.loads((root / "validation" / "holdout.json").read_text())["frames"]
+    for frame in held:
+        log = CampaignDirectory(root).cycle(frame["walker"], frame["cycle"]) / "log.lammps"
+        assert frame["measured_temperature_k"] == temperatures_in_log(log)[frame["step"]]
+    ranges = report_of(learnt)["by_temperature"]
+    measured = [frame["measured_temperature_k"] for frame in held]
+    assert (ranges[0]["from_k"], ranges[-1]["to_k"]) == (min(measured), max(measured))
 
 
 def test_interrupted_validation_goes_on(learnt):

@@ -14,6 +14,7 @@ from mlip_fw.models.campaign import Campaign
 START = 1_700_000_000.0
 STEPS = 100
 """MD steps between two halts."""
+HELD_OUT = {"force_rmse_ev_a": 0.02, "energy_rmse_ev_atom": 0.002, "n_frames": 10, "n_atoms": 40}
 
 
 def campaign(**changes):
@@ -145,6 +146,13 @@ class Scribe:
             self.label(name)
         self.train(new=list(names))
         return folder
+
+    def validate(self, generation, holdout=HELD_OUT, **errors):
+        """Write what a validation found."""
+        report = {"campaign": self.campaign.campaign, "generation": generation, "level_of_theory": "level-1"}
+        found = None if holdout is None else {**holdout, **errors}
+        facts = {"settings": {"n_frames": 10}, "holdout": found, "labels": 10, "labels_failed": 0}
+        write_json(self.directory.validation_report, {**report, **facts})
 
     def end(self, outcome="CONVERGED", reason=None):
         self.tell("finished", outcome=outcome, reason=reason)

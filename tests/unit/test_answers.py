@@ -36,7 +36,7 @@ class TestLearning:
         return said(scribe)[0]
 
     def test_before_md(self, scribe):
-        assert self.learning(scribe) == ("no MD yet", "1 generation of the potential", "")
+        assert self.learning(scribe) == ("no MD yet", "1 generation", "")
 
     def test_without_a_halt(self, scribe):
         scribe.explore(0, 0, steps=1000, outcome="finished")
@@ -46,12 +46,12 @@ class TestLearning:
 
     def test_after_the_first_halt(self, scribe):
         scribe.turn(0, 0, [C])
-        assert self.learning(scribe) == ("too early to say", "100 MD steps to the halt with generation 0", "")
+        assert self.learning(scribe) == ("too early to say", "MD steps per halt: 100 with generation 0", "")
 
     def test_one_that_comes_further(self, scribe):
         scribe.turn(0, 0, [C])
         scribe.turn(0, 1, [D], steps=200)
-        more = "100 MD steps to the halt with generation 0, 200 with generation 1"
+        more = "MD steps per halt: 100 with generation 0, 200 with generation 1"
         assert self.learning(scribe) == ("yes", more, "good")
 
     @pytest.mark.parametrize("steps", [50, 150])
@@ -66,7 +66,7 @@ class TestLearning:
         folder = scribe.explore(0, 2, steps=150, outcome=None)
         assert "200 with generation 1" in self.learning(scribe)[1]
         (folder / "gamma.dat").write_text("300 1\n900 1\n")
-        assert "600 without one with generation 2" in self.learning(scribe)[1]
+        assert "600 (no halt) with generation 2" in self.learning(scribe)[1]
 
 
 class TestWaiting:
@@ -75,12 +75,12 @@ class TestWaiting:
 
     def test_how_it_ended(self, scribe):
         scribe.end()
-        assert self.waiting(scribe) == ("nothing: it is done", "the MD has reached its end", "good")
+        assert self.waiting(scribe) == ("nothing", "finished: the MD has reached its end", "good")
         scribe.end("STOPPED", "max_cycles")
-        assert self.waiting(scribe) == ("it has stopped", "max cycles", "bad")
+        assert self.waiting(scribe) == ("nothing", "stopped: max cycles", "bad")
 
     def test_an_interrupted_run(self, scribe):
-        assert self.waiting(scribe)[0] == "somebody to go on"
+        assert self.waiting(scribe) == ("to be resumed", "interrupted; run the same command to resume", "bad")
         assert now_of(Story(scribe.directory)) == "interrupted"
 
     def test_a_worker_or_what_is_at_work(self, scribe):
@@ -90,6 +90,13 @@ class TestWaiting:
             with scribe.directory.turn_locked("md-00-0000"):
                 assert self.waiting(scribe)[0] == "MD, step 100 of 1,000"
                 assert now_of(Story(scribe.directory)) == "explore"
+
+    def test_a_validation_that_is_not_done(self, tmp_path):
+        scribe = Scribe(tmp_path / "validated", validation={"n_frames": 3})
+        scribe.begin((A, B))
+        scribe.explore(0, 0, steps=1000, outcome="finished")
+        with scribe.directory.locked():
+            assert self.waiting(scribe)[0] == "the validation"
 
     def test_of_several_walkers_the_most(self, tmp_path):
         stage = {"ensemble": "nvt", "n_steps": 1000, "temperature_k": 300.0}
@@ -107,31 +114,102 @@ class TestCost:
         scribe.fail(C, took=10)
         scribe.explore(0, 0, took=32, outcome="finished")
         assert said(scribe)[2] == (
-            "2 labels, 1 failed in 1 min 4 s",
-            "MD 50 %, labels 47 %, training 3 %; 15 s a label",
+            "2 labels, 1 failed, 1 min 4 s of computing",
+            "MD 50 %, labels 47 %, training 3 %; 15 s per label; 1 min 4 s elapsed",
             "",
         )
+
+    def test_a_night_between_two_sessions_is_no_computing(self, scribe):
+        scribe.explore(0, 0, took=38, outcome="walltime")
+        scribe.clock += 9 * 3600
+        scribe.tell("run_started", campaign="cu-story", process=2)
+        scribe.explore(0, 1, took=60, outcome="finished")
+        scribe.end()
+        answer, more, _ = said(scribe)[2]
+        assert answer == "2 labels, 2 min of computing"
+        assert more == "MD 82 %, labels 17 %, training 2 %; 10 s per label; 9 h 2 min elapsed"
+
+    def test_time_in_the_queue_of_a_launchpad_is_no_computing(self, scribe):
+        scribe.clock += 9 * 3600
+        scribe.explore(0, 0, took=38, outcome="finished")
+        scribe.end()
+        answer, more, _ = said(scribe)[2]
+        assert answer == "2 labels, 1 min of computing"
+        assert more == "MD 63 %, labels 33 %, training 3 %; 10 s per label; 9 h 1 min elapsed"
+
+    def test_labels_of_a_validation_are_not_the_campaigns(self, scribe):
+        scribe.explore(0, 0, took=28, outcome="finished")
+        scribe.end()
+        scribe.clock += 24 * 3600
+        scribe.label(C, took=30, apart=True)
+        scribe.label(D, took=20, apart=True)
+        assert said(scribe)[2][:2] == (
+            "2 labels, 1 min 40 s of computing",
+            "MD 28 %, labels 20 %, training 2 %, validation 50 %; 10 s per label; 2 more labels for the validation; "
+            "1 d elapsed",
+        )
+
+    def test_imported_labels_cost_nothing(self, scribe):
+        scribe.dataset.mark_imported(C)
+        scribe.label(C, took=0.0, code="imported from old.extxyz")
+        assert said(scribe)[2][0] == "2 labels, 22 s of computing"
 
     def test_core_hours_only_if_all_are_known(self, tmp_path):
         scribe = Scribe(tmp_path / "cores")
         scribe.label(A, took=1800, cores=16)
-        assert said(scribe)[2][:2] == ("1 label in 30 min", "labels 100 %; 30 min a label; 8 core-hours")
+        assert said(scribe)[2][:2] == (
+            "1 label, 30 min of computing",
+            "labels 100 %; 30 min per label; 8 core-hours; 30 min elapsed",
+        )
         scribe.train()
         assert "core-hours" not in said(scribe)[2][1]
 
     def test_before_anything(self, tmp_path):
-        assert said(Scribe(tmp_path / "new"))[2] == ("0 labels in 0 s", "", "")
+        assert said(Scribe(tmp_path / "new"))[2] == ("0 labels, 0 s of computing", "", "")
 
 
 class TestQuality:
     def test_before_training(self, tmp_path):
         assert said(Scribe(tmp_path / "new"))[3] == ("nothing trained yet", "", "")
 
-    def test_errors_on_its_labels_and_before_on_new_ones(self, scribe):
-        own = "1.00 meV/atom; generation 0 on its own labels"
-        assert said(scribe)[3] == ("forces to 10.0 meV/Å", own, "")
+    def test_training_errors_are_called_so(self, scribe):
+        assert said(scribe)[3] == (
+            "force RMSE 10.0 meV/Å (training set)",
+            "energy RMSE 1.00 meV/atom (training set)",
+            "",
+        )
+
+    def test_errors_on_new_labels_come_before_training_errors(self, scribe):
         scribe.turn(0, 0, [C])
-        assert said(scribe)[3][1].endswith("; the one before was 50 meV/Å off on labels new to it")
+        assert said(scribe)[3] == (
+            "force RMSE 50.0 meV/Å on 1 new label",
+            "energy RMSE 10.00 meV/atom; generation 0, before training on them; training set 10.0 meV/Å",
+            "",
+        )
+
+    def test_errors_on_held_out_frames_come_first(self, scribe):
+        scribe.turn(0, 0, [C])
+        scribe.validate(generation=1, force_rms_ev_a=0.4)
+        assert said(scribe)[3] == (
+            "force RMSE 20.0 meV/Å on 10 held-out frames",
+            "5 % of the rms force; energy RMSE 2.00 meV/atom; training set 10.0 meV/Å",
+            "",
+        )
+
+    def test_a_validation_of_an_older_generation_says_so(self, scribe):
+        scribe.validate(generation=0)
+        scribe.turn(0, 0, [C])
+        assert "generation 0; the newest, 1, is not validated" in said(scribe)[3][1]
+
+    def test_a_bad_potential_is_marked(self, scribe):
+        scribe.validate(generation=0, force_rms_ev_a=0.05)
+        answer, more, mood = said(scribe)[3]
+        assert (answer, mood) == ("force RMSE 20.0 meV/Å on 10 held-out frames", "bad")
+        assert more.startswith("40 % of the rms force")
+
+    def test_a_validation_without_frames_tells_no_error(self, scribe):
+        scribe.validate(generation=0, holdout=None)
+        assert said(scribe)[3][0] == "force RMSE 10.0 meV/Å (training set)"
 
     def test_one_that_md_does_not_use(self, scribe):
         facts = {"least_dimer_slope_ev_a": 1.0, "energy_drift_ev_atom": 0.1, "temperature_k": 300.0, "seconds": 1.0}

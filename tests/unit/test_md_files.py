@@ -11,7 +11,15 @@ from ase.io import read
 
 from mlip_fw.engines.md import script
 from mlip_fw.engines.md.outcome import classify
-from mlip_fw.io.lammps import error_in_log, halt_in_log, read_dump, read_gamma_log, write_data
+from mlip_fw.io.lammps import (
+    error_in_log,
+    halt_in_log,
+    read_dump,
+    read_gamma_log,
+    temperatures_in_log,
+    thermo_in_log,
+    write_data,
+)
 from mlip_fw.models.md import MDOutcome, Stage
 
 PLAN = script.RunPlan(
@@ -193,3 +201,30 @@ def test_logs(tmp_path):
     (tmp_path / "g").write_text("# step max_gamma\n0 1.5\n10 2.5\n20")
     assert read_gamma_log(tmp_path / "g").tolist() == [[0, 1.5], [10, 2.5]]
     assert read_gamma_log(tmp_path / "none").shape == (0, 2)
+
+
+LOG = """variable x equal f_ace[1]
+Step is not a heading here
+   Step          Temp          PotEng         KinEng         Press
+       340  310.5         -3.7  4.1  100
+Loop time of 0.1 on 1 procs
+   Step          Temp          PotEng         KinEng         Press        v_max_gamma
+       340  310.5         -3.7  4.1  100  3.2
+   Step          Temp          PotEng         KinEng         Press
+       340  311.5         -3.6  4.2  100
+       350  nan           -3.5  4.3  100
+WARNING: 12 of something
+       360  295           -3.4  4.4  100
+       370  29
+"""
+
+
+class TestThermo:
+    def test_a_column_by_step_the_later_value_of_a_step_written_twice(self):
+        assert thermo_in_log(LOG, "PotEng") == {340: -3.6, 350: -3.5, 360: -3.4}
+        assert thermo_in_log(LOG, "Volume") == {}
+
+    def test_temperatures_are_numbers(self, tmp_path):
+        (tmp_path / "log.lammps").write_text(LOG)
+        assert temperatures_in_log(tmp_path / "log.lammps") == {340: 311.5, 360: 295.0}
+        assert temperatures_in_log(tmp_path / "none") == {}

@@ -31,8 +31,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("campaigns")
     scribe = Scribe(folder / "cu-melt")
     scribe.begin((A, B))
-    scribe.turn(0, 0, [C])
-    scribe.turn(0, 1, [D], steps=300)
+    scribe.turn(0, 0, [C], temperature_k=300.0, measured_temperature_k=230.0)
+    scribe.turn(0, 1, [D], steps=300, temperature_k=300.0, measured_temperature_k=410.0)
     scribe.explore(0, 2, steps=600, outcome="finished")
     scribe.fail(E)
     write_frames(folder / "cu-melt" / "quarantine" / f"{E}.extxyz", [bulk("Cu")])
@@ -97,6 +97,8 @@ class TestTables:
         halts = loaded.halts
         assert halts[["walker", "cycle", "step"]].to_numpy().tolist() == [[0, 0, 100], [0, 1, 400]]
         assert halts["time_ps"].tolist() == [0.1, 0.4], "a step is 1 fs by default"
+        assert halts["temperature_k"].tolist() == [230, 410]
+        assert halts["target_temperature_k"].tolist() == [300, 300]
         assert halts["steps_since_last"].tolist() == [100, 300]
         assert halts["labels_done"].tolist() == [1, 1]
         assert halts["seconds_to_resume"].tolist() == [13, 13]
@@ -232,7 +234,7 @@ class TestNothingToLoad:
 
     def test_campaign_that_has_not_begun(self, tmp_path):
         (tmp_path / "campaign.yaml").write_text("")
-        with pytest.raises(DirectoryError, match="has not begun here"):
+        with pytest.raises(DirectoryError, match="has not started here"):
             mlip_fw.load(tmp_path)
 
     def test_a_few_of_many_are_named(self, tmp_path):

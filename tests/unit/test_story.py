@@ -9,6 +9,7 @@ import pytest
 
 from mlip_fw.errors import DirectoryError, MlipError
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.report.rows import summary_rows
 from mlip_fw.story.tale import Story
 from mlip_fw.story.walkers import Phase
 from mlip_fw.summary import summarize
@@ -124,9 +125,9 @@ def test_side_by_side_a_moment_is_divided(tmp_path):
     scribe.clock += 28
     scribe.end()
     ledger = Story(scribe.directory).ledger
-    assert (ledger.wall_s, ledger.md_s) == (80, 40)
+    assert (ledger.wall_s, ledger.run_s, ledger.md_s) == (80, 52, 40)
     assert ledger.shares == pytest.approx(
-        {"md": 30 / 80, "candidates": 0, "label": 20 / 80, "train": 2 / 80, "waiting": 28 / 80}
+        {"md": 30 / 80, "candidates": 0, "label": 20 / 80, "train": 2 / 80, "validation": 0, "waiting": 28 / 80}
     )
 
 
@@ -138,7 +139,7 @@ def test_core_hours_only_where_all_cores_are_recorded(tmp_path):
     scribe.explore(0, 0, took=3600, cores=4)
     scribe.explore(0, 1, took=1800, cores=2, outcome="finished")
     hours = Story(scribe.directory).ledger.core_hours
-    assert hours == {"md": 5.0, "candidates": 0.0, "label": 12.0, "train": None}
+    assert hours == {"md": 5.0, "candidates": 0.0, "label": 12.0, "train": None, "validation": 0.0}
 
 
 def test_a_label_of_several_jobs_is_counted_once(tmp_path):
@@ -249,6 +250,48 @@ def test_a_crash_that_was_learnt_from(tmp_path):
     assert Story(scribe.directory).generations[0].halts == 1
 
 
+def test_temperature_of_a_halt_is_the_measured_one(tmp_path):
+    """As the result says, or of one by an earlier version its log; the target is told apart."""
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.explore(0, 0, temperature_k=540.0, measured_temperature_k=229.8)
+    folder = scribe.explore(0, 1, temperature_k=600.0)
+    (folder / "log.lammps").write_text("Step Temp Volume\n190 610 11\n200 480.5 12\n")
+    scribe.explore(0, 2, temperature_k=700.0)
+    halts = Story(scribe.directory).halts
+    assert [halt.temperature_k for halt in halts] == [229.8, 480.5, None]
+    assert [halt.target_temperature_k for halt in halts] == [540.0, 600.0, 700.0]
+
+
+def test_what_comes_after_the_end_is_a_session_of_its_own(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    scribe.end()
+    before = Story(scribe.directory).summary.seconds.total
+    scribe.clock += 9 * 3600
+    scribe.label(C, took=30, apart=True)
+    scribe.tell("validated", 5)
+    assert Story(scribe.directory).summary.seconds.total == before + 35
+    ledger = Story(scribe.directory).ledger
+    assert (ledger.run_s, ledger.elapsed_s, ledger.waiting_s) == (before + 35, before + 9 * 3600 + 35, 0)
+
+
+def test_errors_of_the_summary_by_what_they_were_measured_on(tmp_path):
+    scribe = Scribe(tmp_path / "c")
+    scribe.begin((A, B))
+    rows = dict(summary_rows(summarize(scribe.directory)))
+    assert rows["force RMSE (training set)"] == "10.00 meV/Å"
+    assert not {"force RMSE (held-out)", "force RMSE (new labels)"} & set(rows)
+    scribe.turn(0, 0, [C])
+    assert dict(summary_rows(summarize(scribe.directory)))["force RMSE (new labels)"] == "50.00 meV/Å before training"
+    scribe.validate(generation=0)
+    assert "force RMSE (held-out)" not in dict(summary_rows(summarize(scribe.directory))), "of an older generation"
+    scribe.validate(generation=1)
+    rows = dict(summary_rows(summarize(scribe.directory)))
+    assert (rows["force RMSE (held-out)"], rows["energy RMSE (held-out)"]) == ("20.00 meV/Å", "2.000 meV/atom")
+    assert summarize(scribe.directory) == Story(scribe.directory).summary
+
+
 def test_labels_of_all_origins(tmp_path):
     scribe = Scribe(tmp_path / "c")
     scribe.begin((A, B))
@@ -259,8 +302,9 @@ def test_labels_of_all_origins(tmp_path):
     assert (rows[C].origin, rows[C].code, rows[C].n_trained) == ("imported", "imported from old.extxyz", 2)
     assert (rows[D].origin, rows[D].learnt_by) == ("validation", None)
     story = Story(scribe.directory)
-    assert (story.summary.labels, story.ledger.labels) == (3, 3)
-    assert story.ledger.seconds_per_label == pytest.approx(50 / 3)
+    assert (story.summary.labels, story.ledger.labels, story.ledger.validation_labels) == (3, 2, 1)
+    assert story.ledger.seconds_per_label == pytest.approx(20 / 2)
+    assert (story.ledger.label_s, story.ledger.validation_s) == (20, 30)
 
 
 def test_quarantine(tmp_path):
@@ -288,7 +332,7 @@ def test_an_empty_campaign(tmp_path):
     directory.journal.unlink()
     found = everything(directory)
     assert (found["halts"], found["labels"], found["generations"], found["damaged"]) == ([], [], [], [])
-    assert found["ledger"].shares == dict.fromkeys(("md", "candidates", "label", "train", "waiting"), 0.0)
+    assert found["ledger"].shares == dict.fromkeys(("md", "candidates", "label", "train", "validation", "waiting"), 0.0)
     assert found["walkers"][0].phase is Phase.WAITING
 
 

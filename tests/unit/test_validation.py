@@ -98,6 +98,13 @@ class TestErrors:
         assert errors_by_temperature([]) == []
 
 
+def test_size_of_the_forces_stands_beside_their_error():
+    mine = pair("Cu2", [0.3, 9.0], [1, 1], mask=[True, False])
+    mine.potential.arrays[MASK] = mine.oracle.arrays[MASK]
+    errors = frame_errors([Pair(mine.oracle, mine.potential)])
+    assert errors.force_rms_ev_a == pytest.approx(0.3 / np.sqrt(3)), "without masked atoms"
+
+
 class TestParityFigure:
     def test_forces_are_coloured_by_element_and_the_rest_by_temperature(self):
         pairs = [pair("CuAu", [0.3, 0.6], [1, 1], energy=0.1, temperature=300.0 * k) for k in (1, 2)]
@@ -105,7 +112,7 @@ class TestParityFigure:
         assert [line.get_label() for line in forces.lines[:2]] == ["Au", "Cu"]
         assert energies.collections[0].get_array().tolist() == [300, 600]
         assert stresses.collections[0].get_array().tolist() == [300] * 6 + [600] * 6
-        assert [bar.get_ylabel() for bar in bars] == ["temperature (K)"] * 2
+        assert [bar.get_ylabel() for bar in bars] == ["measured temperature (K)"] * 2
         assert np.allclose(stresses.collections[0].get_offsets()[0], [0, 0.160218], atol=1e-6)
 
     def test_frames_without_a_temperature_have_one_colour(self):
@@ -262,10 +269,10 @@ class TestReasons:
 
     def test_md_by_dft_is_not_started(self, reason):
         said = reason("rdf", oracle={"kind": "espresso", "ecutwfc_ry": 12.0})
-        assert "give frames of one in validation.reference_trajectory" in said
+        assert "give a trajectory file in validation.reference_trajectory" in said
 
     def test_a_file_names_no_crystal(self, reason):
-        assert "name the crystal in validation.crystal" in reason(
+        assert "give the crystal in validation.crystal" in reason(
             "elastic", structure={"bulk": None, "file": "/x.extxyz"}
         )
 
@@ -350,4 +357,25 @@ class TestFrames:
     def test_record_is_plain(self, directory, small):
         hold_out(directory, self.campaign(small), 2, None, LEVEL)
         kept = json.loads((directory.validation / "holdout.json").read_text())["frames"]
-        assert set(kept[0]) == {"hash", "walker", "cycle", "step", "temperature_k"}
+        assert set(kept[0]) == {"hash", "walker", "cycle", "step", "temperature_k", "measured_temperature_k"}
+
+    def test_temperatures_are_measured_and_targets_are_kept_apart(self, directory, small):
+        rows = "".join(f"{step} {300 + step / 10} 0\n" for step in range(0, 510, 10))
+        (directory.cycle(0, 1) / "log.lammps").write_text(f"Step Temp PotEng\n{rows}")
+        drawn = [held for held, _ in hold_out(directory, self.campaign(small), 31, None, LEVEL)]
+        measured = {held.step: held.measured_temperature_k for held in drawn}
+        assert (measured[100], measured[250], measured[400]) == (None, 325.0, 340.0)
+        assert {held.step: held.temperature_k for held in drawn}[400] == 700.0
+
+    def test_frames_drawn_by_an_earlier_version_get_theirs(self, directory, small):
+        hold_out(directory, self.campaign(small), 31, None, LEVEL)
+        record = directory.validation / "holdout.json"
+        old = json.loads(record.read_text())
+        for frame in old["frames"]:
+            del frame["measured_temperature_k"]
+        record.write_text(json.dumps(old))
+        for cycle in (0, 1):
+            rows = "".join(f"{step} 400 0\n" for step in range(0, 510, 10))
+            (directory.cycle(0, cycle) / "log.lammps").write_text(f"Step Temp PotEng\n{rows}")
+        drawn = [held for held, _ in hold_out(directory, self.campaign(small), 31, None, LEVEL)]
+        assert {held.measured_temperature_k for held in drawn} == {400.0}

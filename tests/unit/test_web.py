@@ -39,15 +39,35 @@ def sides(page):
 class TestWholeCampaign:
     def test_list_names_state_progress_and_cost(self, known):
         page = known.get("/").text
-        for said in ('href="/campaign/cu-story/"', "converged", "100 %", "<polyline", "force error", "ready"):
+        for said in (
+            'href="/campaign/cu-story/"',
+            "converged",
+            "100 %",
+            "<polyline",
+            "force RMSE",
+            "new labels",
+            "ready",
+        ):
             assert said in page
 
     def test_page_answers_and_draws(self, known):
         page = known.get("/campaign/cu-story/").text
-        for said in ("Is it learning?", "nothing: it is done", "5 labels", "EXPLORE", "Not in the loop: 1"):
+        for said in (
+            "Is it learning?",
+            "finished: the MD has reached its end",
+            "5 labels",
+            "EXPLORE",
+            "Not in the loop: 1",
+        ):
             assert said in page
         assert page.count("data-chart=") == 4
         assert page.count("<details>") == 4
+
+    def test_temperature_of_a_halt_is_measured_and_the_target_is_called_so(self, known):
+        page = known.get("/campaign/cu-story/").text
+        assert re.search(r"temperature <small>\(K\)</small></th><th scope=\"col\">target <small>", page)
+        assert '<td class="n">230</td><td class="n">540</td>' in page
+        assert "230 K, target 540 K" in known.get("/campaign/cu-story/halt/0/0").text
 
     def test_it_works_without_javascript(self, known):
         page = known.get("/campaign/cu-story/").text
@@ -94,7 +114,7 @@ class TestWholeCampaign:
     def test_what_is_not_there_is_said(self, known, path):
         answer = known.get(path)
         assert answer.status_code == 404
-        assert "Not here" in answer.text
+        assert "Not found" in answer.text
 
 
 def test_change_is_seen(tmp_path):
@@ -140,7 +160,7 @@ class TestWhatIsWrong:
     def test_damaged_files_are_listed(self, folder):
         (folder / "good" / "walkers" / "00" / "cycle_0000" / "result.json").write_text('{"outc')
         page = visitor([folder]).get("/campaign/good/").text
-        assert "1 damaged file is left out" in page
+        assert "1 damaged file ignored" in page
         assert "walkers/00/cycle_0000/result.json" in page
 
     def test_empty_campaign(self, folder):
@@ -157,7 +177,7 @@ class TestWhatIsWrong:
         assert client.get("/campaign/good/").status_code == 200
 
     def test_no_campaign_at_all(self, tmp_path):
-        assert "There is no campaign here yet" in visitor([tmp_path]).get("/").text
+        assert "No campaigns yet" in visitor([tmp_path]).get("/").text
 
     def test_silent_database(self, folder, monkeypatch):
         pad = launchpad_with(Scribe(folder / "other"))

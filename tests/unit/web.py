@@ -26,7 +26,7 @@ def make_finished(root):
     """Write a campaign with two halts that has converged."""
     scribe = Scribe(root)
     scribe.begin(LABELS[:2])
-    scribe.turn(0, 0, LABELS[2:3])
+    scribe.turn(0, 0, LABELS[2:3], temperature_k=540.0, measured_temperature_k=230.0)
     scribe.turn(0, 1, LABELS[3:5], steps=300)
     scribe.explore(0, 2, steps=600, outcome="finished")
     scribe.end()

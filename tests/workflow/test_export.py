@@ -63,11 +63,17 @@ def test_files_are_those_of_the_newest_generation(learnt, exported):
         assert (folder / f"potential{suffix}").read_bytes() == newest.with_suffix(suffix).read_bytes()
     assert (card.generation, card.labels) == (2, len(Dataset(learnt.root).hashes()))
     assert card.domain.temperature_k == [300.0, 600.0]
+    assert card.domain.measured_temperature_k is None, "the stand-in logs none"
     assert card.oracle_codes[0].startswith("ase emt 3.")
     assert card.unseen_errors.force_rmse_ev_a > 0
     text = (folder / "README.md").read_text()
     assert card.sha256["dataset.extxyz"] in text
     assert "{{" not in text
+    (energy,) = card.reference_energy_ev.values()
+    assert f"| Cu | {energy} |" in text
+    assert "E(reference method) = E(potential) + sum over all atoms of the reference energy of their element" in text
+    assert f"| training error | force RMSE {1000 * card.training_errors.force_rmse_ev_a:.2f} meV/Å" in text
+    assert f"before training on them | force RMSE {1000 * card.unseen_errors.force_rmse_ev_a:.2f} meV/Å" in text
     assert (folder / "citations.bib").read_text().count("@article") == 6
 
 

@@ -14,12 +14,12 @@ from mlip_fw.engines.md.closer import FOLDER, trace_back, went_too_far
 from mlip_fw.engines.md.fixed import FixedAtoms, draw_velocities, temperature_of
 from mlip_fw.engines.md.outcome import Ending, frame_before_crash
 from mlip_fw.engines.md.run import Engine, choose_engine, run_md
-from mlip_fw.engines.md.script import DUMP, LAST_RESTART, NEAR_RESTARTS, RunPlan, start_temperature_k
+from mlip_fw.engines.md.script import DUMP, LAST_RESTART, LOG, NEAR_RESTARTS, RunPlan, start_temperature_k
 from mlip_fw.engines.rehearsal import is_rehearsal, kept_from_file, start_of_run
 from mlip_fw.errors import MDError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model, write_json
-from mlip_fw.io.lammps import write_data
+from mlip_fw.io.lammps import temperatures_in_log, write_data
 from mlip_fw.io.structures import write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import MDHandoff
@@ -80,6 +80,7 @@ def run_cycle(handoff: MDHandoff, worker: Worker) -> MDResult:
         gamma_max=ending.gamma_max,
         atom=ending.atom,
         temperature_k=_target_temperature(plan, ending.step),
+        measured_temperature_k=temperatures_in_log(source / LOG).get(ending.step),
         reason=ending.reason,
         seconds=time.perf_counter() - started,
         cores=cores_of(worker.lmp_cmd or "lmp" if engine == "lammps" else None),

@@ -18,7 +18,7 @@ from mlip_fw.engines.md.outcome import Ending, classify
 from mlip_fw.engines.warm import KILLED, nursery
 from mlip_fw.errors import ChildError, WorkerError
 from mlip_fw.io.files import write_text
-from mlip_fw.io.lammps import energy_in_log, read_dump
+from mlip_fw.io.lammps import read_dump, thermo_in_log
 from mlip_fw.models.worker import Worker
 
 logger = logging.getLogger("mlip_fw")
@@ -110,7 +110,9 @@ def _require_same_as_pyace(ending: Ending, plan: script.RunPlan, folder: Path) -
         complaint = f"a largest gamma of {found.max():.6g}, pyace of {answer.gamma.max():.6g}"
     elif forces is not None and not np.allclose(forces, answer.forces_ev_a, rtol=_RTOL, atol=_RTOL):
         complaint = f"forces that differ from pyace's by up to {np.abs(forces - answer.forces_ev_a).max():.3g} eV/Å"
-    energy = energy_in_log((folder / script.LOG).read_text(errors="replace"), step) if forces is not None else None
+    energy = None
+    if forces is not None:
+        energy = thermo_in_log((folder / script.LOG).read_text(errors="replace"), "PotEng").get(step)
     if complaint is None and energy is not None and not np.isclose(energy, answer.energy_ev, rtol=_RTOL, atol=_RTOL):
         complaint = f"an energy of {energy:.8g} eV, pyace of {answer.energy_ev:.8g} eV"
     if complaint is not None:

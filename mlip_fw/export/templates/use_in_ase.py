@@ -1,4 +1,4 @@
-"""What {{ card.campaign }}, generation {{ card.generation }}, says of a structure: energy, forces, stress, gamma.
+"""Energy, forces, stress and gamma of a structure by {{ card.campaign }}, generation {{ card.generation }}.
 
 Needs ASE and python-ace: pip install ase 'python-ace>=0.4.0rc1'
 """

@@ -37,10 +37,10 @@ def calibration_figure(story: Story) -> Figure:
 
 
 def _against_gamma(axes: Axes, seen: Unseen, thresholds: dict[str, float]) -> None:
-    axes.plot(seen.gamma, 1000 * seen.error_ev_a, "o", label="one atom, before it was trained on", **_DOT)
+    axes.plot(seen.gamma, 1000 * seen.error_ev_a, "o", label="one atom, before training on it", **_DOT)
     for which, style in ((0.5, "-"), (0.95, "--")):
         line = seen.quantiles(which)
-        axes.plot(line[:, 0], 1000 * line[:, 1], style, color="black", label=f"{100 * which:g} % of them are below")
+        axes.plot(line[:, 0], 1000 * line[:, 1], style, color="black", label=f"{100 * which:g} % are below")
     for name, halt in thresholds.items():
         axes.axvline(halt, color=ORANGE, ls="--", lw=0.8, label=f"{name} = {halt:g}")
     log_x(axes, [*seen.gamma, *thresholds.values()])
@@ -53,6 +53,6 @@ def _against_spread(axes: Axes, seen: Unseen) -> None:
     if (factor := seen.overconfidence) > 0:
         ends = np.array([errors.min(), errors.max()])
         axes.plot(ends, ends, color=GREY, label="error = spread")
-        axes.plot(ends / factor, ends, ":", color=GREY, label=f"error = {factor:.1f} · spread, as on average")
+        axes.plot(ends / factor, ends, ":", color=GREY, label=f"error = {factor:.1f} · spread (average)")
     log_x(axes, 1000 * seen.spread_ev_a)
     axes.set_xlabel("spread of the committee (meV/Å)")

@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 _KINDS = (
     ("new_before", "new labels, before training", "o--", ORANGE),
-    ("dataset", "all labels, after training", "s-", BLUE),
+    ("dataset", "training set", "s-", BLUE),
 )
 
 
 @styled
 def error_figure(story: Story) -> Figure:
-    """Draw errors of forces and energies and the size of the dataset against the number of labels."""
+    """Draw errors of forces and energies and the size of the training set against the number of labels."""
     generations = story.generations
     figure = column(4.4)
     forces, energies, sizes = figure.subplots(3, sharex=True, height_ratios=(2, 2, 1.2))
     _errors(forces, generations, "force_rmse_ev_a", "force RMSE\n(meV/Å)")
     _errors(energies, generations, "energy_rmse_ev_atom", "energy RMSE\n(meV/atom)")
     labels, atoms = [len(g.record.labels) for g in generations], [g.record.n_atoms for g in generations]
-    sizes.plot(labels, atoms, "D-", ms=0.8 * size_for(len(labels)), color=GREEN, label="size of the dataset")
+    sizes.plot(labels, atoms, "D-", ms=0.8 * size_for(len(labels)), color=GREEN, label="size of the training set")
     sizes.set_ylim(0, 1.15 * max([1, *atoms]))
     sizes.yaxis.set_major_locator(MaxNLocator(3, integer=True, steps=[1, 2, 2.5, 5, 10]))
     sizes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))

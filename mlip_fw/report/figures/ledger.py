@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def ledger_figure(story: Story) -> Figure:
     """Draw the share of the wall time that each part of the campaign took."""
     shares = [story.ledger.shares.get(part, 0.0) for part in PARTS]
-    figure = column(1.7)
+    figure = column(1.9)
     axes = figure.subplots()
     colours = [GREY if part == "waiting" else BLUE for part in PARTS]
     bars = axes.barh(list(PARTS.values()), [100 * share for share in shares], color=colours, height=0.6)

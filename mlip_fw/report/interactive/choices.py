@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlip_fw.models.selection import Selection
     from mlip_fw.story.halts import Halt
 
-_COLUMNS = ("label", "made by", "largest γ in its cell", "growth of ln(volume)", "why", "state")
+_COLUMNS = ("label", "strategy", "largest γ in its cell", "growth of ln(volume)", "why", "state")
 
 
 def candidates_table(halt: Halt) -> dict[str, Any]:
@@ -29,4 +29,4 @@ def _refused(selection: Selection) -> Iterator[tuple[str, int]]:
     yield from selection.rejected.items()
     left = selection.n_candidates - selection.rejected.get("labelled before", 0) - len(selection.chosen)
     if left > 0:
-        yield "the others teach more, or these are known well enough", left
+        yield "would add little", left

@@ -35,7 +35,7 @@ _MOST_POINTS = 8000
 _MOST_NAMED = 6
 _COLOURS = (BLUE, GREEN, PINK, SKY, GREY)
 _DASHES = ("solid", "dash", "dot", "dashdot")
-_COLUMNS = ("walker", "cycle", "stage", "step", "γ", "atom", "temperature (K)", "generation")
+_COLUMNS = ("walker", "cycle", "stage", "step", "γ", "atom", "temperature (K)", "target (K)", "generation")
 
 
 def gamma_chart(story: Story) -> Chart:
@@ -137,4 +137,4 @@ def _said(story: Story) -> str:
 
 def _row(halt: Halt) -> list[Any]:
     facts = (halt.walker, halt.cycle, halt.stage, halt.step)
-    return [*facts, halt.gamma_max, halt.atom, halt.temperature_k, halt.generation]
+    return [*facts, halt.gamma_max, halt.atom, halt.temperature_k, halt.target_temperature_k, halt.generation]

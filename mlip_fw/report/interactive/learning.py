@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _FORCE, _ENERGY = "force RMSE (meV/Å)", "energy RMSE (meV/atom)"
 _MANY = 60
 _KINDS = (
-    ("new_before", "new labels, before they were trained on", "circle", ORANGE, "dash"),
-    ("dataset", "all labels, after training", "square", BLUE, "solid"),
+    ("new_before", "new labels, before training", "circle", ORANGE, "dash"),
+    ("dataset", "training set", "square", BLUE, "solid"),
 )
 
 
@@ -147,12 +147,12 @@ def _points(name: str, x: list[int], y: list[Any], *, symbol: str, color: str, s
 
 
 def _said(labels: list[int], forces: list[float | None], energies: list[float | None]) -> str:
-    said = "Errors of forces and energies and the size of the dataset against the number of labels: "
+    said = "Errors of forces and energies, and size of the training set, against the number of labels: "
     if not labels:
         return said + "nothing trained yet."
     ends = [f"{error:.3g} {unit}" for error, unit in ((forces[-1], "meV/Å"), (energies[-1], "meV/atom")) if error]
-    errors = f", with errors on all of them of {' and '.join(ends)}" if ends else ""
-    return said + f"{count(labels[-1], 'label')} by now{errors}."
+    errors = f", training errors {' and '.join(ends)}" if ends else ""
+    return said + f"{count(labels[-1], 'label')} so far{errors}."
 
 
 def _said_of_halts(generations: list[Generation]) -> str:

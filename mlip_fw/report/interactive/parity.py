@@ -99,7 +99,7 @@ def _diagonal(pairs: np.ndarray, x: str) -> dict[str, Any]:
 
 
 def _said(energies: np.ndarray, forces: np.ndarray, shown: np.ndarray, parity: Parity) -> str:
-    said = "The potential against the reference: "
+    said = "The potential against the reference on its training set: "
     if not len(forces):
         return said + "no labels yet."
     said += f"energies of {count(len(energies), 'label')} and {count(len(forces), 'force component')}"
