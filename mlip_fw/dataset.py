@@ -139,6 +139,11 @@ def _copy_ends(source: Path, target: Path) -> None:
         new.write(old.read())
 
 
+def is_imported(atoms: Atoms) -> bool:
+    """Return whether a label came with the campaign, as its file says wherever it goes."""
+    return str(atoms.info.get("code", "")).startswith("imported from ")
+
+
 def level_id(level_of_theory: dict[str, Any]) -> str:
     """Return the short name of a level of theory that every label carries."""
     # extended XYZ reads digits back as a number

@@ -47,7 +47,7 @@ class Committee:
             raise TrainingError(f"{generations.folder(number)} was not fitted to labels linearly: it has no committee")
         potential = AcePotential.from_files(generations.potential(number))
         require_linear(potential.basis, str(generations.potential(number)))
-        fit, _ = read_fit(generations.folder(number), len(record.labels))
+        fit, _ = read_fit(generations.folder(number), len(record.labels) - len(record.free_atoms))
         weight = record.energy_weight or ENERGY_WEIGHT
         problem = fit.scaled(
             degrees_of(potential.basis),

@@ -19,6 +19,7 @@ from mlip_fw.engines.train.dimers import Rising
 from mlip_fw.engines.train.ridge import Spectrum
 from mlip_fw.engines.train.stresses import Stresses, stress_rmse, up_to_a_pressure
 from mlip_fw.engines.train.triangles import all_but_each, joined, with_rows
+from mlip_fw.engines.train.zeros import Zeros, constants_of, has_two_origins, without_zeros
 from mlip_fw.models.campaign import ENERGY_WEIGHT
 from mlip_fw.models.training import LabelErrors
 
@@ -39,18 +40,21 @@ class Triangle:
 
     r: np.ndarray
     """(n + 1, n + 1) upper triangular."""
-    n_rows: int
+    n_rows: float
+    """A row of a smaller weight counts as little."""
 
     @classmethod
     def empty(cls, n_functions: int) -> Triangle:
         """Return the triangle of no rows."""
         return cls(np.zeros((n_functions + 1, n_functions + 1)), 0)
 
-    def with_rows(self, rows: np.ndarray, targets: np.ndarray) -> Triangle:
-        """Fold in ``rows`` (m, n) and ``targets`` (m,)."""
-        if not len(rows):
+    def with_rows(self, rows: np.ndarray, targets: np.ndarray, weight: float = 1.0) -> Triangle:
+        """Fold in ``rows`` (m, n) and ``targets`` (m,), whose squares count ``weight`` times."""
+        if not len(rows) or not weight:
             return self
-        return Triangle(with_rows(self.r, np.column_stack([rows, targets])), self.n_rows + len(rows))
+        new = np.column_stack([rows, targets])
+        new = new if weight == 1 else np.sqrt(weight) * new
+        return Triangle(with_rows(self.r, new), self.n_rows + weight * len(rows))
 
     def rmse(self, coefficients: np.ndarray | None) -> float:
         """Return the root mean square residual of all rows; without coefficients, of the targets alone."""
@@ -67,10 +71,12 @@ class Fold:
     energy: Triangle
     force: Triangle
     stress: Stresses
+    zeros: Zeros | None = None
+    """The same energies with the composition of the labels; None if all labels are of one origin."""
 
-    def weighted(self, energy_weight: float) -> np.ndarray:
-        """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit."""
-        return joined(self.force.r, energy_weight * self.energy.r)
+    def weighted(self, energy_weight: float, energies: np.ndarray | None = None) -> np.ndarray:
+        """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit; of other ``energies`` if given."""
+        return joined(self.force.r, energy_weight * (self.energy.r if energies is None else energies))
 
 
 @dataclass(frozen=True)
@@ -97,12 +103,20 @@ class Scaled:
         """
         if len(self.folds) < 2:
             return _DEFAULT_RIDGE
+        losses = self.losses(start)
+        return float(_RIDGES[losses <= _AS_WELL * losses.min()].max())
+
+    def losses(self, start: np.ndarray, more: np.ndarray | None = None) -> np.ndarray:
+        """Return (n_ridges,) the squares that fits to all folds but one leave of that one, over all folds.
+
+        The rows of ``more``, a triangle (n + 1, n + 1), are in all fits and are not predicted.
+        """
         losses = np.zeros(len(_RIDGES))
         for fold, rest in zip(self.folds, all_but_each(self.folds), strict=True):
-            problem = self.spectrum(rest, start)
+            problem = self.spectrum(rest if more is None else joined(rest, more), start)
             found = [start + problem.solve(ridge) / self.scale for ridge in _RIDGES]
             losses += [float(np.sum((fold @ np.append(coefficients, -1.0)) ** 2)) for coefficients in found]
-        return float(_RIDGES[losses <= _AS_WELL * losses.min()].max())
+        return losses
 
 
 @dataclass(frozen=True)
@@ -113,12 +127,15 @@ class LinearFit:
     n_labels: int = 0
     has_stresses: bool = True
     """False if the labels were folded in without their stresses, as versions did that trained on none."""
+    frees_zeros: bool = False
+    """Whether energies count only up to constants of imported and of own labels."""
 
     @classmethod
-    def empty(cls, n_functions: int) -> LinearFit:
-        """Return the fit of no labels."""
+    def empty(cls, n_functions: int, n_elements: int = 0) -> LinearFit:
+        """Return the fit of no labels; of ``n_elements`` it can free the zeros of energies."""
         blank = Triangle.empty(n_functions)
-        return cls(tuple(Fold(blank, blank, Stresses.empty(n_functions)) for _ in range(N_FOLDS)))
+        zeros = Zeros.empty(n_functions, n_elements) if n_elements else None
+        return cls(tuple(Fold(blank, blank, Stresses.empty(n_functions), zeros) for _ in range(N_FOLDS)))
 
     def with_label(
         self,
@@ -127,6 +144,8 @@ class LinearFit:
         forces_ev_a: np.ndarray,
         mask: np.ndarray | None = None,
         stress_ev_a3: np.ndarray | None = None,
+        weights: tuple[float, float] = (1.0, 1.0),
+        origin: np.ndarray | None = None,
     ) -> LinearFit:
         """Fold in one structure.
 
@@ -142,17 +161,26 @@ class LinearFit:
             (n_atoms,) of bool: the atoms whose forces count; the energy counts only if all do. None: all.
         stress_ev_a3
             (6,), less that of core repulsion; None: unknown. ``design`` has its rows then.
+        weights
+            How many times the squares of its energy count, and those of its forces and stress.
+        origin
+            (2 n_elements,) its composition, for a fit that can free the zeros of energies.
         """
         n_atoms, k = len(forces_ev_a), self.n_labels % N_FOLDS
         kept = np.ones(n_atoms, dtype=bool) if mask is None else mask
         old, energy, stress = self.folds[k], self.folds[k].energy, self.folds[k].stress
+        of_energy, of_forces = weights
+        zeros = old.zeros
         if kept.all():
-            energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]))
+            energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]), of_energy)
+            if zeros is not None and origin is not None and of_energy:
+                root = np.sqrt(of_energy) / n_atoms
+                zeros = zeros.with_energy(n_atoms * root * origin, root * design.energy, root * energy_ev)
         if stress_ev_a3 is not None:
             assert design.stress is not None
-            stress = stress.with_stress(design.stress, stress_ev_a3)
-        rows = design.forces[kept].reshape(3 * int(kept.sum()), -1)
-        grown = Fold(energy, old.force.with_rows(rows, forces_ev_a[kept].reshape(-1)), stress)
+            stress = stress.with_stress(design.stress, stress_ev_a3, of_forces)
+        rows = design.forces[kept].reshape(3 * int(kept.sum()), len(design.energy))
+        grown = Fold(energy, old.force.with_rows(rows, forces_ev_a[kept].reshape(-1), of_forces), stress, zeros)
         return replace(self, folds=(*self.folds[:k], grown, *self.folds[k + 1 :]), n_labels=self.n_labels + 1)
 
     def errors(self, coefficients: np.ndarray) -> LabelErrors:
@@ -160,9 +188,39 @@ class LinearFit:
         return LabelErrors(
             force_rms_ev_a=_joint_rmse([fold.force for fold in self.folds], None),
             force_rmse_ev_a=_joint_rmse([fold.force for fold in self.folds], coefficients),
-            energy_rmse_ev_atom=_joint_rmse([fold.energy for fold in self.folds], coefficients),
+            energy_rmse_ev_atom=self._energy_rmse(coefficients),
             stress_rmse_ev_a3=stress_rmse(self.stresses, coefficients),
         )
+
+    def _energy_rmse(self, coefficients: np.ndarray | None) -> float:
+        energies = [fold.energy for fold in self.folds]
+        if (zeros := self._freed()) is None:
+            return _joint_rmse(energies, coefficients)
+        known = np.zeros(len(energies[0].r) - 1) if coefficients is None else coefficients
+        ends = np.append(known, -1.0)
+        parts, common = without_zeros(zeros)
+        n_rows = sum(energy.n_rows for energy in energies)
+        squares = sum(float(np.sum((part @ ends) ** 2)) for part in [*parts, common])
+        return float(np.sqrt(squares / n_rows)) if n_rows else 0.0
+
+    def _freed(self) -> list[Zeros] | None:
+        """Return the energies of each fold with compositions, if their zeros are free."""
+        return self.zeros if self.frees_zeros and self.zeros else None
+
+    @property
+    def zeros(self) -> list[Zeros]:
+        """Energies of each fold with compositions; empty if they were not kept."""
+        return [fold.zeros for fold in self.folds if fold.zeros is not None]
+
+    @property
+    def has_two_origins(self) -> bool:
+        """Whether there are energies of imported and of own labels."""
+        return bool(self.zeros) and has_two_origins(self.zeros)
+
+    def constants_ev(self, coefficients: np.ndarray) -> np.ndarray | None:
+        """Return the (2, n_elements) constants per atom of imported and own labels; None if they are not free."""
+        zeros = self._freed()
+        return None if zeros is None else constants_of(zeros, coefficients)
 
     @property
     def stresses(self) -> list[Stresses]:
@@ -227,12 +285,17 @@ class LinearFit:
         is_pressure_free: bool = True,
     ) -> Scaled:
         """Return the problem with its columns' scale; ``degrees`` and weights as in :meth:`solve`."""
-        n, used = len(degrees), self.folds[: self.n_labels]
-        folds, common = [fold.weighted(energy_weight) for fold in used], np.zeros((0, n + 1))
+        n, used, zeros = len(degrees), self.folds[: self.n_labels], self._freed()
+        if zeros is None:
+            folds, common = [fold.weighted(energy_weight) for fold in used], np.zeros((0, n + 1))
+        else:
+            energies, left = without_zeros(zeros)
+            folds = [fold.weighted(energy_weight, part) for fold, part in zip(used, energies, strict=False)]
+            common = energy_weight * left
         if stress_weight and any(fold.stress.n_rows for fold in used):
             parts = up_to_a_pressure([fold.stress for fold in used], is_free=is_pressure_free)
             folds = [joined(fold, stress_weight * rest) for fold, (_, rest) in zip(folds, parts, strict=True)]
-            common = stress_weight * np.vstack([row for row, _ in parts])
+            common = np.vstack([common, *(stress_weight * row for row, _ in parts)])
         whole = with_rows(reduce(joined, folds, np.zeros((n + 1, n + 1))), common)
         rms = np.sqrt((whole[:, :n] ** 2).sum(axis=0))
         seen = rms > _UNSEEN * rms.max(initial=0.0)
@@ -255,7 +318,7 @@ class LinearFit:
         if self.n_labels < N_FOLDS:
             return ENERGY_WEIGHT
         force = _joint_rmse([fold.force for fold in self.folds], None)
-        energy = _joint_rmse([fold.energy for fold in self.folds], None)
+        energy = self._energy_rmse(None)
         return float(np.clip(force / energy, _LEAST_WEIGHT, _MOST_WEIGHT)) if energy > 0 else _MOST_WEIGHT
 
 
