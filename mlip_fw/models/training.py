@@ -125,3 +125,8 @@ class TrainingRecord(Frozen):
     )
     seconds: NotNegative
     cores: PositiveCount | None = Field(None, description="cores that it had; null if that was not recorded")
+
+    @property
+    def n_folded(self) -> int:
+        """How many labels count in full in the fit."""
+        return len(self.labels) - len(self.free_atoms) - len(self.weights)

@@ -85,7 +85,7 @@ def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) ->
         )
     basis = read_basis(generations.potential(newest))
     inverses = read_active_set(generations.potential(newest).with_suffix(".asi"), list(basis.elements_name))
-    fit, prior = read_fit(generations.folder(newest), len(record.labels) - len(record.free_atoms))
+    fit, prior = read_fit(generations.folder(newest), record.n_folded)
     return Knowledge(
         generation=newest,
         labels=tuple(record.labels),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlip_fw.engines.train.linear import Fold, LinearFit, Triangle
+from mlip_fw.engines.train.linear import N_FOLDS, Fold, LinearFit, Triangle
 from mlip_fw.engines.train.stresses import Stresses
 from mlip_fw.engines.train.zeros import Zeros
 from mlip_fw.errors import TrainingError
@@ -27,22 +27,25 @@ def read_fit(folder: Path, n_labels: int) -> tuple[LinearFit, np.ndarray]:
     if kept is None:
         raise TrainingError(f"{folder} has no whole {_FIT}; remove that folder and run again")
     energies, forces = ([Triangle(r, n) for r, n in _counted(kept, name)] for name in ("energy", "force"))
-    stresses = [Stresses(r, n) for r, n in _counted(kept, "stress")] or LinearFit.empty(len(kept["prior"])).stresses
+    stresses = [Stresses(r, n) for r, n in _counted(kept, "stress")]
+    stresses = stresses or [Stresses.empty(len(kept["prior"]))] * len(energies)
     zeros: list[Zeros | None] = [None] * len(energies)
     if "zeros" in kept:
         zeros = [Zeros(r, (len(r) - len(kept["prior"]) - 1) // 2) for r in kept["zeros"]]
     folds = tuple(Fold(*parts) for parts in zip(energies, forces, stresses, zeros, strict=True))
     frees = bool(kept.get("frees_zeros", False))
-    return LinearFit(folds, n_labels, has_stresses="stress" in kept, frees_zeros=frees), kept["prior"]
+    apart = folds[N_FOLDS] if len(folds) > N_FOLDS else None
+    fit = LinearFit(folds[:N_FOLDS], n_labels, has_stresses="stress" in kept, frees_zeros=frees, apart=apart)
+    return fit, kept["prior"]
 
 
 def write_fit(folder: Path, fit: LinearFit, prior: np.ndarray) -> None:
     """Write a fit into the folder of its generation."""
     arrays = {
-        "energy": np.array([fold.energy.r for fold in fit.folds]),
-        "n_energy": np.array([fold.energy.n_rows for fold in fit.folds]),
-        "force": np.array([fold.force.r for fold in fit.folds]),
-        "n_force": np.array([fold.force.n_rows for fold in fit.folds]),
+        "energy": np.array([fold.energy.r for fold in fit.shares]),
+        "n_energy": np.array([fold.energy.n_rows for fold in fit.shares]),
+        "force": np.array([fold.force.r for fold in fit.shares]),
+        "n_force": np.array([fold.force.n_rows for fold in fit.shares]),
         "prior": prior,
     }
     if fit.has_stresses:

@@ -74,6 +74,36 @@ class Fold:
     zeros: Zeros | None = None
     """The same energies with the composition of the labels; None if all labels are of one origin."""
 
+    @classmethod
+    def empty(cls, n_functions: int, n_elements: int = 0) -> Fold:
+        """Return the share of no labels, of ``n_elements`` where zeros of energies may be free."""
+        blank, zeros = Triangle.empty(n_functions), Zeros.empty(n_functions, n_elements) if n_elements else None
+        return cls(blank, blank, Stresses.empty(n_functions), zeros)
+
+    def with_label(
+        self,
+        design: Design,
+        energy_ev: float,
+        forces_ev_a: np.ndarray,
+        kept: np.ndarray,
+        stress_ev_a3: np.ndarray | None,
+        weights: tuple[float, float],
+        origin: np.ndarray | None,
+    ) -> Fold:
+        """Fold in one structure, as :meth:`LinearFit.with_label` says."""
+        energy, force, stress, zeros = self.energy, self.force, self.stress, self.zeros
+        n_atoms, (of_energy, of_forces) = len(forces_ev_a), weights
+        if kept.all():
+            energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]), of_energy)
+            if zeros is not None and origin is not None and of_energy:
+                root = np.sqrt(of_energy)
+                zeros = zeros.with_energy(root * origin, root / n_atoms * design.energy, root * energy_ev / n_atoms)
+        if stress_ev_a3 is not None:
+            assert design.stress is not None
+            stress = stress.with_stress(design.stress, stress_ev_a3, of_forces)
+        rows = design.forces[kept].reshape(3 * int(kept.sum()), len(design.energy))
+        return Fold(energy, force.with_rows(rows, forces_ev_a[kept].reshape(-1), of_forces), stress, zeros)
+
     def weighted(self, energy_weight: float, energies: np.ndarray | None = None) -> np.ndarray:
         """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit; of other ``energies`` if given."""
         return joined(self.force.r, energy_weight * (self.energy.r if energies is None else energies))
@@ -89,6 +119,8 @@ class Scaled:
     """(n + 1, n + 1) triangle of all folds."""
     scale: np.ndarray
     """(n,) root of the squares of each column, times the growth of the penalty."""
+    apart: np.ndarray | None = None
+    """(n + 1, n + 1) triangle of labels that are in every fit, and that no ridge is chosen for."""
 
     def spectrum(self, triangle: np.ndarray, start: np.ndarray) -> Spectrum:
         """Return the problem of a triangle for the change of the coefficients from ``start``."""
@@ -111,9 +143,9 @@ class Scaled:
 
         The rows of ``more``, a triangle (n + 1, n + 1), are in all fits and are not predicted.
         """
-        losses = np.zeros(len(_RIDGES))
+        losses, always = np.zeros(len(_RIDGES)), [part for part in (self.apart, more) if part is not None]
         for fold, rest in zip(self.folds, all_but_each(self.folds), strict=True):
-            problem = self.spectrum(rest if more is None else joined(rest, more), start)
+            problem = self.spectrum(reduce(joined, always, rest), start)
             found = [start + problem.solve(ridge) / self.scale for ridge in _RIDGES]
             losses += [float(np.sum((fold @ np.append(coefficients, -1.0)) ** 2)) for coefficients in found]
         return losses
@@ -129,13 +161,13 @@ class LinearFit:
     """False if the labels were folded in without their stresses, as versions did that trained on none."""
     frees_zeros: bool = False
     """Whether energies count only up to constants of imported and of own labels."""
+    apart: Fold | None = None
+    """Labels that count less than others, and that no ridge is chosen for."""
 
     @classmethod
     def empty(cls, n_functions: int, n_elements: int = 0) -> LinearFit:
         """Return the fit of no labels; of ``n_elements`` it can free the zeros of energies."""
-        blank = Triangle.empty(n_functions)
-        zeros = Zeros.empty(n_functions, n_elements) if n_elements else None
-        return cls(tuple(Fold(blank, blank, Stresses.empty(n_functions), zeros) for _ in range(N_FOLDS)))
+        return cls(tuple(Fold.empty(n_functions, n_elements) for _ in range(N_FOLDS)))
 
     def with_label(
         self,
@@ -162,38 +194,31 @@ class LinearFit:
         stress_ev_a3
             (6,), less that of core repulsion; None: unknown. ``design`` has its rows then.
         weights
-            How many times the squares of its energy count, and those of its forces and stress.
+            How many times the squares of its energy count, and those of its forces and stress. If not 1, no ridge is
+            chosen for it.
         origin
             (2 n_elements,) its composition, for a fit that can free the zeros of energies.
         """
-        n_atoms, k = len(forces_ev_a), self.n_labels % N_FOLDS
-        kept = np.ones(n_atoms, dtype=bool) if mask is None else mask
-        old, energy, stress = self.folds[k], self.folds[k].energy, self.folds[k].stress
-        of_energy, of_forces = weights
-        zeros = old.zeros
-        if kept.all():
-            energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]), of_energy)
-            if zeros is not None and origin is not None and of_energy:
-                root = np.sqrt(of_energy) / n_atoms
-                zeros = zeros.with_energy(n_atoms * root * origin, root * design.energy, root * energy_ev)
-        if stress_ev_a3 is not None:
-            assert design.stress is not None
-            stress = stress.with_stress(design.stress, stress_ev_a3, of_forces)
-        rows = design.forces[kept].reshape(3 * int(kept.sum()), len(design.energy))
-        grown = Fold(energy, old.force.with_rows(rows, forces_ev_a[kept].reshape(-1), of_forces), stress, zeros)
+        kept = np.ones(len(forces_ev_a), dtype=bool) if mask is None else mask
+        label = (design, energy_ev, forces_ev_a, kept, stress_ev_a3, weights, origin)
+        if weights != (1.0, 1.0):
+            n_elements = self.zeros[0].n_elements if self.zeros else 0
+            return replace(self, apart=(self.apart or Fold.empty(len(design.energy), n_elements)).with_label(*label))
+        k = self.n_labels % N_FOLDS
+        grown = self.folds[k].with_label(*label)
         return replace(self, folds=(*self.folds[:k], grown, *self.folds[k + 1 :]), n_labels=self.n_labels + 1)
 
     def errors(self, coefficients: np.ndarray) -> LabelErrors:
         """Return the errors over all labels that were folded in."""
         return LabelErrors(
-            force_rms_ev_a=_joint_rmse([fold.force for fold in self.folds], None),
-            force_rmse_ev_a=_joint_rmse([fold.force for fold in self.folds], coefficients),
+            force_rms_ev_a=_joint_rmse([fold.force for fold in self.shares], None),
+            force_rmse_ev_a=_joint_rmse([fold.force for fold in self.shares], coefficients),
             energy_rmse_ev_atom=self._energy_rmse(coefficients),
             stress_rmse_ev_a3=stress_rmse(self.stresses, coefficients),
         )
 
     def _energy_rmse(self, coefficients: np.ndarray | None) -> float:
-        energies = [fold.energy for fold in self.folds]
+        energies = [fold.energy for fold in self.shares]
         if (zeros := self._freed()) is None:
             return _joint_rmse(energies, coefficients)
         known = np.zeros(len(energies[0].r) - 1) if coefficients is None else coefficients
@@ -210,7 +235,7 @@ class LinearFit:
     @property
     def zeros(self) -> list[Zeros]:
         """Energies of each fold with compositions; empty if they were not kept."""
-        return [fold.zeros for fold in self.folds if fold.zeros is not None]
+        return [fold.zeros for fold in self.shares if fold.zeros is not None]
 
     @property
     def has_two_origins(self) -> bool:
@@ -223,9 +248,14 @@ class LinearFit:
         return None if zeros is None else constants_of(zeros, coefficients)
 
     @property
+    def shares(self) -> tuple[Fold, ...]:
+        """All folds, and the labels apart if there are any."""
+        return self.folds if self.apart is None else (*self.folds, self.apart)
+
+    @property
     def stresses(self) -> list[Stresses]:
         """Those of each fold."""
-        return [fold.stress for fold in self.folds]
+        return [fold.stress for fold in self.shares]
 
     def solve(
         self,
@@ -285,28 +315,31 @@ class LinearFit:
         is_pressure_free: bool = True,
     ) -> Scaled:
         """Return the problem with its columns' scale; ``degrees`` and weights as in :meth:`solve`."""
-        n, used, zeros = len(degrees), self.folds[: self.n_labels], self._freed()
+        n, zeros = len(degrees), self._freed()
+        used = [*self.folds[: self.n_labels], *((self.apart,) if self.apart else ())]
         if zeros is None:
-            folds, common = [fold.weighted(energy_weight) for fold in used], np.zeros((0, n + 1))
+            parts, common = [fold.weighted(energy_weight) for fold in used], np.zeros((0, n + 1))
         else:
             energies, left = without_zeros(zeros)
-            folds = [fold.weighted(energy_weight, part) for fold, part in zip(used, energies, strict=False)]
+            energies = [*energies[: min(self.n_labels, N_FOLDS)], *energies[N_FOLDS:]]
+            parts = [fold.weighted(energy_weight, part) for fold, part in zip(used, energies, strict=True)]
             common = energy_weight * left
         if stress_weight and any(fold.stress.n_rows for fold in used):
-            parts = up_to_a_pressure([fold.stress for fold in used], is_free=is_pressure_free)
-            folds = [joined(fold, stress_weight * rest) for fold, (_, rest) in zip(folds, parts, strict=True)]
-            common = np.vstack([common, *(stress_weight * row for row, _ in parts)])
-        whole = with_rows(reduce(joined, folds, np.zeros((n + 1, n + 1))), common)
+            pairs = up_to_a_pressure([fold.stress for fold in used], is_free=is_pressure_free)
+            parts = [joined(part, stress_weight * rest) for part, (_, rest) in zip(parts, pairs, strict=True)]
+            common = np.vstack([common, *(stress_weight * row for row, _ in pairs)])
+        whole = with_rows(reduce(joined, parts, np.zeros((n + 1, n + 1))), common)
         rms = np.sqrt((whole[:, :n] ** 2).sum(axis=0))
         seen = rms > _UNSEEN * rms.max(initial=0.0)
-        return Scaled(folds, whole, np.where(seen, rms, 1.0) * degrees / degrees.mean())
+        apart = parts.pop() if self.apart else None
+        return Scaled(parts, whole, np.where(seen, rms, 1.0) * degrees / degrees.mean(), apart)
 
     def natural_stress_weight(self) -> float | None:
         """Return the weight that makes stresses count as much as forces, by size: 1 to 100 Å²; None without any."""
         stress = stress_rmse(self.stresses, None)
         if stress is None:
             return None
-        force = _joint_rmse([fold.force for fold in self.folds], None)
+        force = _joint_rmse([fold.force for fold in self.shares], None)
         return float(np.clip(force / stress, _LEAST_WEIGHT, _MOST_WEIGHT)) if stress > 0 else _MOST_WEIGHT
 
     def natural_weight(self) -> float:
@@ -317,7 +350,7 @@ class LinearFit:
         """
         if self.n_labels < N_FOLDS:
             return ENERGY_WEIGHT
-        force = _joint_rmse([fold.force for fold in self.folds], None)
+        force = _joint_rmse([fold.force for fold in self.shares], None)
         energy = self._energy_rmse(None)
         return float(np.clip(force / energy, _LEAST_WEIGHT, _MOST_WEIGHT)) if energy > 0 else _MOST_WEIGHT
 

@@ -28,10 +28,12 @@ _LEAST_ENERGY_EV, _LEAST_FORCE_EV_A = 1e-3, 1e-3
 """No residual below is suspect."""
 _FEWEST = 6
 """Of fewer labels nothing can be said."""
-_AS_GOOD, _BEARABLE = 1.1, 1.2
-"""Errors of the others, against those without the label, below which it counts in full, and less."""
-_CAPS = (10.0, 3.0, 1.0, 0.3, 0.1)
+_AS_GOOD = 1.1
+"""Error of the others, in units of that without a label, up to which it does no harm."""
+_CAPS = (3.0, 1.0, 0.3, 0.1)
 """Residuals, in units of the usual one, at which a harmful label begins to count less."""
+_NOTHING = 1e-3
+"""Weights below are 0."""
 _MOST_GROUPS = 16
 
 
@@ -168,25 +170,23 @@ def weights_of(parts: list[Part], batch: Batch, core: LinearFit, terms: Terms) -
     rows = [_rows(batch.lesson(part.name), part, terms) for part in parts]
     if not trial.least or trial.harm(np.vstack(rows)) <= _AS_GOOD:
         return {}
-    inside, left = _admitted(trial, rows)
-    scales = np.array([parts[k].usual * (terms.energy_weight if parts[k].is_energy else 1.0) for k in left])
+    inside = _harmless(trial, rows)
+    scales = np.array([part.usual * (terms.energy_weight if part.is_energy else 1.0) for part in parts])
     weights: Weighted = {}
-    for k, weight in zip(left, _lowered(trial, inside, [rows[k] for k in left], scales), strict=True):
-        of_energy, of_forces = weights.get(parts[k].name, (1.0, 1.0))
-        weights[parts[k].name] = (weight, of_forces) if parts[k].is_energy else (of_energy, weight)
+    for part, weight in zip(parts, _lowered(trial, inside, rows, scales), strict=True):
+        of_energy, of_forces = weights.get(part.name, (1.0, 1.0))
+        weights[part.name] = (weight, of_forces) if part.is_energy else (of_energy, weight)
     return {name: both for name, both in weights.items() if both != (1.0, 1.0)}
 
 
-def _admitted(trial: _Trial, rows: list[np.ndarray]) -> tuple[np.ndarray, list[int]]:
-    """Return the rows that do no harm, taken in one group after the other, and the places of those left out."""
-    inside, left = np.zeros((0, rows[0].shape[1])), []
+def _harmless(trial: _Trial, rows: list[np.ndarray]) -> np.ndarray:
+    """Return the rows (m, n + 1) that do no harm, taken in one group after the other."""
+    inside = np.zeros((0, rows[0].shape[1]))
     for group in np.array_split(np.arange(len(rows)), min(_MOST_GROUPS, len(rows))):
         more = np.vstack([inside, *(rows[k] for k in group)])
         if trial.harm(more) <= _AS_GOOD:
             inside = more
-        else:
-            left += group.tolist()
-    return inside, left
+    return inside
 
 
 def _lowered(trial: _Trial, inside: np.ndarray, rows: list[np.ndarray], scales: np.ndarray) -> list[float]:
@@ -196,8 +196,8 @@ def _lowered(trial: _Trial, inside: np.ndarray, rows: list[np.ndarray], scales: 
     for cap in _CAPS:
         weights = np.minimum(1.0, (cap / np.maximum(excess, cap)) ** 2)
         lowered = [np.sqrt(weight) * part for weight, part in zip(weights, rows, strict=True)]
-        if trial.harm(np.vstack([inside, *lowered])) <= _BEARABLE:
-            return [float(f"{weight:.2g}") for weight in weights]
+        if trial.harm(np.vstack(lowered)) <= _AS_GOOD:
+            return [float(f"{weight:.2g}") if weight >= _NOTHING else 0.0 for weight in weights]
     return [0.0] * len(rows)
 
 
