@@ -72,7 +72,7 @@ def learn(
         )
     errors = before.errors(coefficients)
     usual = Usual(errors.energy_rmse_ev_atom, errors.force_rmse_ev_a) if before.n_labels else None
-    odd = suspects(batch, fit, terms_of(fit), shape, usual)
+    odd = suspects(batch, fit, before, terms_of(fit), shape, usual)
     if not odd:
         return Learnt(fit, {}, remarks)
     plain = batch.energies_ev

@@ -8,7 +8,7 @@ less: a structure unlike all before, which is just what a campaign labels, does 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,11 +24,13 @@ from mlip_fw.io.structures import mask_of
 
 _FAR = 8.0
 """Residuals of so many times the usual one make a label suspect."""
-_LEAST_ENERGY_EV, _LEAST_FORCE_EV_A = 1e-3, 1e-3
+_LEAST_ENERGY_EV, _LEAST_FORCE_EV_A = 2e-3, 1e-3
 """No residual below is suspect."""
+_INNER = 0.6
+"""Share of first labels that are taken for plain at first."""
 _FEWEST = 6
 """Of fewer labels nothing can be said."""
-_AS_GOOD = 1.1
+_AS_GOOD = 1.2
 """Error of the others, in units of that without a label, up to which it does no harm."""
 _CAPS = (3.0, 1.0, 0.3, 0.1)
 """Residuals, in units of the usual one, at which a harmful label begins to count less."""
@@ -60,7 +62,9 @@ class Usual:
 Weighted = dict[str, tuple[float, float]]
 
 
-def suspects(batch: Batch, fit: LinearFit, terms: Terms, shape: AcePotential, usual: Usual | None) -> list[Part]:
+def suspects(
+    batch: Batch, fit: LinearFit, before: LinearFit, terms: Terms, shape: AcePotential, usual: Usual | None
+) -> list[Part]:
     """Return the parts of new labels that are far from what the others make of them, the nearest first.
 
     Parameters
@@ -69,42 +73,57 @@ def suspects(batch: Batch, fit: LinearFit, terms: Terms, shape: AcePotential, us
         The new labels.
     fit
         All labels.
+    before
+        The old ones.
     usual
-        Residuals of older labels; None: those of the new ones.
+        Residuals of the old ones; None: there are too few.
 
     Notes
     -----
-    A fit to forces and stresses alone says how energies differ, whatever energies there are. By it the first labels'
-    energies are judged; those of a few later ones by a fit to everything, which knows the constants. Of forces
-    counts the smaller residual of both fits.
+    Suspect is what the fit to everything does not represent. Among first labels, many of which may be odd, it also has
+    to be far from a fit to those whose energies are nearest to a line in composition.
     """
     if fit.n_labels < _FEWEST:
         return []
-    fits = [one.solve(fit) for one in (terms, replace(terms, energy_weight=0.0))]
-    of_all, of_forces = (_residuals(batch, shape, one, fit.constants_ev(one)) for one in fits)
-    energies, forces = of_all[0] if usual else of_forces[0], np.minimum(of_all[1], of_forces[1])
-    usual = usual or Usual(_typical(energies), _typical(forces))
-    energy, force = max(usual.energy_ev_atom, _LEAST_ENERGY_EV), max(usual.force_ev_a, _LEAST_FORCE_EV_A)
+    found = _residuals(batch, shape, terms.solve(fit), fit)
+    near = None
+    if usual is None:
+        inner = _nearest_in_energy(batch, shape.elements)
+        core = batch.taken_into(before, {name: (1.0, 1.0) if name in inner else (0.0, 0.0) for name in batch.frames})
+        near = _residuals(batch, shape, terms.solve(core), fit)
+        usual = Usual(*(float(np.nanmedian(each)) for each in near))
+    units = np.array([[max(usual.energy_ev_atom, _LEAST_ENERGY_EV)], [max(usual.force_ev_a, _LEAST_FORCE_EV_A)]])
+    excess = np.nan_to_num(found / units)
+    far = (excess > _FAR).any(axis=0)
+    if near is not None:
+        far &= (np.nan_to_num(near / units) > _FAR).any(axis=0)
     parts = [
-        Part(name, is_energy, residual / unit, unit)
-        for is_energy, residuals, unit in ((True, energies, energy), (False, forces, force))
-        for name, residual in zip(batch.frames, residuals.tolist(), strict=True)
-        if residual > _FAR * unit
+        Part(name, is_energy, float(excess[row, k]), float(units[row, 0]))
+        for k, name in enumerate(batch.frames)
+        for row, is_energy in ((0, True), (1, False))
+        if far[k]
     ]
     return sorted(parts, key=lambda part: part.excess)
 
 
-def _typical(residuals: np.ndarray) -> float:
-    known = residuals[np.isfinite(residuals)]
-    return float(np.median(known)) if len(known) else 0.0
+def _nearest_in_energy(batch: Batch, elements: list[str]) -> set[str]:
+    """Return the labels, more than half, whose energies per atom are nearest to a line in composition."""
+    frames = list(batch.frames.values())
+    fractions = np.array([[np.mean(atoms.symbols == name) for name in elements] for atoms in frames])
+    energies = np.array([a.get_potential_energy() / len(a) if mask_of(a).all() else np.nan for a in frames])
+    off = np.abs(_up_to_constants(energies, fractions))
+    order = np.argsort(np.where(np.isfinite(off), off, np.inf), kind="stable")
+    return {list(batch.frames)[k] for k in order[: int(_INNER * len(order)) + 1]}
 
 
-def _residuals(
-    batch: Batch, shape: AcePotential, coefficients: np.ndarray, constants_ev: np.ndarray | None
-) -> np.ndarray:
-    """Return (2, n_labels) residuals: of energies per atom up to constants of elements, and of forces."""
+def _residuals(batch: Batch, shape: AcePotential, coefficients: np.ndarray, fit: LinearFit) -> np.ndarray:
+    """Return (2, n_labels) residuals: of energies per atom up to constants of elements, and of forces.
+
+    Those of forces are relative to the forces where these are larger than usual.
+    """
+    constants_ev = fit.constants_ev(coefficients)
     potential = AcePotential(copy_of(shape.basis, coefficients))
-    energies, forces, fractions = [], [], []
+    energies, forces, sizes, fractions = [], [], [], []
     for atoms in batch.frames.values():
         answer, mask = potential.evaluate(atoms, gamma=False), mask_of(atoms)
         free = sum(batch.energies_ev[symbol] for symbol in atoms.get_chemical_symbols())
@@ -112,10 +131,12 @@ def _residuals(
         energies.append(off if mask.all() else np.nan)
         misses = (answer.forces_ev_a - atoms.get_forces())[mask]
         forces.append(float(np.sqrt(np.mean(misses**2))) if len(misses) else 0.0)
+        sizes.append(float(np.sqrt(np.mean(atoms.get_forces() ** 2))))
         fractions.append([np.mean(atoms.symbols == name) for name in potential.elements])
         if constants_ev is not None:
             energies[-1] -= float(constants_ev[0 if is_imported(atoms) else 1] @ fractions[-1])
-    return np.array([np.abs(_up_to_constants(np.array(energies), np.array(fractions))), forces])
+    larger = np.maximum(1.0, np.array(sizes) / fit.errors(coefficients).force_rms_ev_a)
+    return np.array([np.abs(_up_to_constants(np.array(energies), np.array(fractions))), forces / larger])
 
 
 def _up_to_constants(energies: np.ndarray, fractions: np.ndarray) -> np.ndarray:
