@@ -96,7 +96,9 @@ class TrainingRecord(Frozen):
         default_factory=list, description="labels of free atoms, whose energies are reference energies: not in the fit"
     )
     weights: dict[str, LabelWeight] = Field(
-        default_factory=dict, description="labels that count less than others, which they would spoil"
+        default_factory=dict,
+        description="labels that are far from what the others say of them, and how much they count; no ridge is chosen "
+        "for them",
     )
     leaves_out_imported_stresses: bool = Field(
         False, description="whether stresses of imported labels contradict their energies and were not trained on"

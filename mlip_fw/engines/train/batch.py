@@ -14,7 +14,7 @@ from mlip_fw.models.campaign import Campaign
 _MOST_BYTES = 500_000_000
 """What is beyond is evaluated again each time."""
 Weights = Mapping[str, tuple[float, float]]
-"""By label, how much its energy counts, and its forces with its stress; those that are not there count 1."""
+"""Of labels apart, how much their energies count, and their forces with their stresses."""
 
 
 class Batch:
@@ -69,5 +69,5 @@ class Batch:
     def taken_into(self, fit: LinearFit, weights: Weights) -> LinearFit:
         """Return the fit with all labels folded in."""
         for name, lesson in self.lessons():
-            fit = lesson.taken_into(fit, weights.get(name, (1.0, 1.0)))
+            fit = lesson.taken_into(fit, weights.get(name))
         return fit

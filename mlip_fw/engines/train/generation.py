@@ -21,7 +21,7 @@ from mlip_fw.engines.train.basis import copy_of, fingerprint
 from mlip_fw.engines.train.batch import Batch
 from mlip_fw.engines.train.growth import carried_over, environments_of, first_basis, larger_basis
 from mlip_fw.engines.train.kept import read_fit, write_fit
-from mlip_fw.engines.train.learning import learn
+from mlip_fw.engines.train.learning import learn, require_agreement
 from mlip_fw.engines.train.lessons import in_order, lesson_of
 from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.engines.train.references import fitted_references, free_atoms
@@ -159,6 +159,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
 
     batch = Batch(taught, references(list(taught)), shape, campaign)
     batch.with_imported_stress = known.with_imported_stress
+    contrary = require_agreement(batch, campaign)
     coefficients = np.array(known.basis.basis_coeffs)
     learnt = learn(
         batch, fit_before, lambda fit: Terms.of(fit, shape, known.prior, campaign), references, shape, coefficients
@@ -167,7 +168,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     fresh = batch.taken_into(replace(fresh, frees_zeros=fit.frees_zeros), {})
     for name, lesson in batch.lessons():
         rows.add(name, rows_within(lesson.mask, lesson.design.projections, taught[name]))
-    for remark in [*free.remarks, *learnt.remarks]:
+    for remark in [*free.remarks, *contrary, *learnt.remarks]:
         logger.warning("%s", remark)
     weights = {**known.weights, **{name: _label_weight(both) for name, both in learnt.weights.items()}}
     outside = {*known.free_atoms, *free.names}
@@ -199,7 +200,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             free_atoms=[name for name in hashes if name in outside],
             weights={name: weight for name, weight in sorted(weights.items()) if name in inside},
             leaves_out_imported_stresses=not batch.with_imported_stress,
-            warnings=list(dict.fromkeys([*known.warnings, *learnt.remarks])),
+            warnings=list(dict.fromkeys([*known.warnings, *contrary, *learnt.remarks])),
             level_of_theory=level,
             ridge=solution.ridge,
             energy_weight=solution.energy_weight,
@@ -279,7 +280,7 @@ def _known_fit(
         atoms = dataset.read(name)
         stress, weight = known.with_imported_stress, known.weights.get(name)
         lesson = lesson_of(atoms, known.reference_energy_ev, shape, campaign, with_imported_stress=stress)
-        fit = lesson.taken_into(fit, (weight.energy, weight.forces) if weight else (1.0, 1.0))
+        fit = lesson.taken_into(fit, (weight.energy, weight.forces) if weight else None)
         if known.outgrown:
             rows.add(name, rows_within(lesson.mask, lesson.design.projections, atoms))
     return fit

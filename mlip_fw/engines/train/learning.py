@@ -10,10 +10,13 @@ import numpy as np
 from mlip_fw.dataset import is_imported
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.batch import Batch
+from mlip_fw.engines.train.consistency import contradictions
 from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.engines.train.outliers import Usual, Weighted, suspects, weights_of
 from mlip_fw.engines.train.solution import Terms
 from mlip_fw.engines.train.zeros import origin_of
+from mlip_fw.errors import TrainingError
+from mlip_fw.models.campaign import Campaign
 
 _LEAST_SHIFT_EV_ATOM = 0.02
 _CLEARLY = 5.0
@@ -66,7 +69,7 @@ def learn(
     if shift is not None:
         before, fit = replace(before, frees_zeros=True), replace(fit, frees_zeros=True)
         remarks.append(
-            f"own labels lie {abs(shift):.3g} eV per atom {'above' if shift > 0 else 'below'} those of "
+            f"own labels lie {abs(shift):.2f} eV per atom {'above' if shift > 0 else 'below'} those of "
             "bootstrap.dataset: another level of theory? One energy offset per element is learnt for the imported "
             "labels; energies of the potential are those of the oracle"
         )
@@ -75,16 +78,42 @@ def learn(
     odd = suspects(batch, fit, before, terms_of(fit), shape, usual)
     if not odd:
         return Learnt(fit, {}, remarks)
-    plain = batch.energies_ev
-    apart = {(part.name, part.is_energy) for part in odd}
-    batch.relative_to({**plain, **references([name for name in batch.frames if (name, True) not in apart])})
-    zero = {name: (float((name, True) not in apart), float((name, False) not in apart)) for name in batch.frames}
-    core = batch.taken_into(before, zero)
+    plain, apart = batch.energies_ev, {part.name: (0.0, 0.0) for part in odd}
+    batch.relative_to({**plain, **references([name for name in batch.frames if name not in apart])})
+    core = batch.taken_into(before, apart)
     weights = weights_of(odd, batch, core, terms_of(core))
-    if not weights:
+    lowered = {name: both for name, both in weights.items() if both != (1.0, 1.0)}
+    if not lowered and (usual or not weights):
         batch.relative_to(plain)
         return Learnt(fit, {}, remarks)
-    return Learnt(batch.taken_into(before, weights), weights, [*remarks, _named(weights)])
+    return Learnt(batch.taken_into(before, weights), weights, [*remarks, *([_named(lowered)] if lowered else [])])
+
+
+def require_agreement(batch: Batch, campaign: Campaign) -> list[str]:
+    """Leave out imported stresses that contradict the energies and forces of their labels, and say so.
+
+    Raises
+    ------
+    TrainingError
+        If imported energies and forces are in units that don't belong together.
+    """
+    imported = [atoms for atoms in batch.frames.values() if is_imported(atoms)]
+    remarks = []
+    for found in contradictions(imported, campaign):
+        if found.of == "energy" and found.is_known:
+            raise TrainingError(f"bootstrap.dataset: {found.sentence}, in the file, and start in another directory")
+        if found.of == "energy":
+            remarks.append(f"bootstrap.dataset: {found.sentence}")
+            continue
+        where = f"bootstrap.dataset: {{file: …, stress_factor: {found.factor:.6g}}}"
+        if campaign.potential.stress_weight == "auto":
+            batch.leave_out_imported_stress()
+            what = f"they are not trained on; {where} in the campaign file applies the factor, a number as "
+            what += "potential.stress_weight trains on them as they are"
+        else:
+            what = f"they are trained on, as potential.stress_weight is given; {where} applies the factor"
+        remarks.append(f"bootstrap.dataset: {found.sentence}; {what}")
+    return remarks
 
 
 def own_shift_ev_atom(batch: Batch, fit: LinearFit, terms: Terms, elements: list[str]) -> float | None:

@@ -32,7 +32,7 @@ class Lesson:
     cores_ev: float = 0.0
     """What core repulsion adds to the energy."""
 
-    def taken_into(self, fit: LinearFit, weights: tuple[float, float] = (1.0, 1.0)) -> LinearFit:
+    def taken_into(self, fit: LinearFit, weights: tuple[float, float] | None = None) -> LinearFit:
         """Return the fit with this lesson folded in; of energy, and of forces and stress, with ``weights``."""
         return fit.with_label(
             self.design, self.energy_ev, self.forces_ev_a, self.mask, self.stress_ev_a3, weights, self.origin

@@ -176,7 +176,7 @@ class LinearFit:
         forces_ev_a: np.ndarray,
         mask: np.ndarray | None = None,
         stress_ev_a3: np.ndarray | None = None,
-        weights: tuple[float, float] = (1.0, 1.0),
+        weights: tuple[float, float] | None = None,
         origin: np.ndarray | None = None,
     ) -> LinearFit:
         """Fold in one structure.
@@ -194,14 +194,14 @@ class LinearFit:
         stress_ev_a3
             (6,), less that of core repulsion; None: unknown. ``design`` has its rows then.
         weights
-            How many times the squares of its energy count, and those of its forces and stress. If not 1, no ridge is
-            chosen for it.
+            How many times the squares of its energy count, and those of its forces and stress. If they are given, no
+            ridge is chosen for it.
         origin
             (2 n_elements,) its composition, for a fit that can free the zeros of energies.
         """
         kept = np.ones(len(forces_ev_a), dtype=bool) if mask is None else mask
-        label = (design, energy_ev, forces_ev_a, kept, stress_ev_a3, weights, origin)
-        if weights != (1.0, 1.0):
+        label = (design, energy_ev, forces_ev_a, kept, stress_ev_a3, weights or (1.0, 1.0), origin)
+        if weights is not None:
             n_elements = self.zeros[0].n_elements if self.zeros else 0
             return replace(self, apart=(self.apart or Fold.empty(len(design.energy), n_elements)).with_label(*label))
         k = self.n_labels % N_FOLDS

@@ -80,23 +80,26 @@ def suspects(
 
     Notes
     -----
-    Suspect is what the fit to everything does not represent. Among first labels, many of which may be odd, it also has
-    to be far from a fit to those whose energies are nearest to a line in composition.
+    Suspect is what the fit to everything does not represent. Among first labels, many of which may be odd, it is what
+    is far from a fit to those whose energies are nearest to a line in composition, if the fit to everything does not
+    represent all of it.
     """
-    if fit.n_labels < _FEWEST:
+    if fit.n_labels < _FEWEST or not len(batch):
         return []
     found = _residuals(batch, shape, terms.solve(fit), fit)
     near = None
     if usual is None:
         inner = _nearest_in_energy(batch, shape.elements)
-        core = batch.taken_into(before, {name: (1.0, 1.0) if name in inner else (0.0, 0.0) for name in batch.frames})
+        core = batch.taken_into(before, {name: (0.0, 0.0) for name in batch.frames if name not in inner})
         near = _residuals(batch, shape, terms.solve(core), fit)
         usual = Usual(*(float(np.nanmedian(each)) for each in near))
     units = np.array([[max(usual.energy_ev_atom, _LEAST_ENERGY_EV)], [max(usual.force_ev_a, _LEAST_FORCE_EV_A)]])
     excess = np.nan_to_num(found / units)
-    far = (excess > _FAR).any(axis=0)
-    if near is not None:
-        far &= (np.nan_to_num(near / units) > _FAR).any(axis=0)
+    if near is None:
+        far = (excess > _FAR).any(axis=0)
+    else:
+        far = (np.nan_to_num(near / units) > _FAR).any(axis=0)
+        far &= bool((excess[:, far] > _FAR).any())
     parts = [
         Part(name, is_energy, float(excess[row, k]), float(units[row, 0]))
         for k, name in enumerate(batch.frames)
@@ -175,7 +178,7 @@ class _Trial:
 
 
 def weights_of(parts: list[Part], batch: Batch, core: LinearFit, terms: Terms) -> Weighted:
-    """Return how much each label with a suspect part may count; nothing if all may count as they are.
+    """Return how much each label with a suspect part may count.
 
     Parameters
     ----------
@@ -190,14 +193,14 @@ def weights_of(parts: list[Part], batch: Batch, core: LinearFit, terms: Terms) -
     trial = _Trial(problem, terms.prior, float(problem.losses(terms.prior).min()))
     rows = [_rows(batch.lesson(part.name), part, terms) for part in parts]
     if not trial.least or trial.harm(np.vstack(rows)) <= _AS_GOOD:
-        return {}
+        return {part.name: (1.0, 1.0) for part in parts}
     inside = _harmless(trial, rows)
     scales = np.array([part.usual * (terms.energy_weight if part.is_energy else 1.0) for part in parts])
     weights: Weighted = {}
     for part, weight in zip(parts, _lowered(trial, inside, rows, scales), strict=True):
         of_energy, of_forces = weights.get(part.name, (1.0, 1.0))
         weights[part.name] = (weight, of_forces) if part.is_energy else (of_energy, weight)
-    return {name: both for name, both in weights.items() if both != (1.0, 1.0)}
+    return weights
 
 
 def _harmless(trial: _Trial, rows: list[np.ndarray]) -> np.ndarray:
