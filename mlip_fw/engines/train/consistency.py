@@ -112,7 +112,8 @@ def _of_energies(lessons: Sequence[Lesson], aside: np.ndarray, degrees: np.ndarr
         return None
     factor, what = _known(1 / slope, _ENERGY_UNITS)
     per_atom = _slope(given, said, aside)
-    if per_atom is not None and _is_close(per_atom, 1.0) and abs(np.log(per_atom)) <= _distance(1 / slope, factor):
+    nearer = _distance(1 / slope, factor) if what else float("inf")
+    if per_atom is not None and _is_close(per_atom, 1.0) and _distance(per_atom, 1.0) <= nearer:
         factor, what = float(np.median(sizes)), "energies seem to be per atom; multiply them by the number of atoms"
     is_known = bool(what)
     what = what or f"energies are {slope:.3g} times what the forces say"

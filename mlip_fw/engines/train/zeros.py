@@ -9,12 +9,14 @@ labels apart from that of own ones; where the zeros differ the constants are lef
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 
+from mlip_fw.dataset import is_imported
 from mlip_fw.engines.train.triangles import with_rows
 
 
@@ -72,6 +74,20 @@ def has_two_origins(folds: Sequence[Zeros]) -> bool:
     """Return whether there are energies of imported and of own labels."""
     width = folds[0].n_elements
     return all(any(fold.r[:, part].any() for fold in folds) for part in (slice(0, width), slice(width, 2 * width)))
+
+
+def on_one_zero(frames: Sequence[Atoms], imported_offset_ev: Mapping[str, float] | None) -> list[Atoms]:
+    """Return labels with the energies of imported ones less their offset by element; None: there is none."""
+    return [
+        _less(atoms, imported_offset_ev) if imported_offset_ev and is_imported(atoms) else atoms for atoms in frames
+    ]
+
+
+def _less(atoms: Atoms, offset_ev: Mapping[str, float]) -> Atoms:
+    moved = atoms.copy()
+    energy = atoms.get_potential_energy() - sum(offset_ev.get(symbol, 0.0) for symbol in atoms.get_chemical_symbols())
+    moved.calc = SinglePointCalculator(moved, **{**atoms.calc.results, "energy": energy})
+    return moved
 
 
 def _heads(folds: Sequence[Zeros]) -> tuple[np.ndarray, int]:
