@@ -82,6 +82,12 @@ class Dataset:
         """Give up to ``most`` labelled structures, one after the other."""
         return (self.read(name) for name in self.hashes()[:most])
 
+    def some_own(self, most: int) -> Iterator[Atoms]:
+        """Give up to ``most`` labels of the campaign's own oracle, one after the other."""
+        imported = {path.name for path in self._imported.glob("[!.]*")}
+        names = [name for name in self.hashes() if name not in imported]
+        return (self.read(name) for name in names[:most])
+
     def info(self, name: str) -> Label:
         """Return what is known of a label without its arrays."""
         n_atoms, facts = read_head(self.path(name))
@@ -137,6 +143,11 @@ def _copy_ends(source: Path, target: Path) -> None:
         new.write(b"\n[...]\n")
         old.seek(size - _MEGABYTE)
         new.write(old.read())
+
+
+def is_imported(atoms: Atoms) -> bool:
+    """Return whether a label came with the campaign, as its file says wherever it goes."""
+    return str(atoms.info.get("code", "")).startswith("imported from ")
 
 
 def level_id(level_of_theory: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from mlip_fw.cli.common import printable
 from mlip_fw.cli.counts import Counts
 from mlip_fw.cli.sparkline import sparkline, written
 from mlip_fw.story.answers import Answer, answers
-from mlip_fw.story.measures import errors_before_training, steps_to_halt
+from mlip_fw.story.measures import errors_before_training, steps_to_halt, warnings_of
 from mlip_fw.story.tale import Story
 from mlip_fw.story.walkers import A_WORKER, Phase, WalkerState
 from mlip_fw.story.words import counted
@@ -62,6 +62,8 @@ def _rows(story: Story, fireworks: Counts, *, plain: bool) -> Iterator[tuple[str
         in_mev = [1000 * error for error in errors]
         ends = f"{_ends(in_mev, '.1f')} meV/Å, before training"
         yield "  error of new labels", Text(f"{sparkline(in_mev, plain=plain)}  {ends}")
+    for warning in warnings_of(story.generations):
+        yield "labels", Text(warning, style="yellow")
     if story.damaged:
         yield "damaged", Text("; ".join(story.damaged[:3]) + (" …" if len(story.damaged) > 3 else ""), style="red")
 
@@ -82,6 +84,7 @@ def as_json(story: Story, fireworks: Counts = None) -> dict[str, Any]:
         "seconds_per_label": ledger.seconds_per_label,
         "core_hours": ledger.core_hours,
         "damaged": story.damaged,
+        "warnings": warnings_of(story.generations),
         **_plain(fireworks),
     }
 

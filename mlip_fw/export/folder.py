@@ -12,6 +12,7 @@ from jinja2 import Environment
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.train.pacemaker.template import read_template, write_template
+from mlip_fw.engines.train.zeros import on_one_zero
 from mlip_fw.errors import DirectoryError
 from mlip_fw.export.card import CARD, model_card, sha256
 from mlip_fw.export.citations import citations
@@ -68,7 +69,8 @@ def _write(
     for file in _files(records[-1].trainer):
         shutil.copyfile(source / file, target / file)
     frames = _write_dataset(Dataset(directory.root), records, target)
-    write_pacemaker_frame(target / "dataset.pckl.gzip", frames, records[-1].reference_energy_ev)
+    offset = next((r.imported_offset_ev for r in reversed(records) if r.trainer == "linear"), None)
+    write_pacemaker_frame(target / "dataset.pckl.gzip", on_one_zero(frames, offset), records[-1].reference_energy_ev)
     if not records[0].labels:
         shutil.copytree(generations.folder(records[0].generation), target / INITIAL)
     _write_campaign(directory, campaign, target)

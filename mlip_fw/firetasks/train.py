@@ -67,8 +67,8 @@ def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
     error, forces = record.dataset.force_rmse_ev_a, record.dataset.force_rms_ev_a
     if forces and error > _HARDLY_LEARNT * forces:
         logger.warning(
-            "forces are hardly learnt: their error is %.0f %% of the forces themselves. Look whether the oracle is "
-            "converged (plane-wave cutoff, k-points): labels that contradict each other teach nothing",
+            "forces are hardly learnt: their error is %.0f %% of the forces themselves. Labels may contradict each "
+            "other: forces in other units or of another level of theory, an oracle that is not converged",
             100 * error / forces,
         )
     wanted, found = record.functions_per_element, record.n_environments

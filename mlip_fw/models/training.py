@@ -55,6 +55,13 @@ class PotentialSize(Frozen):
     label_mb: NotNegative = Field(description="of one label while it is trained on")
 
 
+class LabelWeight(Frozen):
+    """How much a label counts that the potential can't represent as it does the others."""
+
+    energy: NotNegative = Field(description="how many times the square of its error of energy counts: 0 to 1")
+    forces: NotNegative = Field(description="the same of its forces and its stress")
+
+
 class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 
@@ -75,6 +82,28 @@ class TrainingRecord(Frozen):
     reference_energy_ev: dict[str, Real] = Field(
         description="energies by element, fixed once, that the potential leaves out, eV"
     )
+    folded_energy_ev: dict[str, Real] | None = Field(
+        None,
+        description="energies by element that the labels were learnt relative to, where own and imported labels have "
+        "another energy zero; else null: reference_energy_ev",
+    )
+    imported_offset_ev: dict[str, Real] | None = Field(
+        None,
+        description="what energies of imported labels have more than own ones, by element, eV; null if both have the "
+        "same zero, or that is not known yet",
+    )
+    free_atoms: list[str] = Field(
+        default_factory=list, description="labels of free atoms, whose energies are reference energies: not in the fit"
+    )
+    weights: dict[str, LabelWeight] = Field(
+        default_factory=dict,
+        description="labels that are far from what the others say of them, and how much they count; no ridge is chosen "
+        "for them",
+    )
+    leaves_out_imported_stresses: bool = Field(
+        False, description="whether stresses of imported labels contradict their energies and were not trained on"
+    )
+    warnings: list[str] = Field(default_factory=list, description="what is odd about the labels, one sentence each")
     level_of_theory: str | None = Field(None, description="short name of the level of theory of all labels")
     ridge: NotNegative | None = Field(None, description="strength of the linear fit's penalty")
     iterations: Count | None = Field(None, description="steps of pacemaker's optimiser, over all attempts")
@@ -98,3 +127,8 @@ class TrainingRecord(Frozen):
     )
     seconds: NotNegative
     cores: PositiveCount | None = Field(None, description="cores that it had; null if that was not recorded")
+
+    @property
+    def n_folded(self) -> int:
+        """How many labels count in full in the fit."""
+        return len(self.labels) - len(self.free_atoms) - len(self.weights)

@@ -26,6 +26,7 @@ from mlip_fw.report.halts import charts_of, chosen_halts, tell_halts
 from mlip_fw.report.rows import summary_rows
 from mlip_fw.report.words import FILTERS
 from mlip_fw.story.answers import answers
+from mlip_fw.story.measures import warnings_of
 from mlip_fw.story.parity import Parity
 from mlip_fw.story.tale import Story
 
@@ -77,6 +78,7 @@ def write_report(
         n_walkers=story.campaign.md.walkers,
         answers=answers(story),
         rows=summary_rows(story.summary),
+        warnings=warnings_of(story.generations),
         refused=Generations(directory.root).refused(),
         charts=charts,
         images={name: as_text(figure, _DPI) for name, figure in figures.items()},

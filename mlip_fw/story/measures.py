@@ -46,6 +46,12 @@ def newest_trained(generations: Sequence[Generation]) -> Generation | None:
     return next((g for g in reversed(generations) if g.record.dataset is not None), None)
 
 
+def warnings_of(generations: Sequence[Generation]) -> list[str]:
+    """Return what the newest trained generation says is odd about its labels."""
+    newest = newest_trained(generations)
+    return list(newest.record.warnings) if newest is not None else []
+
+
 def force_error(generations: Sequence[Generation]) -> float | None:
     """Return the root mean square error of forces of the newest generation on its labels, eV/Å."""
     newest = newest_trained(generations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from werkzeug.exceptions import NotFound
@@ -16,6 +16,7 @@ from mlip_fw.story import measures
 from mlip_fw.story.answers import Answer, answers, now_of
 from mlip_fw.story.generations import Generation
 from mlip_fw.story.halts import Halt
+from mlip_fw.story.measures import warnings_of
 from mlip_fw.story.parity import parity_of
 from mlip_fw.story.tale import Story
 from mlip_fw.story.untrained import untrained_error
@@ -87,6 +88,8 @@ class CampaignPage:
     queue: Queue | None
     learners: dict[int | None, tuple[int | None, int | None]]
     """Of each generation, walker and cycle of the Firework that trained it."""
+    warnings: list[str] = field(default_factory=list)
+    """What is odd about the labels."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
         quarantine=pager.part("quarantine", story.quarantine),
         queue=queue,
         learners={row.learnt_by: (row.walker, row.cycle) for row in story.labels},
+        warnings=warnings_of(story.generations),
     )
 
 
@@ -198,6 +202,7 @@ def campaign_data(sight: Sight) -> dict[str, Any]:
         data["summary"] = sight.look.summary.model_dump(mode="json")
         data["walkers"] = [asdict(state) for state in story.walkers]
         data["damaged"] = story.damaged
+        data["warnings"] = warnings_of(story.generations)
     return data
 
 

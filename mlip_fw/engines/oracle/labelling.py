@@ -25,7 +25,7 @@ from mlip_fw.models.worker import Worker
 
 logger = logging.getLogger("mlip_fw")
 MOST_PEERS = 8
-"""Labels that a new one is compared with."""
+"""Own labels that a new one is compared with: imported ones may have another energy zero."""
 _UNTOLD = "untold"
 """Lies in the folder of a label from before it is stored until the journal knows of it."""
 
@@ -68,7 +68,7 @@ def _label(handoff: LabelHandoff, worker: Worker, directory: CampaignDirectory, 
     started = time.perf_counter()
     try:
         answer = make_label(
-            atoms, handoff.campaign.oracle, worker, handoff.campaign.elements, folder, dataset.some(MOST_PEERS)
+            atoms, handoff.campaign.oracle, worker, handoff.campaign.elements, folder, dataset.some_own(MOST_PEERS)
         )
     except LabelError as error:
         _set_aside(handoff, atoms, error, time.perf_counter() - started, _cores(handoff, worker))

@@ -47,7 +47,7 @@ class Committee:
             raise TrainingError(f"{generations.folder(number)} was not fitted to labels linearly: it has no committee")
         potential = AcePotential.from_files(generations.potential(number))
         require_linear(potential.basis, str(generations.potential(number)))
-        fit, _ = read_fit(generations.folder(number), len(record.labels))
+        fit, _ = read_fit(generations.folder(number), record.n_folded)
         weight = record.energy_weight or ENERGY_WEIGHT
         problem = fit.scaled(
             degrees_of(potential.basis),
@@ -75,7 +75,7 @@ def _factor(fit: LinearFit, problem: Scaled, basis: ACEBBasisSet, ridge: float, 
     spectrum = problem.spectrum(problem.whole, np.zeros_like(coefficients))
     residual = float(np.linalg.norm(problem.whole @ np.append(coefficients, -1.0)))
     used = float(np.sum(spectrum.values**2 / (spectrum.values**2 + ridge**2)))
-    rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.folds)
+    rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.shares)
     rows += sum(part.n_rows for part in fit.stresses) if counts else 0
     noise = residual / np.sqrt(max(rows - used, 1.0))
     return np.asarray(noise * spectrum.cheapest(ridge) / problem.scale[:, None])

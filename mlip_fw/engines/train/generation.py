@@ -18,23 +18,27 @@ from mlip_fw.engines.ace import AcePotential, functions_of, rows_within
 from mlip_fw.engines.maxvol import ActiveSet
 from mlip_fw.engines.train.active_set import settle
 from mlip_fw.engines.train.basis import copy_of, fingerprint
+from mlip_fw.engines.train.batch import Batch
 from mlip_fw.engines.train.growth import carried_over, environments_of, first_basis, larger_basis
 from mlip_fw.engines.train.kept import read_fit, write_fit
+from mlip_fw.engines.train.learning import learn, require_agreement
 from mlip_fw.engines.train.lessons import in_order, lesson_of
 from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.references import fitted_references, free_atoms
 from mlip_fw.engines.train.rows import Rows
 from mlip_fw.engines.train.size import most_atoms, sentence, size_of
-from mlip_fw.engines.train.solution import best_sound
+from mlip_fw.engines.train.solution import Terms, best_sound
 from mlip_fw.engines.train.stresses import pressure_offset
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis, write_ctilde
-from mlip_fw.io.structures import mask_of
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.training import LabelWeight, TrainingRecord
 
 logger = logging.getLogger("mlip_fw")
+_MOST_TRIED = 8
+"""Old labels that the potential is tried on where no new one will do."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,16 @@ class Knowledge:
     n_environments: dict[str, int] = field(default_factory=dict)
     outgrown: dict[str, int] | None = None
     """Functions of the basis that this one has just replaced: all labels are still to be learnt."""
+    free_atoms: tuple[str, ...] = ()
+    """Labels that are not in the fit."""
+    weights: dict[str, LabelWeight] = field(default_factory=dict)
+    with_imported_stress: bool = True
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def learnt(self) -> list[str]:
+        """Labels that are in the fit."""
+        return [name for name in self.labels if name not in self.free_atoms]
 
 
 def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) -> Knowledge:
@@ -71,7 +85,7 @@ def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) ->
         )
     basis = read_basis(generations.potential(newest))
     inverses = read_active_set(generations.potential(newest).with_suffix(".asi"), list(basis.elements_name))
-    fit, prior = read_fit(generations.folder(newest), len(record.labels))
+    fit, prior = read_fit(generations.folder(newest), record.n_folded)
     return Knowledge(
         generation=newest,
         labels=tuple(record.labels),
@@ -79,17 +93,27 @@ def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) ->
         fit=fit,
         prior=prior,
         active={name: ActiveSet.from_inverse(inverse) for name, inverse in inverses.items()},
-        reference_energy_ev=dict(record.reference_energy_ev),
+        reference_energy_ev=dict(record.folded_energy_ev or record.reference_energy_ev),
         level_of_theory=record.level_of_theory,
         gamma_max=record.gamma_max_dataset,
         n_environments=dict(record.n_environments),
+        free_atoms=tuple(record.free_atoms),
+        weights=dict(record.weights),
+        with_imported_stress=not record.leaves_out_imported_stresses,
+        warnings=tuple(record.warnings),
     )
 
 
 def _blank(campaign: Campaign, labelled: list[Atoms]) -> Knowledge:
     basis = first_basis(campaign, labelled)
     n = len(basis.basis_coeffs)
-    return Knowledge(None, (), basis, LinearFit.empty(n), np.zeros(n), None, {})
+    return Knowledge(None, (), basis, _nothing_learnt(basis, campaign), np.zeros(n), None, {})
+
+
+def _nothing_learnt(basis: ACEBBasisSet, campaign: Campaign) -> LinearFit:
+    """Return the fit of no labels; where some come with the campaign, energies of two origins are kept apart."""
+    n_elements = 0 if campaign.bootstrap.dataset is None else len(basis.elements_name)
+    return LinearFit.empty(len(basis.basis_coeffs), n_elements)
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
@@ -120,19 +144,42 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         logger.info("%s", sentence(size_of(known.basis, most_atoms(map(dataset.read, hashes), campaign))))
     before = AcePotential(known.basis)
     start = before if known.labels else AcePotential(copy_of(known.basis, known.prior))
-    energies = _reference_energies(frames, start, known.reference_energy_ev)
+    free = free_atoms(new, frames, known.reference_energy_ev, known.basis.cutoffmax)
+    taught = {name: atoms for name, atoms in zip(new, frames, strict=True) if name not in free.names}
+    given = {**known.reference_energy_ev, **free.energies_ev}
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))
     rows = Rows(folder_of_rows, dataset, shape)
-    fit, fresh = _known_fit(known, generations, dataset, rows, shape, campaign), LinearFit.empty(len(known.prior))
-    for name, atoms in zip(new, frames, strict=True):
-        lesson = lesson_of(atoms, energies, shape, campaign)
-        fit, fresh = lesson.taken_into(fit), lesson.taken_into(fresh)
-        rows.add(name, rows_within(lesson.mask, lesson.design.projections, atoms))
-    solution = best_sound(fit, shape, known.prior, folder_of_rows, frames, campaign)
-    settled = settle(known.active, known.gamma_max, rows.added(), rows, hashes)
-    counts = _environments(known, rows, hashes)
-    rows.pack(hashes)
+    fit_before = _known_fit(known, generations, dataset, rows, shape, campaign)
+    if not taught and not fit_before.n_labels:
+        raise TrainingError("all labels are free atoms: there is nothing to learn forces from")
+
+    def references(names: list[str]) -> dict[str, float]:
+        return fitted_references([taught[name] for name in names], start, given)
+
+    batch = Batch(taught, references(list(taught)), shape, campaign)
+    batch.with_imported_stress = known.with_imported_stress
+    contrary = require_agreement(batch, campaign)
+    coefficients = np.array(known.basis.basis_coeffs)
+    learnt = learn(
+        batch, fit_before, lambda fit: Terms.of(fit, shape, known.prior, campaign), references, shape, coefficients
+    )
+    fit, fresh = learnt.fit, _nothing_learnt(known.basis, campaign)
+    fresh = batch.taken_into(replace(fresh, frees_zeros=fit.frees_zeros), {})
+    for name, lesson in batch.lessons():
+        rows.add(name, rows_within(lesson.mask, lesson.design.projections, taught[name]))
+    for remark in [*free.remarks, *contrary, *learnt.remarks]:
+        logger.warning("%s", remark)
+    weights = {**known.weights, **{name: _label_weight(both) for name, both in learnt.weights.items()}}
+    outside = {*known.free_atoms, *free.names}
+    inside = [name for name in hashes if name not in outside]
+    calm = [atoms for name, atoms in taught.items() if name not in weights]
+    calm = calm or [dataset.read(name) for name in known.learnt[:_MOST_TRIED] if name not in weights] or frames
+    solution = best_sound(fit, shape, known.prior, folder_of_rows, calm, campaign)
+    settled = settle(known.active, known.gamma_max, rows.added(), rows, inside)
+    counts = _environments(known, rows, inside)
+    rows.pack(inside)
+    zeros = _zeros(fit, solution.coefficients, shape.elements, batch.energies_ev)
     with generations.new() as (number, folder):
         inverses = {name: found.inverse for name, found in settled.active.items()}
         write_generation(folder, copy_of(known.basis, solution.coefficients), inverses, fit, known.prior)
@@ -146,8 +193,14 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             functions_per_element=shape.n_functions(),
             outgrown_functions=known.outgrown,
             dataset=fit.errors(solution.coefficients),
-            new_before=fresh.errors(np.array(known.basis.basis_coeffs)) if known.generation is not None else None,
-            reference_energy_ev=energies,
+            new_before=fresh.errors(coefficients) if known.generation is not None and taught else None,
+            reference_energy_ev=zeros.reference_ev,
+            folded_energy_ev=batch.energies_ev if fit.frees_zeros else None,
+            imported_offset_ev=zeros.offset_ev,
+            free_atoms=[name for name in hashes if name in outside],
+            weights={name: weight for name, weight in sorted(weights.items()) if name in inside},
+            leaves_out_imported_stresses=not batch.with_imported_stress,
+            warnings=list(dict.fromkeys([*known.warnings, *contrary, *learnt.remarks])),
             level_of_theory=level,
             ridge=solution.ridge,
             energy_weight=solution.energy_weight,
@@ -164,6 +217,26 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     return record
 
 
+@dataclass(frozen=True)
+class _Zeros:
+    reference_ev: dict[str, float]
+    offset_ev: dict[str, float] | None
+
+
+def _zeros(fit: LinearFit, coefficients: np.ndarray, elements: list[str], folded_ev: dict[str, float]) -> _Zeros:
+    """Return the energies of free atoms, and what imported labels have more of them if that was left free."""
+    constants = fit.constants_ev(coefficients)
+    if constants is None:
+        return _Zeros(folded_ev, None)
+    imported, own = (dict(zip(elements, row.tolist(), strict=True)) for row in constants)
+    reference = {name: energy + own[name] for name, energy in folded_ev.items()}
+    return _Zeros(reference, {name: imported[name] - own[name] for name in folded_ev})
+
+
+def _label_weight(both: tuple[float, float]) -> LabelWeight:
+    return LabelWeight(energy=both[0], forces=both[1])
+
+
 def _grown(known: Knowledge, frames: list[Atoms], campaign: Campaign) -> Knowledge:
     """Return what is known in a larger basis, of no label yet, if with these new labels the present one is too small.
 
@@ -178,7 +251,8 @@ def _grown(known: Knowledge, frames: list[Atoms], campaign: Campaign) -> Knowled
     before, now = functions_of(known.basis), functions_of(larger)
     logger.info("the basis grows from %d to %d functions per element", max(before.values()), max(now.values()))
     prior = carried_over(known.prior, known.basis, larger)
-    blank = replace(known, basis=larger, fit=LinearFit.empty(len(prior)), prior=prior, active=None, outgrown=before)
+    fit = replace(_nothing_learnt(larger, campaign), frees_zeros=known.fit.frees_zeros)
+    blank = replace(known, basis=larger, fit=fit, prior=prior, active=None, outgrown=before)
     return replace(blank, gamma_max=0.0, n_environments={})
 
 
@@ -189,19 +263,24 @@ def _known_fit(
 
     In a basis that grew all labels are new, to the active set as well.
     """
-    has_all = known.fit.has_stresses or not campaign.potential.stress_weight
+    has_stresses = known.fit.has_stresses or not campaign.potential.stress_weight
+    has_all = has_stresses and (bool(known.fit.zeros) or campaign.bootstrap.dataset is None)
     if known.generation is None or (has_all and not known.outgrown):
         return known.fit
-    if known.labels:
+    if known.learnt:
         why = "in the larger basis" if known.outgrown else "as an older version left out their stresses"
-        logger.info("learning %d labels once more %s", len(known.labels), why)
-    fit = LinearFit.empty(len(known.prior))
+        why = (
+            why if known.outgrown or not has_stresses else "as an older version did not keep origins of energies apart"
+        )
+        logger.info("learning %d labels once more %s", len(known.learnt), why)
+    fit = replace(_nothing_learnt(known.basis, campaign), frees_zeros=known.fit.frees_zeros)
     # in a new basis their order is free: by name, which those have who don't have all earlier generations
-    names = known.labels if known.outgrown else in_order(generations, known.generation, known.labels)
+    names = known.learnt if known.outgrown else in_order(generations, known.generation, known.learnt)
     for name in names:
         atoms = dataset.read(name)
-        lesson = lesson_of(atoms, known.reference_energy_ev, shape, campaign)
-        fit = lesson.taken_into(fit)
+        stress, weight = known.with_imported_stress, known.weights.get(name)
+        lesson = lesson_of(atoms, known.reference_energy_ev, shape, campaign, with_imported_stress=stress)
+        fit = lesson.taken_into(fit, (weight.energy, weight.forces) if weight else None)
         if known.outgrown:
             rows.add(name, rows_within(lesson.mask, lesson.design.projections, atoms))
     return fit
@@ -218,24 +297,6 @@ def _common_level(names: list[str], frames: list[Atoms], known: str | None) -> s
             )
         known = level or known
     return known
-
-
-def _reference_energies(frames: list[Atoms], before: AcePotential, known: dict[str, float]) -> dict[str, float]:
-    """Fit by composition what the potential so far (at first: nothing) leaves of the energies.
-
-    The energy of an element is fixed once and for all by the first labels that have it. A cut-out's energy
-    includes its boundary: it counts only where there is nothing else.
-    """
-    new = [name for name in before.elements if name not in known and any(name in a.symbols for a in frames)]
-    frames = [a for a in frames if set(new) & set(a.symbols)]
-    frames = [a for a in frames if mask_of(a).all()] or frames
-    if not new:
-        return known
-    counts = np.array([[float(np.sum(a.symbols == name)) for name in new] for a in frames])
-    fixed = [sum(known.get(symbol, 0.0) for symbol in a.symbols) for a in frames]
-    left = [a.get_potential_energy() - before.evaluate(a, gamma=False).energy_ev for a in frames]
-    solution = np.linalg.lstsq(counts, np.array(left) - np.array(fixed), rcond=None)[0]
-    return {**known, **{name: float(value) for name, value in zip(new, solution, strict=True)}}
 
 
 def _environments(known: Knowledge, rows: Rows, names: list[str]) -> dict[str, int]:

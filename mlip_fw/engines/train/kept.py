@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mlip_fw.engines.train.linear import Fold, LinearFit, Triangle
+from mlip_fw.engines.train.linear import N_FOLDS, Fold, LinearFit, Triangle
 from mlip_fw.engines.train.stresses import Stresses
+from mlip_fw.engines.train.zeros import Zeros
 from mlip_fw.errors import TrainingError
 from mlip_fw.io.files import read_arrays, write_arrays
 
@@ -25,29 +26,37 @@ def read_fit(folder: Path, n_labels: int) -> tuple[LinearFit, np.ndarray]:
     kept = read_arrays(folder / _FIT)
     if kept is None:
         raise TrainingError(f"{folder} has no whole {_FIT}; remove that folder and run again")
-    energies, forces = ([Triangle(r, int(n)) for r, n in _counted(kept, name)] for name in ("energy", "force"))
-    stresses = [Stresses(r, int(n)) for r, n in _counted(kept, "stress")] or LinearFit.empty(
-        len(kept["prior"])
-    ).stresses
-    folds = tuple(Fold(*parts) for parts in zip(energies, forces, stresses, strict=True))
-    return LinearFit(folds, n_labels, has_stresses="stress" in kept), kept["prior"]
+    energies, forces = ([Triangle(r, n) for r, n in _counted(kept, name)] for name in ("energy", "force"))
+    stresses = [Stresses(r, n) for r, n in _counted(kept, "stress")]
+    stresses = stresses or [Stresses.empty(len(kept["prior"]))] * len(energies)
+    zeros: list[Zeros | None] = [None] * len(energies)
+    if "zeros" in kept:
+        zeros = [Zeros(r, (len(r) - len(kept["prior"]) - 1) // 2) for r in kept["zeros"]]
+    folds = tuple(Fold(*parts) for parts in zip(energies, forces, stresses, zeros, strict=True))
+    frees = bool(kept.get("frees_zeros", False))
+    apart = folds[N_FOLDS] if len(folds) > N_FOLDS else None
+    fit = LinearFit(folds[:N_FOLDS], n_labels, has_stresses="stress" in kept, frees_zeros=frees, apart=apart)
+    return fit, kept["prior"]
 
 
 def write_fit(folder: Path, fit: LinearFit, prior: np.ndarray) -> None:
     """Write a fit into the folder of its generation."""
     arrays = {
-        "energy": np.array([fold.energy.r for fold in fit.folds]),
-        "n_energy": np.array([fold.energy.n_rows for fold in fit.folds]),
-        "force": np.array([fold.force.r for fold in fit.folds]),
-        "n_force": np.array([fold.force.n_rows for fold in fit.folds]),
+        "energy": np.array([fold.energy.r for fold in fit.shares]),
+        "n_energy": np.array([fold.energy.n_rows for fold in fit.shares]),
+        "force": np.array([fold.force.r for fold in fit.shares]),
+        "n_force": np.array([fold.force.n_rows for fold in fit.shares]),
         "prior": prior,
     }
     if fit.has_stresses:
         arrays["stress"] = np.array([part.r for part in fit.stresses])
         arrays["n_stress"] = np.array([part.n_rows for part in fit.stresses])
+    if fit.zeros:
+        arrays["zeros"] = np.array([part.r for part in fit.zeros])
+        arrays["frees_zeros"] = np.array(fit.frees_zeros)
     write_arrays(folder / _FIT, arrays)
 
 
-def _counted(kept: dict[str, np.ndarray], name: str) -> list[tuple[np.ndarray, int]]:
+def _counted(kept: dict[str, np.ndarray], name: str) -> list[tuple[np.ndarray, float]]:
     """Return the triangles of each fold with their numbers of rows; nothing if there are none of this name."""
-    return list(zip(kept[name], kept[f"n_{name}"], strict=True)) if name in kept else []
+    return list(zip(kept[name], kept[f"n_{name}"].tolist(), strict=True)) if name in kept else []

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
 
+from mlip_fw.dataset import is_imported
 from mlip_fw.engines.ace import AcePotential, Design
 from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.zeros import origin_of
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import known_forces, mask_of, stress_of
 from mlip_fw.models.campaign import Campaign
@@ -27,13 +29,34 @@ class Lesson:
     known: np.ndarray
     """(n_atoms, 3) of bool: force components that are known."""
     stress_ev_a3: np.ndarray | None
+    origin: np.ndarray | None = None
+    """(2 n_elements,) its composition, in a campaign that has labels of two origins."""
+    cores_ev: float = 0.0
+    """What core repulsion adds to the energy."""
 
-    def taken_into(self, fit: LinearFit) -> LinearFit:
-        """Return the fit with this lesson folded in."""
-        return fit.with_label(self.design, self.energy_ev, self.forces_ev_a, self.mask, self.stress_ev_a3, self.known)
+    def taken_into(self, fit: LinearFit, weights: tuple[float, float] | None = None) -> LinearFit:
+        """Return the fit with this lesson folded in; of energy, and of forces and stress, with ``weights``."""
+        label = self.design, self.energy_ev, self.forces_ev_a, self.mask, self.stress_ev_a3
+        return fit.with_label(*label, weights, self.origin, self.known)
+
+    def relative_to(self, energies_ev: dict[str, float], atoms: Atoms) -> Lesson:
+        """Return the same lesson of ``atoms`` with other energies of free atoms."""
+        return replace(self, energy_ev=_energy_above(energies_ev, atoms) - self.cores_ev)
 
 
-def lesson_of(atoms: Atoms, energies_ev: dict[str, float], shape: AcePotential, campaign: Campaign) -> Lesson:
+def _energy_above(energies_ev: dict[str, float], atoms: Atoms) -> float:
+    free = sum(energies_ev[symbol] for symbol in atoms.get_chemical_symbols())
+    return float(atoms.get_potential_energy()) - free
+
+
+def lesson_of(
+    atoms: Atoms,
+    energies_ev: dict[str, float],
+    shape: AcePotential,
+    campaign: Campaign,
+    *,
+    with_imported_stress: bool = True,
+) -> Lesson:
     """Return what a label says to a fit.
 
     Parameters
@@ -46,17 +69,23 @@ def lesson_of(atoms: Atoms, energies_ev: dict[str, float], shape: AcePotential, 
         The form of the potential, with coefficients zero: what it still does is core repulsion.
     campaign
         Says whether stresses count.
+    with_imported_stress
+        Whether they do of labels that came with the campaign.
     """
+    imported = is_imported(atoms)
     stress = stress_of(atoms) if campaign.potential.stress_weight else None
+    counts = stress is not None and (with_imported_stress or not imported)
+    two_origins = campaign.bootstrap.dataset is not None
     cores = shape.evaluate(atoms, gamma=False)
-    free = sum(energies_ev[symbol] for symbol in atoms.get_chemical_symbols())
     return Lesson(
         design=shape.design(atoms, stress=stress is not None),
-        energy_ev=float(atoms.get_potential_energy()) - free - cores.energy_ev,
+        energy_ev=_energy_above(energies_ev, atoms) - cores.energy_ev,
         forces_ev_a=atoms.get_forces(apply_constraint=False) - cores.forces_ev_a,
         mask=mask_of(atoms),
         known=known_forces(atoms),
-        stress_ev_a3=None if stress is None else stress - cores.stress_ev_a3(atoms.get_volume()),
+        stress_ev_a3=stress - cores.stress_ev_a3(atoms.get_volume()) if stress is not None and counts else None,
+        cores_ev=cores.energy_ev,
+        origin=origin_of(atoms, shape.elements, is_imported=imported) if two_origins else None,
     )
 
 

@@ -19,6 +19,7 @@ from mlip_fw.engines.train.dimers import Rising
 from mlip_fw.engines.train.ridge import Spectrum
 from mlip_fw.engines.train.stresses import Stresses, stress_rmse, up_to_a_pressure
 from mlip_fw.engines.train.triangles import all_but_each, joined, with_rows
+from mlip_fw.engines.train.zeros import Zeros, constants_of, has_two_origins, without_zeros
 from mlip_fw.models.campaign import ENERGY_WEIGHT
 from mlip_fw.models.training import LabelErrors
 
@@ -39,18 +40,21 @@ class Triangle:
 
     r: np.ndarray
     """(n + 1, n + 1) upper triangular."""
-    n_rows: int
+    n_rows: float
+    """A row of a smaller weight counts as little."""
 
     @classmethod
     def empty(cls, n_functions: int) -> Triangle:
         """Return the triangle of no rows."""
         return cls(np.zeros((n_functions + 1, n_functions + 1)), 0)
 
-    def with_rows(self, rows: np.ndarray, targets: np.ndarray) -> Triangle:
-        """Fold in ``rows`` (m, n) and ``targets`` (m,)."""
-        if not len(rows):
+    def with_rows(self, rows: np.ndarray, targets: np.ndarray, weight: float = 1.0) -> Triangle:
+        """Fold in ``rows`` (m, n) and ``targets`` (m,), whose squares count ``weight`` times."""
+        if not len(rows) or not weight:
             return self
-        return Triangle(with_rows(self.r, np.column_stack([rows, targets])), self.n_rows + len(rows))
+        new = np.column_stack([rows, targets])
+        new = new if weight == 1 else np.sqrt(weight) * new
+        return Triangle(with_rows(self.r, new), self.n_rows + weight * len(rows))
 
     def rmse(self, coefficients: np.ndarray | None) -> float:
         """Return the root mean square residual of all rows; without coefficients, of the targets alone."""
@@ -67,10 +71,43 @@ class Fold:
     energy: Triangle
     force: Triangle
     stress: Stresses
+    zeros: Zeros | None = None
+    """The same energies with the composition of the labels; None if all labels are of one origin."""
 
-    def weighted(self, energy_weight: float) -> np.ndarray:
-        """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit."""
-        return joined(self.force.r, energy_weight * self.energy.r)
+    @classmethod
+    def empty(cls, n_functions: int, n_elements: int = 0) -> Fold:
+        """Return the share of no labels, of ``n_elements`` where zeros of energies may be free."""
+        blank, zeros = Triangle.empty(n_functions), Zeros.empty(n_functions, n_elements) if n_elements else None
+        return cls(blank, blank, Stresses.empty(n_functions), zeros)
+
+    def with_label(
+        self,
+        design: Design,
+        energy_ev: float,
+        forces_ev_a: np.ndarray,
+        kept: np.ndarray,
+        counted: np.ndarray,
+        stress_ev_a3: np.ndarray | None,
+        weights: tuple[float, float],
+        origin: np.ndarray | None,
+    ) -> Fold:
+        """Fold in one structure, as :meth:`LinearFit.with_label` says, with the force components ``counted``."""
+        energy, force, stress, zeros = self.energy, self.force, self.stress, self.zeros
+        n_atoms, (of_energy, of_forces) = len(forces_ev_a), weights
+        if kept.all():
+            energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]), of_energy)
+            if zeros is not None and origin is not None and of_energy:
+                root = np.sqrt(of_energy)
+                zeros = zeros.with_energy(root * origin, root / n_atoms * design.energy, root * energy_ev / n_atoms)
+        if stress_ev_a3 is not None:
+            assert design.stress is not None
+            stress = stress.with_stress(design.stress, stress_ev_a3, of_forces)
+        force = force.with_rows(design.forces[counted], forces_ev_a[counted], of_forces)
+        return Fold(energy, force, stress, zeros)
+
+    def weighted(self, energy_weight: float, energies: np.ndarray | None = None) -> np.ndarray:
+        """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit; of other ``energies`` if given."""
+        return joined(self.force.r, energy_weight * (self.energy.r if energies is None else energies))
 
 
 @dataclass(frozen=True)
@@ -83,6 +120,8 @@ class Scaled:
     """(n + 1, n + 1) triangle of all folds."""
     scale: np.ndarray
     """(n,) root of the squares of each column, times the growth of the penalty."""
+    apart: np.ndarray | None = None
+    """(n + 1, n + 1) triangle of labels that are in every fit, and that no ridge is chosen for."""
 
     def spectrum(self, triangle: np.ndarray, start: np.ndarray) -> Spectrum:
         """Return the problem of a triangle for the change of the coefficients from ``start``."""
@@ -97,12 +136,20 @@ class Scaled:
         """
         if len(self.folds) < 2:
             return _DEFAULT_RIDGE
-        losses = np.zeros(len(_RIDGES))
+        losses = self.losses(start)
+        return float(_RIDGES[losses <= _AS_WELL * losses.min()].max())
+
+    def losses(self, start: np.ndarray, more: np.ndarray | None = None) -> np.ndarray:
+        """Return (n_ridges,) the squares that fits to all folds but one leave of that one, over all folds.
+
+        The rows of ``more``, a triangle (n + 1, n + 1), are in all fits and are not predicted.
+        """
+        losses, always = np.zeros(len(_RIDGES)), [part for part in (self.apart, more) if part is not None]
         for fold, rest in zip(self.folds, all_but_each(self.folds), strict=True):
-            problem = self.spectrum(rest, start)
+            problem = self.spectrum(reduce(joined, always, rest), start)
             found = [start + problem.solve(ridge) / self.scale for ridge in _RIDGES]
             losses += [float(np.sum((fold @ np.append(coefficients, -1.0)) ** 2)) for coefficients in found]
-        return float(_RIDGES[losses <= _AS_WELL * losses.min()].max())
+        return losses
 
 
 @dataclass(frozen=True)
@@ -113,12 +160,15 @@ class LinearFit:
     n_labels: int = 0
     has_stresses: bool = True
     """False if the labels were folded in without their stresses, as versions did that trained on none."""
+    frees_zeros: bool = False
+    """Whether energies count only up to constants of imported and of own labels."""
+    apart: Fold | None = None
+    """Labels that count less than others, and that no ridge is chosen for."""
 
     @classmethod
-    def empty(cls, n_functions: int) -> LinearFit:
-        """Return the fit of no labels."""
-        blank = Triangle.empty(n_functions)
-        return cls(tuple(Fold(blank, blank, Stresses.empty(n_functions)) for _ in range(N_FOLDS)))
+    def empty(cls, n_functions: int, n_elements: int = 0) -> LinearFit:
+        """Return the fit of no labels; of ``n_elements`` it can free the zeros of energies."""
+        return cls(tuple(Fold.empty(n_functions, n_elements) for _ in range(N_FOLDS)))
 
     def with_label(
         self,
@@ -127,6 +177,8 @@ class LinearFit:
         forces_ev_a: np.ndarray,
         mask: np.ndarray | None = None,
         stress_ev_a3: np.ndarray | None = None,
+        weights: tuple[float, float] | None = None,
+        origin: np.ndarray | None = None,
         known: np.ndarray | None = None,
     ) -> LinearFit:
         """Fold in one structure.
@@ -143,35 +195,72 @@ class LinearFit:
             (n_atoms,) of bool: the atoms whose forces count; the energy counts only if all do. None: all.
         stress_ev_a3
             (6,), less that of core repulsion; None: unknown. ``design`` has its rows then.
+        weights
+            How many times the squares of its energy count, and those of its forces and stress. If they are given, no
+            ridge is chosen for it.
+        origin
+            (2 n_elements,) its composition, for a fit that can free the zeros of energies.
         known
             (n_atoms, 3) of bool: the force components that count; the energy counts all the same. None: all.
         """
-        n_atoms, k = len(forces_ev_a), self.n_labels % N_FOLDS
-        counted = np.ones((n_atoms, 3), dtype=bool) if known is None else known
-        kept = np.ones(n_atoms, dtype=bool) if mask is None else mask
-        old, energy, stress = self.folds[k], self.folds[k].energy, self.folds[k].stress
-        if kept.all():
-            energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]))
-        if stress_ev_a3 is not None:
-            assert design.stress is not None
-            stress = stress.with_stress(design.stress, stress_ev_a3)
-        counted = counted & kept[:, None]
-        grown = Fold(energy, old.force.with_rows(design.forces[counted], forces_ev_a[counted]), stress)
+        kept = np.ones(len(forces_ev_a), dtype=bool) if mask is None else mask
+        counted = np.repeat(kept[:, None], 3, axis=1) if known is None else known & kept[:, None]
+        label = (design, energy_ev, forces_ev_a, kept, counted, stress_ev_a3, weights or (1.0, 1.0), origin)
+        if weights is not None:
+            n_elements = self.zeros[0].n_elements if self.zeros else 0
+            return replace(self, apart=(self.apart or Fold.empty(len(design.energy), n_elements)).with_label(*label))
+        k = self.n_labels % N_FOLDS
+        grown = self.folds[k].with_label(*label)
         return replace(self, folds=(*self.folds[:k], grown, *self.folds[k + 1 :]), n_labels=self.n_labels + 1)
 
     def errors(self, coefficients: np.ndarray) -> LabelErrors:
         """Return the errors over all labels that were folded in."""
         return LabelErrors(
-            force_rms_ev_a=_joint_rmse([fold.force for fold in self.folds], None),
-            force_rmse_ev_a=_joint_rmse([fold.force for fold in self.folds], coefficients),
-            energy_rmse_ev_atom=_joint_rmse([fold.energy for fold in self.folds], coefficients),
+            force_rms_ev_a=_joint_rmse([fold.force for fold in self.shares], None),
+            force_rmse_ev_a=_joint_rmse([fold.force for fold in self.shares], coefficients),
+            energy_rmse_ev_atom=self._energy_rmse(coefficients),
             stress_rmse_ev_a3=stress_rmse(self.stresses, coefficients),
         )
+
+    def _energy_rmse(self, coefficients: np.ndarray | None) -> float:
+        energies = [fold.energy for fold in self.shares]
+        if (zeros := self._freed()) is None:
+            return _joint_rmse(energies, coefficients)
+        known = np.zeros(len(energies[0].r) - 1) if coefficients is None else coefficients
+        ends = np.append(known, -1.0)
+        parts, common = without_zeros(zeros)
+        n_rows = sum(energy.n_rows for energy in energies)
+        squares = sum(float(np.sum((part @ ends) ** 2)) for part in [*parts, common])
+        return float(np.sqrt(squares / n_rows)) if n_rows else 0.0
+
+    def _freed(self) -> list[Zeros] | None:
+        """Return the energies of each fold with compositions, if their zeros are free."""
+        return self.zeros if self.frees_zeros and self.zeros else None
+
+    @property
+    def zeros(self) -> list[Zeros]:
+        """Energies of each fold with compositions; empty if they were not kept."""
+        return [fold.zeros for fold in self.shares if fold.zeros is not None]
+
+    @property
+    def has_two_origins(self) -> bool:
+        """Whether there are energies of imported and of own labels."""
+        return bool(self.zeros) and has_two_origins(self.zeros)
+
+    def constants_ev(self, coefficients: np.ndarray) -> np.ndarray | None:
+        """Return the (2, n_elements) constants per atom of imported and own labels; None if they are not free."""
+        zeros = self._freed()
+        return None if zeros is None else constants_of(zeros, coefficients)
+
+    @property
+    def shares(self) -> tuple[Fold, ...]:
+        """All folds, and the labels apart if there are any."""
+        return self.folds if self.apart is None else (*self.folds, self.apart)
 
     @property
     def stresses(self) -> list[Stresses]:
         """Those of each fold."""
-        return [fold.stress for fold in self.folds]
+        return [fold.stress for fold in self.shares]
 
     def solve(
         self,
@@ -231,23 +320,31 @@ class LinearFit:
         is_pressure_free: bool = True,
     ) -> Scaled:
         """Return the problem with its columns' scale; ``degrees`` and weights as in :meth:`solve`."""
-        n, used = len(degrees), self.folds[: self.n_labels]
-        folds, common = [fold.weighted(energy_weight) for fold in used], np.zeros((0, n + 1))
+        n, zeros = len(degrees), self._freed()
+        used = [*self.folds[: self.n_labels], *((self.apart,) if self.apart else ())]
+        if zeros is None:
+            parts, common = [fold.weighted(energy_weight) for fold in used], np.zeros((0, n + 1))
+        else:
+            energies, left = without_zeros(zeros)
+            energies = [*energies[: min(self.n_labels, N_FOLDS)], *energies[N_FOLDS:]]
+            parts = [fold.weighted(energy_weight, part) for fold, part in zip(used, energies, strict=True)]
+            common = energy_weight * left
         if stress_weight and any(fold.stress.n_rows for fold in used):
-            parts = up_to_a_pressure([fold.stress for fold in used], is_free=is_pressure_free)
-            folds = [joined(fold, stress_weight * rest) for fold, (_, rest) in zip(folds, parts, strict=True)]
-            common = stress_weight * np.vstack([row for row, _ in parts])
-        whole = with_rows(reduce(joined, folds, np.zeros((n + 1, n + 1))), common)
+            pairs = up_to_a_pressure([fold.stress for fold in used], is_free=is_pressure_free)
+            parts = [joined(part, stress_weight * rest) for part, (_, rest) in zip(parts, pairs, strict=True)]
+            common = np.vstack([common, *(stress_weight * row for row, _ in pairs)])
+        whole = with_rows(reduce(joined, parts, np.zeros((n + 1, n + 1))), common)
         rms = np.sqrt((whole[:, :n] ** 2).sum(axis=0))
         seen = rms > _UNSEEN * rms.max(initial=0.0)
-        return Scaled(folds, whole, np.where(seen, rms, 1.0) * degrees / degrees.mean())
+        apart = parts.pop() if self.apart else None
+        return Scaled(parts, whole, np.where(seen, rms, 1.0) * degrees / degrees.mean(), apart)
 
     def natural_stress_weight(self) -> float | None:
         """Return the weight that makes stresses count as much as forces, by size: 1 to 100 Å²; None without any."""
         stress = stress_rmse(self.stresses, None)
         if stress is None:
             return None
-        force = _joint_rmse([fold.force for fold in self.folds], None)
+        force = _joint_rmse([fold.force for fold in self.shares], None)
         return float(np.clip(force / stress, _LEAST_WEIGHT, _MOST_WEIGHT)) if stress > 0 else _MOST_WEIGHT
 
     def natural_weight(self) -> float:
@@ -258,8 +355,8 @@ class LinearFit:
         """
         if self.n_labels < N_FOLDS:
             return ENERGY_WEIGHT
-        force = _joint_rmse([fold.force for fold in self.folds], None)
-        energy = _joint_rmse([fold.energy for fold in self.folds], None)
+        force = _joint_rmse([fold.force for fold in self.shares], None)
+        energy = self._energy_rmse(None)
         return float(np.clip(force / energy, _LEAST_WEIGHT, _MOST_WEIGHT)) if energy > 0 else _MOST_WEIGHT
 
 

@@ -11,8 +11,8 @@ from pyace import ACEBBasisSet
 
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.basis import copy_of
-from mlip_fw.engines.train.dimers import rising_dimers
-from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.dimers import Rising, rising_dimers
+from mlip_fw.engines.train.linear import LinearFit, Scaled
 from mlip_fw.engines.train.stability import examine
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import Stability
@@ -32,6 +32,37 @@ class Solution:
     stress_weight: float | None
     """None: there is no stress."""
     stability: Stability
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a fit is asked to make small."""
+
+    degrees: np.ndarray
+    """(n_functions,) growth of the penalty."""
+    prior: np.ndarray
+    """(n_functions,) what the penalty pulls to."""
+    energy_weight: float
+    stress_weight: float | None
+    is_pressure_free: bool
+
+    @classmethod
+    def of(cls, fit: LinearFit, shape: AcePotential, prior: np.ndarray, campaign: Campaign) -> Terms:
+        """Return those that a campaign asks of a fit."""
+        wanted = campaign.potential.energy_weight
+        weight = fit.natural_weight() if wanted == "auto" else wanted
+        free = campaign.oracle.has_pulay_stress
+        return cls(degrees_of(shape.basis), prior, weight, _stress_weight(fit, campaign), free)
+
+    def problem(self, fit: LinearFit) -> Scaled:
+        """Return the least-squares problem."""
+        weights = (self.energy_weight, self.stress_weight or 0.0)
+        return fit.scaled(self.degrees, *weights, is_pressure_free=self.is_pressure_free)
+
+    def solve(self, fit: LinearFit, rising: Rising | None = None, ridge: float | None = None) -> np.ndarray:
+        """Return the coefficients (n_functions,) of a fit; without a ``ridge``, with the one that predicts best."""
+        weights, free = (self.energy_weight, self.stress_weight or 0.0), self.is_pressure_free
+        return fit.solve(self.degrees, self.prior, rising, ridge, *weights, is_pressure_free=free)[0]
 
 
 def best_sound(
@@ -55,16 +86,12 @@ def best_sound(
         Gives the conditions of the trial.
     """
     rising, tries = rising_dimers(folder, shape), []
-    wanted = campaign.potential.energy_weight
-    weight = fit.natural_weight() if wanted == "auto" else wanted
-    degrees, of_stress = degrees_of(shape.basis), _stress_weight(fit, campaign)
-    weights = (weight, of_stress or 0.0)
-    free = campaign.oracle.has_pulay_stress
-    best = fit.scaled(degrees, *weights, is_pressure_free=free).best_ridge(prior)
+    terms = Terms.of(fit, shape, prior, campaign)
+    best = terms.problem(fit).best_ridge(prior)
     for firmness in _FIRMNESS:
-        coefficients, ridge = fit.solve(degrees, prior, rising, firmness * best, *weights, is_pressure_free=free)
+        coefficients = terms.solve(fit, rising, firmness * best)
         stability = examine(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
-        tries.append(Solution(coefficients, ridge, weight, of_stress, stability))
+        tries.append(Solution(coefficients, firmness * best, terms.energy_weight, terms.stress_weight, stability))
         if stability.sound:
             return tries[-1]
     return tries[0]

@@ -28,17 +28,21 @@ class Stresses:
 
     r: np.ndarray
     """(n + 2, n + 2) upper triangular."""
-    n_rows: int
+    n_rows: float
+    """A row of a smaller weight counts as little."""
 
     @classmethod
     def empty(cls, n_functions: int) -> Stresses:
         """Return those of no labels."""
         return cls(np.zeros((n_functions + 2, n_functions + 2)), 0)
 
-    def with_stress(self, rows: np.ndarray, targets: np.ndarray) -> Stresses:
-        """Fold in the ``rows`` (6, n) and ``targets`` (6,) of one label."""
-        folded = with_rows(self.r, np.column_stack([_IS_DIAGONAL, rows, targets]))
-        return Stresses(folded, self.n_rows + len(targets))
+    def with_stress(self, rows: np.ndarray, targets: np.ndarray, weight: float = 1.0) -> Stresses:
+        """Fold in the ``rows`` (6, n) and ``targets`` (6,) of one label, whose squares count ``weight`` times."""
+        if not weight:
+            return self
+        new = np.column_stack([_IS_DIAGONAL, rows, targets])
+        folded = with_rows(self.r, new if weight == 1 else np.sqrt(weight) * new)
+        return Stresses(folded, self.n_rows + weight * len(targets))
 
 
 def up_to_a_pressure(folds: Sequence[Stresses], *, is_free: bool = True) -> list[tuple[np.ndarray, np.ndarray]]:

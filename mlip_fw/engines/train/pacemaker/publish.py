@@ -87,6 +87,7 @@ def publish(
                     functions_per_element=potential.n_functions(),
                     dataset=judged.errors,
                     reference_energy_ev=source.reference_energy_ev,
+                    warnings=source.warnings,
                     level_of_theory=source.level_of_theory,
                     iterations=fit.steps,
                     corrections=fit.corrections,

@@ -25,6 +25,7 @@ from mlip_fw.engines.train.pacemaker.publish import publish
 from mlip_fw.engines.train.pacemaker.schedule import is_behind
 from mlip_fw.engines.train.pacemaker.template import read_template
 from mlip_fw.engines.train.pacemaker.trouble import Found, Trouble
+from mlip_fw.engines.train.zeros import on_one_zero
 from mlip_fw.errors import TrainingError, WorkerError
 from mlip_fw.generations import Generations
 from mlip_fw.models.campaign import ENERGY_WEIGHT, Campaign
@@ -91,7 +92,8 @@ def _round(
     record = generations.record(source)
     if record is None:
         raise TrainingError(f"{generations.folder(source)} has no whole training.json; remove that folder, run again")
-    frames = [dataset.read(name) for name in record.labels]
+    names = [name for name in record.labels if name not in record.free_atoms]
+    frames = on_one_zero([dataset.read(name) for name in names], record.imported_offset_ev)
     linear = BBasisConfiguration(str(generations.potential(source)))
     fit = _prepared(generations, record, frames, linear, campaign, worker, folder)
     begun_at = fit.steps_before

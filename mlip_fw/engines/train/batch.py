@@ -1,0 +1,73 @@
+"""The new labels of a training, which may be looked at more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ase import Atoms
+
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.train.lessons import Lesson, lesson_of
+from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.models.campaign import Campaign
+
+_MOST_BYTES = 500_000_000
+"""What is beyond is evaluated again each time."""
+Weights = Mapping[str, tuple[float, float]]
+"""Of labels apart, how much their energies count, and their forces with their stresses."""
+
+
+class Batch:
+    """New labels, evaluated once as far as memory allows.
+
+    Parameters
+    ----------
+    frames
+        The labels by name.
+    energies_ev
+        Energies of free atoms by element.
+    shape
+        The form of the potential, with coefficients zero.
+    """
+
+    def __init__(
+        self, frames: Mapping[str, Atoms], energies_ev: dict[str, float], shape: AcePotential, campaign: Campaign
+    ) -> None:
+        self.frames, self.energies_ev = dict(frames), energies_ev
+        self.with_imported_stress = True
+        self._shape, self._campaign = shape, campaign
+        self._held: dict[str, Lesson] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def lessons(self) -> Iterator[tuple[str, Lesson]]:
+        """Give what each label says, in order."""
+        return ((name, self.lesson(name)) for name in self.frames)
+
+    def lesson(self, name: str) -> Lesson:
+        """Return what a label says."""
+        if (held := self._held.get(name)) is not None:
+            return held
+        atoms, with_stress = self.frames[name], self.with_imported_stress
+        made = lesson_of(atoms, self.energies_ev, self._shape, self._campaign, with_imported_stress=with_stress)
+        if self._bytes < _MOST_BYTES:
+            self._held[name] = made
+            self._bytes += made.design.forces.nbytes
+        return made
+
+    def relative_to(self, energies_ev: dict[str, float]) -> None:
+        """Take other energies of free atoms."""
+        self.energies_ev = energies_ev
+        self._held = {name: one.relative_to(energies_ev, self.frames[name]) for name, one in self._held.items()}
+
+    def leave_out_imported_stress(self) -> None:
+        """Take no stress from labels that came with the campaign."""
+        self.with_imported_stress, self._held, self._bytes = False, {}, 0
+
+    def taken_into(self, fit: LinearFit, weights: Weights) -> LinearFit:
+        """Return the fit with all labels folded in."""
+        for name, lesson in self.lessons():
+            fit = lesson.taken_into(fit, weights.get(name))
+        return fit

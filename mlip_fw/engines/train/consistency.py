@@ -1,0 +1,198 @@
+"""Whether forces, energies and stresses of the same labels belong together.
+
+A file may have stresses of the other sign or in GPa, energies per atom, forces in Ry/bohr; each number is plausible by
+itself. But forces say how energies differ, and both say the stress. So a small potential is fitted to some of them and
+asked for the rest: the slope of what was given against what it says is the factor that was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ase import Atoms
+
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.train.basis import linear_basis
+from mlip_fw.engines.train.lessons import Lesson, lesson_of
+from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.references import is_free
+from mlip_fw.engines.train.solution import degrees_of
+from mlip_fw.io.structures import mask_of
+from mlip_fw.models.campaign import ENERGY_WEIGHT, Campaign
+
+_FUNCTIONS = 40
+_MOST_LABELS = 40
+_FEWEST = 4
+"""Of fewer labels nothing can be said."""
+_SPARE = 2
+"""Numbers that there have to be beyond those that a slope takes."""
+_TINY = 1e-3
+"""Change of the volume that is none."""
+_EXPLAINED = 0.7
+"""Share of the usual deviation that a slope has to explain, to be believed."""
+_RIGHT = (0.6, 1.7)
+"""Slopes that a small potential and noise may make of 1."""
+_CLOSE = 1.15
+"""Factor within which a slope is that of a known unit."""
+_GPA, _KBAR, _RY_BOHR3, _HARTREE_BOHR3 = 1 / 160.21766, 1 / 1602.1766, 91.8158, 183.6315
+_STRESS_UNITS = {1.0: "", _GPA: "be in GPa", _KBAR: "be in kbar", _RY_BOHR3: "be in Ry/bohr³"} | {
+    _HARTREE_BOHR3: "be in hartree/bohr³"
+}
+_ENERGY_UNITS = {
+    -1.0: "forces seem to have the other sign (gradients); multiply them by -1",
+    13.605693: "energies seem to be in Ry; multiply them by 13.6057",
+    27.211386: "energies seem to be in hartree; multiply them by 27.2114",
+    0.0433641: "energies seem to be in kcal/mol; multiply them by 0.0433641",
+    0.0103643: "energies seem to be in kJ/mol; multiply them by 0.0103643",
+    1 / 25.71104: "forces seem to be in Ry/bohr; multiply them by 25.711",
+    1 / 51.42207: "forces seem to be in hartree/bohr; multiply them by 51.422",
+    1 / 0.0433641: "forces seem to be in kcal/mol/Å; multiply them by 0.0433641",
+    0.529177: "both seem to be in atomic units; multiply energies by 27.2114 and forces by 51.422 if these are hartree "
+    "and hartree/bohr, by 13.6057 and 25.711 if they are Ry and Ry/bohr",
+}
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Numbers of labels that do not belong together."""
+
+    of: str
+    """``stress`` or ``energy``."""
+    factor: float
+    """What the given ones are to be multiplied by, to agree with the rest."""
+    is_known: bool
+    """Whether it is that of a unit, a sign or a number of atoms."""
+    sentence: str
+
+
+def contradictions(frames: Sequence[Atoms], campaign: Campaign) -> list[Contradiction]:
+    """Return what labels say that contradicts the rest of what they say: of energies first, then of stresses.
+
+    Parameters
+    ----------
+    frames
+        Labels of one origin; of many, some are looked at.
+    campaign
+        Its elements and its cutoff are those of the small potential that is fitted.
+
+    Notes
+    -----
+    A constant energy of each element and a constant pressure, as plane waves of one cutoff have it, are no
+    contradiction. A slope is believed if deviations from it are small, half of them in any case: single odd
+    labels do not matter.
+    """
+    shape = AcePotential(linear_basis(campaign.elements, campaign.potential.cutoff_a, _FUNCTIONS))
+    chosen = [atoms for atoms in frames if mask_of(atoms).all() and not is_free(atoms, shape.cutoff_a)]
+    if len(chosen) < _FEWEST:
+        return []
+    places = np.unique(np.linspace(0, len(chosen) - 1, _MOST_LABELS).round().astype(int))
+    chosen = [chosen[k] for k in places]
+    nothing = dict.fromkeys(campaign.elements, 0.0)
+    lessons = [lesson_of(atoms, nothing, shape, campaign) for atoms in chosen]
+    fractions = np.array([[np.mean(atoms.symbols == name) for name in campaign.elements] for atoms in chosen])
+    volumes = np.array([atoms.get_volume() / len(atoms) for atoms in chosen])
+    swelling = volumes / volumes.mean() - 1
+    aside = np.column_stack([fractions, swelling, swelling**2]) if np.ptp(swelling) > _TINY else fractions
+    found = [_of_energies(lessons, aside, degrees_of(shape.basis))]
+    if found[0] is None:
+        found.append(_of_stresses(lessons, chosen, fractions, degrees_of(shape.basis)))
+    return [one for one in found if one is not None]
+
+
+def _of_energies(lessons: Sequence[Lesson], aside: np.ndarray, degrees: np.ndarray) -> Contradiction | None:
+    """Compare given energies with those that the forces say, beside what these hardly say: ``aside`` (n_labels, k)."""
+    coefficients = _fitted(lessons, None, degrees, 0.0)
+    sizes = np.array([len(lesson.mask) for lesson in lessons], dtype=float)
+    said = np.array([lesson.design.energy @ coefficients for lesson in lessons]) / sizes
+    given = np.array([lesson.energy_ev for lesson in lessons])
+    slope = _slope(given / sizes, said, aside)
+    if slope is None or _RIGHT[0] <= slope <= _RIGHT[1]:
+        return None
+    factor, what = _known(1 / slope, _ENERGY_UNITS)
+    per_atom = _slope(given, said, aside)
+    nearer = _distance(1 / slope, factor) if what else float("inf")
+    if per_atom is not None and _is_close(per_atom, 1.0) and _distance(per_atom, 1.0) <= nearer:
+        factor, what = float(np.median(sizes)), "energies seem to be per atom; multiply them by the number of atoms"
+    is_known = bool(what)
+    what = what or f"energies are {slope:.3g} times what the forces say"
+    return Contradiction("energy", factor, is_known, f"energies and forces contradict each other: {what}")
+
+
+def _of_stresses(
+    lessons: Sequence[Lesson], frames: Sequence[Atoms], fractions: np.ndarray, degrees: np.ndarray
+) -> Contradiction | None:
+    """Compare given stresses with those that energies and forces say."""
+    told = [k for k, lesson in enumerate(lessons) if lesson.stress_ev_a3 is not None]
+    if len(told) < _FEWEST:
+        return None
+    coefficients = _fitted(lessons, fractions, degrees, ENERGY_WEIGHT)
+    rows = [lessons[k].design.stress for k in told]
+    said = np.concatenate([row @ coefficients for row in rows if row is not None])
+    given = np.concatenate([lessons[k].stress_ev_a3 for k in told])
+    diagonal = np.tile([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], len(told))[:, None]
+    slope = _slope(given, said, diagonal)
+    if slope is None or _RIGHT[0] <= slope <= _RIGHT[1]:
+        return None
+    volume = float(np.median([frames[k].get_volume() for k in told]))
+    units = {**_STRESS_UNITS, 1 / volume: "be virials, in eV"}
+    factor, what = _known(1 / abs(slope), units)
+    parts = [what] if what else []
+    if not what and not _is_close(abs(slope), 1.0):
+        factor = 1 / abs(slope)
+        parts = [f"be {abs(slope):.3g} times too large"]
+    parts += ["have the other sign"] if slope < 0 else []
+    factor = float(np.copysign(factor, slope))
+    sentence = f"stresses contradict energies and forces: they seem to {' and to '.join(parts)} (factor {factor:.6g})"
+    return Contradiction("stress", factor, is_known=True, sentence=sentence)
+
+
+def _fitted(
+    lessons: Sequence[Lesson], fractions: np.ndarray | None, degrees: np.ndarray, energy_weight: float
+) -> np.ndarray:
+    """Return the coefficients of a fit to forces, and to energies up to a constant of each element."""
+    fit = LinearFit.empty(len(degrees), 0 if fractions is None else fractions.shape[1])
+    for k, lesson in enumerate(lessons):
+        origin = None if fractions is None else np.concatenate([fractions[k], 0 * fractions[k]])
+        fit = fit.with_label(
+            lesson.design, lesson.energy_ev, lesson.forces_ev_a, lesson.mask, origin=origin, known=lesson.known
+        )
+    return replace(fit, frees_zeros=fractions is not None).solve(degrees, energy_weight=energy_weight)[0]
+
+
+def _slope(given: np.ndarray, said: np.ndarray, constants: np.ndarray) -> float | None:
+    """Return the slope of ``given`` against ``said`` beside ``constants`` (n, k), or None if it explains little."""
+    if len(given) < constants.shape[1] + 1 + _SPARE:
+        return None
+    without = _least_deviation(constants, given)[1]
+    found, left = _least_deviation(np.column_stack([said, constants]), given)
+    spread = float(np.median(np.abs(without)))
+    is_believed = spread > 0 and float(np.median(np.abs(left))) <= (1 - _EXPLAINED) * spread and found[0] != 0
+    return float(found[0]) if is_believed else None
+
+
+def _least_deviation(columns: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return coefficients of least absolute deviations, and what they leave."""
+    weights, least = np.ones(len(targets)), 1e-6 * float(np.abs(targets).max(initial=0.0)) + 1e-12
+    found, left = np.zeros(columns.shape[1]), targets
+    for _ in range(50):
+        roots = np.sqrt(weights)
+        found = np.linalg.lstsq(roots[:, None] * columns, roots * targets, rcond=None)[0]
+        left = targets - columns @ found
+        weights = 1 / np.maximum(np.abs(left), least)
+    return found, left
+
+
+def _known(factor: float, units: Mapping[float, str]) -> tuple[float, str]:
+    """Return the unit nearest to a factor and what it is, or the factor itself and nothing."""
+    nearest = min(units, key=lambda unit: _distance(factor, unit))
+    return (nearest, units[nearest]) if _is_close(factor, nearest) else (factor, "")
+
+
+def _is_close(factor: float, other: float) -> bool:
+    return _distance(factor, other) <= float(np.log(_CLOSE))
+
+
+def _distance(factor: float, other: float) -> float:
+    return abs(float(np.log(factor / other))) if factor * other > 0 else float("inf")

@@ -1,0 +1,144 @@
+"""New labels folded into a fit, each as far as it agrees with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mlip_fw.dataset import is_imported
+from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.train.batch import Batch
+from mlip_fw.engines.train.consistency import contradictions
+from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.outliers import Usual, Weighted, suspects, weights_of
+from mlip_fw.engines.train.solution import Terms
+from mlip_fw.engines.train.zeros import origin_of
+from mlip_fw.errors import TrainingError
+from mlip_fw.models.campaign import Campaign
+
+_LEAST_SHIFT_EV_ATOM = 0.02
+_CLEARLY = 5.0
+"""Times the error of energies that another zero has to be."""
+_MUCH_WORSE = 1.5
+"""Squares that are left of what is predicted with one zero, against those with two."""
+_MOST_NAMED = 5
+TermsOf = Callable[[LinearFit], Terms]
+References = Callable[[list[str]], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A fit with the new labels."""
+
+    fit: LinearFit
+    weights: Weighted = field(default_factory=dict)
+    """Of new labels that count less."""
+    remarks: list[str] = field(default_factory=list)
+    """What is odd about the new labels."""
+
+
+def learn(
+    batch: Batch,
+    before: LinearFit,
+    terms_of: TermsOf,
+    references: References,
+    shape: AcePotential,
+    coefficients: np.ndarray,
+) -> Learnt:
+    """Return the fit of all labels, old and new.
+
+    Parameters
+    ----------
+    batch
+        The new labels; their energies of free atoms are fitted again without labels that are found to be odd.
+    before
+        The fit of the old labels.
+    terms_of
+        Gives what is asked of a fit.
+    references
+        Gives the energies of free atoms from the new labels of these names.
+    shape
+        The form of the potential, with coefficients zero.
+    coefficients
+        (n_functions,) of the potential so far.
+    """
+    fit, remarks = batch.taken_into(before, {}), []
+    shift = None if fit.frees_zeros else own_shift_ev_atom(batch, fit, terms_of(fit), shape.elements)
+    if shift is not None:
+        before, fit = replace(before, frees_zeros=True), replace(fit, frees_zeros=True)
+        remarks.append(
+            f"own labels lie {abs(shift):.2f} eV per atom {'above' if shift > 0 else 'below'} those of "
+            "bootstrap.dataset: another level of theory? One energy offset per element is learnt for the imported "
+            "labels; energies of the potential are those of the oracle"
+        )
+    errors = before.errors(coefficients)
+    usual = Usual(errors.energy_rmse_ev_atom, errors.force_rmse_ev_a) if before.n_labels else None
+    odd = suspects(batch, fit, before, terms_of(fit), shape, usual)
+    if not odd:
+        return Learnt(fit, {}, remarks)
+    plain, apart = batch.energies_ev, {part.name: (0.0, 0.0) for part in odd}
+    batch.relative_to({**plain, **references([name for name in batch.frames if name not in apart])})
+    core = batch.taken_into(before, apart)
+    weights = weights_of(odd, batch, core, terms_of(core))
+    lowered = {name: both for name, both in weights.items() if both != (1.0, 1.0)}
+    if not lowered and (usual or not weights):
+        batch.relative_to(plain)
+        return Learnt(fit, {}, remarks)
+    return Learnt(batch.taken_into(before, weights), weights, [*remarks, *([_named(lowered)] if lowered else [])])
+
+
+def require_agreement(batch: Batch, campaign: Campaign) -> list[str]:
+    """Leave out imported stresses that contradict the energies and forces of their labels, and say so.
+
+    Raises
+    ------
+    TrainingError
+        If imported energies and forces are in units that don't belong together.
+    """
+    imported = [atoms for atoms in batch.frames.values() if is_imported(atoms)]
+    remarks = []
+    for found in contradictions(imported, campaign):
+        if found.of == "energy" and found.is_known:
+            raise TrainingError(f"bootstrap.dataset: {found.sentence}, in the file, and start in another directory")
+        if found.of == "energy":
+            remarks.append(f"bootstrap.dataset: {found.sentence}")
+            continue
+        where = f"bootstrap.dataset: {{file: …, stress_factor: {found.factor:.6g}}}"
+        if campaign.potential.stress_weight == "auto":
+            batch.leave_out_imported_stress()
+            what = f"they are not trained on; {where} in the campaign file applies the factor, a number as "
+            what += "potential.stress_weight trains on them as they are"
+        else:
+            what = f"they are trained on, as potential.stress_weight is given; {where} applies the factor"
+        remarks.append(f"bootstrap.dataset: {found.sentence}; {what}")
+    return remarks
+
+
+def own_shift_ev_atom(batch: Batch, fit: LinearFit, terms: Terms, elements: list[str]) -> float | None:
+    """Return what new own labels lie above imported ones, eV per atom; None if that is nothing or not clear."""
+    own = [atoms for atoms in batch.frames.values() if not is_imported(atoms)]
+    if not (own and fit.has_two_origins and fit.n_labels > 1):
+        return None
+    free = replace(fit, frees_zeros=True)
+    coefficients = terms.solve(free)
+    constants = free.constants_ev(coefficients)
+    assert constants is not None
+    fractions = np.mean([origin_of(atoms, elements, is_imported=True)[: len(elements)] for atoms in own], axis=0)
+    shift = float(fractions @ (constants[1] - constants[0]))
+    error = free.errors(coefficients).energy_rmse_ev_atom
+    if abs(shift) < max(_LEAST_SHIFT_EV_ATOM, _CLEARLY * error):
+        return None
+    one, two = (float(terms.problem(each).losses(terms.prior).min()) for each in (fit, free))
+    return shift if one > _MUCH_WORSE * two else None
+
+
+def _named(weights: Weighted) -> str:
+    named = [f"{name} (energy {energy:g}, forces {forces:g})" for name, (energy, forces) in weights.items()]
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    number = f"{len(named)} labels" if len(named) > 1 else "one label"
+    return (
+        f"{number} can't be fitted together with the others without spoiling their forces, and "
+        f"{'count' if len(named) > 1 else 'counts'} less: {', '.join(named[:_MOST_NAMED])}{more}"
+    )
