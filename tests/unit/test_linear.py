@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mlip_fw.engines.ace import Design
-from mlip_fw.engines.train.linear import LinearFit, Triangle
+from mlip_fw.engines.train.folds import Triangle
+from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.models.campaign import ENERGY_WEIGHT
 
 N = 15

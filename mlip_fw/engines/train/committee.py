@@ -11,7 +11,8 @@ from pyace import ACEBBasisSet
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.basis import copy_of, require_linear
 from mlip_fw.engines.train.kept import read_fit
-from mlip_fw.engines.train.linear import LinearFit, Scaled
+from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.scaled import Scaled
 from mlip_fw.engines.train.solution import degrees_of
 from mlip_fw.errors import TrainingError
 from mlip_fw.generations import Generations

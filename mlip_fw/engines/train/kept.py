@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlip_fw.engines.train.linear import N_FOLDS, Fold, LinearFit, Triangle
+from mlip_fw.engines.train.folds import Fold, Triangle
+from mlip_fw.engines.train.linear import N_FOLDS, LinearFit
 from mlip_fw.engines.train.stresses import Stresses
 from mlip_fw.engines.train.zeros import Zeros
 from mlip_fw.errors import TrainingError

@@ -8,7 +8,6 @@ each, so that both errors over the whole dataset follow from R without a second 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -16,9 +15,10 @@ import numpy as np
 
 from mlip_fw.engines.ace import Design
 from mlip_fw.engines.train.dimers import Rising
-from mlip_fw.engines.train.ridge import Spectrum
+from mlip_fw.engines.train.folds import Fold, joint_rmse
+from mlip_fw.engines.train.scaled import Scaled
 from mlip_fw.engines.train.stresses import Stresses, stress_rmse, up_to_a_pressure
-from mlip_fw.engines.train.triangles import all_but_each, joined, with_rows
+from mlip_fw.engines.train.triangles import joined, with_rows
 from mlip_fw.engines.train.zeros import Zeros, constants_of, has_two_origins, without_zeros
 from mlip_fw.models.campaign import ENERGY_WEIGHT
 from mlip_fw.models.training import LabelErrors
@@ -27,129 +27,6 @@ _LEAST_WEIGHT, _MOST_WEIGHT = 1.0, 100.0
 _UNSEEN = 1e-12
 N_FOLDS = 5
 """Shares of the labels for cross-validation."""
-_RIDGES = np.logspace(-8, -1, 15)
-_DEFAULT_RIDGE = 1e-4
-"""For a single label, which nothing can be validated against."""
-_AS_WELL = 1.04
-"""Squares of what is predicted that differ by less than this factor, 2 % of the error, are as good."""
-
-
-@dataclass(frozen=True)
-class Triangle:
-    """R of the rows [X | y], with their number."""
-
-    r: np.ndarray
-    """(n + 1, n + 1) upper triangular."""
-    n_rows: float
-    """A row of a smaller weight counts as little."""
-
-    @classmethod
-    def empty(cls, n_functions: int) -> Triangle:
-        """Return the triangle of no rows."""
-        return cls(np.zeros((n_functions + 1, n_functions + 1)), 0)
-
-    def with_rows(self, rows: np.ndarray, targets: np.ndarray, weight: float = 1.0) -> Triangle:
-        """Fold in ``rows`` (m, n) and ``targets`` (m,), whose squares count ``weight`` times."""
-        if not len(rows) or not weight:
-            return self
-        new = np.column_stack([rows, targets])
-        new = new if weight == 1 else np.sqrt(weight) * new
-        return Triangle(with_rows(self.r, new), self.n_rows + weight * len(rows))
-
-    def rmse(self, coefficients: np.ndarray | None) -> float:
-        """Return the root mean square residual of all rows; without coefficients, of the targets alone."""
-        if not self.n_rows:
-            return 0.0
-        residual = self.r[:, -1] if coefficients is None else self.r @ np.append(coefficients, -1.0)
-        return float(np.linalg.norm(residual) / np.sqrt(self.n_rows))
-
-
-@dataclass(frozen=True)
-class Fold:
-    """A share of the labels: energies per atom, force components and stress components apart."""
-
-    energy: Triangle
-    force: Triangle
-    stress: Stresses
-    zeros: Zeros | None = None
-    """The same energies with the composition of the labels; None if all labels are of one origin."""
-
-    @classmethod
-    def empty(cls, n_functions: int, n_elements: int = 0) -> Fold:
-        """Return the share of no labels, of ``n_elements`` where zeros of energies may be free."""
-        blank, zeros = Triangle.empty(n_functions), Zeros.empty(n_functions, n_elements) if n_elements else None
-        return cls(blank, blank, Stresses.empty(n_functions), zeros)
-
-    def with_label(
-        self,
-        design: Design,
-        energy_ev: float,
-        forces_ev_a: np.ndarray,
-        kept: np.ndarray,
-        counted: np.ndarray,
-        stress_ev_a3: np.ndarray | None,
-        weights: tuple[float, float],
-        origin: np.ndarray | None,
-    ) -> Fold:
-        """Fold in one structure, as :meth:`LinearFit.with_label` says, with the force components ``counted``."""
-        energy, force, stress, zeros = self.energy, self.force, self.stress, self.zeros
-        n_atoms, (of_energy, of_forces) = len(forces_ev_a), weights
-        if kept.all():
-            energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]), of_energy)
-            if zeros is not None and origin is not None and of_energy:
-                root = np.sqrt(of_energy)
-                zeros = zeros.with_energy(root * origin, root / n_atoms * design.energy, root * energy_ev / n_atoms)
-        if stress_ev_a3 is not None:
-            assert design.stress is not None
-            stress = stress.with_stress(design.stress, stress_ev_a3, of_forces)
-        force = force.with_rows(design.forces[counted], forces_ev_a[counted], of_forces)
-        return Fold(energy, force, stress, zeros)
-
-    def weighted(self, energy_weight: float, energies: np.ndarray | None = None) -> np.ndarray:
-        """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit; of other ``energies`` if given."""
-        return joined(self.force.r, energy_weight * (self.energy.r if energies is None else energies))
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """The least-squares problem of a fit, with columns to be divided by ``scale``."""
-
-    folds: list[np.ndarray]
-    """(n + 1, n + 1) triangles, each of nothing but its own fold: what the pressure has of all is not in them."""
-    whole: np.ndarray
-    """(n + 1, n + 1) triangle of all folds."""
-    scale: np.ndarray
-    """(n,) root of the squares of each column, times the growth of the penalty."""
-    apart: np.ndarray | None = None
-    """(n + 1, n + 1) triangle of labels that are in every fit, and that no ridge is chosen for."""
-
-    def spectrum(self, triangle: np.ndarray, start: np.ndarray) -> Spectrum:
-        """Return the problem of a triangle for the change of the coefficients from ``start``."""
-        n = len(self.scale)
-        return Spectrum.of(triangle[:, :n] / self.scale, triangle[:, n] - triangle[:, :n] @ start)
-
-    def best_ridge(self, start: np.ndarray) -> float:
-        """Return the largest ridge whose fits to all folds but one predict the left-out fold as well as any do.
-
-        Labels that say all that is asked of them are predicted alike by fits of very different ridges, and the smaller
-        leave wild what no label speaks of.
-        """
-        if len(self.folds) < 2:
-            return _DEFAULT_RIDGE
-        losses = self.losses(start)
-        return float(_RIDGES[losses <= _AS_WELL * losses.min()].max())
-
-    def losses(self, start: np.ndarray, more: np.ndarray | None = None) -> np.ndarray:
-        """Return (n_ridges,) the squares that fits to all folds but one leave of that one, over all folds.
-
-        The rows of ``more``, a triangle (n + 1, n + 1), are in all fits and are not predicted.
-        """
-        losses, always = np.zeros(len(_RIDGES)), [part for part in (self.apart, more) if part is not None]
-        for fold, rest in zip(self.folds, all_but_each(self.folds), strict=True):
-            problem = self.spectrum(reduce(joined, always, rest), start)
-            found = [start + problem.solve(ridge) / self.scale for ridge in _RIDGES]
-            losses += [float(np.sum((fold @ np.append(coefficients, -1.0)) ** 2)) for coefficients in found]
-        return losses
 
 
 @dataclass(frozen=True)
@@ -216,8 +93,8 @@ class LinearFit:
     def errors(self, coefficients: np.ndarray) -> LabelErrors:
         """Return the errors over all labels that were folded in."""
         return LabelErrors(
-            force_rms_ev_a=_joint_rmse([fold.force for fold in self.shares], None),
-            force_rmse_ev_a=_joint_rmse([fold.force for fold in self.shares], coefficients),
+            force_rms_ev_a=joint_rmse([fold.force for fold in self.shares], None),
+            force_rmse_ev_a=joint_rmse([fold.force for fold in self.shares], coefficients),
             energy_rmse_ev_atom=self._energy_rmse(coefficients),
             stress_rmse_ev_a3=stress_rmse(self.stresses, coefficients),
         )
@@ -225,7 +102,7 @@ class LinearFit:
     def _energy_rmse(self, coefficients: np.ndarray | None) -> float:
         energies = [fold.energy for fold in self.shares]
         if (zeros := self._freed()) is None:
-            return _joint_rmse(energies, coefficients)
+            return joint_rmse(energies, coefficients)
         known = np.zeros(len(energies[0].r) - 1) if coefficients is None else coefficients
         ends = np.append(known, -1.0)
         parts, common = without_zeros(zeros)
@@ -344,7 +221,7 @@ class LinearFit:
         stress = stress_rmse(self.stresses, None)
         if stress is None:
             return None
-        force = _joint_rmse([fold.force for fold in self.shares], None)
+        force = joint_rmse([fold.force for fold in self.shares], None)
         return float(np.clip(force / stress, _LEAST_WEIGHT, _MOST_WEIGHT)) if stress > 0 else _MOST_WEIGHT
 
     def natural_weight(self) -> float:
@@ -355,12 +232,6 @@ class LinearFit:
         """
         if self.n_labels < N_FOLDS:
             return ENERGY_WEIGHT
-        force = _joint_rmse([fold.force for fold in self.shares], None)
+        force = joint_rmse([fold.force for fold in self.shares], None)
         energy = self._energy_rmse(None)
         return float(np.clip(force / energy, _LEAST_WEIGHT, _MOST_WEIGHT)) if energy > 0 else _MOST_WEIGHT
-
-
-def _joint_rmse(triangles: Sequence[Triangle], coefficients: np.ndarray | None) -> float:
-    n_rows = sum(t.n_rows for t in triangles)
-    squares = sum(t.n_rows * t.rmse(coefficients) ** 2 for t in triangles)
-    return float(np.sqrt(squares / n_rows)) if n_rows else 0.0

@@ -17,7 +17,8 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.basis import copy_of
 from mlip_fw.engines.train.batch import Batch
 from mlip_fw.engines.train.lessons import Lesson
-from mlip_fw.engines.train.linear import LinearFit, Scaled
+from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.scaled import Scaled
 from mlip_fw.engines.train.solution import Terms
 from mlip_fw.engines.train.triangles import with_rows
 from mlip_fw.io.structures import known_forces, mask_of

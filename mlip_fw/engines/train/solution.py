@@ -12,7 +12,8 @@ from pyace import ACEBBasisSet
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.basis import copy_of
 from mlip_fw.engines.train.dimers import Rising, rising_dimers
-from mlip_fw.engines.train.linear import LinearFit, Scaled
+from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.scaled import Scaled
 from mlip_fw.engines.train.stability import examine
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import Stability
