@@ -17,6 +17,7 @@ from mlip_fw.cli.progress import working
 from mlip_fw.stdout import claim_stdout
 
 if TYPE_CHECKING:
+    from mlip_fw.engines.given_labels import GivenLabels
     from mlip_fw.models.campaign import Campaign
     from mlip_fw.models.dataset import DatasetAudit
 
@@ -122,7 +123,27 @@ def _facts(
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
     }
-    return facts, size.plain(), sentence(size) + _later(campaign), given.audit if given is not None else None
+    return facts, size.plain(), sentence(size) + _later(campaign), _audited(given, campaign)
+
+
+def _audited(given: GivenLabels | None, campaign: Campaign) -> DatasetAudit | None:
+    """Return what was understood of a dataset, and which of its units and signs contradict each other.
+
+    Raises
+    ------
+    CampaignError
+        If they are such that nothing would be trained on them.
+    """
+    if given is None:
+        return None
+    from mlip_fw.engines.train.consistency import REMEDY, contradictions
+    from mlip_fw.errors import CampaignError
+
+    found = contradictions([frame.atoms for frame in given.frames], campaign)
+    for one in found:
+        if one.is_refused:
+            raise CampaignError(f"bootstrap.dataset: {one.sentence}, {REMEDY}")
+    return given.audit.model_copy(update={"notes": [*given.audit.notes, *(one.sentence for one in found)]})
 
 
 def _words(value: object) -> str:

@@ -66,6 +66,15 @@ class Contradiction:
     """Whether it is that of a unit, a sign or a number of atoms."""
     sentence: str
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing is trained on such labels: stresses can be left out, energies and forces can't."""
+        return self.of == "energy" and self.is_known
+
+
+REMEDY = "in the file, or give its unit (bootstrap.dataset: {file: …, energy_unit: …, force_unit: …})"
+"""What to do about energies and forces that are refused."""
+
 
 def contradictions(frames: Sequence[Atoms], campaign: Campaign) -> list[Contradiction]:
     """Return what labels say that contradicts the rest of what they say: of energies first, then of stresses.

@@ -10,7 +10,7 @@ import numpy as np
 from mlip_fw.dataset import is_imported
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.batch import Batch
-from mlip_fw.engines.train.consistency import contradictions
+from mlip_fw.engines.train.consistency import REMEDY, contradictions
 from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.engines.train.outliers import Usual, Weighted, suspects, weights_of
 from mlip_fw.engines.train.solution import Terms
@@ -100,8 +100,8 @@ def require_agreement(batch: Batch, campaign: Campaign) -> list[str]:
     imported = [atoms for atoms in batch.frames.values() if is_imported(atoms)]
     remarks = []
     for found in contradictions(imported, campaign):
-        if found.of == "energy" and found.is_known:
-            raise TrainingError(f"bootstrap.dataset: {found.sentence}, in the file, and start in another directory")
+        if found.is_refused:
+            raise TrainingError(f"bootstrap.dataset: {found.sentence}, {REMEDY}, and start in another directory")
         if found.of == "energy":
             remarks.append(f"bootstrap.dataset: {found.sentence}")
             continue
