@@ -146,7 +146,7 @@ class CampaignDirectory:
             write_json(kept, inputs)
         elif changed := sorted(k for k, v in json.loads(kept.read_text()).items() if inputs.get(k) != v):
             raise CampaignError(
-                f"{', '.join(changed)} changed since the campaign in {self.root} began; put back what it was, or give "
+                f"{', '.join(changed)} changed since the campaign in {self.root} began; restore it, or give "
                 "another --dir"
             )
         self.write_campaign(campaign)

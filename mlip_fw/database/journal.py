@@ -44,7 +44,9 @@ class Journal:
             journal = cls(path)
             journal._prepare()
         except sqlite3.OperationalError as error:
-            raise DirectoryError(f"can't write the database {path}: {error}; free space or mend its rights") from error
+            raise DirectoryError(
+                f"can't write the database {path}: {error}; free space or fix its permissions"
+            ) from error
         except sqlite3.DatabaseError as error:
             raise _damaged(path, str(error)) from error
         return journal

@@ -77,7 +77,7 @@ def run_command(
                 preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509  one system call
             )
         except (OSError, ValueError) as error:
-            raise WorkerError(f"can't run {key} {command!r}: {error}; mend env.{key} in my_fworker.yaml") from error
+            raise WorkerError(f"can't run {key} {command!r}: {error}; correct env.{key} in my_fworker.yaml") from error
         timed_out = False
         try:
             process.wait(timeout_s)
@@ -88,7 +88,7 @@ def run_command(
     if process.returncode in (_NOT_FOUND, _NOT_EXECUTABLE):
         raise WorkerError(
             f"{key} {command!r} could not be started (exit code {process.returncode}); "
-            f"mend env.{key} in my_fworker.yaml"
+            f"correct env.{key} in my_fworker.yaml"
         )
     return Ended(process.returncode, timed_out, time.perf_counter() - started)
 

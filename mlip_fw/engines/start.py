@@ -179,7 +179,7 @@ def _check(atoms: Atoms, where: str, campaign: Campaign) -> None:
             "would see their own images; repeat the structure or take a smaller cutoff"
         )
     if close := too_close(atoms):
-        raise CampaignError(f"{where}: {close}; mend the structure")
+        raise CampaignError(f"{where}: {close}; correct the structure")
     require_movable(atoms, where, campaign)
 
 

@@ -38,7 +38,7 @@ def add_files(campaign: Campaign, directory: str, launchpad: LaunchPad) -> None:
         content = Path(name).read_bytes()
         if not store.publish(at, content).holds(content):
             raise CampaignError(
-                f"{name} has changed since {campaign.campaign} was added; put back what it was, or give another --dir"
+                f"{name} has changed since {campaign.campaign} was added; restore it, or give another --dir"
             )
     LocalCopy(Places(campaign, directory, Path(directory)), store).publish_all()
     store.replace(CAMPAIGN, campaign_text(campaign).encode())

@@ -17,7 +17,7 @@ from mlip_fw.web.patience import Errands
 from mlip_fw.web.places import Place
 
 UNBEGUN = "it has not begun: no worker has taken its first Firework yet"
-UNREAD = "its many files are being read for the first time; this page goes on by itself"
+UNREAD = "its many files are being read for the first time; this page updates by itself"
 logger = logging.getLogger("mlip_fw")
 
 

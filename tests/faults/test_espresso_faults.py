@@ -134,7 +134,7 @@ def test_foreign_binary(tmp_path, content, said):
     binary = tmp_path / "pw.x"
     binary.write_bytes(content)
     binary.chmod(0o755)
-    with pytest.raises(WorkerError, match=f"{said}.*mend env.pw_cmd"):
+    with pytest.raises(WorkerError, match=f"{said}.*correct env.pw_cmd"):
         label_with_espresso(bulk("Si"), oracle(), Worker(pw_cmd=str(binary)), tmp_path / "label")
 
 

@@ -235,7 +235,7 @@ def test_stale_output_is_not_believed(worker, tmp_path):
     label_with_espresso(copper(), oracle(), worker(), folder)
     with pytest.raises(LabelError):
         label_with_espresso(copper(), oracle(), worker("--fail killed"), folder)
-    with pytest.raises(WorkerError, match="mend env.pw_cmd"):
+    with pytest.raises(WorkerError, match="correct env.pw_cmd"):
         label_with_espresso(copper(), oracle(), Worker(pw_cmd="no-such-pw", pseudo_dir=worker().pseudo_dir), folder)
 
 

@@ -553,7 +553,7 @@ def test_pacemaker_ends_before_its_batch_job(own, left, limit):
 def test_program_that_is_not_here_is_told_before_the_campaign(small, command):
     campaign = small(potential={"kind": "pacemaker"})
     require_pacemaker(campaign, Worker(pacemaker_cmd="sh -c true"))
-    with pytest.raises(WorkerError, match="can't run pacemaker_cmd .*; mend env.pacemaker_cmd"):
+    with pytest.raises(WorkerError, match="can't run pacemaker_cmd .*; correct env.pacemaker_cmd"):
         require_pacemaker(campaign, Worker(pacemaker_cmd=command))
     require_pacemaker(small(potential={"kind": "linear"}), Worker(pacemaker_cmd=command))
 

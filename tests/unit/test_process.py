@@ -67,7 +67,7 @@ def test_killed_is_a_negative_exit_code(tmp_path):
 
 
 def test_missing_program(tmp_path):
-    with pytest.raises(WorkerError, match=r"can't run pw_cmd 'no-such-program -x': .*mend env.pw_cmd"):
+    with pytest.raises(WorkerError, match=r"can't run pw_cmd 'no-such-program -x': .*correct env.pw_cmd"):
         run_command("pw_cmd", "no-such-program -x", tmp_path, stdout=tmp_path / "out")
 
 

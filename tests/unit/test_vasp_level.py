@@ -202,5 +202,5 @@ def test_pymatgen_without_potcars(monkeypatch):
 def test_damaged_potcar(potcars, text):
     [path] = potcars.rglob("POTCAR.Cu_pv")
     path.write_text(text)
-    with pytest.raises(WorkerError, match="POTCAR Cu_pv of PBE_54 .*put back VASP's file"):
+    with pytest.raises(WorkerError, match="POTCAR Cu_pv of PBE_54 .*restore VASP's file"):
         require_vasp(oracle(), WORKER, ["Cu"])

@@ -162,7 +162,7 @@ def test_no_trustworthy_label(label, tmp_path, kind, said):
     [
         ("disk-full", "No space left on device"),
         ("no-library", "error while loading shared libraries"),
-        ("bad-incar", "can't read INCAR; mend oracle.incar"),
+        ("bad-incar", "can't read INCAR; correct oracle.incar"),
     ],
 )
 def test_fault_of_the_machine_or_the_settings(label, kind, said):
@@ -192,7 +192,7 @@ def test_program_that_can_not_run_here(tmp_path, content, mode, said):
     if content is not None:
         program.write_text(content)
         program.chmod(mode)
-    with pytest.raises(WorkerError, match=f"{said}.*mend env.vasp_cmd"):
+    with pytest.raises(WorkerError, match=f"{said}.*correct env.vasp_cmd"):
         label_with_vasp(alloy(), oracle(), Worker(vasp_cmd=str(program)), tmp_path / "run")
 
 

@@ -34,10 +34,10 @@ def has_extrapolation(lmp_cmd: str) -> bool:
             check=False,
         )
     except (OSError, ValueError) as error:
-        raise WorkerError(f"can't run lmp_cmd {lmp_cmd!r}: {error}; mend env.lmp_cmd in my_fworker.yaml") from error
+        raise WorkerError(f"can't run lmp_cmd {lmp_cmd!r}: {error}; correct env.lmp_cmd in my_fworker.yaml") from error
     except subprocess.TimeoutExpired:
         raise WorkerError(
-            f"lmp_cmd {lmp_cmd!r} gave no help within 120 s; mend env.lmp_cmd in my_fworker.yaml"
+            f"lmp_cmd {lmp_cmd!r} gave no help within 120 s; correct env.lmp_cmd in my_fworker.yaml"
         ) from None
     return _PAIR_STYLE in done.stdout
 

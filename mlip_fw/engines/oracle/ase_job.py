@@ -113,7 +113,7 @@ def run_job(job: AseJob, validator: LabelIsSound, folder: Path) -> None:
         if LabelError.__name__ in error.kinds:
             raise LabelError(str(error).removeprefix(f"{LabelError.__name__}: ")) from error
         if _MACHINE_FAULTS & set(error.kinds):
-            raise WorkerError(f"this machine can't label: {error}; mend it and run again") from error
+            raise WorkerError(f"this machine can't label: {error}; fix it and run again") from error
         raise LabelError(str(error)) from error
     except CustodianError as error:
         raise LabelError(validator.complaint or f"custodian: {error}") from error

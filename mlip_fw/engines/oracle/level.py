@@ -50,9 +50,9 @@ def read_level(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise DirectoryError(f"{path} is damaged ({error}); put back what it was") from error
+        raise DirectoryError(f"{path} is damaged ({error}); restore it") from error
     if not isinstance(found, dict):
-        raise DirectoryError(f"{path} is damaged (it holds no mapping); put back what it was")
+        raise DirectoryError(f"{path} is damaged (it holds no mapping); restore it")
     return found
 
 

@@ -92,10 +92,11 @@ def contradictions(frames: Sequence[Atoms], campaign: Campaign) -> list[Contradi
     contradiction. A slope is believed if deviations from it are small, half of them in any case: single odd
     labels do not matter.
     """
-    shape = AcePotential(linear_basis(campaign.elements, campaign.potential.cutoff_a, _FUNCTIONS))
-    chosen = [atoms for atoms in frames if mask_of(atoms).all() and not is_free(atoms, shape.cutoff_a)]
+    cutoff_a = campaign.potential.cutoff_a
+    chosen = [atoms for atoms in frames if mask_of(atoms).all() and not is_free(atoms, cutoff_a)]
     if len(chosen) < _FEWEST:
         return []
+    shape = AcePotential(linear_basis(campaign.elements, cutoff_a, _FUNCTIONS))
     places = np.unique(np.linspace(0, len(chosen) - 1, _MOST_LABELS).round().astype(int))
     chosen = [chosen[k] for k in places]
     nothing = dict.fromkeys(campaign.elements, 0.0)

@@ -48,7 +48,7 @@ def why_not_started(stderr: str) -> str | None:
         return "mpirun has fewer slots than pw_cmd asks for; use a smaller -np, or --oversubscribe"
     if "unable to find the specified executable" in stderr or "unable to launch the specified" in stderr:
         name = re.search(r"^Executable: +(\S+)", stderr, re.MULTILINE)
-        return f"mpirun does not find {name.group(1) if name else 'its program'}; mend pw_cmd"
+        return f"mpirun does not find {name.group(1) if name else 'its program'}; correct pw_cmd"
     if missing := re.search(r"error while loading shared libraries: (.+)", stderr):
         return f"pw.x lacks a library: {missing.group(1)}"
     if missing := re.search(r"No module named .*", stderr):

@@ -111,7 +111,7 @@ def _make_environment(home: Path) -> None:
         venv.create(home, with_pip=True, clear=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise WorkerError(
-            f"can't make a Python environment in {home}: {error}; mend the directory or set {HOME_VARIABLE}"
+            f"can't make a Python environment in {home}: {error}; fix the directory or set {HOME_VARIABLE}"
         ) from error
 
 

@@ -175,7 +175,7 @@ def _gave_up(calculation: Calculation, found: Found) -> OutOfTime:
         return OutOfTime(calculation.seconds)
     reason = f"{found.trouble}: {found.said[:_MOST_TEXT]}"
     if found.trouble in FAULTS_OF_THE_MACHINE:
-        raise WorkerError(f"this machine can't label with {calculation.command!r}: {reason}; mend it and run again")
+        raise WorkerError(f"this machine can't label with {calculation.command!r}: {reason}; fix it and run again")
     if found.trouble is Trouble.INPUT:
         raise CampaignError(f"pw.x refuses its input ({found.said[:_MOST_TEXT]}); see {calculation.folder / INPUT}")
     if found.trouble is Trouble.HUNG:

@@ -61,7 +61,7 @@ def version_of(command: str) -> str:
         version = read_pw_output(out.read_text(errors="replace")).version
     if not version:
         raise WorkerError(
-            f"pw_cmd {command!r} did not say that it is pw.x (exit code {ended.exit_code}); mend env.pw_cmd"
+            f"pw_cmd {command!r} did not say that it is pw.x (exit code {ended.exit_code}); correct env.pw_cmd"
         )
     return version
 

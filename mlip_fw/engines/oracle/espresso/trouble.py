@@ -131,7 +131,7 @@ def _by_signal(exit_code: int, err: str) -> Found | None:
         return None
     name = signal.Signals(number).name
     if number == signal.SIGILL:
-        return Found(Trouble.NOT_STARTED, f"{name}: pw.x is built for another processor; mend pw_cmd")
+        return Found(Trouble.NOT_STARTED, f"{name}: pw.x is built for another processor; correct pw_cmd")
     return Found(_SIGNALS.get(signal.Signals(number), Trouble.CRASHED), f"by {name}")
 
 
@@ -154,7 +154,9 @@ def _without_a_word(traces: Traces) -> Found | None:
     ended, out = traces.ended, traces.out
     tail = " / ".join(filter(None, (line.strip() for line in traces.err.splitlines()[-3:])))
     if "Program PWSCF" not in out:
-        why = f"exit code {ended.exit_code}, nothing of pw.x in its output; {tail or 'no error message'}; mend pw_cmd"
+        why = (
+            f"exit code {ended.exit_code}, nothing of pw.x in its output; {tail or 'no error message'}; correct pw_cmd"
+        )
         return Found(Trouble.NOT_STARTED, why)
     if ended.exit_code == 0:
         return None

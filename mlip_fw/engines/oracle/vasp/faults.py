@@ -45,8 +45,8 @@ _EXIT_CODES = {
     128 + signal.SIGILL: "it was built for another processor",
 }
 _SETTINGS = {
-    "read_error": "VASP can't read INCAR; mend oracle.incar",
-    "set_core_wf": "VASP can't read a POTCAR; put back VASP's file, or take a newer library",
+    "read_error": "VASP can't read INCAR; correct oracle.incar",
+    "set_core_wf": "VASP can't read a POTCAR; restore VASP's file, or take a newer library",
 }
 _TAIL = 2_000
 
@@ -61,9 +61,11 @@ def blame(
     """
     said = "\n".join(_tail(folder / name) for name in (STDOUT, STDERR))
     if line := _line_with(_MACHINE, said):
-        return WorkerError(f"this machine can't run VASP: “{line}”; mend it and run again")
+        return WorkerError(f"this machine can't run VASP: “{line}”; fix it and run again")
     if exit_code in _EXIT_CODES:
-        return WorkerError(f"vasp_cmd can't run here: {_EXIT_CODES[exit_code]}; mend env.vasp_cmd in my_fworker.yaml")
+        return WorkerError(
+            f"vasp_cmd can't run here: {_EXIT_CODES[exit_code]}; correct env.vasp_cmd in my_fworker.yaml"
+        )
     if _signal_of(exit_code) in ("SIGTERM", "SIGXCPU"):
         return WorkerError(f"VASP was ended from outside by {_signal_of(exit_code)}, as queues do; run it again")
     last = corrections[-1]["errors"] if corrections else []

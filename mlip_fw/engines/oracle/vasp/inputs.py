@@ -209,9 +209,9 @@ def _potcar(element: str, symbol: str, functional: str) -> PotcarSingle:
             f"another one in oracle.potcars, such as {{{element}: {element}}}"
         ) from error
     except Exception as error:
-        raise WorkerError(f"POTCAR {symbol} of {functional} can't be read ({error}); put back VASP's file") from error
+        raise WorkerError(f"POTCAR {symbol} of {functional} can't be read ({error}); restore VASP's file") from error
     if not whole:
-        raise WorkerError(f"POTCAR {symbol} of {functional} has no sound header; put back VASP's file")
+        raise WorkerError(f"POTCAR {symbol} of {functional} has no sound header; restore VASP's file")
     return potcar
 
 

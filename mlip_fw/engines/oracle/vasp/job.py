@@ -76,7 +76,7 @@ class LabelJob(VaspJob):
                 )
         except (OSError, ValueError) as error:
             raise WorkerError(
-                f"can't run vasp_cmd {shlex.join(self.vasp_cmd)!r}: {error}; mend env.vasp_cmd in my_fworker.yaml"
+                f"can't run vasp_cmd {shlex.join(self.vasp_cmd)!r}: {error}; correct env.vasp_cmd in my_fworker.yaml"
             ) from error
         return self._vasp_process
 

@@ -44,7 +44,7 @@ def require_vasp(oracle: VaspOracle, worker: Worker, elements: list[str]) -> Non
     require_sound_incar(oracle)
     command = _command(worker)
     if shutil.which(shlex.split(command)[0]) is None:
-        raise WorkerError(f"there is no program {shlex.split(command)[0]!r}; mend env.vasp_cmd in my_fworker.yaml")
+        raise WorkerError(f"there is no program {shlex.split(command)[0]!r}; correct env.vasp_cmd in my_fworker.yaml")
     potcars_of(oracle, elements)
 
 

@@ -104,7 +104,9 @@ class Calculation:
                 custodian.run()
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _DISK:
-                raise WorkerError(f"can't work in {self._folder}: {error}; free space or mend its rights") from error
+                raise WorkerError(
+                    f"can't work in {self._folder}: {error}; free space or fix its permissions"
+                ) from error
             failure = error
         finally:
             job.end()

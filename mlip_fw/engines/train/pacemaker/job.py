@@ -134,7 +134,7 @@ def _require_program(command: str) -> None:
 
 
 def _cant_run(command: str, why: str) -> WorkerError:
-    return WorkerError(f"can't run pacemaker_cmd {command!r}: {why}; mend env.pacemaker_cmd in my_fworker.yaml")
+    return WorkerError(f"can't run pacemaker_cmd {command!r}: {why}; correct env.pacemaker_cmd in my_fworker.yaml")
 
 
 class PacemakerJob(Job):

@@ -194,5 +194,5 @@ def _gave_up(fit: Fit, found: Found, begun_at: int) -> OutOfTime:
     raise TrainingError(
         f"pacemaker made no potential: {reason}; "
         + (f"tried: {tried}; " if tried else "")
-        + f"see {fit.folder / OUT}, mend the cause and run again"
+        + f"see {fit.folder / OUT}, fix the cause and run again"
     )
