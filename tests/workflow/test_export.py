@@ -259,7 +259,7 @@ class TestPlace:
 
         monkeypatch.setattr("mlip_fw.export.folder.write_data", full)
         for name in ("pot", "new"):
-            with pytest.raises(DirectoryError, match=f"{name}: No space left on device; free space"):
+            with pytest.raises(DirectoryError, match=f"{name}: No space left on device; free some space"):
                 export_campaign(learnt, tmp_path / name)
         assert content(tmp_path / "pot") == before
         assert not (tmp_path / "new").exists()

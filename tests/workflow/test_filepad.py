@@ -107,7 +107,7 @@ def pulled(farm, campaign):
     file = farm.submit / "campaign.yaml"
     write_campaign(file, campaign.model_copy(update={"files": "filepad"}))
     said = {"add": farm.typed("add", file, "-l", farm.facts.launchpad_file)}
-    with pytest.raises(Exception, match=r"files of far are on the LaunchPad .* `mlip-fw pull` brings them"):
+    with pytest.raises(Exception, match=r"files of far are on the LaunchPad .*; fetch them with `mlip-fw pull`"):
         farm.typed("status", "far")
     assert farm.work() == {"COMPLETED"}
     said["pull"] = farm.typed("pull", "-l", farm.facts.launchpad_file, "--json")
