@@ -13,7 +13,6 @@ from ase import Atoms
 
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.files import require_file, whole_file
-from mlip_fw.io.lammps_files import read_data_file, read_dump_file
 
 MASK = "mask"
 """Name of the per-atom array of a label: True where the force is trained on and may enter the active set."""
@@ -171,6 +170,8 @@ def read_any(path: Path, what: str) -> list[Atoms]:
 
 
 def _read(path: Path, kind: str, what: str) -> list[Atoms] | Atoms:
+    from mlip_fw.io.lammps_files import read_data_file, read_dump_file
+
     if kind == "lammps-data":
         return read_data_file(path, what)
     if kind == "lammps-dump-text":
