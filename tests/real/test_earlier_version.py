@@ -46,7 +46,7 @@ def require_gone_on(root, old):
     """Check that all that was there is as it was, and that the MD went on from its halt."""
     assert len(old) > 15
     changed = [path.name for path, was in old.items() if not path.is_file() or path.read_bytes() != was]
-    assert changed in ([], ["candidates.extxyz"])
+    assert not changed
     first, second = (json.loads((root / f"walkers/00/cycle_000{k}/result.json").read_text()) for k in (0, 1))
     assert (first["outcome"], first["step"]) == ("halted", 110)
     assert second["step"] > 110

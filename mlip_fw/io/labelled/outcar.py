@@ -9,14 +9,12 @@ from ase import Atoms
 from ase.io import read
 
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.labelled.raw import Raw, bare, fixed_by
+from mlip_fw.io.labelled.raw import ML_STEP, NELM, Raw, bare, fixed_by
 
 _STEP_ENDS = re.compile(r"^.*FREE ENERGIE OF THE ION-ELECTRON SYSTEM.*$", re.MULTILINE)
 _ITERATION = re.compile(r"Iteration\s+\d+\(\s*(\d+)\)")
 _NELM = re.compile(r"NELM\s*=\s*(\d+)\s*;")
 _REACHED, _NOT_REACHED = "EDIFF is reached", "EDIFF was not reached"
-_PLAIN_NELM = 60
-_ML = "a step of a machine-learned force field, not of DFT"
 
 
 def read_outcar_steps(path: Path) -> list[Raw]:
@@ -49,7 +47,7 @@ def _faults(text: str) -> list[str | None]:
     found: list[str | None] = []
     start = 0
     for end in _STEP_ENDS.finditer(text):
-        found.append(_fault(text[start : end.start()], end[0], int(most[1]) if most else _PLAIN_NELM))
+        found.append(_fault(text[start : end.start()], end[0], int(most[1]) if most else NELM))
         start = end.end()
     return found
 
@@ -57,7 +55,7 @@ def _faults(text: str) -> list[str | None]:
 def _fault(step: str, closing: str, most: int) -> str | None:
     iterations = [int(number) for number in _ITERATION.findall(step)]
     if closing.split()[:1] == ["ML"] or not iterations:
-        return _ML
+        return ML_STEP
     if _NOT_REACHED in step or (iterations[-1] >= most and _REACHED not in step):
         return f"SCF not converged ({iterations[-1]} of NELM = {most} steps)"
     if "aborting loop" in step and _REACHED not in step:

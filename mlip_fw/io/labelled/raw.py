@@ -10,6 +10,9 @@ from ase import Atoms
 from ase.constraints import FixAtoms, FixCartesian, FixScaled
 
 _ALONG = 1e-6
+NELM = 60
+"""VASP's own largest number of electronic steps."""
+ML_STEP = "a step of a machine-learned force field, not of DFT"
 
 
 @dataclass

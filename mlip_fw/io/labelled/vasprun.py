@@ -10,12 +10,10 @@ import numpy as np
 from ase import Atoms, units
 
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.labelled.raw import Raw, cartesian
+from mlip_fw.io.labelled.raw import ML_STEP, NELM, Raw, cartesian
 
 _KILOBAR = 0.1 * units.GPa
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-_NELM = 60
-_ML = "a step of a machine-learned force field, not of DFT"
 
 
 def read_vasprun_steps(path: Path) -> list[Raw]:
@@ -90,11 +88,11 @@ class _Reading:
     def _fault(self, element: ET.Element) -> str | None:
         n_steps, most = len(element.findall("scstep")), self._nelm()
         if not n_steps:
-            return _ML
+            return ML_STEP
         return f"SCF not converged ({n_steps} of NELM = {most} steps)" if n_steps >= most else None
 
     def _nelm(self) -> int:
-        return int(_number(self._parameters.get("NELM", str(_NELM))))
+        return int(_number(self._parameters.get("NELM", str(NELM))))
 
     def _pstress(self) -> float:
         """Return the external pressure, eV/Å³, whose work ``e_fr_energy`` of an ionic step has in it."""
