@@ -1,4 +1,4 @@
-"""Neighbour lists of periodic cells, in the form that pyace takes, kept while atoms move little."""
+"""Neighbour lists of periodic cells, kept while atoms move little."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 from pyace.catomicenvironment import ACEAtomicEnvironment
 from vesin import NeighborList
 
+from mlip_fw.engines.pairs import Pairs
 
-class Neighbours:
-    """The pyace environment of a fully periodic cell, built in linear time and reused.
+
+class PairList:
+    """The pairs of a fully periodic cell, built in linear time and reused.
 
     Periodic images within the cutoff are explicit atoms ("ghosts"). The list holds pairs up to
     ``cutoff_a + skin_a`` and is built again only when a pair outside it could have come within
@@ -23,34 +25,24 @@ class Neighbours:
     """
 
     def __init__(self, species: np.ndarray, cutoff_a: float, skin_a: float = 0.0) -> None:
-        self.species = np.asarray(species, dtype=int)
+        self.species = np.asarray(species, dtype=np.int64)
         self.cutoff_a, self.skin_a = cutoff_a, skin_a
-        self.environment = ACEAtomicEnvironment()
         self.builds = 0
         self._cell: np.ndarray | None = None
 
-    def update(self, positions: np.ndarray, cell: np.ndarray) -> ACEAtomicEnvironment:
-        """Return the environment for ``positions`` (n, 3) in ``cell`` (3, 3), rows are vectors, Å."""
+    def pairs_at(self, positions: np.ndarray, cell: np.ndarray) -> Pairs:
+        """Return the pairs for ``positions`` (n, 3) in ``cell`` (3, 3), rows are vectors, Å."""
         if self._cell is None or not self._still_valid(positions, cell):
             self._build(positions, cell)
         else:
             positions = self._unwrapped(positions, cell)
-        self.environment.x = self._extended(positions, cell)
-        return self.environment
-
-    def with_own_images(self) -> ACEAtomicEnvironment:
-        """Return the environment with images as atoms of their own: forces on them are not added to their origin's."""
-        environment, n_images = ACEAtomicEnvironment(), len(self.origins) - len(self.species)
-        environment.x = self.environment.x
-        environment.species_type = self.environment.species_type
-        environment.neighbour_list = [*self.environment.neighbour_list, *[[] for _ in range(n_images)]]
-        environment.origins = np.arange(len(self.origins))
-        return environment
+        self._pairs = self._pairs._replace(positions=self._extended(positions, cell))
+        return self._pairs
 
     @property
     def origins(self) -> np.ndarray:
         """The atom that each atom of the environment is an image of; the first are their own."""
-        return np.concatenate([np.arange(len(self.species)), self._origins])
+        return self._pairs.owner
 
     def _extended(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
         ghosts = positions[self._origins] + self._shifts @ cell
@@ -82,19 +74,48 @@ class Neighbours:
         index = j.astype(np.int64)
         index[outside] = n + inverse
         order = np.argsort(i, kind="stable")
-        ends = np.cumsum(np.bincount(i, minlength=n))[:-1]
-        lists = np.split(index[order], ends)
-
-        self._origins = j[outside][first].astype(int)
+        self._origins = j[outside][first].astype(np.int64)
         self._shifts = shifts[outside][first].astype(float)
         self._cell, self._scaled = cell.copy(), positions @ np.linalg.inv(cell)
-        environment = ACEAtomicEnvironment()
-        environment.x = self._extended(positions, cell)
-        environment.species_type = np.concatenate([self.species, self.species[self._origins]])
-        environment.neighbour_list = [part.tolist() for part in lists]
-        environment.origins = self.origins
-        self.environment = environment
+        self._pairs = Pairs(
+            start=np.concatenate([[0], np.cumsum(np.bincount(i, minlength=n))]).astype(np.int64),
+            index=index[order],
+            owner=np.concatenate([np.arange(n), self._origins]),
+            species=np.concatenate([self.species, self.species[self._origins]]),
+            positions=self._extended(positions, cell),
+        )
         self.builds += 1
+
+
+class Neighbours(PairList):
+    """The pairs of a fully periodic cell in the form that pyace takes; see :class:`PairList`."""
+
+    def __init__(self, species: np.ndarray, cutoff_a: float, skin_a: float = 0.0) -> None:
+        super().__init__(species, cutoff_a, skin_a)
+        self.environment = ACEAtomicEnvironment()
+
+    def update(self, positions: np.ndarray, cell: np.ndarray) -> ACEAtomicEnvironment:
+        """Return the environment for ``positions`` (n, 3) in ``cell`` (3, 3), rows are vectors, Å."""
+        self.environment.x = self.pairs_at(positions, cell).positions
+        return self.environment
+
+    def with_own_images(self) -> ACEAtomicEnvironment:
+        """Return the environment with images as atoms of their own: forces on them are not added to their origin's."""
+        environment, n_images = ACEAtomicEnvironment(), len(self.origins) - len(self.species)
+        environment.x = self.environment.x
+        environment.species_type = self.environment.species_type
+        environment.neighbour_list = [*self.environment.neighbour_list, *[[] for _ in range(n_images)]]
+        environment.origins = np.arange(len(self.origins))
+        return environment
+
+    def _build(self, positions: np.ndarray, cell: np.ndarray) -> None:
+        super()._build(positions, cell)
+        environment, pairs = ACEAtomicEnvironment(), self._pairs
+        environment.x = pairs.positions
+        environment.species_type = pairs.species
+        environment.neighbour_list = [part.tolist() for part in np.split(pairs.index, pairs.start[1:-1])]
+        environment.origins = pairs.owner
+        self.environment = environment
 
 
 def _distinct(atoms: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mlip_fw.models.base import Frozen
+from mlip_fw.models.base import Frozen, PositiveCount
 
 _LEAST_MD_S = 2.0
 _LEAST_LABEL_S = 30.0
@@ -22,6 +22,12 @@ class Worker(Frozen):
 
     lmp_cmd: str | None = Field(None, description="command that runs LAMMPS, such as 'mpirun -np 8 lmp'")
     md_walltime_s: WalltimeS | None = Field(None, description="MD stops itself after this time and is continued, s")
+    md_evaluator: Literal["pyace", "kernel"] = Field(
+        "pyace",
+        description="what evaluates the potential in embedded MD; kernel: compiled code, many times faster, for which "
+        "numba is needed (pip install 'mlip-fw[kernel]')",
+    )
+    md_threads: PositiveCount = Field(1, le=256, description="threads of the kernel in embedded MD")
     pw_cmd: str | None = Field(None, description="command that runs Quantum ESPRESSO, such as 'mpirun -np 8 pw.x'")
     vasp_cmd: str | None = Field(None, description="command that runs VASP, such as 'mpirun -np 8 vasp_std'")
     pseudo_dir: str | None = Field(None, description="directory of the pseudopotentials (.UPF)")

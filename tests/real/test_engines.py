@@ -25,17 +25,19 @@ NVT = Stage(ensemble="nvt", temperature_k=[300, 900], n_steps=200)
 NPT = Stage(ensemble="npt", temperature_k=300, pressure_bar=[0, 5000], n_steps=100, pressure_coupling="tri")
 
 
-@pytest.fixture(params=["embedded", pytest.param("lammps", marks=pytest.mark.native)])
+@pytest.fixture(params=["embedded", "kernel", pytest.param("lammps", marks=pytest.mark.native)])
 def engine(request):
-    """Return a function that runs a plan with each engine in turn."""
-    worker = Worker()
+    """Return a function that runs a plan with each engine in turn; kernel is the embedded one with compiled code."""
+    worker, name = Worker(), "embedded"
     if request.param == "lammps":
-        worker = Worker(lmp_cmd=request.getfixturevalue("native_lmp"))
+        worker, name = Worker(lmp_cmd=request.getfixturevalue("native_lmp")), "lammps"
+    elif request.param == "kernel":
+        worker = Worker(md_evaluator="kernel", md_threads=2)
 
     def run(plan, folder):
-        return run_md(plan, folder, request.param, worker)
+        return run_md(plan, folder, name, worker)
 
-    run.name, run.worker = request.param, worker
+    run.name, run.worker = name, worker
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -33,8 +34,18 @@ def choose_engine(wanted: Literal["auto", "lammps", "embedded"], worker: Worker)
     Raises
     ------
     WorkerError
-        If ``lammps`` is wanted and the worker has no LAMMPS with ``pace/extrapolation``.
+        If ``lammps`` is wanted and the worker has no LAMMPS with ``pace/extrapolation``, or its embedded engine
+        lacks what the worker names.
     """
+    engine, why = _chosen(wanted, worker)
+    if engine == "embedded" and worker.md_evaluator == "kernel" and importlib.util.find_spec("numba") is None:
+        raise WorkerError(
+            "env.md_evaluator is kernel, and numba is not installed: pip install 'mlip-fw[kernel]', or set it to pyace"
+        )
+    return engine, why
+
+
+def _chosen(wanted: Literal["auto", "lammps", "embedded"], worker: Worker) -> tuple[Engine, str]:
     if wanted == "embedded":
         return "embedded", "the campaign asks for it"
     command = worker.lmp_cmd or shutil.which("lmp")
@@ -84,7 +95,7 @@ def _run_once(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker
         write_text(folder / script.SCRIPT, script.write_script(near, script.native_force_field(near)))
         return run_native(worker.lmp_cmd or "lmp", folder)
     write_text(folder / script.SCRIPT, script.write_script(near, script.embedded_force_field(near)))
-    return _run_embedded(plan, folder)
+    return _run_embedded(plan, folder, worker)
 
 
 def _seen_from(folder: Path, plan: script.RunPlan) -> script.RunPlan:
@@ -122,12 +133,14 @@ def _require_same_as_pyace(ending: Ending, plan: script.RunPlan, folder: Path) -
         )
 
 
-def _run_embedded(plan: script.RunPlan, folder: Path) -> int:
+def _run_embedded(plan: script.RunPlan, folder: Path, worker: Worker) -> int:
     argument = {
         "potential": str(plan.potential),
         "check_interval": plan.check_interval,
         "elements": list(plan.elements),
         "gamma_halt": plan.thresholds,
+        "evaluator": worker.md_evaluator,
+        "threads": worker.md_threads,
     }
     try:
         nursery().call("mlip_fw.engines.md.embedded:run_script", argument, folder=folder, log=folder / SCREEN)

@@ -1,0 +1,316 @@
+"""A potential in the form that compiled code takes: what its coefficients don't change is made once."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from pyace import ACEBBasisSet
+
+from mlip_fw.engines.kernel.program import program_of, uses_of
+from mlip_fw.engines.kernel.radial import Radial, sampled
+
+LANES = 8
+"""Numbers that compiled code works on together. Tables are padded to multiples of it."""
+_CLOSE_NEIGHBOURS = 8
+"""So many neighbours may share the ceiling of core repulsion."""
+
+
+class Space(NamedTuple):
+    """Radial and angular functions, for all elements."""
+
+    n_elements: int
+    lmax: int
+    n_k: int
+    """Real and imaginary parts of harmonics, (lmax + 1)²."""
+    n_q: int
+    """Associated Legendre functions, (lmax + 1) (lmax + 2) / 2."""
+    n_n: int
+    cutoffs2: np.ndarray
+    """(n_elements, n_elements) squares, Å²."""
+    table: np.ndarray
+    """(piece, 6, width) distinct functions, and the sum of all functions of single neighbours at ``pair``."""
+    width: int
+    pair: int
+    single: np.ndarray
+    """(piece, 6, single_width) functions of single neighbours."""
+    single_width: int
+    n_single: int
+    first_piece: np.ndarray
+    """(n_elements, n_elements)"""
+    zones: np.ndarray
+    """(n_elements, n_elements, 2) see :class:`mlip_fw.engines.kernel.radial.PairTable`."""
+    channels: np.ndarray
+    """(lmax + 1, n_n)"""
+    norms: np.ndarray
+    """(lmax + 1, lmax + 1, 3) factors of the recurrences of harmonics."""
+    ratios: np.ndarray
+    """(lmax + 1, lmax + 1) factors of their slopes."""
+
+
+class Element(NamedTuple):
+    """The functions of one central element."""
+
+    number: int
+    n_groups: int
+    n_leaves: int
+    n_mirrored: int
+    n_products: int
+    n_terms: int
+    n_merged: int
+    n_functions: int
+    n_rank1: int
+    groups: np.ndarray
+    """(n_groups, 4) first and last k, number of n, l: harmonics k = (l, m) that meet the same radial functions."""
+    leaf_place: np.ndarray
+    """(n_leaves,) n · n_k + k of a leaf's real part; the imaginary one follows."""
+    leaf_phase: np.ndarray
+    """(n_leaves,) 1 where there is an imaginary part, else 0."""
+    leaf_range: np.ndarray
+    """(n_elements + 1,) where the leaves of neighbours of an element begin."""
+    mirrored: np.ndarray
+    products: np.ndarray
+    """(n_products, 2)"""
+    terms: np.ndarray
+    """(n_terms, 3) of each function."""
+    weights: np.ndarray
+    merged: np.ndarray
+    """(n_merged, 2) nodes of the terms of the energy."""
+    merged_weights: np.ndarray
+    rank1: np.ndarray
+    """(n_rank1,) neighbour's element · n_single + n."""
+    uses: np.ndarray
+    """(n_functions + 1, 4) see :class:`mlip_fw.engines.kernel.program.Uses`."""
+    used_products: np.ndarray
+    used_mirrored: np.ndarray
+    used_leaves: np.ndarray
+
+
+@dataclass(frozen=True)
+class Form:
+    """A potential for compiled code."""
+
+    space: Space
+    elements: list[Element]
+    closest_a: float
+    """Nearer than this neighbours may not be: core repulsion would meet its ceiling, or nothing was sampled."""
+
+
+def why_not(basis: ACEBBasisSet) -> str | None:
+    """Return why the kernel can't evaluate a potential; None if it can."""
+    for embedding in basis.map_embedding_specifications.values():
+        exponents = [float(x) for x in embedding.FS_parameters]
+        if embedding.ndensity != 1 or exponents[:2] != [1.0, 1.0]:
+            return (
+                f"its energy is not linear in its functions (ndensity {embedding.ndensity}, fs_parameters {exponents})"
+            )
+    for bond in basis.map_bond_specifications.values():
+        if bond.inner_cutoff_type != "distance":
+            return f"its inner cutoff is of type {bond.inner_cutoff_type}"
+    if any(len(getattr(basis.auxdata, kind)) for kind in dir(basis.auxdata) if kind.endswith("_data")):
+        return "it has auxiliary data"
+    return None
+
+
+def form_of(basis: ACEBBasisSet) -> Form:
+    """Return a potential for compiled code.
+
+    Parameters
+    ----------
+    basis
+        A potential that :func:`why_not` has nothing against.
+    """
+    shape = _shape_of(basis)
+    n_elements, n_single = len(basis.elements_name), basis.nradbase
+    tables, elements, at = [], [], 0
+    coefficients = np.array(basis.basis_coeffs, dtype=float)
+    for mu, element in enumerate(shape.elements):
+        n_rank1 = len(element.rank1)
+        own = coefficients[at : at + n_rank1 + element.n_functions]
+        at += len(own)
+        single = np.zeros(n_elements * n_single)
+        np.add.at(single, element.rank1, own[:n_rank1])
+        for e in range(n_elements):
+            pair = shape.radial.pairs[mu * n_elements + e]
+            summed = pair.single[:, :, :-1] @ single[e * n_single : (e + 1) * n_single] + pair.single[:, :, -1]
+            tables.append(np.concatenate([pair.several, summed[:, :, None]], axis=2))
+        merged_weights = np.bincount(
+            shape.merged_into[mu], element.weights * own[n_rank1:][element.terms[:, 2]], element.n_merged
+        )
+        elements.append(element._replace(merged_weights=merged_weights))
+    table, width = _padded(tables)
+    space = shape.space._replace(table=table, width=width, pair=tables[0].shape[2] - 1)
+    return Form(space, elements, shape.closest_a)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What coefficients don't change."""
+
+    radial: Radial
+    space: Space
+    elements: list[Element]
+    merged_into: list[np.ndarray]
+    """For each element, (n_terms,) the term of the energy that a function's term is part of."""
+    closest_a: float
+
+
+class _Key(NamedTuple):
+    """What makes two potentials differ in more than coefficients."""
+
+    bonds: tuple[Any, ...]
+    functions: tuple[Any, ...]
+    embeddings: tuple[Any, ...]
+
+
+def _shape_of(basis: ACEBBasisSet) -> _Shape:
+    bonds = tuple(
+        (
+            pair,
+            *(b.radbasename, tuple(b.radparameters), b.rcut, b.dcut, b.rcut_in, b.dcut_in, b.prehc, b.lambdahc),
+            *(b.nradmax, b.lmax, b.nradbasemax, np.array(b.radcoefficients, dtype=float).tobytes()),
+        )
+        for pair, b in sorted(basis.map_bond_specifications.items())
+    )
+    functions = tuple(
+        tuple(
+            (tuple(f.mus), tuple(f.ns), tuple(f.ls), tuple(f.LS))
+            for part in (basis.basis_rank1, basis.basis)
+            for f in part[mu]
+        )
+        for mu in range(len(basis.elements_name))
+    )
+    embeddings = tuple(
+        (x.rho_core_cutoff, x.drho_core_cutoff) for _, x in sorted(basis.map_embedding_specifications.items())
+    )
+    return _made(_Key(bonds, functions, embeddings), _Held(basis))
+
+
+class _Held:
+    """A potential that does not count for a cache."""
+
+    def __init__(self, basis: ACEBBasisSet) -> None:
+        self.basis = basis
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@functools.lru_cache(maxsize=4)
+def _made(_: _Key, held: _Held) -> _Shape:
+    basis = held.basis
+    radial, n_elements, lmax = sampled(basis), len(basis.elements_name), basis.lmax
+    norms, ratios = _harmonic_constants(lmax)
+    single, single_width = _padded([pair.single for pair in radial.pairs])
+    lengths = np.array([len(pair.single) for pair in radial.pairs])
+    square = (n_elements, n_elements)
+    space = Space(
+        n_elements=n_elements,
+        lmax=lmax,
+        n_k=(lmax + 1) ** 2,
+        n_q=(lmax + 1) * (lmax + 2) // 2,
+        n_n=radial.channels.shape[1],
+        cutoffs2=np.array([pair.cutoff_a**2 for pair in radial.pairs]).reshape(square),
+        table=np.zeros(0),
+        width=0,
+        pair=0,
+        single=single,
+        single_width=single_width,
+        n_single=basis.nradbase,
+        first_piece=(np.cumsum(lengths) - lengths).reshape(square),
+        zones=np.array([(pair.low, pair.high) for pair in radial.pairs], dtype=np.int64).reshape(*square, 2),
+        channels=radial.channels,
+        norms=norms,
+        ratios=ratios,
+    )
+    made = [_element(basis, mu, radial.channels) for mu in range(n_elements)]
+    limits = [
+        (x.rho_core_cutoff - x.drho_core_cutoff) / _CLOSE_NEIGHBOURS
+        for x in basis.map_embedding_specifications.values()
+    ]
+    closest = max(pair.closest_a(min(limits)) for pair in radial.pairs)
+    return _Shape(radial, space, [element for element, _ in made], [merged for _, merged in made], closest)
+
+
+def _element(basis: ACEBBasisSet, mu: int, channels: np.ndarray) -> tuple[Element, np.ndarray]:
+    """Return the functions of an element, without coefficients, and the terms of the energy that theirs go into."""
+    program, n_k = program_of(list(basis.basis[mu])), (basis.lmax + 1) ** 2
+    uses, leaves = uses_of(program), program.leaves
+    used = np.zeros(basis.lmax + 1, dtype=np.int64)
+    np.maximum.at(used, leaves[:, 2], leaves[:, 1] + 1)
+    pairs = np.sort(program.terms[:, :2], axis=1)
+    distinct, merged_into = np.unique(pairs, axis=0, return_inverse=True)
+    groups, rank1 = _groups(used, channels), [f.mus[0] * basis.nradbase + f.ns[0] - 1 for f in basis.basis_rank1[mu]]
+    element = Element(
+        number=mu,
+        n_groups=len(groups),
+        n_leaves=len(leaves),
+        n_mirrored=len(program.mirrored),
+        n_products=len(program.products),
+        n_terms=len(program.terms),
+        n_merged=len(distinct),
+        n_functions=program.n_functions,
+        n_rank1=len(rank1),
+        groups=groups,
+        leaf_place=leaves[:, 1] * n_k + leaves[:, 2] ** 2 + np.maximum(2 * leaves[:, 3] - 1, 0),
+        leaf_phase=(leaves[:, 3] > 0).astype(float),
+        leaf_range=np.searchsorted(leaves[:, 0], np.arange(len(basis.elements_name) + 1)),
+        mirrored=program.mirrored,
+        products=program.products,
+        terms=program.terms,
+        weights=program.weights,
+        merged=np.ascontiguousarray(distinct),
+        merged_weights=np.zeros(len(distinct)),
+        rank1=np.array(rank1, dtype=np.int64),
+        uses=uses.ranges,
+        used_products=uses.products,
+        used_mirrored=uses.mirrored,
+        used_leaves=uses.leaves,
+    )
+    return element, merged_into.ravel()
+
+
+def _groups(used: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """Return (first k, end of k, number of n, l) of neighbouring l that have the same radial functions."""
+    groups: list[list[int]] = []
+    for ell, n in enumerate(used.tolist()):
+        before = groups[-1] if groups else None
+        if before and before[1:3] == [ell**2, n] and np.array_equal(channels[ell, :n], channels[before[3], :n]):
+            before[1] = (ell + 1) ** 2
+        elif n:
+            groups.append([ell**2, (ell + 1) ** 2, n, ell])
+    return np.array(groups, dtype=np.int64).reshape(-1, 4)
+
+
+def _harmonic_constants(lmax: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return factors of the recurrences of associated Legendre functions over (x² + y²)^(m/2), and of their slopes.
+
+    Harmonics are those of pyace: with the Condon-Shortley phase, and Y_00 = 1.
+    """
+    norms, ratios = np.zeros((lmax + 1, lmax + 1, 3)), np.zeros((lmax + 1, lmax + 1))
+    for m in range(lmax + 1):
+        norms[m, m, 0] = _norm(m, m) * math.prod(range(1, 2 * m, 2))
+        for ell in range(m + 1, lmax + 1):
+            norms[ell, m, 1] = (2 * ell - 1) / (ell - m) * _norm(ell, m) / _norm(ell - 1, m)
+            if ell > m + 1:
+                norms[ell, m, 2] = (ell + m - 1) / (ell - m) * _norm(ell, m) / _norm(ell - 2, m)
+            ratios[ell, m] = _norm(ell, m) / _norm(ell, m + 1)
+    return norms, ratios
+
+
+def _norm(ell: int, m: int) -> float:
+    return float((-1) ** m * math.sqrt((2 * ell + 1) * math.factorial(ell - m) / math.factorial(ell + m)))
+
+
+def _padded(tables: list[np.ndarray]) -> tuple[np.ndarray, int]:
+    """Return tables (piece, 6, n) one after the other, flat, with n rounded up to whole vectors, and that n."""
+    n = tables[0].shape[2]
+    width = -(-n // LANES) * LANES
+    together = np.concatenate(tables)
+    return np.pad(together, ((0, 0), (0, 0), (0, width - n))).ravel(), width
