@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from fireworks import FWorker, LaunchPad
 from pymongo.errors import PyMongoError
 
 from mlip_fw.dataset import Dataset
+from mlip_fw.engines.kernel.choice import why_not_here
 from mlip_fw.engines.md.canary import sing
 from mlip_fw.engines.md.run import Engine, choose_engine
 from mlip_fw.engines.oracle.ase_oracle import label_with_ase
@@ -32,6 +34,7 @@ from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
 from mlip_fw.mongo_sentences import explain
 
+logger = logging.getLogger("mlip_fw")
 _CANARY = {
     "campaign": "canary",
     "elements": ["Cu"],
@@ -50,8 +53,20 @@ class Finding(Frozen):
     found: str
 
 
-def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) -> list[Finding]:
-    """Return what was found of LAMMPS, gamma, oracles, pacemaker, file locks, the queue and, if given, the database."""
+def examine(
+    fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None, say: Callable[[str], None] = logger.info
+) -> list[Finding]:
+    """Return what was found of LAMMPS, the ACE kernel, gamma, oracles, pacemaker, file locks, the queue and a database.
+
+    Parameters
+    ----------
+    fworker
+        This machine.
+    launchpad
+        Opens the database, if there is one to look at.
+    say
+        Is told of what takes long.
+    """
     engine: list[Engine] = []
 
     def which_engine() -> str:
@@ -62,6 +77,7 @@ def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) 
     findings = [
         _look("worker file", lambda: f"{fworker.name}: {read_worker(fworker.env).model_dump(exclude_defaults=True)}"),
         _look("MD engine", which_engine),
+        _look("ACE kernel", lambda: _kernel(read_worker(fworker.env), say)),
         _look("gamma canary", lambda: _canary(engine, read_worker(fworker.env))),
         _look("oracle (EMT)", _oracle),
         _look("Quantum ESPRESSO", lambda: _espresso(read_worker(fworker.env))),
@@ -84,6 +100,18 @@ def _look(what: str, how: Callable[[], str]) -> Finding:
         return Finding(what=what, ok=False, found=str(error))
     except Exception as error:
         return Finding(what=what, ok=False, found=f"{type(error).__name__}: {error}")
+
+
+def _kernel(worker: Worker, say: Callable[[str], None]) -> str:
+    if worker.md_evaluator == "pyace":
+        return "not used: env.md_evaluator is pyace"
+    if reason := why_not_here(say):
+        if worker.md_evaluator == "kernel":
+            raise WorkerError(f"{reason}; set env.md_evaluator to auto or pyace")
+        return f"pyace evaluates potentials: {reason}"
+    from mlip_fw.engines.kernel.cache import folder, processor
+
+    return f"compiled for {processor()}, kept in {folder() or 'this process only'}"
 
 
 def _canary(engine: list[Engine], worker: Worker) -> str:

@@ -69,7 +69,7 @@ def doctor(
 
     pad = (lambda: load_launchpad(launchpad, looking=True)) if launchpad is not None else None
     with working("checking this machine"):
-        findings = examine(load_fworker(fworker), pad)
+        findings = examine(load_fworker(fworker), pad, say=lambda line: typer.echo(line, err=True))
     if as_json:
         typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]), file=answer)
     else:
@@ -84,6 +84,7 @@ def _facts(
     """Return what a campaign would run, how large its potential would be, in numbers and in words, and its dataset."""
     campaign, where = read_place(campaign_file, None)
     from mlip_fw.engines.bootstrap import labelled_cell
+    from mlip_fw.engines.kernel.choice import evaluator_of, forecast
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.oracle.scope import label_notes
@@ -106,7 +107,8 @@ def _facts(
     rehearsed = rehearsals(campaign).values()
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
     n_first = max(campaign.bootstrap.n_structures, len(first))
-    size = size_of(first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), most_atoms(first, campaign))
+    basis = first_basis(campaign, [first[k % len(first)] for k in range(n_first)])
+    size = size_of(basis, most_atoms(first, campaign))
 
     facts = {
         "campaign": campaign.campaign,
@@ -118,6 +120,7 @@ def _facts(
         "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
         "engine": engine,
         "engine_because": why,
+        "evaluator": forecast(basis, evaluator_of(worker)),
         "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
         "label_notes": notes,
         "trainer": schedule.words,

@@ -9,7 +9,7 @@ from vesin import NeighborList
 from mlip_fw.engines.pairs import Pairs
 
 
-class PairList:
+class Neighbours:
     """The pairs of a fully periodic cell, built in linear time and reused.
 
     Periodic images within the cutoff are explicit atoms ("ghosts"). The list holds pairs up to
@@ -29,39 +29,66 @@ class PairList:
         self.cutoff_a, self.skin_a = cutoff_a, skin_a
         self.builds = 0
         self._cell: np.ndarray | None = None
+        self._pairs: Pairs
+        self._environment, self._environment_of = ACEAtomicEnvironment(), 0
 
     def pairs_at(self, positions: np.ndarray, cell: np.ndarray) -> Pairs:
         """Return the pairs for ``positions`` (n, 3) in ``cell`` (3, 3), rows are vectors, Å."""
-        if self._cell is None or not self._still_valid(positions, cell):
+        known = self._known_at(positions, cell)
+        if known is None:
             self._build(positions, cell)
-        else:
-            positions = self._unwrapped(positions, cell)
-        self._pairs = self._pairs._replace(positions=self._extended(positions, cell))
+            known = positions
+        self._pairs = self._pairs._replace(positions=self._extended(known, cell))
         return self._pairs
+
+    def update(self, positions: np.ndarray, cell: np.ndarray) -> ACEAtomicEnvironment:
+        """Return the pairs as pyace takes them."""
+        self.pairs_at(positions, cell)
+        return self._for_pyace()
+
+    def with_own_images(self) -> ACEAtomicEnvironment:
+        """Return the pairs for pyace with images as atoms of their own: forces on them are not their origin's."""
+        environment, n_images = ACEAtomicEnvironment(), len(self.origins) - len(self.species)
+        usual = self._for_pyace()
+        environment.x = usual.x
+        environment.species_type = usual.species_type
+        environment.neighbour_list = [*usual.neighbour_list, *[[] for _ in range(n_images)]]
+        environment.origins = np.arange(len(self.origins))
+        return environment
 
     @property
     def origins(self) -> np.ndarray:
-        """The atom that each atom of the environment is an image of; the first are their own."""
+        """The atom that each atom or image is an image of; the first are their own."""
         return self._pairs.owner
+
+    def _for_pyace(self) -> ACEAtomicEnvironment:
+        """Return the environment of the last update: lists of Python, which are made once for each build."""
+        pairs = self._pairs
+        if self._environment_of != self.builds:
+            self._environment, self._environment_of = ACEAtomicEnvironment(), self.builds
+            self._environment.x = pairs.positions
+            self._environment.species_type = pairs.species
+            self._environment.neighbour_list = [part.tolist() for part in np.split(pairs.others, pairs.start[1:-1])]
+            self._environment.origins = pairs.owner
+        self._environment.x = pairs.positions
+        return self._environment
 
     def _extended(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
         ghosts = positions[self._origins] + self._shifts @ cell
         return np.concatenate([positions, ghosts])
 
-    def _unwrapped(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        """Undo jumps by lattice vectors since the list was built."""
-        scaled = positions @ np.linalg.inv(cell)
-        return np.asarray(positions - np.round(scaled - self._scaled) @ cell)
-
-    def _still_valid(self, positions: np.ndarray, cell: np.ndarray) -> bool:
+    def _known_at(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray | None:
+        """Return the positions without jumps by lattice vectors since the list was built; None if it holds no more."""
         if self.skin_a <= 0 or self._cell is None:
-            return False
-        deformation = np.linalg.solve(self._cell, cell)
-        shrink = np.linalg.svd(deformation, compute_uv=False)[-1]
-        moved = self._unwrapped(positions, cell) - self._scaled @ cell
+            return None
+        is_same = np.array_equal(cell, self._cell)
+        scaled = positions @ (self._inverse if is_same else np.linalg.inv(cell))
+        positions = np.asarray(positions - np.round(scaled - self._scaled) @ cell)
+        shrink = 1.0 if is_same else float(np.linalg.svd(np.linalg.solve(self._cell, cell), compute_uv=False)[-1])
+        moved = positions - self._scaled @ cell
         moved -= moved.mean(axis=0)
         largest = np.sqrt(np.einsum("ij,ij->i", moved, moved).max())
-        return bool(shrink * (self.cutoff_a + self.skin_a) - 2 * largest >= self.cutoff_a)
+        return positions if shrink * (self.cutoff_a + self.skin_a) - 2 * largest >= self.cutoff_a else None
 
     def _build(self, positions: np.ndarray, cell: np.ndarray) -> None:
         reach = self.cutoff_a + self.skin_a
@@ -76,46 +103,16 @@ class PairList:
         order = np.argsort(i, kind="stable")
         self._origins = j[outside][first].astype(np.int64)
         self._shifts = shifts[outside][first].astype(float)
-        self._cell, self._scaled = cell.copy(), positions @ np.linalg.inv(cell)
+        self._cell, self._inverse = cell.copy(), np.linalg.inv(cell)
+        self._scaled = positions @ self._inverse
         self._pairs = Pairs(
             start=np.concatenate([[0], np.cumsum(np.bincount(i, minlength=n))]).astype(np.int64),
-            index=index[order],
+            others=index[order],
             owner=np.concatenate([np.arange(n), self._origins]),
             species=np.concatenate([self.species, self.species[self._origins]]),
             positions=self._extended(positions, cell),
         )
         self.builds += 1
-
-
-class Neighbours(PairList):
-    """The pairs of a fully periodic cell in the form that pyace takes; see :class:`PairList`."""
-
-    def __init__(self, species: np.ndarray, cutoff_a: float, skin_a: float = 0.0) -> None:
-        super().__init__(species, cutoff_a, skin_a)
-        self.environment = ACEAtomicEnvironment()
-
-    def update(self, positions: np.ndarray, cell: np.ndarray) -> ACEAtomicEnvironment:
-        """Return the environment for ``positions`` (n, 3) in ``cell`` (3, 3), rows are vectors, Å."""
-        self.environment.x = self.pairs_at(positions, cell).positions
-        return self.environment
-
-    def with_own_images(self) -> ACEAtomicEnvironment:
-        """Return the environment with images as atoms of their own: forces on them are not added to their origin's."""
-        environment, n_images = ACEAtomicEnvironment(), len(self.origins) - len(self.species)
-        environment.x = self.environment.x
-        environment.species_type = self.environment.species_type
-        environment.neighbour_list = [*self.environment.neighbour_list, *[[] for _ in range(n_images)]]
-        environment.origins = np.arange(len(self.origins))
-        return environment
-
-    def _build(self, positions: np.ndarray, cell: np.ndarray) -> None:
-        super()._build(positions, cell)
-        environment, pairs = ACEAtomicEnvironment(), self._pairs
-        environment.x = pairs.positions
-        environment.species_type = pairs.species
-        environment.neighbour_list = [part.tolist() for part in np.split(pairs.index, pairs.start[1:-1])]
-        environment.origins = pairs.owner
-        self.environment = environment
 
 
 def _distinct(atoms: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

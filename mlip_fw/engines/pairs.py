@@ -12,8 +12,8 @@ class Pairs(NamedTuple):
 
     start: np.ndarray
     """(n + 1,) where an atom's pairs begin."""
-    index: np.ndarray
-    """(n_pairs,) the other atom or image."""
+    others: np.ndarray
+    """(n_pairs,) the other atom or image of each."""
     owner: np.ndarray
     """(n + n_images,) the atom that an image is of."""
     species: np.ndarray

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 from mlip_fw.errors import ChildError, WorkerError
 from mlip_fw.processes import die_with_parent
 
-_PRELOAD = ("mlip_fw.engines.md.embedded", "mlip_fw.engines.oracle.ase_child")
+_PRELOAD = ("mlip_fw.engines.md.embedded", "mlip_fw.engines.oracle.ase_child", "mlip_fw.engines.kernel.preload")
 _READY = b"!"
 KILLED = (-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGKILL, 128 + signal.SIGTERM)
 """Exit codes of a process that was killed from outside; the larger ones are what mpirun and shells make of it."""

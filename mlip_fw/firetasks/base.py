@@ -13,6 +13,7 @@ from fireworks import FireTaskBase, FWAction
 from pydantic import ValidationError
 
 from mlip_fw.attendance import attend
+from mlip_fw.engines.kernel.choice import evaluator_of, use
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.generations import Generations
 from mlip_fw.jobtime import working_seconds_left
@@ -53,6 +54,7 @@ class CampaignTask(FireTaskBase):
             If Python runs without assertions.
         """
         require_assertions()
+        use(evaluator_of(read_worker(fw_spec.get("_fw_env"))))
         handoff = self._handed()
         if handoff.campaign.files == "filepad":
             return self._run_in_copy(handoff, fw_spec)

@@ -22,12 +22,14 @@ class Worker(Frozen):
 
     lmp_cmd: str | None = Field(None, description="command that runs LAMMPS, such as 'mpirun -np 8 lmp'")
     md_walltime_s: WalltimeS | None = Field(None, description="MD stops itself after this time and is continued, s")
-    md_evaluator: Literal["pyace", "kernel"] = Field(
-        "pyace",
-        description="what evaluates the potential in embedded MD; kernel: compiled code, many times faster, for which "
-        "numba is needed (pip install 'mlip-fw[kernel]')",
+    md_evaluator: Literal["auto", "kernel", "pyace"] = Field(
+        "auto",
+        description="what evaluates potentials outside of LAMMPS with ML-PACE; kernel: compiled code, an order of "
+        "magnitude faster than pyace; auto: the kernel where it can, or else pyace",
     )
-    md_threads: PositiveCount = Field(1, le=256, description="threads of the kernel in embedded MD")
+    md_threads: PositiveCount | None = Field(
+        None, le=256, description="threads of the kernel; default: the cores of the batch job, or OMP_NUM_THREADS, or 1"
+    )
     pw_cmd: str | None = Field(None, description="command that runs Quantum ESPRESSO, such as 'mpirun -np 8 pw.x'")
     vasp_cmd: str | None = Field(None, description="command that runs VASP, such as 'mpirun -np 8 vasp_std'")
     pseudo_dir: str | None = Field(None, description="directory of the pseudopotentials (.UPF)")

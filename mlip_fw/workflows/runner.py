@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fireworks import FWorker, Workflow
 
+from mlip_fw.engines.kernel.choice import why_not_here
 from mlip_fw.engines.md.run import choose_engine
 from mlip_fw.engines.oracle.label import require_oracle
 from mlip_fw.engines.oracle.scope import label_notes
@@ -66,6 +67,8 @@ def run_campaign(
     worker = read_worker(fworker.env)
     require_oracle(campaign.oracle, worker, campaign.elements)
     choose_engine(campaign.md.engine, worker)
+    if worker.md_evaluator != "pyace":
+        why_not_here()  # compiles the kernel, if that was never done here, before anything waits for it
     directory.require_free_for(campaign)
     with directory.locked(), quiet(), interruptible(directory.root) as signals, _working_directory(directory.root):
         directory.claim(campaign)

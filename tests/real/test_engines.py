@@ -25,14 +25,14 @@ NVT = Stage(ensemble="nvt", temperature_k=[300, 900], n_steps=200)
 NPT = Stage(ensemble="npt", temperature_k=300, pressure_bar=[0, 5000], n_steps=100, pressure_coupling="tri")
 
 
-@pytest.fixture(params=["embedded", "kernel", pytest.param("lammps", marks=pytest.mark.native)])
+@pytest.fixture(params=["embedded", "pyace", pytest.param("lammps", marks=pytest.mark.native)])
 def engine(request):
-    """Return a function that runs a plan with each engine in turn; kernel is the embedded one with compiled code."""
+    """Return a function that runs a plan with each engine in turn; pyace is the embedded one without compiled code."""
     worker, name = Worker(), "embedded"
     if request.param == "lammps":
         worker, name = Worker(lmp_cmd=request.getfixturevalue("native_lmp")), "lammps"
-    elif request.param == "kernel":
-        worker = Worker(md_evaluator="kernel", md_threads=2)
+    else:
+        worker = Worker(md_evaluator="pyace" if request.param == "pyace" else "kernel", md_threads=2)
 
     def run(plan, folder):
         return run_md(plan, folder, name, worker)

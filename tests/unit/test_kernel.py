@@ -1,25 +1,27 @@
 """The compiled kernel says what pyace says, of any linear potential and structure."""
 
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyace import ACEBBasisSet, create_multispecies_basis_config
 
 from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.kernel.form import why_not
+from mlip_fw.engines.kernel import check, choice
+from mlip_fw.engines.kernel.choice import Evaluator
 from mlip_fw.engines.kernel.kernel import Kernel
-from mlip_fw.engines.kernel.potential import KernelPotential
-from mlip_fw.engines.md.run import choose_engine
-from mlip_fw.engines.neighbours import PairList
 from mlip_fw.engines.train.basis import linear_basis
 from mlip_fw.errors import WorkerError
-from mlip_fw.models.worker import Worker
 
 ELEMENTS = ["Ag", "Au", "Cu", "Pd"]
-RADIAL = {"SBessel": [5.25], "ChebExpCos": [5.25], "ChebPow": [2.0]}
+RADIAL = {"SBessel": [5.25], "ChebExpCos": [5.25], "ChebPow": [2.0], "ChebLinear": [2.0]}
 SHAPES = [
     {"UNARY": {"nradmax_by_orders": [7, 4, 2, 2, 1], "lmax_by_orders": [0, 3, 2, 1, 1]}},
     {"ALL": {"nradmax_by_orders": [5, 3, 2], "lmax_by_orders": [0, 3, 2]}},
@@ -28,7 +30,7 @@ SHAPES = [
 ]
 
 
-def bond(radial, cutoff_a, core_a):
+def bond(radial, cutoff_a, core_a, inner):
     return {
         "radbase": radial,
         "radparameters": RADIAL[radial],
@@ -38,19 +40,31 @@ def bond(radial, cutoff_a, core_a):
         "core-repulsion": [100.0 if core_a else 0.0, 1.5],
         "r_in": core_a,
         "delta_in": 0.2 if core_a else 0.0,
-        "inner_cutoff_type": "distance",
+        "inner_cutoff_type": inner,
     }
 
 
-def basis_of(n_elements, radial, cutoffs_a, shape, core_a, seed, fs_parameters=(1, 1)):
-    """Return a basis with random coefficients, and cutoffs that differ by pair."""
+def basis_of(
+    n_elements,
+    radial,
+    cutoffs_a,
+    shape,
+    core_a,
+    seed,
+    mixed=False,
+    fs_parameters=(1, 1),
+    ndensity=1,
+    npot="FinnisSinclairShiftedScaled",
+    inner="distance",
+):
+    """Return a basis with random coefficients, of the radial functions too if ``mixed``; cutoffs differ by pair."""
     names = ELEMENTS[:n_elements]
     pairs = [(a, b) for a in names for b in names]
     bonds = {
-        (a if a == b else (a, b)): bond(radial, cutoffs_a[(names.index(a) + names.index(b)) % 3], core_a)
+        (a if a == b else (a, b)): bond(radial, cutoffs_a[(names.index(a) + names.index(b)) % 3], core_a, inner)
         for a, b in pairs
     }
-    embedding = {"npot": "FinnisSinclairShiftedScaled", "fs_parameters": list(fs_parameters), "ndensity": 1}
+    embedding = {"npot": npot, "fs_parameters": list(fs_parameters), "ndensity": ndensity}
     config = {
         "deltaSplineBins": 0.001,
         "elements": names,
@@ -59,17 +73,19 @@ def basis_of(n_elements, radial, cutoffs_a, shape, core_a, seed, fs_parameters=(
         "functions": {"number_of_functions_per_element": 40, **SHAPES[shape]},
     }
     basis = ACEBBasisSet(create_multispecies_basis_config(config))
-    basis.basis_coeffs = np.random.default_rng(seed).normal(size=len(basis.basis_coeffs)) / 10
+    rng = np.random.default_rng(seed)
+    if mixed:
+        basis.crad_coeffs = rng.normal(size=len(basis.crad_coeffs)) / 3
+    basis.basis_coeffs = rng.normal(size=len(basis.basis_coeffs)) / 10
     return basis
 
 
-def potential_of(basis):
-    """Return it with random matrices in place of active sets."""
+def potentials_of(basis, threads=1):
+    """Return it for pyace and for the kernel, with random matrices in place of active sets."""
     rng = np.random.default_rng(3)
     sizes = [len(one) + len(more) for one, more in zip(basis.basis_rank1, basis.basis, strict=True)]
-    return AcePotential(
-        basis, {str(e): rng.normal(size=(n, n)) for e, n in zip(basis.elements_name, sizes, strict=True)}
-    )
+    inverses = {str(e): rng.normal(size=(n, n)) for e, n in zip(basis.elements_name, sizes, strict=True)}
+    return [AcePotential(basis, inverses, Evaluator(kind, threads)) for kind in ("pyace", "kernel")]
 
 
 def cell(elements, n_atoms, spacing_a, skew, seed):
@@ -84,63 +100,88 @@ def cell(elements, n_atoms, spacing_a, skew, seed):
     return atoms
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(
-    n_elements=st.integers(1, 4),
-    radial=st.sampled_from(sorted(RADIAL)),
-    cutoffs_a=st.tuples(*[st.floats(3.0, 6.5).map(lambda x: round(x, 3))] * 3),
-    shape=st.integers(0, len(SHAPES) - 1),
-    core_a=st.sampled_from([0.0, 1.6]),
-    n_atoms=st.integers(1, 9),
-    spacing_a=st.sampled_from([2.3, 3.5, 9.0]),
-    skew=st.floats(0, 0.6),
-    seed=st.integers(0, 10**6),
+SYSTEMS = st.fixed_dictionaries(
+    {
+        "n_elements": st.integers(1, 4),
+        "radial": st.sampled_from(sorted(RADIAL)),
+        "cutoffs_a": st.tuples(*[st.floats(3.0, 6.5).map(lambda x: round(x, 3))] * 3),
+        "shape": st.integers(0, len(SHAPES) - 1),
+        "core_a": st.sampled_from([0.0, 1.6]),
+        "mixed": st.booleans(),
+        "n_atoms": st.integers(1, 9),
+        "spacing_a": st.sampled_from([1.9, 2.3, 3.5, 9.0]),
+        "skew": st.floats(0, 0.6),
+        "seed": st.integers(0, 10**6),
+    }
 )
-def test_says_what_pyace_says(n_elements, radial, cutoffs_a, shape, core_a, n_atoms, spacing_a, skew, seed):
-    basis = basis_of(n_elements, radial, cutoffs_a, shape if n_elements == 1 or shape else 1, core_a, seed)
-    assert why_not(basis) is None
-    pyace, atoms = potential_of(basis), cell(ELEMENTS[:n_elements], n_atoms, spacing_a, skew, seed)
-    kernel = KernelPotential(pyace)
+"""Isolated atoms and cells smaller than the cutoff are among them, and elements that no atom has."""
+
+
+def system(n_elements, radial, cutoffs_a, shape, core_a, mixed, n_atoms, spacing_a, skew, seed):
+    """Return a potential for pyace, the same for the kernel, and atoms."""
+    basis = basis_of(n_elements, radial, cutoffs_a, shape if n_elements == 1 or shape else 1, core_a, seed, mixed)
+    return *potentials_of(basis), cell(ELEMENTS[:n_elements], n_atoms, spacing_a, skew, seed)
+
+
+def differences(pyace, kernel, atoms):
+    """Return how far the kernel is off, in shares of the largest force, row or gamma, or of 1 if that is small."""
+    found = {}
     for gamma in (True, False):
-        known = pyace.evaluate(atoms, gamma=gamma)
-        found = kernel.evaluate_moving(kernel.neighbours(atoms), atoms.positions, atoms.cell.array, gamma=gamma)
+        known, answer = pyace.evaluate(atoms, gamma=gamma), kernel.evaluate(atoms, gamma=gamma)
         size = max(1.0, np.abs(known.forces_ev_a).max())
-        assert found.energy_ev == pytest.approx(known.energy_ev, abs=1e-8 * n_atoms * size)
-        assert np.abs(found.forces_ev_a - known.forces_ev_a).max() < 1e-8 * size
-        assert np.abs(found.virial_ev - known.virial_ev).max() < 1e-8 * n_atoms * size * max(cutoffs_a)
-    known = pyace.evaluate(atoms)
-    found = kernel.evaluate_moving(kernel.neighbours(atoms), atoms.positions, atoms.cell.array, gamma=True)
-    assert found.gamma == pytest.approx(known.gamma, rel=1e-8, abs=1e-8)
-    rows = Kernel(basis).design(
-        PairList(pyace.species(atoms), pyace.cutoff_a).pairs_at(atoms.positions, atoms.cell.array)
-    )
-    design = pyace.design(atoms, stress=True)
-    largest = max(1.0, np.abs(design.forces).max())
-    assert np.abs(rows.forces - design.forces).max() < 1e-8 * largest
-    assert np.abs(-rows.virials[[0, 1, 2, 5, 4, 3]] / atoms.get_volume() - design.stress).max() < 1e-8 * largest
-    for k, name in enumerate(pyace.elements):
-        assert rows.projections[k] == pytest.approx(design.projections[name], abs=1e-8 * max(1.0, largest))
+        found[f"energy, {gamma}"] = abs(answer.energy_ev - known.energy_ev) / len(atoms) / size
+        found[f"forces, {gamma}"] = np.abs(answer.forces_ev_a - known.forces_ev_a).max() / size
+        scale = max(size * len(atoms) * pyace.cutoff_a, np.abs(known.virial_ev).max())
+        found[f"virial, {gamma}"] = np.abs(answer.virial_ev - known.virial_ev).max() / scale
+        if gamma:
+            found["gamma"] = np.abs(answer.gamma - known.gamma).max() / max(1.0, known.gamma.max())
+    rows, known = kernel.design(atoms, stress=True), pyace.design(atoms, stress=True)
+    size = max(1.0, np.abs(known.forces).max())
+    found["rows of forces"] = np.abs(rows.forces - known.forces).max() / size
+    found["rows of stress"] = np.abs(rows.stress - known.stress).max() / max(1.0, np.abs(known.stress).max())
+    found["rows of energy"] = np.abs(rows.energy - known.energy).max() / max(1.0, np.abs(known.energy).max())
+    functions = kernel.evaluate_with_projections(atoms)[1]
+    for name, known_functions in known.projections.items():
+        for what in (functions[name], rows.projections[name]):
+            off = np.abs(what - known_functions).max(initial=0.0)
+            found[f"functions of {name}"] = off / max(1.0, np.abs(known_functions).max(initial=0.0))
+    return found
+
+
+# a compiled kernel serves all examples: shrinking would take a minute for each that fails
+@settings(
+    max_examples=int(os.environ.get("MLIP_FW_EXAMPLES", "12")),
+    phases=[Phase.explicit, Phase.generate],
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(SYSTEMS)
+def test_says_what_pyace_says(given_system):
+    pyace, kernel, atoms = system(**given_system)
+    found = differences(pyace, kernel, atoms)
+    assert (str(kernel.evaluated_by(atoms)), pyace.evaluated_by(atoms).kernel) == ("the compiled kernel", None)
+    assert {name: size for name, size in found.items() if not size < 1e-8} == {}
 
 
 @pytest.fixture(scope="module")
 def alloy():
-    """Return a potential of two elements and a cell of 108 atoms."""
+    """Return a basis of two elements and a cell of 108 atoms."""
     basis = linear_basis(["Au", "Cu"], 5.0, 60)
     basis.basis_coeffs = np.random.default_rng(1).normal(size=len(basis.basis_coeffs)) / 10
     atoms = bulk("Cu", a=3.9, cubic=True) * (3, 3, 3)
     atoms.symbols[::3] = "Au"
     atoms.rattle(0.15, seed=2)
-    return potential_of(basis), atoms
+    return basis, atoms
 
 
 def test_forces_and_virial_are_derivatives_of_the_energy(alloy):
-    potential, atoms, h = KernelPotential(alloy[0]), alloy[1], 1e-4
+    (_, kernel), atoms, h = potentials_of(alloy[0]), alloy[1], 1e-4
 
     def energy(atoms):
-        pairs = potential.neighbours(atoms)
-        return potential.evaluate_moving(pairs, atoms.positions, atoms.cell.array, gamma=False).energy_ev
+        return kernel.evaluate(atoms, gamma=False).energy_ev
 
-    answer = potential.evaluate_moving(potential.neighbours(atoms), atoms.positions, atoms.cell.array, gamma=False)
+    answer = kernel.evaluate(atoms, gamma=False)
     for atom, axis in ((0, 0), (50, 1), (101, 2)):
         moved = [atoms.copy(), atoms.copy()]
         for sign, one in zip((1, -1), moved, strict=True):
@@ -158,57 +199,177 @@ def test_forces_and_virial_are_derivatives_of_the_energy(alloy):
 
 
 def test_threads_change_nothing_but_rounding(alloy):
-    potential, atoms = alloy
+    basis, atoms = alloy
 
-    def forces(threads):
-        kernel = KernelPotential(potential, threads)
-        pairs = kernel.neighbours(atoms)
-        return kernel.evaluate_moving(pairs, atoms.positions, atoms.cell.array, gamma=False).forces_ev_a
+    def answer(threads):
+        return potentials_of(basis, threads)[1].evaluate(atoms)
 
-    alone, shared = forces(1), forces(3)
-    assert np.abs(shared - alone).max() < 1e-11
-    assert np.array_equal(shared, forces(3))
+    alone, shared, again = answer(1), answer(3), answer(3)
+    assert np.abs(shared.forces_ev_a - alone.forces_ev_a).max() < 1e-11
+    assert shared.gamma == pytest.approx(alone.gamma, rel=1e-12)
+    assert np.array_equal(shared.forces_ev_a, again.forces_ev_a)
+    assert (shared.energy_ev, shared.virial_ev.tolist()) == (again.energy_ev, again.virial_ev.tolist())
+
+
+def test_many_threads_may_ask_one_potential(alloy):
+    (_, kernel), atoms = potentials_of(alloy[0]), alloy[1]
+    scaled = [atoms.copy() for _ in range(8)]
+    for k, one in enumerate(scaled):
+        one.set_cell(atoms.cell.array * (1 + 0.01 * k), scale_atoms=True)
+    alone = [kernel.evaluate(one).energy_ev for one in scaled]
+    with ThreadPoolExecutor(4) as pool:
+        assert [found.energy_ev for found in pool.map(kernel.evaluate, scaled * 5)] == alone * 5
+
+
+def test_threads_begin_anew_in_a_forked_child(alloy):
+    (_, kernel), atoms = potentials_of(alloy[0], 2), alloy[1]
+    known = kernel.evaluate(atoms).energy_ev
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if kernel.evaluate(atoms).energy_ev == known else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_memory_grows_with_the_neighbours(alloy):
-    potential, atoms = alloy
-    kernel = KernelPotential(potential)
+    (pyace, kernel), atoms = potentials_of(alloy[0]), alloy[1]
     for scale in (1.2, 0.9, 0.75):
         scaled = atoms.copy()
         scaled.set_cell(atoms.cell.array * scale, scale_atoms=True)
-        found = kernel.evaluate_moving(kernel.neighbours(scaled), scaled.positions, scaled.cell.array, gamma=False)
-        known = potential.evaluate(scaled, gamma=False)
+        assert max(differences(pyace, kernel, scaled).values()) < 1e-8
+
+
+def test_a_trajectory_leaves_the_cell_and_the_cell_changes(alloy):
+    """Atoms go round the cell while its vectors shrink and skew: the list of pairs is kept, and built again."""
+    (pyace, kernel), atoms = potentials_of(alloy[0]), alloy[1].copy()
+    kept, rng = kernel.neighbours(atoms, 1.0), np.random.default_rng(5)
+    velocities = rng.normal(scale=0.1, size=(len(atoms), 3))
+    for step in range(12):
+        atoms.positions += velocities
+        strain = np.eye(3) + 0.004 * np.array([[-1, 0, 0], [1, -1, 0], [0, 2, -1]])
+        atoms.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+        if step % 3 == 2:
+            atoms.wrap()
+        answer = kernel.evaluate_moving(kept, atoms.positions, atoms.cell.array, gamma=False)
+        known = pyace.evaluate(atoms, gamma=False)
         size = max(1.0, np.abs(known.forces_ev_a).max())
-        assert np.abs(found.forces_ev_a - known.forces_ev_a).max() < 1e-8 * size
+        assert np.abs(answer.forces_ev_a - known.forces_ev_a).max() < 1e-8 * size
+        assert answer.virial_ev == pytest.approx(known.virial_ev, abs=1e-8 * size * len(atoms))
+    assert 1 < kept.builds < 12
 
 
 def test_atoms_in_each_others_core_are_left_to_pyace(alloy):
-    potential, atoms = KernelPotential(alloy[0]), alloy[1].copy()
+    (pyace, kernel), atoms = potentials_of(alloy[0]), alloy[1].copy()
     atoms.positions[1] = atoms.positions[0] + [0.03, 0.0, 0.0]
-    found = potential.evaluate_moving(potential.neighbours(atoms), atoms.positions, atoms.cell.array, gamma=True)
-    known = alloy[0].evaluate(atoms)
+    found, known = kernel.evaluate(atoms), pyace.evaluate(atoms)
     assert found.energy_ev == known.energy_ev
     assert np.array_equal(found.gamma, known.gamma)
+    assert np.array_equal(kernel.design(atoms).forces, pyace.design(atoms).forces)
+    assert np.array_equal(kernel.evaluate_with_projections(atoms)[1]["Au"], pyace.design(atoms).projections["Au"])
 
 
+@pytest.mark.parametrize("kind", ["kernel", "pyace"])
 @pytest.mark.parametrize("what", ["positions", "cell"])
-def test_numbers_that_are_not_finite_are_caught(alloy, what):
-    potential, atoms = KernelPotential(alloy[0]), alloy[1]
+def test_numbers_that_are_not_finite_are_caught(alloy, what, kind):
+    potential, atoms = potentials_of(alloy[0])[kind == "kernel"], alloy[1]
     given = {"positions": atoms.positions.copy(), "cell": atoms.cell.array.copy()}
     given[what][1, 1] = np.nan
-    with pytest.raises(FloatingPointError):
+    with pytest.raises(FloatingPointError, match="positions or cell are not finite"):
         potential.evaluate_moving(potential.neighbours(atoms), **given, gamma=False)
 
 
-def test_what_the_kernel_does_not_know_is_refused():
-    basis = basis_of(1, "SBessel", (5.0, 5.0, 5.0), 0, 0.0, 1, fs_parameters=(1, 0.5))
-    assert why_not(basis) == "its energy is not linear (ndensity 1, fs_parameters [1.0, 0.5])"
-    with pytest.raises(WorkerError, match="env.md_evaluator: kernel can't evaluate this potential: its energy is not"):
-        KernelPotential(AcePotential(basis))
+def test_functions_that_are_no_numbers_make_no_small_grade():
+    """The largest of some numbers must not be taken past one that is none."""
+    basis = linear_basis(["Cu"], 5.0, 20)
+    inverse = np.eye(len(basis.basis_coeffs))
+    inverse[3, 2] = np.nan
+    kernel = AcePotential(basis, {"Cu": inverse}, Evaluator("kernel"))
+    assert np.isnan(kernel.evaluate(bulk("Cu", cubic=True)).gamma).all()
 
 
-def test_without_numba_the_worker_is_told(monkeypatch):
+def test_one_density_without_scaling_is_linear_too():
+    basis = basis_of(2, "SBessel", (5.0, 4.0, 4.5), 1, 1.6, 1, npot="FinnisSinclair")
+    assert max(differences(*potentials_of(basis), cell(ELEMENTS[:2], 8, 2.5, 0.3, 1)).values()) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"fs_parameters": (1, 0.5)},
+            r"its energy is not linear in its functions \(ndensity 1, fs_parameters \[1.0, 0.5\]\)",
+        ),
+        (
+            {"fs_parameters": (1, 1, 1, 0.5), "ndensity": 2},
+            r"its energy is not linear in its functions \(ndensity 2, fs_parameters \[1.0, 1.0, 1.0, 0.5\]\)",
+        ),
+        ({"inner": "density"}, "its inner cutoff is of type density"),
+        ({"inner": "zbl"}, "its inner cutoff is of type zbl"),
+    ],
+)
+def test_what_the_kernel_does_not_know_is_left_to_pyace(changes, reason, caplog, monkeypatch):
+    """The reason is logged once; who wants nothing but the kernel is refused."""
+    monkeypatch.setattr(choice, "_said", set())
+    basis = basis_of(1, "SBessel", (5.0, 5.0, 5.0), 0, 1.6, 1, **changes)
+    atoms = cell(["Ag"], 4, 2.5, 0.1, 1)
+    with caplog.at_level("INFO", "mlip_fw"):
+        found = [
+            AcePotential(basis, evaluator=Evaluator(kind)).evaluate(atoms).energy_ev
+            for kind in ("auto", "auto", "pyace")
+        ]
+    assert found == [found[2]] * 3
+    assert [
+        re.fullmatch(f"pyace evaluates this potential, .*: {reason}", r.message) is not None for r in caplog.records
+    ] == [True]
+    with pytest.raises(
+        WorkerError, match=f"kernel, which can't evaluate this potential: {reason}; set it to auto or pyace"
+    ):
+        AcePotential(basis, evaluator=Evaluator("kernel")).evaluate(atoms)
+
+
+def test_without_numba_pyace_serves(alloy, monkeypatch, caplog):
+    monkeypatch.setattr(choice, "_said", set())
+    monkeypatch.setattr(choice, "_here", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(WorkerError, match="numba is not installed: pip install 'mlip-fw"):
-        choose_engine("embedded", Worker(md_evaluator="kernel"))
-    assert choose_engine("embedded", Worker())[0] == "embedded"
+    with caplog.at_level("INFO", "mlip_fw"):
+        assert str(AcePotential(alloy[0]).evaluated_by(alloy[1])) == "pyace: numba is not installed"
+    assert "not the faster kernel: numba is not installed" in caplog.text
+
+
+def test_where_numba_can_not_compile_pyace_serves(alloy, monkeypatch):
+    def broken(say):
+        raise RuntimeError("no such processor\nin detail")
+
+    monkeypatch.setattr(choice, "_here", None)
+    monkeypatch.setattr("mlip_fw.engines.kernel.ready.make_ready", broken)
+    found = AcePotential(alloy[0]).evaluated_by(alloy[1])
+    assert str(found) == "pyace: numba can't compile it (RuntimeError: no such processor)"
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        ("energies_ev", "an energy"),
+        ("forces_ev_a", "forces"),
+        ("virial_ev", "a virial"),
+        ("projections", "basis functions"),
+    ],
+)
+def test_a_kernel_that_differs_from_pyace_is_not_used(alloy, monkeypatch, caplog, tmp_path, part, what):
+    plain = Kernel.evaluate
+
+    def changed(self, pairs, **how):
+        found = plain(self, pairs, **how)
+        value = getattr(found, part)
+        return replace(found, **{part: [1.001 * x for x in value] if part == "projections" else 1.001 * value})
+
+    monkeypatch.setattr(Kernel, "evaluate", changed)
+    monkeypatch.setattr(check, "folder", lambda: tmp_path)
+    monkeypatch.setattr(check, "_compared", set())
+    potential = AcePotential(alloy[0], evaluator=Evaluator("auto"))
+    assert re.match(
+        f"pyace: the kernel gives {what} that differ from pyace's by ", str(potential.evaluated_by(alloy[1]))
+    )
+    assert f"the compiled kernel gives {what}" in caplog.text
+    monkeypatch.setattr(Kernel, "evaluate", plain)
+    assert AcePotential(alloy[0], evaluator=Evaluator("auto")).evaluated_by(alloy[1]).kernel is not None
+    assert len(list(tmp_path.glob("same-*"))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +16,10 @@ from mlip_fw.engines.kernel.radial import Radial, sampled
 
 LANES = 8
 """Numbers that compiled code works on together. Tables are padded to multiples of it."""
-_CLOSE_NEIGHBOURS = 8
+_SHARES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.999)
+"""Of the cutoff, where radial functions are looked at to know them again."""
+_EMBEDDINGS = ("FinnisSinclair", "FinnisSinclairShiftedScaled")
+_CLOSE_NEIGHBOURS = 32
 """So many neighbours may share the ceiling of core repulsion."""
 
 
@@ -31,6 +35,8 @@ class Space(NamedTuple):
     n_n: int
     cutoffs2: np.ndarray
     """(n_elements, n_elements) squares, Å²."""
+    per_a: np.ndarray
+    """(n_elements, n_elements) fine pieces in 1 Å."""
     table: np.ndarray
     """(piece, 6, width) distinct functions, and the sum of all functions of single neighbours at ``pair``."""
     width: int
@@ -103,6 +109,8 @@ def why_not(basis: ACEBBasisSet) -> str | None:
     """Return why the kernel can't evaluate a potential; None if it can."""
     for embedding in basis.map_embedding_specifications.values():
         exponents = [float(x) for x in embedding.FS_parameters]
+        if embedding.npoti not in _EMBEDDINGS:
+            return f"its embedding is of type {embedding.npoti}"
         if embedding.ndensity != 1 or exponents[:2] != [1.0, 1.0]:
             return (
                 f"its energy is not linear in its functions (ndensity {embedding.ndensity}, fs_parameters {exponents})"
@@ -113,6 +121,11 @@ def why_not(basis: ACEBBasisSet) -> str | None:
     if any(len(getattr(basis.auxdata, kind)) for kind in dir(basis.auxdata) if kind.endswith("_data")):
         return "it has auxiliary data"
     return None
+
+
+def identity_of(basis: ACEBBasisSet) -> str:
+    """Return a name for what coefficients don't change: 16 hexadecimal digits."""
+    return hashlib.sha256(repr(_key_of(basis)).encode()).hexdigest()[:16]
 
 
 def form_of(basis: ACEBBasisSet) -> Form:
@@ -164,9 +177,15 @@ class _Key(NamedTuple):
     bonds: tuple[Any, ...]
     functions: tuple[Any, ...]
     embeddings: tuple[Any, ...]
+    bins_a: float
+    values: bytes
 
 
 def _shape_of(basis: ACEBBasisSet) -> _Shape:
+    return _made(_key_of(basis), _Held(basis))
+
+
+def _key_of(basis: ACEBBasisSet) -> _Key:
     bonds = tuple(
         (
             pair,
@@ -177,7 +196,7 @@ def _shape_of(basis: ACEBBasisSet) -> _Shape:
     )
     functions = tuple(
         tuple(
-            (tuple(f.mus), tuple(f.ns), tuple(f.ls), tuple(f.LS))
+            (tuple(f.mus), tuple(f.ns), tuple(f.ls), tuple(f.LS), tuple(map(tuple, f.ms_combs)), tuple(f.gen_cgs))
             for part in (basis.basis_rank1, basis.basis)
             for f in part[mu]
         )
@@ -186,7 +205,16 @@ def _shape_of(basis: ACEBBasisSet) -> _Shape:
     embeddings = tuple(
         (x.rho_core_cutoff, x.drho_core_cutoff) for _, x in sorted(basis.map_embedding_specifications.items())
     )
-    return _made(_Key(bonds, functions, embeddings), _Held(basis))
+    return _Key(bonds, functions, embeddings, basis.radial_functions.deltaSplineBins, _values(basis))
+
+
+def _values(basis: ACEBBasisSet) -> bytes:
+    """Return some values of the radial functions, for what bonds don't say of them."""
+    radial, found = basis.radial_functions, b""
+    for (i, j), bond in sorted(basis.map_bond_specifications.items()):
+        radial.evaluate_range(bond.rcut * np.array(_SHARES), basis.nradbase, basis.nradmax, i, j)
+        found += np.array(radial.gr_vec, dtype=float).tobytes() + np.array(radial.fr_vec, dtype=float).tobytes()
+    return found
 
 
 class _Held:
@@ -216,7 +244,8 @@ def _made(_: _Key, held: _Held) -> _Shape:
         n_k=(lmax + 1) ** 2,
         n_q=(lmax + 1) * (lmax + 2) // 2,
         n_n=radial.channels.shape[1],
-        cutoffs2=np.array([pair.cutoff_a**2 for pair in radial.pairs]).reshape(square),
+        cutoffs2=np.array([pair.grid.cutoff_a**2 for pair in radial.pairs]).reshape(square),
+        per_a=np.array([1 / pair.grid.fine_a for pair in radial.pairs]).reshape(square),
         table=np.zeros(0),
         width=0,
         pair=0,

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from pyace import ACEBBasisSet
 
+from mlip_fw.engines.kernel.choice import TooCloseError
 from mlip_fw.engines.kernel.energies import evaluate
 from mlip_fw.engines.kernel.form import Element, form_of
+from mlip_fw.engines.kernel.grades import for_grades
 from mlip_fw.engines.kernel.memory import Memory, by_address, memory_for
 from mlip_fw.engines.kernel.rows import design_rows
 from mlip_fw.engines.pairs import Pairs
 
 _FEWEST_OF_A_THREAD = 32
 """Atoms below which a thread is not worth its start."""
-
-
-class TooCloseError(Exception):
-    """Atoms are nearer to each other than the kernel knows its functions."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,18 @@ class KernelEnergies:
     """(n, 3)"""
     virial_ev: np.ndarray
     """(6,) xx, yy, zz, xy, xz, yz: the sum of r·f over pairs."""
-    projections: dict[int, np.ndarray] | None
-    """Element: (its atoms, its functions), or None where they were not asked for."""
+    gamma: np.ndarray | None
+    """(n,) extrapolation grades, or None where they were not asked for."""
+    projections: list[np.ndarray] | None
+    """Functions of the atoms of each element, or None where they were not asked for."""
 
 
 @dataclass(frozen=True)
 class KernelRows:
     """What each basis function gives: the functions of all elements, one element after the other."""
 
-    projections: dict[int, np.ndarray]
-    """Element: (its atoms, its functions)."""
+    projections: list[np.ndarray]
+    """Functions of the atoms of each element."""
     forces: np.ndarray
     """(n, 3, n_functions), 1/Å"""
     virials: np.ndarray
@@ -58,52 +59,37 @@ class Kernel:
     ----------
     basis
         A potential for which :func:`mlip_fw.engines.kernel.form.why_not` gives no reason.
+    inverses
+        Inverse of the active set of each element; without them all grades are zero.
     threads
         How many threads share the atoms. A fixed number gives the same bits each time.
     """
 
-    def __init__(self, basis: ACEBBasisSet, threads: int = 1) -> None:
+    def __init__(self, basis: ACEBBasisSet, inverses: Sequence[np.ndarray] | None = None, threads: int = 1) -> None:
         self._form, self._threads = form_of(basis), threads
-        self._space = by_address(self._form.space)
+        space = self._form.space
+        self._space = by_address(space)
         self._elements = [by_address(element) for element in self._form.elements]
+        self._n_first = space.n_elements * space.n_single
+        self._inverses = [
+            for_grades(inverse, element.rank1, self._n_first)
+            for inverse, element in zip(inverses or [], self._form.elements, strict=inverses is not None)
+        ]
         self._memory: dict[tuple[int, int, bool], tuple[Memory, np.ndarray]] = {}
+        self._turn = threading.Lock()
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
-    def evaluate(self, pairs: Pairs, *, projections: bool = False) -> KernelEnergies:
-        """Return energies, forces and virial of a structure, with its basis functions or without.
+    def evaluate(self, pairs: Pairs, *, gamma: bool = False, projections: bool = False) -> KernelEnergies:
+        """Return energies, forces and virial of a structure, with its grades and basis functions or without.
 
         Raises
         ------
         TooCloseError
             If atoms are nearer to each other than the kernel knows its functions.
         """
-        space, n, given = self._form.space, len(pairs.start) - 1, by_address(pairs)
-        energies, found, longest = np.zeros(n), {}, _longest(pairs)
-        forces, virials = np.zeros((self._threads, n, 3)), np.zeros((self._threads, 6))
-        n_first = space.n_elements * space.n_single
-        for element, order in self._by_element(pairs):
-            functions = np.zeros((n if projections else 0, n_first + element.n_functions))
-            shares = self._shares(len(order))
-
-            def work(thread: int, mu: int = element.number) -> float:
-                first, last = shares[thread]  # noqa: B023 - all is done before the next element
-                out = energies, forces[thread], virials[thread], functions  # noqa: B023
-                closest: float = evaluate(
-                    order.ctypes.data,  # noqa: B023
-                    first,
-                    last,
-                    given,
-                    self._space,
-                    self._elements[mu],
-                    *(array.ctypes.data for array in out),
-                    projections,
-                    self._memory_of(thread, mu, longest, with_rows=False),
-                )
-                return closest
-
-            self._run(work, len(shares))
-            if projections:
-                found[element.number] = np.hstack([functions[order][:, element.rank1], functions[order, n_first:]])
-        return KernelEnergies(energies, forces.sum(axis=0), virials.sum(axis=0), found if projections else None)
+        # scratch memory is shared by all calls, and compiled code does not hold Python's lock
+        with self._turn:
+            return self._evaluate(pairs, gamma=gamma, projections=projections)
 
     def design(self, pairs: Pairs) -> KernelRows:
         """Return the rows of a structure.
@@ -113,8 +99,49 @@ class Kernel:
         TooCloseError
             If atoms are nearer to each other than the kernel knows its functions.
         """
+        with self._turn:
+            return self._design(pairs)
+
+    def _evaluate(self, pairs: Pairs, *, gamma: bool, projections: bool) -> KernelEnergies:
         n, given, longest = len(pairs.start) - 1, by_address(pairs), _longest(pairs)
-        found, forces, virials = {}, [], []
+        energies, grades, found = np.zeros(n), np.zeros(n), []
+        forces, virials = np.zeros((self._threads, n, 3)), np.zeros((self._threads, 6))
+        gamma = gamma and bool(self._inverses)
+        for element, order in self._by_element(pairs):
+            mu = element.number
+            functions = np.zeros((n if projections else 0, self._n_first + element.n_functions))
+            inverse = self._inverses[mu] if gamma else energies
+            shares = self._shares(len(order))
+            memory = [self._memory_of(k, mu, longest, with_rows=False) for k in range(len(shares))]
+
+            def work(thread: int) -> float:
+                # all is done before the next element: noqa: B023
+                closest: float = evaluate(
+                    order.ctypes.data,  # noqa: B023
+                    *shares[thread],  # noqa: B023
+                    given,
+                    self._space,
+                    self._elements[mu],  # noqa: B023
+                    energies.ctypes.data,
+                    forces[thread].ctypes.data,
+                    virials[thread].ctypes.data,
+                    functions.ctypes.data,  # noqa: B023
+                    inverse.ctypes.data,  # noqa: B023
+                    grades.ctypes.data,
+                    projections,
+                    gamma,
+                    memory[thread],  # noqa: B023
+                )
+                return closest
+
+            self._run(work, len(shares))
+            if projections:
+                found.append(np.hstack([functions[order][:, element.rank1], functions[order, self._n_first :]]))
+        return KernelEnergies(energies, forces.sum(axis=0), virials.sum(axis=0), grades, found if projections else None)
+
+    def _design(self, pairs: Pairs) -> KernelRows:
+        n, given, longest = len(pairs.start) - 1, by_address(pairs), _longest(pairs)
+        found, forces, virials = [], [], []
         for element, order in self._by_element(pairs):
             width, mu = element.n_rank1 + element.n_functions, element.number
             out = np.zeros((n, width)), np.zeros((width, 3, n)), np.zeros((width, 6))
@@ -125,13 +152,13 @@ class Kernel:
                     order.ctypes.data, len(order), n, given, self._space, self._elements[mu], *addresses, memory
                 )
             )
-            found[mu] = out[0][order]
+            found.append(out[0][order])
             forces.append(out[1])
             virials.append(out[2])
         return KernelRows(found, np.concatenate(forces).transpose(2, 1, 0), np.concatenate(virials).T)
 
     def _memory_of(self, thread: int, mu: int, longest: int, *, with_rows: bool) -> Memory:
-        """Return scratch memory, which is kept for the next time."""
+        """Return scratch memory, which is kept for the next time and grows with the number of pairs."""
         key = thread, mu, with_rows
         kept = self._memory.get(key)
         if kept is None or kept[0].capacity <= longest:
@@ -151,16 +178,18 @@ class Kernel:
         return list(pairwise(ends))
 
     def _run(self, work: Callable[[int], float], n_threads: int) -> None:
-        closest = [work(0)] if n_threads == 1 else list(self._pool.map(work, range(n_threads)))
+        closest = [work(0)] if n_threads == 1 else list(self._workers().map(work, range(n_threads)))
         self._require_far(min(closest))
 
     def _require_far(self, closest_a: float) -> None:
-        if closest_a < self._form.closest_a:
+        if not closest_a >= self._form.closest_a:
             raise TooCloseError(f"atoms are {closest_a:.3g} Å apart")
 
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._threads)
+    def _workers(self) -> ThreadPoolExecutor:
+        """Return threads of this process: those of one that was forked stay behind."""
+        if self._pool is None or self._pool[0] != os.getpid():
+            self._pool = os.getpid(), ThreadPoolExecutor(self._threads)
+        return self._pool[1]
 
 
 def _longest(pairs: Pairs) -> int:

@@ -17,7 +17,7 @@ class Memory(NamedTuple):
     """Scratch memory of one thread, in rows of ``capacity``; made for :data:`LANES` atoms at a time."""
 
     capacity: int
-    count: int
+    counts: int
     """Neighbours at a place."""
     neighbour: int
     """Place: their numbers."""
@@ -46,12 +46,14 @@ class Memory(NamedTuple):
     """(node, atom) derivatives."""
     by_imaginary: int
     functions: int
-    """(function, atom)"""
+    """(function, atom); those of single neighbours come first, for each element of the neighbours."""
     weighted: int
     """(k, STEP)"""
     gradient: int
     """3 rows."""
     energy: int
+    """(atom,)"""
+    grades: int
     """(atom,)"""
     slopes_of_harmonics: int
     """(k, 3) rows; for design rows only, as what follows."""
@@ -68,7 +70,9 @@ def by_address(parts: _T) -> _T:
     for name, part in zip(type(parts)._fields, parts, strict=True):  # type: ignore[attr-defined]
         if isinstance(part, np.ndarray):
             assert part.flags.c_contiguous and part.dtype in (np.int64, np.float64), name
-    return type(parts)(*(part.ctypes.data if isinstance(part, np.ndarray) else part for part in parts))
+    kind: Any = type(parts)
+    made: _T = kind(*(part.ctypes.data if isinstance(part, np.ndarray) else part for part in parts))
+    return made
 
 
 def memory_for(longest: int, space: Space, element: Element, *, with_rows: bool) -> tuple[Memory, np.ndarray]:
@@ -79,7 +83,7 @@ def memory_for(longest: int, space: Space, element: Element, *, with_rows: bool)
     nodes = (element.n_leaves + element.n_mirrored + element.n_products) * LANES
     leaves, used = (element.n_leaves, len(element.used_leaves) + 1) if with_rows else (0, 0)
     sizes = {
-        "count": places,
+        "counts": places,
         "neighbour": places * capacity,
         "directions": places * 5 * capacity,
         "by_neighbour": 2 * LANES * capacity,
@@ -92,10 +96,11 @@ def memory_for(longest: int, space: Space, element: Element, *, with_rows: bool)
         "harmonics": n_k * max(capacity, STEP),
         "sums": space.n_n * n_k + 1,
         **dict.fromkeys(("real", "imaginary", "by_real", "by_imaginary"), nodes),
-        "functions": element.n_functions * LANES,
+        "functions": (space.n_elements * space.n_single + element.n_functions) * LANES,
         "weighted": n_k * STEP,
         "gradient": 3 * capacity,
         "energy": LANES,
+        "grades": LANES,
         "slopes_of_harmonics": 3 * n_k * capacity if with_rows else 0,
         "leaf_real": 3 * leaves * capacity,
         "leaf_imaginary": 3 * leaves * capacity,

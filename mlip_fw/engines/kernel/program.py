@@ -47,7 +47,7 @@ def program_of(functions: list[Any]) -> Program:
     ]
     leaves = sorted({(mu, n, ell, abs(m)) for *_, factors in combinations for mu, n, ell, m in factors})
     number: dict[tuple[Factor, ...], int] = {(leaf,): k for k, leaf in enumerate(leaves)}
-    mirrored = []
+    mirrored: list[tuple[int, int, int]] = []
     for leaf in sorted({f for *_, factors in combinations for f in factors if f[3] < 0}):
         positive = (*leaf[:3], -leaf[3])
         number[(leaf,)] = len(leaves) + len(mirrored)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlip_fw.engines.kernel.cache import compiled, entry
 from mlip_fw.engines.kernel.form import Element, Space
 from mlip_fw.engines.kernel.memory import STEP, Memory
 from mlip_fw.engines.kernel.stages import (
@@ -12,7 +13,6 @@ from mlip_fw.engines.kernel.stages import (
     add_up_functions,
     clear_leaves,
     collect,
-    compiled,
     fill_harmonics,
     fill_leaves,
     fill_place,
@@ -30,7 +30,7 @@ from mlip_fw.engines.pairs import Pairs
 _BYTES = 8
 
 
-@compiled
+@entry
 def design_rows(
     order: int,
     n_order: int,
@@ -72,7 +72,7 @@ def design_rows(
             closest2 = min(closest2, collect(i, b * n_elements, element.number, pairs, space, s))
             for e in range(n_elements):
                 place, pair = b * n_elements + e, element.number * n_elements + e
-                n = read_int(s.count, place)
+                n = read_int(s.counts, place)
                 if n == 0:
                     continue
                 fill_place(place, pair, space, s)
@@ -82,7 +82,7 @@ def design_rows(
                 fill_single(place, pair, space, s)
                 single_neighbours(i, e, place, n_atoms, pairs, space, element, functions, forces, virials, s)
         multiply(element, s)
-        add_up_functions(element, s)
+        add_up_functions(0, element, s)
         for b in range(n_block):
             row = read_int(order, begin + b) * width + n_rank1
             for f in range(element.n_functions):
@@ -93,7 +93,7 @@ def design_rows(
             i = read_int(order, begin + b)
             for e in range(n_elements):
                 place = b * n_elements + e
-                n = read_int(s.count, place)
+                n = read_int(s.counts, place)
                 if n == 0:
                     continue
                 fill_harmonics(place, 0, n, s.capacity, space, s)
@@ -102,7 +102,7 @@ def design_rows(
                 for f in range(element.n_functions):
                     if gradient_of_function(f, b, e, place, element, s):
                         hand_out_function(n_rank1 + f, i, place, n_atoms, pairs, forces, virials, s)
-    return np.sqrt(closest2)
+    return float(np.sqrt(closest2))
 
 
 @compiled
@@ -140,7 +140,7 @@ def hand_out_function(
 @compiled
 def along_directions(place: int, row: int, s: Memory) -> None:
     """Fill the gradient of a function of single neighbours."""
-    for p in range(0, read_int(s.count, place), WIDTH):
+    for p in range(0, read_int(s.counts, place), WIDTH):
         slope = load(s.single_slopes, row + p)
         for c in range(3):
             store(s.gradient, c * s.capacity + p, slope * load(s.directions, (5 * place + c) * s.capacity + p))
@@ -187,7 +187,7 @@ def slopes_of_harmonics(place: int, space: Space, s: Memory) -> None:
     """Fill the derivatives of all harmonics by position, (k, 3) rows."""
     lmax, capacity, d, q, circle = space.lmax, s.capacity, s.directions, s.legendre, s.circle
     at_d, at_q, at_c = 5 * place * capacity, place * space.n_q * capacity, place * 2 * (lmax + 1) * capacity
-    for p in range(0, (read_int(s.count, place) + STEP - 1) // STEP * STEP, WIDTH):
+    for p in range(0, (read_int(s.counts, place) + STEP - 1) // STEP * STEP, WIDTH):
         ux, uy, uz = load(d, at_d + p), load(d, at_d + capacity + p), load(d, at_d + 2 * capacity + p)
         inverse = load(d, at_d + 4 * capacity + p)
         for k in range(space.n_k):
@@ -228,7 +228,7 @@ def gradients_of_leaves(place: int, e: int, space: Space, element: Element, s: M
 def gradient_of_leaf(place: int, row: int, k: int, target: int, at: int, s: Memory) -> None:
     """Fill the derivatives of R Y(k) by position, 3 rows."""
     capacity = s.capacity
-    for p in range(0, read_int(s.count, place), WIDTH):
+    for p in range(0, read_int(s.counts, place), WIDTH):
         value = load(s.values, row + p)
         along = load(s.slopes, row + p) * load(s.harmonics, k * capacity + p)
         for c in range(3):
@@ -240,7 +240,7 @@ def gradient_of_leaf(place: int, row: int, k: int, target: int, at: int, s: Memo
 @compiled
 def gradient_of_function(f: int, b: int, e: int, place: int, element: Element, s: Memory) -> bool:
     """Fill the gradient of a function of atom ``b`` by its neighbours of element ``e``; return False if it has none."""
-    is_begun, capacity, n = False, s.capacity, read_int(s.count, place)
+    is_begun, capacity, n = False, s.capacity, read_int(s.counts, place)
     low, high = read_int(element.leaf_range, e), read_int(element.leaf_range, e + 1)
     for t in range(read_int(element.uses, 4 * f + 3), read_int(element.uses, 4 * f + 7)):
         leaf = read_int(element.used_leaves, t)

@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from mlip_fw.engines.kernel.cache import compiled
 from mlip_fw.engines.kernel.form import Element, Space
 from mlip_fw.engines.kernel.memory import STEP, Memory
-from mlip_fw.engines.kernel.radial import COARSE, FINE_A
+from mlip_fw.engines.kernel.radial import COARSE
 from mlip_fw.engines.kernel.vector import (
     WIDTH,
     load,
@@ -33,17 +33,7 @@ from mlip_fw.engines.kernel.vector import (
 )
 from mlip_fw.engines.pairs import Pairs
 
-_PER_FINE, _PER_PIECE, _PER_COARSE = 1.0 / FINE_A, 1.0 / COARSE, 1.0 / (FINE_A * COARSE)
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nsz", "arcp", "contract"}}
-"""No flag lets the compiler forget numbers that are not finite."""
-
-
-def compiled(function: Any) -> Any:
-    """Return a function that numba compiles once for each machine, or for each process where it can write nowhere."""
-    try:
-        return njit(**_OPTIONS, cache=True)(function)
-    except RuntimeError:
-        return njit(**_OPTIONS)(function)
+_PER_COARSE = 1.0 / COARSE
 
 
 @compiled
@@ -56,22 +46,22 @@ def collect(i: int, first_place: int, mu: int, pairs: Pairs, space: Space, s: Me
     xi, yi, zi = read(x, 3 * i), read(x, 3 * i + 1), read(x, 3 * i + 2)
     closest2 = np.inf
     for e in range(n_elements):
-        write_int(s.count, first_place + e, 0)
+        write_int(s.counts, first_place + e, 0)
     for p in range(read_int(pairs.start, i), read_int(pairs.start, i + 1)):
-        j = read_int(pairs.index, p)
+        j = read_int(pairs.others, p)
         e = read_int(pairs.species, j)
         dx, dy, dz = read(x, 3 * j) - xi, read(x, 3 * j + 1) - yi, read(x, 3 * j + 2) - zi
         r2 = dx * dx + dy * dy + dz * dz
         # written in any case, and kept if the count goes on
         place = first_place + e
-        k = read_int(s.count, place)
+        k = read_int(s.counts, place)
         row = 5 * place * capacity + k
         write_int(s.neighbour, place * capacity + k, j)
         write(s.directions, row, dx)
         write(s.directions, row + capacity, dy)
         write(s.directions, row + 2 * capacity, dz)
         write(s.directions, row + 3 * capacity, r2)
-        write_int(s.count, place, k + (r2 < read(space.cutoffs2, mu * n_elements + e)))
+        write_int(s.counts, place, k + (r2 < read(space.cutoffs2, mu * n_elements + e)))
         closest2 = min(closest2, r2)
     return closest2
 
@@ -93,7 +83,7 @@ def fill_single(place: int, pair: int, space: Space, s: Memory) -> None:
 @compiled
 def fill_directions(place: int, s: Memory) -> None:
     """Replace difference vectors and squared distances by unit vectors, distances and their inverses."""
-    d, n, capacity = s.directions, read_int(s.count, place), s.capacity
+    d, n, capacity = s.directions, read_int(s.counts, place), s.capacity
     at, end = 5 * place * capacity, (n + STEP - 1) // STEP * STEP
     for k in range(at + n, at + end):
         write(d, k, 0.0)
@@ -115,23 +105,24 @@ def fill_radial(
     place: int, pair: int, table: int, width: int, space: Space, values: int, slopes: int, target: int, s: Memory
 ) -> None:
     """Evaluate all functions of a table for the neighbours at a place: rows that end in zeros."""
-    n, capacity, first = read_int(s.count, place), s.capacity, read_int(space.first_piece, pair)
+    n, capacity, first = read_int(s.counts, place), s.capacity, read_int(space.first_piece, pair)
     low, high = read_int(space.zones, 2 * pair), read_int(space.zones, 2 * pair + 1)
     n_low = low + (high - low) // COARSE
+    per_fine, per_coarse = read(space.per_a, pair), read(space.per_a, pair) * _PER_COARSE
     end, half = (n + STEP - 1) // STEP * STEP, WIDTH * capacity
     distances, at = (5 * place + 3) * capacity, target * width * capacity
     for g in range(0, width, WIDTH):
         for k in range(n):
-            u = read(s.directions, distances + k) * _PER_FINE
+            u = read(s.directions, distances + k) * per_fine
             knot = int(u)
             if knot < low:
-                piece, share, per_piece = knot, u - knot, _PER_FINE
+                piece, share, per_piece = knot, u - knot, per_fine
             elif knot < high:
-                u = (u - low) * _PER_PIECE
+                u = (u - low) * _PER_COARSE
                 knot = int(u)
-                piece, share, per_piece = low + knot, u - knot, _PER_COARSE
+                piece, share, per_piece = low + knot, u - knot, per_coarse
             else:
-                piece, share, per_piece = n_low + knot - high, u - knot, _PER_FINE
+                piece, share, per_piece = n_low + knot - high, u - knot, per_fine
             row = (first + piece) * 6 * width + g
             t = spread(share)
             slope = load(table, row + 5 * width)
@@ -159,7 +150,7 @@ def fill_angular(place: int, space: Space, s: Memory) -> None:
     """Fill what harmonics are products of, by the recurrences of associated Legendre functions."""
     capacity, lmax, d, q, circle = s.capacity, space.lmax, s.directions, s.legendre, s.circle
     at_d, at_q, at_c = 5 * place * capacity, place * space.n_q * capacity, place * 2 * (lmax + 1) * capacity
-    for k in range(0, (read_int(s.count, place) + STEP - 1) // STEP * STEP, WIDTH):
+    for k in range(0, (read_int(s.counts, place) + STEP - 1) // STEP * STEP, WIDTH):
         x, y, z = load(d, at_d + k), load(d, at_d + capacity + k), load(d, at_d + 2 * capacity + k)
         real, imaginary = spread(1.0), spread(0.0)
         for m in range(lmax + 1):
@@ -196,7 +187,7 @@ def fill_harmonics(place: int, first: int, end: int, stride: int, space: Space, 
 @compiled
 def sum_over_neighbours(place: int, space: Space, element: Element, s: Memory) -> None:
     """Fill the sums of R(n, l) Y(k) over the neighbours at a place; three n and two k at a time."""
-    n, capacity, values, y, sums = read_int(s.count, place), s.capacity, s.values, s.harmonics, s.sums
+    n, capacity, values, y, sums = read_int(s.counts, place), s.capacity, s.values, s.harmonics, s.sums
     at, n_k = place * space.width * capacity, space.n_k
     for t in range(0, 4 * element.n_groups, 4):
         k_low, k_high = read_int(element.groups, t), read_int(element.groups, t + 1)
@@ -262,13 +253,13 @@ def multiply(element: Element, s: Memory) -> None:
 
 
 @compiled
-def add_up_functions(element: Element, s: Memory) -> None:
-    """Fill the basis functions of two and more neighbours."""
-    for f in range(0, element.n_functions * WIDTH, WIDTH):
+def add_up_functions(first: int, element: Element, s: Memory) -> None:
+    """Fill the basis functions of two and more neighbours; the ``first`` ones are those of single neighbours."""
+    for f in range(first * WIDTH, (first + element.n_functions) * WIDTH, WIDTH):
         store(s.functions, f, spread(0.0))
     for t in range(element.n_terms):
         a, b = read_int(element.terms, 3 * t) * WIDTH, read_int(element.terms, 3 * t + 1) * WIDTH
-        f = read_int(element.terms, 3 * t + 2) * WIDTH
+        f = (first + read_int(element.terms, 3 * t + 2)) * WIDTH
         real = load(s.real, a) * load(s.real, b) - load(s.imaginary, a) * load(s.imaginary, b)
         store(s.functions, f, muladd(spread(read(element.weights, t)), real, load(s.functions, f)))
 
@@ -344,7 +335,7 @@ def fill_gradient(place: int, space: Space, element: Element, s: Memory) -> None
     at, at_d, w, y, n_k = place * space.width * capacity, 5 * place * capacity, s.sums, s.harmonics, space.n_k
     for k in range(0, n_k * STEP, WIDTH):
         store(s.weighted, k, spread(0.0))
-    for p in range(0, read_int(s.count, place), STEP):
+    for p in range(0, read_int(s.counts, place), STEP):
         fill_harmonics(place, p, p + STEP, STEP, space, s)
         pair = at + space.pair * capacity + p
         out0, out1 = load(slopes, pair), load(slopes, pair + WIDTH)
@@ -432,7 +423,7 @@ def hand_out(i: int, place: int, pairs: Pairs, forces: int, stride: int, step: i
 
     The force on atom j along c is number ``stride`` · j + ``step`` · c behind ``forces``.
     """
-    n, capacity, d, g = read_int(s.count, place), s.capacity, s.directions, s.gradient
+    n, capacity, d, g = read_int(s.counts, place), s.capacity, s.directions, s.gradient
     at, zero = 5 * place * capacity, spread(0.0)
     fx, fy, fz, xx, yy, zz, xy, xz, yz = zero, zero, zero, zero, zero, zero, zero, zero, zero
     for p in range(0, n, WIDTH):
@@ -465,9 +456,9 @@ def add(address: int, index: int, number: float) -> None:
 
 
 @compiled
-def sum_of_row(place: int, rows: int, at: int, s: Memory) -> float:
+def sum_of_row(place: int, rows: int, at: int, s: Memory) -> Any:
     """Return the sum of one row over the neighbours at a place."""
     found = spread(0.0)
-    for p in range(at, at + read_int(s.count, place), WIDTH):
+    for p in range(at, at + read_int(s.counts, place), WIDTH):
         found = found + load(rows, p)
     return total(found)

@@ -22,7 +22,7 @@ _LANES = ir.VectorType(_DOUBLE, WIDTH)
 _FLAGS = ("nsz", "arcp", "contract")
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """The type of eight numbers side by side."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ vector = Vector()
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _LANES)
 
@@ -48,7 +48,7 @@ def _reader(kind: Any, made: Any) -> Any:
     @intrinsic
     def read_it(_: Any, address: Any, index: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.load(_place(builder, *arguments, kind), align=8)
+            return builder.load(_place(builder, arguments[0], arguments[1], kind), align=8)
 
         return made(types.intp, types.intp), code
 
@@ -112,6 +112,29 @@ def total(_: Any, a: Any) -> Any:
         return builder.call(function, [ir.Constant(_DOUBLE, -0.0), arguments[0]], fastmath=("reassoc", "nsz"))
 
     return types.float64(vector), code
+
+
+@intrinsic
+def absolute(_: Any, a: Any) -> Any:
+    """Return the numbers without their signs."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_LANES, [_LANES]), f"llvm.fabs.v{WIDTH}f64"
+        )
+        return builder.call(function, arguments)
+
+    return vector(vector), code
+
+
+@intrinsic
+def larger(_: Any, a: Any, b: Any) -> Any:
+    """Return the larger of each two numbers; either may come back if one is no number."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+
+    return vector(vector, vector), code
 
 
 def _operation(build: str) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
 from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.kernel.choice import PYACE, evaluator_of
 from mlip_fw.engines.md.run import Engine, run_md
 from mlip_fw.engines.md.script import RunPlan
 from mlip_fw.errors import WorkerError
@@ -16,6 +18,7 @@ from mlip_fw.models.base import Frozen
 from mlip_fw.models.md import MDOutcome, Stage
 from mlip_fw.models.worker import Worker
 
+logger = logging.getLogger("mlip_fw")
 TITLE = "gamma canary"
 _RATTLES_A = (0.25, 0.5, 1.0, 2.0)
 """The first that leads far enough is taken: a molecule in vacuum needs more than a crystal."""
@@ -30,6 +33,8 @@ class CanaryRecord(Frozen):
     engine: str
     lmp_cmd: str | None
     gamma_max: float
+    evaluator: str | None = None
+    """Of the embedded engine: the compiled kernel, or pyace and why."""
 
 
 def sing(
@@ -37,13 +42,18 @@ def sing(
 ) -> CanaryRecord:
     """Run two tiny steps of a strongly displaced copy of ``atoms`` and compare energy, forces and gamma with pyace.
 
+    With the embedded engine, the kernel is compared with pyace before; if they differ, pyace serves.
+
     Raises
     ------
     WorkerError
         If the engine can't run it, does not halt, or gives other numbers than pyace.
     """
-    known = AcePotential.from_files(potential)
-    strange = strange_copy(atoms, known)
+    known = AcePotential.from_files(potential, PYACE)
+    strange, evaluator = strange_copy(atoms, known), None
+    if engine == "embedded":
+        evaluator = str(AcePotential.from_files(potential, evaluator_of(worker)).evaluated_by(strange))
+        logger.info("what evaluates the potential in MD: %s", evaluator)
     folder.mkdir(parents=True, exist_ok=True)
     write_data(folder / "start.data", strange, elements)
     plan = RunPlan(
@@ -68,7 +78,7 @@ def sing(
             f"the {engine} engine did not halt on a structure that extrapolates ({ending.outcome.value}"
             f"{': ' + ending.reason if ending.reason else ''}); see {folder}, and `mlip-fw doctor`"
         )
-    return CanaryRecord(engine=engine, lmp_cmd=worker.lmp_cmd, gamma_max=ending.gamma_max)
+    return CanaryRecord(engine=engine, lmp_cmd=worker.lmp_cmd, gamma_max=ending.gamma_max, evaluator=evaluator)
 
 
 def strange_copy(atoms: Atoms, potential: AcePotential) -> Atoms:

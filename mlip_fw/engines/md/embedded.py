@@ -12,16 +12,14 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.kernel.choice import Evaluator
 from mlip_fw.engines.md.script import EXTERNAL_FIX, LOG, SCRIPT
-
-if TYPE_CHECKING:
-    from mlip_fw.engines.kernel.potential import KernelPotential
 
 _MPI = "libmpi.so.12"
 _SKIN_A = 1.0
@@ -36,10 +34,12 @@ def run_script(argument: dict[str, Any]) -> dict[str, Any]:
     argument
         ``potential``: path of the ``.yaml``; ``check_interval``: steps between evaluations of gamma;
         ``elements``: chemical symbols in the order of LAMMPS' types; ``gamma_halt``: threshold of each;
-        ``evaluator``: pyace or kernel; ``threads``: of the kernel.
+        ``evaluator``: auto, kernel or pyace; ``threads``: of the kernel.
     """
     lammps = open_lammps(["-log", LOG, "-screen", "none", "-nocite"])
-    potential = _potential(argument)
+    potential = AcePotential.from_files(
+        Path(argument["potential"]), Evaluator(argument["evaluator"], argument["threads"])
+    )
     try:
         for line in _commands(Path(SCRIPT).read_text()):
             lammps.command(line)
@@ -52,15 +52,6 @@ def run_script(argument: dict[str, Any]) -> dict[str, Any]:
         os._exit(1)
     lammps.close()
     return {}
-
-
-def _potential(argument: dict[str, Any]) -> AcePotential | KernelPotential:
-    path = Path(argument["potential"])
-    if argument["evaluator"] == "pyace":
-        return AcePotential.from_files(path)
-    from mlip_fw.engines.kernel.potential import KernelPotential
-
-    return KernelPotential.from_files(path, argument["threads"])
 
 
 def open_lammps(arguments: list[str]) -> Any:
@@ -81,7 +72,7 @@ def _commands(script: str) -> list[str]:
 class ForceField:
     """The callback of ``fix external``: positions in, forces, energy, virial and gamma out."""
 
-    def __init__(self, lammps: Any, potential: AcePotential | KernelPotential, argument: dict[str, Any]) -> None:
+    def __init__(self, lammps: Any, potential: AcePotential, argument: dict[str, Any]) -> None:
         self._lammps, self._potential = lammps, potential
         self._elements: list[str] = argument["elements"]
         self._check_interval: int = argument["check_interval"]

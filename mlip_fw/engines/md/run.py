@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import shutil
@@ -13,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.kernel.choice import PYACE, evaluator_of, require_evaluator
 from mlip_fw.engines.md import script
 from mlip_fw.engines.md.native import SCREEN, has_extrapolation, run_native
 from mlip_fw.engines.md.outcome import Ending, classify
@@ -34,18 +34,8 @@ def choose_engine(wanted: Literal["auto", "lammps", "embedded"], worker: Worker)
     Raises
     ------
     WorkerError
-        If ``lammps`` is wanted and the worker has no LAMMPS with ``pace/extrapolation``, or its embedded engine
-        lacks what the worker names.
+        If ``lammps`` is wanted and the worker has no LAMMPS with ``pace/extrapolation``.
     """
-    engine, why = _chosen(wanted, worker)
-    if engine == "embedded" and worker.md_evaluator == "kernel" and importlib.util.find_spec("numba") is None:
-        raise WorkerError(
-            "env.md_evaluator is kernel, and numba is not installed: pip install 'mlip-fw[kernel]', or set it to pyace"
-        )
-    return engine, why
-
-
-def _chosen(wanted: Literal["auto", "lammps", "embedded"], worker: Worker) -> tuple[Engine, str]:
     if wanted == "embedded":
         return "embedded", "the campaign asks for it"
     command = worker.lmp_cmd or shutil.which("lmp")
@@ -113,7 +103,7 @@ def _require_same_as_pyace(ending: Ending, plan: script.RunPlan, folder: Path) -
         if not frames or not np.isfinite(frames[-1][1].positions).all():
             return
         step, frame = frames[-1]
-    answer = AcePotential.from_files(plan.potential).evaluate(frame)
+    answer = AcePotential.from_files(plan.potential, PYACE).evaluate(frame)
     assert answer.gamma is not None
     found, complaint = frame.arrays["gamma"], None
     forces = frame.arrays.get("md_forces")
@@ -134,13 +124,15 @@ def _require_same_as_pyace(ending: Ending, plan: script.RunPlan, folder: Path) -
 
 
 def _run_embedded(plan: script.RunPlan, folder: Path, worker: Worker) -> int:
+    evaluator = evaluator_of(worker)
+    require_evaluator(AcePotential.from_files(plan.potential, PYACE).basis, evaluator)
     argument = {
         "potential": str(plan.potential),
         "check_interval": plan.check_interval,
         "elements": list(plan.elements),
         "gamma_halt": plan.thresholds,
-        "evaluator": worker.md_evaluator,
-        "threads": worker.md_threads,
+        "evaluator": evaluator.kind,
+        "threads": evaluator.threads,
     }
     try:
         nursery().call("mlip_fw.engines.md.embedded:run_script", argument, folder=folder, log=folder / SCREEN)

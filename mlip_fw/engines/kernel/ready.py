@@ -1,0 +1,88 @@
+"""Compile the kernel ahead, once for each machine, whoever is first."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import types
+
+from mlip_fw.engines.kernel.cache import folder
+from mlip_fw.engines.kernel.energies import evaluate
+from mlip_fw.engines.kernel.form import Element, Space
+from mlip_fw.engines.kernel.memory import Memory
+from mlip_fw.engines.kernel.rows import design_rows
+from mlip_fw.engines.pairs import Pairs
+from mlip_fw.errors import DirectoryError
+from mlip_fw.io.locks import alone
+
+logger = logging.getLogger("mlip_fw")
+_MARK = "compiled"
+
+
+def _of_integers(kind: Any) -> Any:
+    return types.NamedUniTuple(types.int64, len(kind._fields), kind)
+
+
+_INTEGER = types.int64
+_SYSTEM = _of_integers(Pairs), _of_integers(Space), _of_integers(Element)
+_SIGNATURES = [
+    (evaluate, (*[_INTEGER] * 3, *_SYSTEM, *[_INTEGER] * 6, types.boolean, types.boolean, _of_integers(Memory))),
+    (design_rows, (*[_INTEGER] * 3, *_SYSTEM, *[_INTEGER] * 3, _of_integers(Memory))),
+]
+
+
+def make_ready(say: Callable[[str], None] = logger.info) -> None:
+    """Load compiled code, or compile it; of several processes one does, and the others wait for it.
+
+    Parameters
+    ----------
+    say
+        Is told before and after it is compiled, which takes half a minute.
+
+    Raises
+    ------
+    Exception
+        If numba can't compile it, whatever that is.
+    """
+    place = folder()
+    if place is None or (place / _MARK).is_file():
+        _load_or_compile(place)
+        return
+    try:
+        with alone(place / "lock"):
+            if (place / _MARK).is_file():
+                _load_or_compile(place)
+                return
+            _compile(place, say)
+    except DirectoryError:
+        # without locks several processes may do the same work; what they write is the same
+        _compile(place, say)
+
+
+def load() -> None:
+    """Load compiled code if it was compiled before."""
+    place = folder()
+    if place is not None and (place / _MARK).is_file():
+        _load_or_compile(place)
+
+
+def _compile(place: Path, say: Callable[[str], None]) -> None:
+    began = time.perf_counter()
+    say("compiling the ACE kernel for this processor: once, half a minute")
+    _load_or_compile(place)
+    (place / _MARK).touch()
+    say(f"compiled in {time.perf_counter() - began:.0f} s; kept in {place}")
+
+
+def _load_or_compile(place: Path | None) -> None:
+    for function, signature in _SIGNATURES:
+        try:
+            function.compile(signature)
+        except OSError as error:
+            # numba writes what it has compiled already
+            logger.info("compiled code can't be kept in %s: %s", place, error.strerror)
+            function.compile(signature)
