@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlip_fw.engines.calculator import AceCalculator
     from mlip_fw.notebook import LoadedCampaign
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = ["AceCalculator", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what takes long to import when it is asked for."""
+    if name == "AceCalculator":
+        from mlip_fw.engines.calculator import AceCalculator
+
+        return AceCalculator
+    raise AttributeError(f"module 'mlip_fw' has no attribute {name!r}")
 
 
 def load(campaign: str | Path) -> LoadedCampaign:

@@ -27,7 +27,8 @@ from mlip_fw.story.tale import Story
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from pyace import PyACECalculator
+
+    from mlip_fw.engines.calculator import AceCalculator
 
 _DPI = 110
 
@@ -119,7 +120,7 @@ class LoadedCampaign:
             raise _unreadable(halt)
         return frame
 
-    def calculator(self, generation: int | None = None) -> PyACECalculator:
+    def calculator(self, generation: int | None = None) -> AceCalculator:
         """Return a generation of the potential as a calculator of ASE.
 
         It gives energy, forces and stress, and in ``results["gamma"]`` the (n,) extrapolation grades. Energies are
@@ -135,17 +136,9 @@ class LoadedCampaign:
         DirectoryError
             If there is no such generation.
         """
-        from pyace import PyACECalculator
+        from mlip_fw.engines.calculator import AceCalculator
 
-        from mlip_fw.io.pace import read_active_set, read_basis
-
-        path = Generations(self.path).potential(self._generation(generation))
-        basis = read_basis(path)
-        elements = [str(element) for element in basis.elements_name]
-        inverses = read_active_set(path.with_suffix(".asi"), elements)
-        calculator = PyACECalculator(basis)
-        calculator.set_active_set([inverses[element].tolist() for element in elements])
-        return calculator
+        return AceCalculator(Generations(self.path).potential(self._generation(generation)))
 
     def plot_gamma(self) -> Figure:
         """Draw the largest extrapolation grade against the MD step, with halts and thresholds."""

@@ -48,7 +48,7 @@ def burst(
     wanted temperature) has been unphysical for an unknown time and gives no frames at all.
     """
     copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
-    copy.calc = AceCalculator(potential, copy, gamma=True)
+    copy.calc = AceCalculator(potential)
     hot = HOTTER * temperature_k
     speeds = np.sqrt(units.kB * hot / copy.get_masses())
     copy.set_velocities(rng.normal(size=(len(copy), 3)) * speeds[:, None])

@@ -15,7 +15,7 @@ import numpy as np
 from pyace import ACEBBasisSet
 
 from mlip_fw.cores import cores_of
-from mlip_fw.engines.kernel.form import identity_of, why_not
+from mlip_fw.engines.kernel.identity import identity_of, why_not
 from mlip_fw.errors import WorkerError
 from mlip_fw.models.worker import Worker
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from mlip_fw.engines.kernel.cache import compiled, entry
-from mlip_fw.engines.kernel.form import Element, Space
 from mlip_fw.engines.kernel.grades import grade
+from mlip_fw.engines.kernel.gradients import add, fill_gradient, hand_out
+from mlip_fw.engines.kernel.layout import Element, Space
 from mlip_fw.engines.kernel.memory import Memory
-from mlip_fw.engines.kernel.stages import (
-    add,
+from mlip_fw.engines.kernel.products import (
     add_up_functions,
     clear_leaves,
-    collect,
     differentiate,
-    fill_gradient,
-    fill_harmonics,
     fill_leaves,
+    multiply,
+    take_derivatives,
+)
+from mlip_fw.engines.kernel.stages import (
+    collect,
+    fill_harmonics,
     fill_place,
     fill_single,
-    hand_out,
-    multiply,
     sum_of_row,
     sum_over_neighbours,
-    take_derivatives,
 )
 from mlip_fw.engines.kernel.vector import WIDTH, read, read_int, spread, store, write
 from mlip_fw.engines.pairs import Pairs

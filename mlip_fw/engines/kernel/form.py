@@ -3,96 +3,19 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 from pyace import ACEBBasisSet
 
+from mlip_fw.engines.kernel.identity import Key, key_of
+from mlip_fw.engines.kernel.layout import LANES, Element, Space
 from mlip_fw.engines.kernel.program import program_of, uses_of
 from mlip_fw.engines.kernel.radial import Radial, sampled
 
-LANES = 8
-"""Numbers that compiled code works on together. Tables are padded to multiples of it."""
-_SHARES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.999)
-"""Of the cutoff, where radial functions are looked at to know them again."""
-_EMBEDDINGS = ("FinnisSinclair", "FinnisSinclairShiftedScaled")
 _CLOSE_NEIGHBOURS = 32
 """So many neighbours may share the ceiling of core repulsion."""
-
-
-class Space(NamedTuple):
-    """Radial and angular functions, for all elements."""
-
-    n_elements: int
-    lmax: int
-    n_k: int
-    """Real and imaginary parts of harmonics, (lmax + 1)²."""
-    n_q: int
-    """Associated Legendre functions, (lmax + 1) (lmax + 2) / 2."""
-    n_n: int
-    cutoffs2: np.ndarray
-    """(n_elements, n_elements) squares, Å²."""
-    per_a: np.ndarray
-    """(n_elements, n_elements) fine pieces in 1 Å."""
-    table: np.ndarray
-    """(piece, 6, width) distinct functions, and the sum of all functions of single neighbours at ``pair``."""
-    width: int
-    pair: int
-    single: np.ndarray
-    """(piece, 6, single_width) functions of single neighbours."""
-    single_width: int
-    n_single: int
-    first_piece: np.ndarray
-    """(n_elements, n_elements)"""
-    zones: np.ndarray
-    """(n_elements, n_elements, 2) see :class:`mlip_fw.engines.kernel.radial.PairTable`."""
-    channels: np.ndarray
-    """(lmax + 1, n_n)"""
-    norms: np.ndarray
-    """(lmax + 1, lmax + 1, 3) factors of the recurrences of harmonics."""
-    ratios: np.ndarray
-    """(lmax + 1, lmax + 1) factors of their slopes."""
-
-
-class Element(NamedTuple):
-    """The functions of one central element."""
-
-    number: int
-    n_groups: int
-    n_leaves: int
-    n_mirrored: int
-    n_products: int
-    n_terms: int
-    n_merged: int
-    n_functions: int
-    n_rank1: int
-    groups: np.ndarray
-    """(n_groups, 4) first and last k, number of n, l: harmonics k = (l, m) that meet the same radial functions."""
-    leaf_place: np.ndarray
-    """(n_leaves,) n · n_k + k of a leaf's real part; the imaginary one follows."""
-    leaf_phase: np.ndarray
-    """(n_leaves,) 1 where there is an imaginary part, else 0."""
-    leaf_range: np.ndarray
-    """(n_elements + 1,) where the leaves of neighbours of an element begin."""
-    mirrored: np.ndarray
-    products: np.ndarray
-    """(n_products, 2)"""
-    terms: np.ndarray
-    """(n_terms, 3) of each function."""
-    weights: np.ndarray
-    merged: np.ndarray
-    """(n_merged, 2) nodes of the terms of the energy."""
-    merged_weights: np.ndarray
-    rank1: np.ndarray
-    """(n_rank1,) neighbour's element · n_single + n."""
-    uses: np.ndarray
-    """(n_functions + 1, 4) see :class:`mlip_fw.engines.kernel.program.Uses`."""
-    used_products: np.ndarray
-    used_mirrored: np.ndarray
-    used_leaves: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -105,36 +28,13 @@ class Form:
     """Nearer than this neighbours may not be: core repulsion would meet its ceiling, or nothing was sampled."""
 
 
-def why_not(basis: ACEBBasisSet) -> str | None:
-    """Return why the kernel can't evaluate a potential; None if it can."""
-    for embedding in basis.map_embedding_specifications.values():
-        exponents = [float(x) for x in embedding.FS_parameters]
-        if embedding.npoti not in _EMBEDDINGS:
-            return f"its embedding is of type {embedding.npoti}"
-        if embedding.ndensity != 1 or exponents[:2] != [1.0, 1.0]:
-            return (
-                f"its energy is not linear in its functions (ndensity {embedding.ndensity}, fs_parameters {exponents})"
-            )
-    for bond in basis.map_bond_specifications.values():
-        if bond.inner_cutoff_type != "distance":
-            return f"its inner cutoff is of type {bond.inner_cutoff_type}"
-    if any(len(getattr(basis.auxdata, kind)) for kind in dir(basis.auxdata) if kind.endswith("_data")):
-        return "it has auxiliary data"
-    return None
-
-
-def identity_of(basis: ACEBBasisSet) -> str:
-    """Return a name for what coefficients don't change: 16 hexadecimal digits."""
-    return hashlib.sha256(repr(_key_of(basis)).encode()).hexdigest()[:16]
-
-
 def form_of(basis: ACEBBasisSet) -> Form:
     """Return a potential for compiled code.
 
     Parameters
     ----------
     basis
-        A potential that :func:`why_not` has nothing against.
+        A potential that :func:`mlip_fw.engines.kernel.identity.why_not` has nothing against.
     """
     shape = _shape_of(basis)
     n_elements, n_single = len(basis.elements_name), basis.nradbase
@@ -171,50 +71,8 @@ class _Shape:
     closest_a: float
 
 
-class _Key(NamedTuple):
-    """What makes two potentials differ in more than coefficients."""
-
-    bonds: tuple[Any, ...]
-    functions: tuple[Any, ...]
-    embeddings: tuple[Any, ...]
-    bins_a: float
-    values: bytes
-
-
 def _shape_of(basis: ACEBBasisSet) -> _Shape:
-    return _made(_key_of(basis), _Held(basis))
-
-
-def _key_of(basis: ACEBBasisSet) -> _Key:
-    bonds = tuple(
-        (
-            pair,
-            *(b.radbasename, tuple(b.radparameters), b.rcut, b.dcut, b.rcut_in, b.dcut_in, b.prehc, b.lambdahc),
-            *(b.nradmax, b.lmax, b.nradbasemax, np.array(b.radcoefficients, dtype=float).tobytes()),
-        )
-        for pair, b in sorted(basis.map_bond_specifications.items())
-    )
-    functions = tuple(
-        tuple(
-            (tuple(f.mus), tuple(f.ns), tuple(f.ls), tuple(f.LS), tuple(map(tuple, f.ms_combs)), tuple(f.gen_cgs))
-            for part in (basis.basis_rank1, basis.basis)
-            for f in part[mu]
-        )
-        for mu in range(len(basis.elements_name))
-    )
-    embeddings = tuple(
-        (x.rho_core_cutoff, x.drho_core_cutoff) for _, x in sorted(basis.map_embedding_specifications.items())
-    )
-    return _Key(bonds, functions, embeddings, basis.radial_functions.deltaSplineBins, _values(basis))
-
-
-def _values(basis: ACEBBasisSet) -> bytes:
-    """Return some values of the radial functions, for what bonds don't say of them."""
-    radial, found = basis.radial_functions, b""
-    for (i, j), bond in sorted(basis.map_bond_specifications.items()):
-        radial.evaluate_range(bond.rcut * np.array(_SHARES), basis.nradbase, basis.nradmax, i, j)
-        found += np.array(radial.gr_vec, dtype=float).tobytes() + np.array(radial.fr_vec, dtype=float).tobytes()
-    return found
+    return _made(key_of(basis), _Held(basis))
 
 
 class _Held:
@@ -231,7 +89,7 @@ class _Held:
 
 
 @functools.lru_cache(maxsize=4)
-def _made(_: _Key, held: _Held) -> _Shape:
+def _made(_: Key, held: _Held) -> _Shape:
     basis = held.basis
     radial, n_elements, lmax = sampled(basis), len(basis.elements_name), basis.lmax
     norms, ratios = _harmonic_constants(lmax)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlip_fw.engines.kernel.cache import compiled
-from mlip_fw.engines.kernel.form import Element
+from mlip_fw.engines.kernel.layout import Element
 from mlip_fw.engines.kernel.memory import Memory
 from mlip_fw.engines.kernel.vector import WIDTH, absolute, larger, load, muladd, read, spread, store
 

@@ -14,8 +14,9 @@ from pyace import ACEBBasisSet
 
 from mlip_fw.engines.kernel.choice import TooCloseError
 from mlip_fw.engines.kernel.energies import evaluate
-from mlip_fw.engines.kernel.form import Element, form_of
+from mlip_fw.engines.kernel.form import form_of
 from mlip_fw.engines.kernel.grades import for_grades
+from mlip_fw.engines.kernel.layout import Element
 from mlip_fw.engines.kernel.memory import Memory, by_address, memory_for
 from mlip_fw.engines.kernel.rows import design_rows
 from mlip_fw.engines.pairs import Pairs
@@ -58,7 +59,7 @@ class Kernel:
     Parameters
     ----------
     basis
-        A potential for which :func:`mlip_fw.engines.kernel.form.why_not` gives no reason.
+        A potential for which :func:`mlip_fw.engines.kernel.identity.why_not` gives no reason.
     inverses
         Inverse of the active set of each element; without them all grades are zero.
     threads

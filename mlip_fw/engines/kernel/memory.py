@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from mlip_fw.engines.kernel.form import LANES, Element, Space
+from mlip_fw.engines.kernel.layout import LANES, Element, Space
 
 STEP = 2 * LANES
 """Neighbours that are looked at together."""

@@ -12,7 +12,7 @@ from numba import types
 
 from mlip_fw.engines.kernel.cache import folder
 from mlip_fw.engines.kernel.energies import evaluate
-from mlip_fw.engines.kernel.form import Element, Space
+from mlip_fw.engines.kernel.layout import Element, Space
 from mlip_fw.engines.kernel.memory import Memory
 from mlip_fw.engines.kernel.rows import design_rows
 from mlip_fw.engines.pairs import Pairs

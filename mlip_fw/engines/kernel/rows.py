@@ -5,24 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from mlip_fw.engines.kernel.cache import compiled, entry
-from mlip_fw.engines.kernel.form import Element, Space
+from mlip_fw.engines.kernel.gradients import add, hand_out
+from mlip_fw.engines.kernel.layout import Element, Space
 from mlip_fw.engines.kernel.memory import STEP, Memory
-from mlip_fw.engines.kernel.stages import (
-    add,
+from mlip_fw.engines.kernel.products import (
     add_term,
     add_up_functions,
     clear_leaves,
-    collect,
-    fill_harmonics,
     fill_leaves,
-    fill_place,
-    fill_single,
-    hand_out,
     multiply,
-    sum_of_row,
-    sum_over_neighbours,
     through_mirror,
     through_product,
+)
+from mlip_fw.engines.kernel.stages import (
+    collect,
+    fill_harmonics,
+    fill_place,
+    fill_single,
+    sum_of_row,
+    sum_over_neighbours,
 )
 from mlip_fw.engines.kernel.vector import WIDTH, load, muladd, read, read_int, spread, store, write
 from mlip_fw.engines.pairs import Pairs

@@ -99,7 +99,7 @@ def _dimers(potential: AcePotential) -> tuple[float, list[str]]:
 def _moving(start: Atoms, potential: AcePotential, temperature_k: float, rng: np.random.Generator) -> Atoms:
     atoms = Atoms(start.numbers, start.positions, cell=start.cell, pbc=True)
     atoms.info["strain_ev"] = float(np.sum(start.get_forces() ** 2)) / (2 * _SOFT_EV_A2)
-    atoms.calc = AceCalculator(potential, atoms, gamma=False)
+    atoms.calc = AceCalculator(potential, gamma=False)
     speeds = np.sqrt(units.kB * temperature_k / atoms.get_masses())
     atoms.set_velocities(rng.normal(size=(len(atoms), 3)) * speeds[:, None])
     return atoms
