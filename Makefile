@@ -69,6 +69,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/farm.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/kernel.py
 
 clean:
 	rm -rf $(VENV) $(PACEMAKER) demo docs/_build build *.egg-info

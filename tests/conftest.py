@@ -16,6 +16,8 @@ from mlip_fw.database.predicates import predicate
 from mlip_fw.database.refusal import RefusedError
 from mlip_fw.io.campaign_file import parse_campaign
 
+# also for commands that run with another home: compiling the kernel takes half a minute
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "mlip-fw"))
 REQUIRED = set(filter(None, os.environ.get("MLIP_FW_REQUIRE", "").split(",")))
 ROOT = Path(__file__).parent.parent
 LONG = (

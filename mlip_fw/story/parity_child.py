@@ -11,9 +11,11 @@ import numpy as np
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.kernel.choice import Evaluator
 from mlip_fw.io.structures import atoms_with_forces, mask_of
 
 _MOST_WORST = 20
+_AT_ONCE = Evaluator(compiles=False)
 _OUT_OF_MEMORY = Path("/proc/self/oom_score_adj")
 
 
@@ -35,7 +37,7 @@ def evaluate(argument: dict[str, Any]) -> dict[str, Any]:
         ``references``: energy of each element, eV.
     """
     _be_first_to_go()
-    dataset, potential = Dataset(Path(argument["root"])), AcePotential.from_files(Path(argument["potential"]))
+    dataset, potential = Dataset(Path(argument["root"])), AcePotential.from_files(Path(argument["potential"]), _AT_ONCE)
     seen = [_seen(name, dataset, potential, argument["references"]) for name in argument["labels"]]
     worst = sorted((atom for one in seen for atom in one.worst), key=lambda atom: -atom[-1])
     return {

@@ -31,7 +31,7 @@ QUICK = ("al-pressure", "argon", "cu-melt", "cu-surface", "cu-two-phases", "cuau
 _TIMEOUT_S = 600
 _SITE_TIMEOUT_S = 1200
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
-_KEPT = ("PYTHONPATH", "TMPDIR", "OMP_NUM_THREADS")
+_KEPT = ("PYTHONPATH", "TMPDIR", "OMP_NUM_THREADS", "NUMBA_CACHE_DIR")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,11 @@ def typed(folder, *words, python=(), shell="", **environment):
     """Return exit code, standard output and standard error of ``mlip-fw``; ``shell`` redirects its streams."""
     home = Path(folder).parent / "home"
     home.mkdir(exist_ok=True)
-    kept = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS", "TMPDIR") if name in os.environ}
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "OMP_NUM_THREADS", "TMPDIR", "NUMBA_CACHE_DIR")
+        if name in os.environ
+    }
     done = subprocess.run(
         ["bash", "-c", f'"$@" {shell}', "-", sys.executable, *python, "-m", "mlip_fw", *map(str, words)],
         cwd=folder,

@@ -335,6 +335,15 @@ def test_without_numba_pyace_serves(alloy, monkeypatch, caplog):
     assert "not the faster kernel: numba is not installed" in caplog.text
 
 
+def test_who_is_waited_for_does_not_compile(alloy, monkeypatch):
+    monkeypatch.setattr(choice, "_here", None)
+    monkeypatch.setattr("mlip_fw.engines.kernel.ready.is_compiled", lambda: False)
+    found = AcePotential(alloy[0], evaluator=Evaluator(compiles=False)).evaluated_by(alloy[1])
+    assert str(found) == "pyace: it is not compiled yet"
+    monkeypatch.setattr("mlip_fw.engines.kernel.ready.is_compiled", lambda: True)
+    assert AcePotential(alloy[0], evaluator=Evaluator(compiles=False)).evaluated_by(alloy[1]).kernel is not None
+
+
 def test_where_numba_can_not_compile_pyace_serves(alloy, monkeypatch):
     def broken(say):
         raise RuntimeError("no such processor\nin detail")

@@ -41,10 +41,13 @@ class Evaluator:
         auto: the kernel, and pyace for what it does not know; kernel: nothing else; pyace: never the kernel.
     threads
         Of the kernel.
+    compiles
+        Whether to compile the kernel, if this machine has not yet: not where somebody waits for a short answer.
     """
 
     kind: Kind = "auto"
     threads: int = 1
+    compiles: bool = True
 
 
 _NO_NUMBA = "numba is not installed"
@@ -120,7 +123,7 @@ def _found(
 ) -> Found:
     if reason := why_no_kernel(basis, evaluator.kind):
         return Found(None, reason)
-    if reason := why_not_here():
+    if reason := why_not_here(compiles=evaluator.compiles):
         return Found(None, reason)
     from mlip_fw.engines.kernel.check import difference_from_pyace
     from mlip_fw.engines.kernel.kernel import Kernel
@@ -167,15 +170,22 @@ def _has_numba() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def why_not_here(say: Callable[[str], None] = logger.info) -> str | None:
+def why_not_here(say: Callable[[str], None] = logger.info, *, compiles: bool = True) -> str | None:
     """Return why this machine can't compile the kernel; None if it has.
 
     Parameters
     ----------
     say
         Is told if it has to be compiled, which takes half a minute, once for each machine.
+    compiles
+        Whether to do that now.
     """
     global _here
+    if _here is None and not compiles and _has_numba():
+        from mlip_fw.engines.kernel.ready import is_compiled
+
+        if not is_compiled():
+            return "it is not compiled yet"
     if _here is None:
         _here = _compiled(say)
     return _here or None

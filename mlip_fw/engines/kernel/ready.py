@@ -63,11 +63,16 @@ def make_ready(say: Callable[[str], None] = logger.info) -> None:
         _compile(place, say)
 
 
+def is_compiled() -> bool:
+    """Return whether there is compiled code to load."""
+    place = folder()
+    return place is not None and (place / _MARK).is_file()
+
+
 def load() -> None:
     """Load compiled code if it was compiled before."""
-    place = folder()
-    if place is not None and (place / _MARK).is_file():
-        _load_or_compile(place)
+    if is_compiled():
+        _load_or_compile(folder())
 
 
 def _compile(place: Path, say: Callable[[str], None]) -> None:
