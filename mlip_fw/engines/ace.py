@@ -254,7 +254,7 @@ def rows_within(mask: np.ndarray, projections: dict[str, np.ndarray], atoms: Ato
     return {name: rows[mask[symbols == name]] for name, rows in projections.items()}
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _loaded(yaml_path: Path, _: int, evaluator: Evaluator) -> AcePotential:
     basis = read_basis(yaml_path)
     return AcePotential(basis, read_active_set(yaml_path.with_suffix(".asi"), list(basis.elements_name)), evaluator)

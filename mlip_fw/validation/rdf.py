@@ -94,7 +94,7 @@ def distributions(
             "seed": derived_seed(campaign.seed, "rdf"),
         }
         calculators = (
-            {"calculator": "pyace:PyACECalculator", "parameters": {"basis_set": str(potential)}},
+            {"calculator": "mlip_fw:AceCalculator", "parameters": {"potential": str(potential), "gamma": False}},
             {"calculator": campaign.oracle.calculator, "parameters": campaign.oracle.parameters},
         )
         folder, limit = directory.validation / "md", campaign.oracle.timeout_s

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyace import ACEBBasisSet, create_multispecies_basis_config
 
 from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.kernel import check, choice
+from mlip_fw.engines.kernel import check, choice, form
 from mlip_fw.engines.kernel.choice import Evaluator
 from mlip_fw.engines.kernel.kernel import Kernel
 from mlip_fw.engines.train.basis import linear_basis
@@ -196,6 +196,17 @@ def test_forces_and_virial_are_derivatives_of_the_energy(alloy):
             one.set_cell(one.cell.array @ strain, scale_atoms=True)
         slope = (energy(strained[0]) - energy(strained[1])) / (2 * h)
         assert answer.virial_ev[k] == pytest.approx(-slope, abs=1e-3)
+
+
+def test_of_many_potentials_the_last_forms_are_kept(monkeypatch):
+    """Coefficients make no new form, and cutoffs do."""
+    monkeypatch.setattr(form, "_shapes", {})
+    for cutoff_a in (4.0, 4.1, 4.2, 4.3, 4.4, 4.4, 4.4):
+        basis = linear_basis(["Cu"], cutoff_a, 5)
+        basis.basis_coeffs = np.full(len(basis.basis_coeffs), cutoff_a)
+        form.form_of(basis)
+    kept = [float(np.sqrt(shape.space.cutoffs2[0, 0])) for shape in form._shapes.values()]
+    assert kept == pytest.approx([4.1, 4.2, 4.3, 4.4])
 
 
 def test_threads_change_nothing_but_rounding(alloy):

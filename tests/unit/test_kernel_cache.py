@@ -1,5 +1,6 @@
 """Compiled code is made once for each machine, wherever it may be kept."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,6 +60,18 @@ def test_another_processor_or_version_has_another_folder(monkeypatch):
     codegen = type(cache.cpu_target.target_context.codegen())
     monkeypatch.setattr(codegen, "magic_tuple", lambda self: (*magic[:2], "+another"))
     assert len({here, other, cache._key()}) == 3
+
+
+def test_all_that_is_compiled_counts():
+    """Whatever the compiled functions take from other modules must be among those that name the folder."""
+    folder = Path(cache.__file__).parent
+    texts = {path.stem: path.read_text() for path in folder.glob("*.py")}
+    of_package = re.compile(rf"^from {re.escape(cache.__name__.rpartition('.')[0])}\.(\w+) import", re.MULTILINE)
+    compiled = {name for name, text in texts.items() if re.search("^@(compiled|entry|intrinsic)", text, re.MULTILINE)}
+    needed = set(compiled)
+    for name in compiled:
+        needed |= set(of_package.findall(texts[name]))
+    assert {"rows", "vector", "radial"} <= needed <= set(cache.COMPILED)
 
 
 class Compiled:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import os
 import sys
 import tempfile
@@ -22,10 +23,15 @@ import numba
 from numba import njit
 from numba.core.registry import cpu_target
 
-from mlip_fw.engines import pairs
+from mlip_fw.engines.pairs import Pairs
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nsz", "arcp", "contract"}}
 """No flag lets the compiler forget numbers that are not finite."""
+COMPILED = (
+    *("cache", "energies", "gradients", "grades", "layout", "memory"),
+    *("products", "radial", "rows", "stages", "vector"),
+)
+"""Modules of this package that are compiled, or whose constants and types are."""
 
 
 def compiled(function: Any) -> Any:
@@ -87,6 +93,6 @@ def _key() -> str:
     versions = numba.__version__, llvmlite.__version__, sys.version_info[:3]
     target = cpu_target.target_context.codegen().magic_tuple()
     hashed.update(repr((versions, target, sorted(_OPTIONS["fastmath"]))).encode())
-    for path in [*sorted(Path(__file__).parent.glob("*.py")), Path(pairs.__file__)]:
+    for path in [*(Path(__file__).with_name(f"{name}.py") for name in COMPILED), Path(inspect.getfile(Pairs))]:
         hashed.update(path.read_bytes())
     return hashed.hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 
@@ -11,9 +10,10 @@ from pyace import ACEBBasisSet
 
 from mlip_fw.engines.kernel.identity import Key, key_of
 from mlip_fw.engines.kernel.layout import LANES, Element, Space
-from mlip_fw.engines.kernel.program import program_of, uses_of
+from mlip_fw.engines.kernel.program import Program, program_of, uses_of
 from mlip_fw.engines.kernel.radial import Radial, sampled
 
+_MOST_SHAPES = 4
 _CLOSE_NEIGHBOURS = 32
 """So many neighbours may share the ceiling of core repulsion."""
 
@@ -71,27 +71,23 @@ class _Shape:
     closest_a: float
 
 
+_shapes: dict[Key, _Shape] = {}
+
+
 def _shape_of(basis: ACEBBasisSet) -> _Shape:
-    return _made(key_of(basis), _Held(basis))
+    """Return the shape of a potential; the last ones are kept, but not their tables of pyace, which are large."""
+    key = key_of(basis)
+    if key not in _shapes:
+        while len(_shapes) >= _MOST_SHAPES:
+            del _shapes[next(iter(_shapes))]
+        _shapes[key] = _made(basis)
+    return _shapes[key]
 
 
-class _Held:
-    """A potential that does not count for a cache."""
-
-    def __init__(self, basis: ACEBBasisSet) -> None:
-        self.basis = basis
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@functools.lru_cache(maxsize=4)
-def _made(_: Key, held: _Held) -> _Shape:
-    basis = held.basis
-    radial, n_elements, lmax = sampled(basis), len(basis.elements_name), basis.lmax
+def _made(basis: ACEBBasisSet) -> _Shape:
+    n_elements, lmax = len(basis.elements_name), basis.lmax
+    programs = [program_of(list(functions)) for functions in basis.basis]
+    radial = sampled(basis, np.max([_used(program, lmax) for program in programs], axis=0))
     norms, ratios = _harmonic_constants(lmax)
     single, single_width = _padded([pair.single for pair in radial.pairs])
     lengths = np.array([len(pair.single) for pair in radial.pairs])
@@ -116,7 +112,7 @@ def _made(_: Key, held: _Held) -> _Shape:
         norms=norms,
         ratios=ratios,
     )
-    made = [_element(basis, mu, radial.channels) for mu in range(n_elements)]
+    made = [_element(basis, mu, program, radial.channels) for mu, program in enumerate(programs)]
     limits = [
         (x.rho_core_cutoff - x.drho_core_cutoff) / _CLOSE_NEIGHBOURS
         for x in basis.map_embedding_specifications.values()
@@ -125,12 +121,16 @@ def _made(_: Key, held: _Held) -> _Shape:
     return _Shape(radial, space, [element for element, _ in made], [merged for _, merged in made], closest)
 
 
-def _element(basis: ACEBBasisSet, mu: int, channels: np.ndarray) -> tuple[Element, np.ndarray]:
+def _used(program: Program, lmax: int) -> np.ndarray:
+    """Return how many n of each l there are, (lmax + 1,)."""
+    used = np.zeros(lmax + 1, dtype=np.int64)
+    np.maximum.at(used, program.leaves[:, 2], program.leaves[:, 1] + 1)
+    return used
+
+
+def _element(basis: ACEBBasisSet, mu: int, program: Program, channels: np.ndarray) -> tuple[Element, np.ndarray]:
     """Return the functions of an element, without coefficients, and the terms of the energy that theirs go into."""
-    program, n_k = program_of(list(basis.basis[mu])), (basis.lmax + 1) ** 2
-    uses, leaves = uses_of(program), program.leaves
-    used = np.zeros(basis.lmax + 1, dtype=np.int64)
-    np.maximum.at(used, leaves[:, 2], leaves[:, 1] + 1)
+    n_k, uses, leaves, used = (basis.lmax + 1) ** 2, uses_of(program), program.leaves, _used(program, basis.lmax)
     pairs = np.sort(program.terms[:, :2], axis=1)
     distinct, merged_into = np.unique(pairs, axis=0, return_inverse=True)
     groups, rank1 = _groups(used, channels), [f.mus[0] * basis.nradbase + f.ns[0] - 1 for f in basis.basis_rank1[mu]]

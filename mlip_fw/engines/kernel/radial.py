@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from pyace import ACEBBasisSet
 
-COARSE = 10
+COARSE = 20
 """Fine pieces, those of pyace, in a coarse one. Fine ones remain where functions are switched on and off."""
 CLOSEST_A = 0.05
 """Nearer than this nothing is sampled: pyace refuses distances near zero."""
@@ -82,18 +82,20 @@ class Radial:
     """The radial functions of all pairs of elements."""
 
     channels: np.ndarray
-    """(lmax + 1, nradmax) which distinct function R(n, l) is."""
+    """(lmax + 1, nradmax) which distinct function R(n, l) is; 0 of those that are not needed."""
     pairs: list[PairTable]
     """Of central element i and neighbour j at i · n_elements + j."""
 
 
-def sampled(basis: ACEBBasisSet) -> Radial:
+def sampled(basis: ACEBBasisSet, used: np.ndarray) -> Radial:
     """Sample the radial functions of a potential.
 
     Parameters
     ----------
     basis
         The potential; its ``radial_functions`` serve as a scratch pad.
+    used
+        (lmax + 1,) how many R(n, l) of each l are needed.
     """
     elements = range(len(basis.elements_name))
     grids = [_grid(basis, i, j) for i in elements for j in elements]
@@ -106,6 +108,9 @@ def sampled(basis: ACEBBasisSet) -> Radial:
     numbers: dict[bytes, int] = {}
     distinct, channels = [], []
     for column in range((basis.lmax + 1) * basis.nradmax):
+        if column % basis.nradmax >= used[column // basis.nradmax]:
+            channels.append(0)
+            continue
         key = b"".join(several.values[:, column].tobytes() for several, _ in found)
         if key not in numbers:
             numbers[key] = len(numbers)
