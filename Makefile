@@ -12,7 +12,7 @@ MARKS := $(if $(MLIP_FW_LMP),,not native)
 $(VENV)/.demo: setup.cfg pyproject.toml
 	@echo '=== 1 of 4: make a virtual environment in $(VENV)'
 	$(PYTHON) -m venv $(VENV)
-	@echo '=== 2 of 4: install mlip_fw and what it runs on (0.9 GB, one to three minutes)'
+	@echo '=== 2 of 4: install mlip_fw and what it runs on (1.1 GB, one to three minutes)'
 	$(BIN)/pip install --disable-pip-version-check --no-compile --editable .
 	@touch $@
 
