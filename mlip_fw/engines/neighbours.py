@@ -81,13 +81,14 @@ class Neighbours:
         """Return the positions without jumps by lattice vectors since the list was built; None if it holds no more."""
         if self.skin_a <= 0 or self._cell is None:
             return None
-        is_same = np.array_equal(cell, self._cell)
-        scaled = positions @ (self._inverse if is_same else np.linalg.inv(cell))
-        positions = np.asarray(positions - np.round(scaled - self._scaled) @ cell)
+        is_same = bool((cell == self._cell).all())
+        jumps = np.rint(positions @ (self._inverse if is_same else np.linalg.inv(cell)) - self._scaled)
+        if jumps.any():
+            positions = np.asarray(positions - jumps @ cell)
         shrink = 1.0 if is_same else float(np.linalg.svd(np.linalg.solve(self._cell, cell), compute_uv=False)[-1])
         moved = positions - self._scaled @ cell
-        moved -= moved.mean(axis=0)
-        largest = np.sqrt(np.einsum("ij,ij->i", moved, moved).max())
+        moved -= np.add.reduce(moved) / len(moved)
+        largest = np.sqrt((moved * moved).sum(axis=1).max())
         return positions if shrink * (self.cutoff_a + self.skin_a) - 2 * largest >= self.cutoff_a else None
 
     def _build(self, positions: np.ndarray, cell: np.ndarray) -> None:

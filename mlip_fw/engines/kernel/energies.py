@@ -25,7 +25,7 @@ from mlip_fw.engines.kernel.stages import (
     sum_of_row,
     sum_over_neighbours,
 )
-from mlip_fw.engines.kernel.vector import WIDTH, read, read_int, spread, store, write
+from mlip_fw.engines.kernel.vector import WIDTH, read, read_int, spread, store, unpack, write
 from mlip_fw.engines.pairs import Pairs
 
 _BYTES = 8
@@ -36,9 +36,10 @@ def evaluate(
     order: int,
     first: int,
     last: int,
-    pairs: Pairs,
-    space: Space,
-    element: Element,
+    pairs_at: int,
+    space_at: int,
+    element_at: int,
+    memory_at: int,
     energies: int,
     forces: int,
     virial: int,
@@ -47,7 +48,6 @@ def evaluate(
     grades: int,
     with_functions: bool,
     with_grades: bool,
-    s: Memory,
 ) -> float:
     """Evaluate some atoms of one element and return the shortest distance, Å.
 
@@ -55,8 +55,8 @@ def evaluate(
     ----------
     order, first, last
         Atoms: numbers ``first`` to ``last`` - 1 behind an address.
-    pairs, space, element
-        What to evaluate.
+    pairs_at, space_at, element_at, memory_at
+        What to evaluate, and memory for it, as :func:`mlip_fw.engines.kernel.memory.by_address` returns them.
     energies
         (n,) is filled for these atoms, eV.
     forces
@@ -68,9 +68,9 @@ def evaluate(
     inverse, grades
         What :func:`mlip_fw.engines.kernel.grades.for_grades` returns; (n,) is filled for these atoms if
         ``with_grades``.
-    s
-        Memory for these atoms.
     """
+    pairs, space = unpack(Pairs, pairs_at), unpack(Space, space_at)
+    element, s = unpack(Element, element_at), unpack(Memory, memory_at)
     closest2 = np.inf
     for begin in range(first, last, WIDTH):
         n_block = min(WIDTH, last - begin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,10 +17,11 @@ from mlip_fw.engines.kernel.energies import evaluate
 from mlip_fw.engines.kernel.form import form_of
 from mlip_fw.engines.kernel.grades import for_grades
 from mlip_fw.engines.kernel.layout import Element
-from mlip_fw.engines.kernel.memory import Memory, by_address, memory_for
+from mlip_fw.engines.kernel.memory import by_address, memory_for
 from mlip_fw.engines.kernel.rows import design_rows
 from mlip_fw.engines.pairs import Pairs
 
+_POSITIONS = Pairs._fields.index("positions")
 _FEWEST_OF_A_THREAD = 32
 """Atoms below which a thread is not worth its start."""
 
@@ -53,6 +54,20 @@ class KernelRows:
     """(6, n_functions) xx, yy, zz, xy, xz, yz."""
 
 
+@dataclass
+class _Plan:
+    """Pairs and the shares of threads in them."""
+
+    pairs: Pairs
+    packed: np.ndarray
+    address: int
+    """Of ``packed``."""
+    longest: int
+    """Largest number of pairs of an atom."""
+    parts: list[tuple[Element, np.ndarray, list[tuple[tuple[int, int], int]]]]
+    """Each element, its atoms, and for each thread first and last of these and the address of its memory."""
+
+
 class Kernel:
     """The compiled form of a potential.
 
@@ -69,14 +84,14 @@ class Kernel:
     def __init__(self, basis: ACEBBasisSet, inverses: Sequence[np.ndarray] | None = None, threads: int = 1) -> None:
         self._form, self._threads = form_of(basis), threads
         space = self._form.space
-        self._space = by_address(space)
-        self._elements = [by_address(element) for element in self._form.elements]
         self._n_first = space.n_elements * space.n_single
         self._inverses = [
             for_grades(inverse, element.rank1, self._n_first)
             for inverse, element in zip(inverses or [], self._form.elements, strict=inverses is not None)
         ]
-        self._memory: dict[tuple[int, int, bool], tuple[Memory, np.ndarray]] = {}
+        self._packed = [by_address(space), *map(by_address, self._form.elements)]
+        self._memory: dict[tuple[int, int, bool], tuple[int, np.ndarray, np.ndarray]] = {}
+        self._plan: _Plan | None = None
         self._turn = threading.Lock()
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
@@ -104,83 +119,80 @@ class Kernel:
             return self._design(pairs)
 
     def _evaluate(self, pairs: Pairs, *, gamma: bool, projections: bool) -> KernelEnergies:
-        n, given, longest = len(pairs.start) - 1, by_address(pairs), _longest(pairs)
+        plan, n = self._plan_for(pairs), len(pairs.start) - 1
         energies, grades, found = np.zeros(n), np.zeros(n), []
         forces, virials = np.zeros((self._threads, n, 3)), np.zeros((self._threads, 6))
         gamma = gamma and bool(self._inverses)
-        for element, order in self._by_element(pairs):
+        sums = [(_address(forces[k]), _address(virials[k])) for k in range(self._threads)]
+        for element, order, shares in plan.parts:
             mu = element.number
             functions = np.zeros((n if projections else 0, self._n_first + element.n_functions))
             inverse = self._inverses[mu] if gamma else energies
-            shares = self._shares(len(order))
-            memory = [self._memory_of(k, mu, longest, with_rows=False) for k in range(len(shares))]
-
-            def work(thread: int) -> float:
-                # all is done before the next element: noqa: B023
-                closest: float = evaluate(
-                    order.ctypes.data,  # noqa: B023
-                    *shares[thread],  # noqa: B023
-                    given,
-                    self._space,
-                    self._elements[mu],  # noqa: B023
-                    energies.ctypes.data,
-                    forces[thread].ctypes.data,
-                    virials[thread].ctypes.data,
-                    functions.ctypes.data,  # noqa: B023
-                    inverse.ctypes.data,  # noqa: B023
-                    grades.ctypes.data,
-                    projections,
-                    gamma,
-                    memory[thread],  # noqa: B023
-                )
-                return closest
-
-            self._run(work, len(shares))
+            what = plan.address, _address(self._packed[0]), _address(self._packed[1 + mu])
+            rest = _address(functions), _address(inverse), _address(grades), projections, gamma
+            calls = [
+                (_address(order), *share, *what, memory, _address(energies), *sums[k], *rest)
+                for k, (share, memory) in enumerate(shares)
+            ]
+            self._run(calls)
             if projections:
                 found.append(np.hstack([functions[order][:, element.rank1], functions[order, self._n_first :]]))
-        return KernelEnergies(energies, forces.sum(axis=0), virials.sum(axis=0), grades, found if projections else None)
+        total = forces[0] if self._threads == 1 else forces.sum(axis=0)
+        return KernelEnergies(energies, total, virials.sum(axis=0), grades, found if projections else None)
 
     def _design(self, pairs: Pairs) -> KernelRows:
-        n, given, longest = len(pairs.start) - 1, by_address(pairs), _longest(pairs)
+        plan, n = self._plan_for(pairs), len(pairs.start) - 1
         found, forces, virials = [], [], []
-        for element, order in self._by_element(pairs):
+        for element, order, _ in plan.parts:
             width, mu = element.n_rank1 + element.n_functions, element.number
             out = np.zeros((n, width)), np.zeros((width, 3, n)), np.zeros((width, 6))
-            memory = self._memory_of(0, mu, longest, with_rows=True)
-            addresses = (array.ctypes.data for array in out)
-            self._require_far(
-                design_rows(
-                    order.ctypes.data, len(order), n, given, self._space, self._elements[mu], *addresses, memory
-                )
-            )
+            memory = self._memory_of(0, mu, plan.longest, with_rows=True)
+            what = plan.address, _address(self._packed[0]), _address(self._packed[1 + mu]), memory
+            self._require_far(design_rows(_address(order), len(order), n, *what, *map(_address, out)))
             found.append(out[0][order])
             forces.append(out[1])
             virials.append(out[2])
         return KernelRows(found, np.concatenate(forces).transpose(2, 1, 0), np.concatenate(virials).T)
 
-    def _memory_of(self, thread: int, mu: int, longest: int, *, with_rows: bool) -> Memory:
-        """Return scratch memory, which is kept for the next time and grows with the number of pairs."""
+    def _plan_for(self, pairs: Pairs) -> _Plan:
+        """Return how to evaluate these pairs: the plan made last, if only positions have changed since."""
+        plan = self._plan
+        if plan is None or plan.pairs.start is not pairs.start or plan.pairs.species is not pairs.species:
+            plan = self._plan = self._planned(pairs)
+        assert pairs.positions.flags.c_contiguous and pairs.positions.dtype == np.float64
+        plan.pairs = pairs
+        plan.packed[_POSITIONS] = _address(pairs.positions)
+        return plan
+
+    def _planned(self, pairs: Pairs) -> _Plan:
+        species, longest = pairs.species[: len(pairs.start) - 1], int(np.diff(pairs.start).max(initial=0))
+        parts = []
+        for element in self._form.elements:
+            order = np.flatnonzero(species == element.number)
+            n_shares = max(1, min(self._threads, len(order) // _FEWEST_OF_A_THREAD))
+            ends = [len(order) * k // n_shares for k in range(n_shares + 1)]
+            shares = [
+                (share, self._memory_of(k, element.number, longest, with_rows=False))
+                for k, share in enumerate(pairwise(ends))
+            ]
+            parts.append((element, order, shares if len(order) else []))
+        packed = by_address(pairs)
+        return _Plan(pairs, packed, _address(packed), longest, parts)
+
+    def _memory_of(self, thread: int, mu: int, longest: int, *, with_rows: bool) -> int:
+        """Return the address of scratch memory, which is kept for the next time and grows with the number of pairs."""
         key = thread, mu, with_rows
         kept = self._memory.get(key)
-        if kept is None or kept[0].capacity <= longest:
-            kept = self._memory[key] = memory_for(
-                longest, self._form.space, self._form.elements[mu], with_rows=with_rows
-            )
-        return kept[0]
+        if kept is None or kept[0] <= longest:
+            memory, held = memory_for(longest, self._form.space, self._form.elements[mu], with_rows=with_rows)
+            kept = self._memory[key] = memory.capacity, by_address(memory), held
+        return _address(kept[1])
 
-    def _by_element(self, pairs: Pairs) -> Iterator[tuple[Element, np.ndarray]]:
-        species = pairs.species[: len(pairs.start) - 1]
-        for element in self._form.elements:
-            yield element, np.flatnonzero(species == element.number)
-
-    def _shares(self, n: int) -> list[tuple[int, int]]:
-        """Return first and last of the atoms that each thread works on."""
-        ends = np.linspace(0, n, max(1, min(self._threads, n // _FEWEST_OF_A_THREAD)) + 1).astype(int).tolist()
-        return list(pairwise(ends))
-
-    def _run(self, work: Callable[[int], float], n_threads: int) -> None:
-        closest = [work(0)] if n_threads == 1 else list(self._workers().map(work, range(n_threads)))
-        self._require_far(min(closest))
+    def _run(self, calls: Sequence[tuple[int, ...]]) -> None:
+        if len(calls) == 1:
+            self._require_far(evaluate(*calls[0]))
+        elif calls:
+            self._require_far(min(self._workers().map(lambda call: evaluate(*call), calls)))
 
     def _require_far(self, closest_a: float) -> None:
         if not closest_a >= self._form.closest_a:
@@ -193,6 +205,7 @@ class Kernel:
         return self._pool[1]
 
 
-def _longest(pairs: Pairs) -> int:
-    """Return the largest number of pairs of an atom."""
-    return int(np.diff(pairs.start).max(initial=0))
+def _address(array: np.ndarray) -> int:
+    """Return where the numbers of an array begin; ``ctypes.data`` takes three times as long."""
+    found: int = array.__array_interface__["data"][0]
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from mlip_fw.engines.kernel.layout import LANES, Element, Space
 
 STEP = 2 * LANES
 """Neighbours that are looked at together."""
-_T = TypeVar("_T", bound=tuple[Any, ...])
 
 
 class Memory(NamedTuple):
@@ -65,14 +64,12 @@ class Memory(NamedTuple):
     use_imaginary: int
 
 
-def by_address(parts: _T) -> _T:
-    """Return a named tuple with addresses in place of arrays, whose owner has to keep them."""
+def by_address(parts: tuple[Any, ...]) -> np.ndarray:
+    """Return a named tuple as whole numbers, with addresses in place of arrays, whose owner has to keep them."""
     for name, part in zip(type(parts)._fields, parts, strict=True):  # type: ignore[attr-defined]
         if isinstance(part, np.ndarray):
             assert part.flags.c_contiguous and part.dtype in (np.int64, np.float64), name
-    kind: Any = type(parts)
-    made: _T = kind(*(part.ctypes.data if isinstance(part, np.ndarray) else part for part in parts))
-    return made
+    return np.array([part.ctypes.data if isinstance(part, np.ndarray) else part for part in parts], dtype=np.int64)
 
 
 def memory_for(longest: int, space: Space, element: Element, *, with_rows: bool) -> tuple[Memory, np.ndarray]:

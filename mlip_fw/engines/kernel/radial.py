@@ -1,8 +1,8 @@
 """Radial functions of a potential as piecewise polynomials, sampled from pyace.
 
 pyace knows every radial basis and tabulates it in cubic pieces of about 0.001 Å (``deltaSplineBins``). Values and
-slopes at their ends are all that is needed of any radial form. Where the functions are smooth, pieces of ten times that
-length and of degree five say the same to 1e-10.
+slopes at their ends are all that is needed of any radial form. Where the functions are smooth, pieces of twenty times
+that length and of degree five say the same to 1e-10.
 """
 
 from __future__ import annotations

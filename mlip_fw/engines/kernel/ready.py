@@ -6,16 +6,12 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from numba import types
 
 from mlip_fw.engines.kernel.cache import folder
 from mlip_fw.engines.kernel.energies import evaluate
-from mlip_fw.engines.kernel.layout import Element, Space
-from mlip_fw.engines.kernel.memory import Memory
 from mlip_fw.engines.kernel.rows import design_rows
-from mlip_fw.engines.pairs import Pairs
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.locks import alone
 
@@ -23,15 +19,9 @@ logger = logging.getLogger("mlip_fw")
 _MARK = "compiled"
 
 
-def _of_integers(kind: Any) -> Any:
-    return types.NamedUniTuple(types.int64, len(kind._fields), kind)
-
-
-_INTEGER = types.int64
-_SYSTEM = _of_integers(Pairs), _of_integers(Space), _of_integers(Element)
 _SIGNATURES = [
-    (evaluate, (*[_INTEGER] * 3, *_SYSTEM, *[_INTEGER] * 6, types.boolean, types.boolean, _of_integers(Memory))),
-    (design_rows, (*[_INTEGER] * 3, *_SYSTEM, *[_INTEGER] * 3, _of_integers(Memory))),
+    (evaluate, (*[types.int64] * 13, types.boolean, types.boolean)),
+    (design_rows, (types.int64,) * 10),
 ]
 
 

@@ -25,7 +25,7 @@ from mlip_fw.engines.kernel.stages import (
     sum_of_row,
     sum_over_neighbours,
 )
-from mlip_fw.engines.kernel.vector import WIDTH, load, muladd, read, read_int, spread, store, write
+from mlip_fw.engines.kernel.vector import WIDTH, load, muladd, read, read_int, spread, store, unpack, write
 from mlip_fw.engines.pairs import Pairs
 
 _BYTES = 8
@@ -36,13 +36,13 @@ def design_rows(
     order: int,
     n_order: int,
     n_atoms: int,
-    pairs: Pairs,
-    space: Space,
-    element: Element,
+    pairs_at: int,
+    space_at: int,
+    element_at: int,
+    memory_at: int,
     functions: int,
     forces: int,
     virials: int,
-    s: Memory,
 ) -> float:
     """Fill the rows of some atoms of one element, and return the shortest distance, Å.
 
@@ -52,17 +52,18 @@ def design_rows(
         Atoms: so many numbers behind an address.
     n_atoms
         Number of all atoms.
-    pairs, space, element
-        What to evaluate.
+    pairs_at, space_at, element_at, memory_at
+        What to evaluate, and memory for it and for rows, as :func:`mlip_fw.engines.kernel.memory.by_address` returns
+        them.
     functions
         (n_atoms, n_rank1 + n_functions) is filled for these atoms.
     forces
         (n_rank1 + n_functions, 3, n_atoms): what these atoms give is added, 1/Å.
     virials
         (n_rank1 + n_functions, 6) xx, yy, zz, xy, xz, yz: the same.
-    s
-        Memory for these atoms and for rows.
     """
+    pairs, space = unpack(Pairs, pairs_at), unpack(Space, space_at)
+    element, s = unpack(Element, element_at), unpack(Memory, memory_at)
     n_elements, n_rank1, width = space.n_elements, element.n_rank1, element.n_rank1 + element.n_functions
     closest2 = np.inf
     for begin in range(0, n_order, WIDTH):
