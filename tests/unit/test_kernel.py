@@ -249,6 +249,23 @@ def test_memory_grows_with_the_neighbours(alloy):
         assert max(differences(pyace, kernel, scaled).values()) < 1e-8
 
 
+@pytest.mark.parametrize("n_elements", [1, 2])
+def test_memory_grows_with_each_neighbour(n_elements):
+    """Rows are longer than their neighbours: whatever their numbers, no row may reach into the next."""
+    names = ["Au", "Cu"][:n_elements]
+    basis = linear_basis(names, 5.0, 10)
+    basis.basis_coeffs = np.random.default_rng(1).normal(size=len(basis.basis_coeffs)) / 10
+    (pyace, kernel), lengths = potentials_of(basis), set()
+    for scale in np.arange(1.4, 0.9, -0.01):
+        atoms = bulk("Au", a=4.0 * scale, cubic=True)
+        atoms.symbols[0] = names[-1]
+        atoms.rattle(0.1, seed=1)
+        pairs = kernel.neighbours(atoms).pairs_at(atoms.positions, atoms.cell.array)
+        lengths.add(int(np.diff(pairs.start).max()))
+        assert max(differences(pyace, kernel, atoms).values()) < 1e-8
+    assert len(lengths) > 12
+
+
 def test_a_trajectory_leaves_the_cell_and_the_cell_changes(alloy):
     """Atoms go round the cell while its vectors shrink and skew: the list of pairs is kept, and built again."""
     (pyace, kernel), atoms = potentials_of(alloy[0]), alloy[1].copy()

@@ -99,7 +99,7 @@ class TestForm:
         assert {e.ndensity for e in ACEBBasisSet(start).map_embedding_specifications.values()} == {2}
         answers = [AcePotential(ACEBBasisSet(f)).evaluate(atoms, gamma=False) for f in (linear, start)]
         assert answers[1].energy_ev == pytest.approx(answers[0].energy_ev, abs=1e-9)
-        assert np.abs(answers[1].forces_ev_a - answers[0].forces_ev_a).max() < 1e-9
+        assert np.abs(answers[1].forces_ev_a - answers[0].forces_ev_a).max() < 1e-8
 
     def test_larger_basis_keeps_what_was_learnt(self, learnt, small):
         linear = linear_of(learnt)
@@ -256,7 +256,7 @@ class TestFrame:
         (row,) = rows_of([close], {"Cu": 0.0}, linear)
         assert row.force_weights.all() and not caplog.text
         answers = [AcePotential(ACEBBasisSet(f)).evaluate(close, gamma=False) for f in (linear, without_cores(linear))]
-        assert np.array_equal(answers[0].forces_ev_a, answers[1].forces_ev_a)
+        assert np.abs(answers[0].forces_ev_a - answers[1].forces_ev_a).max() < 1e-8
 
     def test_energies_weigh_as_in_the_linear_fit(self, learnt):
         rows = rows_of([labelled(s) for s in range(3)], {"Cu": 0.0}, linear_of(learnt))

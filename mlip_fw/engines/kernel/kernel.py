@@ -22,6 +22,7 @@ from mlip_fw.engines.kernel.rows import design_rows
 from mlip_fw.engines.pairs import Pairs
 
 _POSITIONS = Pairs._fields.index("positions")
+_RESERVE = 8
 _FEWEST_OF_A_THREAD = 32
 """Atoms below which a thread is not worth its start."""
 
@@ -183,9 +184,11 @@ class Kernel:
         """Return the address of scratch memory, which is kept for the next time and grows with the number of pairs."""
         key = thread, mu, with_rows
         kept = self._memory.get(key)
-        if kept is None or kept[0] <= longest:
-            memory, held = memory_for(longest, self._form.space, self._form.elements[mu], with_rows=with_rows)
-            kept = self._memory[key] = memory.capacity, by_address(memory), held
+        if kept is None or kept[0] < longest:
+            # some more than are needed now, so that it is not made anew for each neighbour more
+            enough = longest + longest // _RESERVE
+            memory, held = memory_for(enough, self._form.space, self._form.elements[mu], with_rows=with_rows)
+            kept = self._memory[key] = enough, by_address(memory), held
         return _address(kept[1])
 
     def _run(self, calls: Sequence[tuple[int, ...]]) -> None:

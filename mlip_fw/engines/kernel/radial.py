@@ -1,8 +1,8 @@
 """Radial functions of a potential as piecewise polynomials, sampled from pyace.
 
 pyace knows every radial basis and tabulates it in cubic pieces of about 0.001 Å (``deltaSplineBins``). Values and
-slopes at their ends are all that is needed of any radial form. Where the functions are smooth, pieces of twenty times
-that length and of degree five say the same to 1e-10.
+slopes at their ends are all that is needed of any radial form. Where the functions are smooth, pieces of ten times
+that length and of degree five say the same to 1e-11.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from pyace import ACEBBasisSet
 
-COARSE = 20
+COARSE = 10
 """Fine pieces, those of pyace, in a coarse one. Fine ones remain where functions are switched on and off."""
 CLOSEST_A = 0.05
 """Nearer than this nothing is sampled: pyace refuses distances near zero."""
-_TOLERANCE = 1e-10
+_TOLERANCE = 1e-11
 _TERMS = 6
 
 
