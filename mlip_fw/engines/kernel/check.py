@@ -19,6 +19,8 @@ from mlip_fw.engines.pairs import Pairs
 logger = logging.getLogger("mlip_fw")
 _MOST_ATOMS = 64
 _TOLERANCE = 1e-7
+_SPACING, _DISPLACED = 0.5, 0.1
+"""Distance of the atoms of a crowd in units of the cutoff, and how far they are displaced in units of it."""
 _compared: set[str] = set()
 
 
@@ -34,16 +36,17 @@ def difference_from_pyace(basis: ACEBBasisSet, identity: str, positions: np.ndar
     identity
         Of its form: what coefficients don't change.
     positions, species
-        Atoms, (n, 3) in Å, and the numbers of their elements, of which some near the first are taken.
+        Atoms, (n, 3) in Å, and the numbers of their elements, of which some near the first are taken, besides others
+        at random.
     """
     place = folder()
     mark = None if place is None else place / f"same-{identity}"
     if identity in _compared or (mark is not None and mark.is_file()):
         return None
-    try:
-        complaint = _compare(_with_random_coefficients(basis), positions, species)
-    except TooCloseError:
-        return None  # nothing was found out; pyace serves such a structure anyway
+    copy, complaint = _with_random_coefficients(basis), None
+    for atoms in ((positions, species), _crowd(basis)):
+        with contextlib.suppress(TooCloseError):  # nothing is found out; pyace serves such a structure anyway
+            complaint = complaint or _compare(copy, *atoms)
     if complaint is not None:
         logger.warning("the compiled kernel gives %s; pyace evaluates this potential", complaint)
         return f"the kernel gives {complaint}"
@@ -58,6 +61,13 @@ def _with_random_coefficients(basis: ACEBBasisSet) -> ACEBBasisSet:
     copy = ACEBBasisSet(basis.to_BBasisConfiguration())
     copy.basis_coeffs = np.random.default_rng(1).normal(size=len(basis.basis_coeffs)) / 10
     return copy
+
+
+def _crowd(basis: ACEBBasisSet) -> tuple[np.ndarray, np.ndarray]:
+    """Return 27 displaced atoms of all elements in turn: a campaign's own may be few, or far apart."""
+    places = np.stack(np.meshgrid(*[np.arange(3.0)] * 3), axis=-1).reshape(-1, 3)
+    places += np.random.default_rng(1).uniform(-_DISPLACED, _DISPLACED, size=places.shape)
+    return _SPACING * float(basis.cutoffmax) * places, np.arange(len(places)) % len(basis.elements_name)
 
 
 def _compare(basis: ACEBBasisSet, positions: np.ndarray, species: np.ndarray) -> str | None:
