@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -12,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from mlip_fw.attendance import FOLDER
+from mlip_fw.campaign.cycle_files import CycleFiles
+from mlip_fw.campaign.events import Event, read_event
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
-from mlip_fw.io.events import read_event
 from mlip_fw.io.files import write_json, write_text
 from mlip_fw.io.links import links_out_of
 from mlip_fw.io.locks import alone, try_lock
 from mlip_fw.models.campaign import Campaign
 
+logger = logging.getLogger("mlip_fw")
 _LOCK_TRIES = 5
 _INPUTS = "inputs.json"
 _OWN_LINKS = ("labelling/*/pseudo", "labelling/*/tmp")
@@ -67,6 +70,15 @@ class CampaignDirectory:
         """Return the folder in which the label ``name`` is computed; gone when it is there."""
         return self.root / "labelling" / name
 
+    def engine_check(self, engine: str) -> Path:
+        """Return the folder in which an MD engine was compared with pyace."""
+        return self.root / "canary" / engine
+
+    @property
+    def summary_file(self) -> Path:
+        """What the campaign has come to, written at its end."""
+        return self.root / "summary.json"
+
     @property
     def validation(self) -> Path:
         """Folder of what is compared with the oracle and never trained on."""
@@ -102,6 +114,10 @@ class CampaignDirectory:
         """Return the folder of one MD run and its mending."""
         return self.walker(walker) / f"cycle_{cycle:04d}"
 
+    def files(self, walker_and_cycle: tuple[int, int] | None) -> CycleFiles:
+        """Return the files of a cycle; those of the bootstrap for None."""
+        return CycleFiles(self.bootstrap if walker_and_cycle is None else self.cycle(*walker_and_cycle))
+
     def cycles(self, walker: int | None = None) -> list[Path]:
         """Return the existing cycle folders, in order, of one walker or of all."""
         pattern = f"{walker:02d}" if walker is not None else "[0-9][0-9]"
@@ -121,6 +137,10 @@ class CampaignDirectory:
             raise DirectoryError(
                 f"can't look into {self.root}: {error.strerror}; check its permissions, or name another directory"
             ) from error
+
+    def begun(self) -> Campaign | None:
+        """Return the campaign that was started here, or None if none was."""
+        return self.read_campaign() if self.exists() else None
 
     def read_campaign(self) -> Campaign:
         """Return the campaign that was started here."""
@@ -203,6 +223,29 @@ class CampaignDirectory:
                 return not try_lock(handle, only_looking=True)
         except (OSError, DirectoryError):
             return False
+
+    def record(self, event: Event, message: str | None = None, *, at: int = logging.INFO, **facts: Any) -> None:
+        """Append an event to the journal, and write its line to the log.
+
+        Parameters
+        ----------
+        event
+            What happened.
+        message
+            Line of the log; None: none.
+        at
+            Level of that line, as of :mod:`logging`.
+        facts
+            What the event is about, as plain JSON values.
+
+        Raises
+        ------
+        DirectoryError
+            If the journal can't be written.
+        """
+        self.log_event(event, **facts)
+        if message is not None:
+            logger.log(at, "%s", message)
 
     def log_event(self, kind: str, **facts: Any) -> None:
         """Append one line to the journal; a line is written whole or not at all."""

@@ -100,7 +100,7 @@ def _facts(
     given = check_given_files(campaign)
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
-    schedule = decided(campaign, where)
+    schedule = decided(campaign, where.begun(), where.root)
     require_pacemaker(schedule.campaign, worker)
     engine, why = choose_engine(campaign.md.engine, worker)
     rehearsed = rehearsals(campaign).values()

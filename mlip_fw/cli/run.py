@@ -31,7 +31,7 @@ def _load(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDirecto
     campaign, where = read_place(path, directory)
     from mlip_fw.engines.train.pacemaker.schedule import decided
 
-    return decided(campaign, where).campaign, where
+    return decided(campaign, where.begun(), where.root).campaign, where
 
 
 @app.command(rich_help_panel=CAMPAIGNS)

@@ -50,7 +50,7 @@ def validate(
     answer = claim_stdout() if as_json else None
     import_fireworks()
     from mlip_fw.firetasks.base import read_worker
-    from mlip_fw.validation.conduct import last_report
+    from mlip_fw.validation.examine import last_report
     from mlip_fw.workflows.runner import interruptible
     from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
 

@@ -31,7 +31,7 @@ from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.card import ModelCard
 from mlip_fw.models.training import Trainer, TrainingRecord
 from mlip_fw.models.validation import ValidationReport
-from mlip_fw.validation.conduct import last_report
+from mlip_fw.validation.examine import last_report
 
 _POTENTIAL = ("potential.yaml", "potential.asi", "potential.yace", "training.json")
 _BY_PACEMAKER = ("pacemaker.yaml", "pacemaker.txt")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from fireworks import FWAction, explicit_serialize
 
-from mlip_fw.engines.oracle.labelling import MOST_PEERS, label_structure
-from mlip_fw.firetasks.base import CampaignTask, read_worker
+from mlip_fw.campaign.cycle_files import SELECTION
+from mlip_fw.firetasks.base import CampaignTask
+from mlip_fw.jobtime import working_seconds_left
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.models.label import LabelState
+from mlip_fw.models.worker import Worker
+from mlip_fw.steps.label import MAX_PEERS, label_structure
+from mlip_fw.steps.step import Step
 from mlip_fw.travel.errand import LEVEL, Errand, Want
 
 
@@ -20,26 +23,28 @@ class LabelStructure(CampaignTask):
 
     handed_kind = LabelHandoff
 
-    def errand(self, handoff: LabelHandoff, fw_spec: dict[str, Any]) -> Errand:
+    def errand(self, step: Step[LabelHandoff]) -> Errand:
         """Return what travels: the structures here, with some labels to compare with, and the new ones from here."""
+        handoff = step.handoff
         names = [handoff.hash, *(structure.hash for structure in handoff.more)]
         source = Path(handoff.structures)
-        marker = source.with_suffix(".json") if handoff.retry else source.with_name("selection.json")
-        wants = [Want(handoff.place(marker), only=(source.name,)), Want(LEVEL), Want("labels/", most=MOST_PEERS)]
+        marker = source.with_suffix(".json") if handoff.retry else source.with_name(SELECTION)
+        wants = [Want(handoff.place(marker), only=(source.name,)), Want(LEVEL), Want("labels/", most=MAX_PEERS)]
         wants += [want for name in names for want in (Want(f"labels/{name}"), _failure(name))]
         return Errand(tuple(wants), (LEVEL, *(made for name in names for made in _made(name))))
 
-    def work(self, handoff: LabelHandoff, fw_spec: dict[str, Any]) -> FWAction:
+    def work(self, step: Step[LabelHandoff], worker: Worker) -> FWAction:
         """Return what became of the last label; a failed label is a result, not a failure of the Firework."""
-        for one in handoff.one_by_one():
+        for handoff in step.handoff.one_by_one():
+            one = step.of(handoff)
             # asked each time, as the batch job's time runs out
-            state = label_structure(one, read_worker(fw_spec.get("_fw_env")))
+            state = label_structure(one, worker.ending_within(working_seconds_left()))
             if state is LabelState.UNFINISHED:
                 break
-            self.share(LEVEL, *_made(one.hash))
-        action: FWAction = self.then()(one, state)
+            step.publish(LEVEL, *_made(handoff.hash))
+        action = self.then()(one, state)
         if state is LabelState.UNFINISHED:
-            self.stay_here(action)
+            self.stay_here(step, action)
         return action
 
 

@@ -21,6 +21,16 @@ class Handoff(Frozen):
     campaign: Campaign
     directory: str = Field(description="absolute path of the campaign directory", pattern=r"^/[^\x00-\x1f]*$")
 
+    @property
+    def dataset_root(self) -> Path:
+        """Folder of the labels that it is about."""
+        return Path(self.directory)
+
+    @property
+    def walker_and_cycle(self) -> tuple[int, int] | None:
+        """The cycle that it is about; None: the bootstrap, or the campaign as a whole."""
+        return None
+
     def place(self, path: Path | str) -> str:
         """Return a path of the campaign directory relative to it."""
         return Path(path).relative_to(self.directory).as_posix()
@@ -69,6 +79,11 @@ class MDHandoff(Handoff):
             self.require_inside("start", self.start)
         return self
 
+    @property
+    def walker_and_cycle(self) -> tuple[int, int]:
+        """The cycle that it is about."""
+        return self.walker, self.cycle
+
     def taking_baton(self, spec: dict[str, Any]) -> MDHandoff:
         """Return the hand-off with what the stage before left in the spec, if it left something."""
         baton = spec.get(baton_key(self.walker, self.stage))
@@ -83,6 +98,11 @@ class CandidatesHandoff(Handoff):
     walker: Count
     cycle: Count
     repeats: Count = 0
+
+    @property
+    def walker_and_cycle(self) -> tuple[int, int]:
+        """The cycle that it is about."""
+        return self.walker, self.cycle
 
 
 class Structure(Frozen):
@@ -126,6 +146,11 @@ class TrainHandoff(Handoff):
 
     walker: Count | None = None
     cycle: Count | None = None
+
+    @property
+    def walker_and_cycle(self) -> tuple[int, int] | None:
+        """The cycle that it is about; None: the bootstrap."""
+        return None if self.walker is None or self.cycle is None else (self.walker, self.cycle)
 
 
 class ValidateHandoff(Handoff):

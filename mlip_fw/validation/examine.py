@@ -18,6 +18,7 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.calibration import unseen_atoms
 from mlip_fw.errors import DirectoryError
 from mlip_fw.generations import Generations
+from mlip_fw.io.files import read_model
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import TrainingRecord
@@ -56,6 +57,11 @@ class Findings:
     distributions: dict[str, Distribution] = field(default_factory=dict)
     report: ValidationReport | None = None
     """Only if nothing is missing."""
+
+
+def last_report(directory: CampaignDirectory) -> ValidationReport | None:
+    """Return what the last validation found, whichever generation it was of."""
+    return read_model(directory.validation_report, ValidationReport)
 
 
 def examine(

@@ -8,7 +8,6 @@ from fireworks import Workflow
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.oracle.label import require_oracle
-from mlip_fw.engines.oracle.labelling import label_structure
 from mlip_fw.errors import DirectoryError
 from mlip_fw.firework_names import metadata_of
 from mlip_fw.fireworks.build import label_firework
@@ -16,6 +15,8 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.worker import Worker
+from mlip_fw.steps.label import label_structure
+from mlip_fw.steps.step import Step
 from mlip_fw.travel.places import Places
 
 
@@ -61,7 +62,7 @@ def retry_here(handoffs: list[LabelHandoff], worker: Worker) -> Iterator[tuple[s
     if handoffs:
         require_oracle(handoffs[0].campaign.oracle, worker, handoffs[0].campaign.elements)
     for handoff in handoffs:
-        while (state := label_structure(handoff, worker)) is LabelState.UNFINISHED:
+        while (state := label_structure(Step(handoff), worker)) is LabelState.UNFINISHED:
             pass
         yield handoff.hash, state
 

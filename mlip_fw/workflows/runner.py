@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fireworks import FWorker, Workflow
 
+from mlip_fw.campaign.events import Event
 from mlip_fw.engines.md.run import choose_engine
 from mlip_fw.engines.oracle.label import require_oracle
 from mlip_fw.engines.oracle.scope import label_notes
@@ -72,7 +73,7 @@ def run_campaign(
         remove_half_written(directory.root)
         Generations(directory.root).remove_drafts()
         directory.mend_journal()
-        directory.log_event("run_started", campaign=campaign.campaign, process=os.getpid())
+        directory.record(Event.RUN_STARTED, campaign=campaign.campaign, process=os.getpid())
         # a worker file's category or query is for queues: here one worker does everything
         fworker = FWorker(name=fworker.name, env=fworker.env)
         workflow = campaign_workflow(campaign, directory.root)

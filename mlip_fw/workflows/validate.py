@@ -8,7 +8,6 @@ from fireworks import Workflow
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.oracle.label import require_oracle
-from mlip_fw.engines.oracle.labelling import label_structure
 from mlip_fw.firework_names import metadata_of
 from mlip_fw.fireworks.build import validate_firework
 from mlip_fw.layout import CampaignDirectory
@@ -17,7 +16,9 @@ from mlip_fw.models.handoff import ValidateHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.validation import Property, ValidationSettings
 from mlip_fw.models.worker import Worker
-from mlip_fw.validation.conduct import conduct
+from mlip_fw.steps.label import label_structure
+from mlip_fw.steps.step import Step
+from mlip_fw.steps.validate import validate_potential
 
 _FRAMES = 10
 _PROPERTIES = [Property.EQUATION_OF_STATE, Property.ELASTIC, Property.PHONONS]
@@ -54,16 +55,16 @@ def validate_here(handoff: ValidateHandoff, worker: Worker) -> Iterator[tuple[in
         If this machine can't make labels.
     """
     require_oracle(handoff.campaign.oracle, worker, handoff.campaign.elements)
-    directory, done = CampaignDirectory(handoff.directory), 0
+    step, done = Step(handoff), 0
     while True:
-        with directory.turn_locked("validation"):
-            missing = conduct(handoff, worker, anew=True)
+        with step.directory.turn_locked("validation"):
+            missing = validate_potential(step, worker, anew=True)
         if not missing:
             return
-        handoff = handoff.waiting_for(missing)
+        step = step.of(step.handoff.waiting_for(missing))
         for label in missing:
             yield done, done + len(missing)
-            while label_structure(label, worker) is LabelState.UNFINISHED:
+            while label_structure(step.of(label), worker) is LabelState.UNFINISHED:
                 pass
             missing, done = missing[1:], done + 1
             yield done, done + len(missing)

@@ -16,10 +16,12 @@ from mlip_fw.engines.train.basis import copy_of, core_radius_a, linear_basis, re
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.rows import Rows
 from mlip_fw.errors import TrainingError
-from mlip_fw.firetasks.train import _tell
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.models.handoff import TrainHandoff
+from mlip_fw.models.worker import Worker
+from mlip_fw.steps.step import Step
+from mlip_fw.steps.train import train_potential
 
 
 def labelled(seed, element="Cu", substitute=None, offset=0.0):
@@ -65,7 +67,7 @@ def test_forces_that_teach_nothing_are_named(small, tmp_path, caplog):
     for seed in range(2):
         atoms = labelled(seed)
         dataset.add(f"label{seed}", with_labels(atoms, -1.0, rng.normal(size=(len(atoms), 3)), None), {})
-    _tell(train_generation(Generations(tmp_path), dataset, small()), CampaignDirectory(tmp_path))
+    train_potential(Step(TrainHandoff(campaign=small(), directory=str(tmp_path))), Worker())
     assert "forces are hardly learnt: their error is 9" in caplog.text
 
 

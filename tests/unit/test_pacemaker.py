@@ -63,6 +63,10 @@ def apart(distance_a):
     return with_labels(atoms, 1.0, np.zeros((32, 3)), None)
 
 
+def _decided(campaign, directory):
+    return decided(campaign, directory.begun(), directory.root)
+
+
 def stand_in(options=""):
     return Worker(pacemaker_cmd=f"{sys.executable} -m mlip_fw.testing.pacemaker {options}")
 
@@ -348,13 +352,13 @@ class TestSchedule:
     def test_auto_is_decided_where_a_campaign_begins(self, small, tmp_path, monkeypatch):
         where = CampaignDirectory(tmp_path / "c")
         monkeypatch.setattr(schedule, "is_installed", lambda: True)
-        first = decided(small(potential={"kind": "auto"}), where)
+        first = _decided(small(potential={"kind": "auto"}), where)
         assert first.campaign.potential.kind == "pacemaker"
         assert first.words == "linear, polished by pacemaker every 10 generations and at the end (it is installed here)"
         where.claim(first.campaign)
         monkeypatch.setattr(schedule, "is_installed", lambda: False)
-        assert decided(small(potential={"kind": "auto"}), where).campaign == first.campaign
-        assert decided(small(potential={"kind": "auto"}), CampaignDirectory(tmp_path / "d")).words == (
+        assert _decided(small(potential={"kind": "auto"}), where).campaign == first.campaign
+        assert _decided(small(potential={"kind": "auto"}), CampaignDirectory(tmp_path / "d")).words == (
             "linear (pacemaker is not installed here)"
         )
 
@@ -362,10 +366,10 @@ class TestSchedule:
         monkeypatch.setattr(schedule, "is_installed", lambda: True)
         where = CampaignDirectory(tmp_path / "c")
         asked = small(potential={"kind": "auto"}, files="filepad")
-        assert decided(asked, where).words == "linear (files: filepad)"
+        assert _decided(asked, where).words == "linear (files: filepad)"
         where.claim(small(potential={"kind": "pacemaker"}))
         with pytest.raises(CampaignError, match="began with pacemaker, whose files don't travel; say files: shared"):
-            decided(asked, where)
+            _decided(asked, where)
         with pytest.raises(CampaignError, match=r"kind: pacemaker needs one campaign directory.*say linear, or"):
             small(potential={"kind": "pacemaker"}, files="filepad")
 

@@ -19,6 +19,7 @@ from mlip_fw.models.handoff import Handoff, LabelHandoff, MDHandoff
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
+from mlip_fw.steps.step import Step
 from mlip_fw.travel.errand import FAILURES, LABELS, TO_RUN, TO_TRAIN, Errand, Want
 from mlip_fw.travel.filed import key_of
 from mlip_fw.travel.journal import publish_journal
@@ -379,7 +380,7 @@ class TestGenerations:
             a.fetch(Errand((TO_TRAIN,)))
             train(a)
         handoff = MDHandoff(campaign=small(files="filepad"), directory=str(b.root), walker=0)
-        b.fetch(RunMD(handoff=handoff.plain()).errand(handoff, {}))
+        b.fetch(RunMD(handoff=handoff.plain()).errand(Step(handoff)))
         assert Generations(b.root).numbers() == [0, 1]
         assert Generations(b.root).potential(0).is_file()
 

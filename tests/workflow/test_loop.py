@@ -475,16 +475,16 @@ def test_halt_that_went_too_far_is_labelled_earlier(small, stand_in, run):
 
 
 def test_label_cut_by_the_walltime_is_continued(small, stand_in, run, monkeypatch):
-    from mlip_fw.engines.oracle import labelling
     from mlip_fw.engines.oracle.answer import OutOfTime
+    from mlip_fw.steps import label as step_label
 
-    real, turns = labelling.make_label, []
+    real, turns = step_label.make_label, []
 
     def make_label(*arguments):
         turns.append(arguments[4].name)
         return OutOfTime(1.0) if turns.count(turns[-1]) < 3 else real(*arguments)
 
-    monkeypatch.setattr(labelling, "make_label", make_label)
+    monkeypatch.setattr(step_label, "make_label", make_label)
     summary, directory, pad = run(small(), stand_in("--halt-at 50"))
     assert (summary.outcome, summary.labels_failed) == ("CONVERGED", 0)
     states, links = fireworks(pad)

@@ -14,7 +14,7 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.validation import Property, ValidationReport
 from mlip_fw.models.worker import Worker
-from mlip_fw.validation.conduct import last_report
+from mlip_fw.validation.examine import last_report
 from mlip_fw.workflows import runner
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.rockets import launch_quietly, raise_if_fizzled

@@ -14,6 +14,7 @@ from mlip_fw.engines.geometry import too_close
 from mlip_fw.engines.md import script
 from mlip_fw.engines.warm import KILLED
 from mlip_fw.io.lammps import error_in_log, halt_in_log, read_dump
+from mlip_fw.io.structures import write_frames
 from mlip_fw.models.md import MDOutcome
 
 _PHYSICS = re.compile(
@@ -83,6 +84,41 @@ def frame_before_crash(folder: Path, gamma_select: float, plan: script.RunPlan) 
             atom = int(np.argmax(plan.relative(frame, gamma)))
             return Ending(MDOutcome.CRASHED, step, plan.weigh(frame), gamma_max=float(gamma[atom]), atom=atom)
     return None
+
+
+def keep_last_frame(ending: Ending, source: Path, folder: Path, generation: int) -> tuple[Path | None, Path | None]:
+    """Store the last frame and restart file of a run under their lasting names, and remove its temporary files.
+
+    Parameters
+    ----------
+    source, folder
+        Where the run was made and where its files are kept; the same, but for a run that was traced back.
+    generation
+        Of the potential, written to the frame.
+
+    Returns
+    -------
+    restart, frame : pathlib.Path | None
+        ``halt.restart`` or ``end.restart``, which a crash does not leave, and ``halt.extxyz``, ``end.extxyz`` or
+        ``crash.extxyz``.
+    """
+    for name in script.NEAR_RESTARTS:
+        (folder / name).unlink(missing_ok=True)
+        (source / name).unlink(missing_ok=True)
+    if source != folder:
+        (source / script.DUMP).unlink(missing_ok=True)
+    if ending.frame is None:
+        return None, None
+    name = {MDOutcome.HALTED: "halt", MDOutcome.CRASHED: "crash"}.get(ending.outcome, "end")
+    kept, restart = folder / f"{name}.extxyz", folder / f"{name}.restart"
+    ending.frame.info = {"step": ending.step, "generation": generation}
+    if ending.atom is not None:
+        ending.frame.info["center"] = ending.atom
+    write_frames(kept, [ending.frame])
+    if ending.outcome is MDOutcome.CRASHED:
+        return None, kept
+    (source / script.LAST_RESTART).replace(restart)
+    return restart, kept
 
 
 def _halted(step: int, frame: Atoms, gamma: np.ndarray, plan: script.RunPlan) -> Ending:

@@ -67,6 +67,14 @@ class RunPlan:
         """The threshold of each element."""
         return self.gamma_halt if isinstance(self.gamma_halt, dict) else dict.fromkeys(self.elements, self.gamma_halt)
 
+    def target_temperature_k(self, step: int) -> float | None:
+        """Return what the thermostat aims at, K; None without one."""
+        if self.stage.temperature_k is None:
+            return None
+        first, last = self.stage.temperature_k
+        done = (step - self.stage_first_step) / (self.stage_last_step - self.stage_first_step)
+        return first + (last - first) * min(max(done, 0.0), 1.0)
+
     def relative(self, atoms: Atoms, gamma: np.ndarray) -> np.ndarray:
         """Return ``gamma`` (n,) in units of each atom's threshold."""
         return np.asarray(gamma / np.array([self.thresholds[symbol] for symbol in atoms.get_chemical_symbols()]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlip_fw.errors import CampaignError
 from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 
 _NEEDED = ("tensorflow", "tensorpotential")
@@ -36,11 +36,18 @@ class Schedule:
         return f"linear, polished by pacemaker every {settings.every} generations{end} ({self.because})"
 
 
-def decided(campaign: Campaign, directory: CampaignDirectory) -> Schedule:
+def decided(campaign: Campaign, begun: Campaign | None, root: Path) -> Schedule:
     """Decide ``potential.kind: auto`` once, so that the campaign is the same on all its machines.
 
     A campaign that has begun keeps its trainer; a new one gets pacemaker if it is installed here and its files
     need not travel.
+
+    Parameters
+    ----------
+    begun
+        The campaign as it was started in its directory, or None if it was not.
+    root
+        That directory, for messages.
 
     Raises
     ------
@@ -50,10 +57,10 @@ def decided(campaign: Campaign, directory: CampaignDirectory) -> Schedule:
     if campaign.potential.kind != "auto":
         return Schedule(campaign, "as the campaign says")
     travels = campaign.files == "filepad"
-    if directory.exists():
-        kind = directory.read_campaign().potential.kind
+    if begun is not None:
+        kind = begun.potential.kind
         if travels and kind == "pacemaker":
-            raise CampaignError(f"{directory.root} began with pacemaker, whose files don't travel; say files: shared")
+            raise CampaignError(f"{root} began with pacemaker, whose files don't travel; say files: shared")
         return Schedule(_of_kind(campaign, kind), "as the campaign began")
     if travels:
         return Schedule(_of_kind(campaign, "linear"), "files: filepad")

@@ -1,14 +1,39 @@
-"""One line of the journal: what happened and when."""
+"""Events of a campaign: the lines of ``events.jsonl``, what happened and when."""
 
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import Any
 
 _LATEST = 1e11
 """Times are seconds since 1970; what is later than the year 5000 was never written by a clock."""
 _COUNTS = ("walker", "cycle", "stage", "step", "generation")
 _OUTCOMES = ("CONVERGED", "STOPPED")
+
+
+class Event(StrEnum):
+    """What can happen to a campaign; the values are stored (docs/reference/files.md) and never change."""
+
+    RUN_STARTED = "run_started"
+    GENERATION_REFUSED = "generation_refused"
+    MD_STARTED = "md_started"
+    MD_FINISHED = "md_finished"
+    MD_OUT_OF_TIME = "md_out_of_time"
+    HALTED = "halted"
+    WENT_TOO_FAR = "went_too_far"
+    CRASHED = "crashed"
+    REWOUND = "rewound"
+    SELECTED = "selected"
+    LABELLED = "labelled"
+    QUARANTINED = "quarantined"
+    LABEL_OUT_OF_TIME = "label_out_of_time"
+    TRAINED = "trained"
+    POLISHED = "polished"
+    VALIDATING = "validating"
+    VALIDATED = "validated"
+    STOPPED = "stopped"
+    FINISHED = "finished"
 
 
 def read_event(line: str) -> dict[str, Any] | None:
@@ -27,7 +52,7 @@ def _is_sound(event: dict[str, Any]) -> bool:
         and all(_is_count(event[name]) for name in _COUNTS if name in event)
         and isinstance(event.get("label", ""), str)
         and _is_number(event.get("seconds", 0.0), _LATEST)
-        and (event["event"] != "finished" or _ends(event))
+        and (event["event"] != Event.FINISHED or _ends(event))
     )
 
 
