@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from mlip_fw.attendance import FOLDER
 from mlip_fw.campaign.cycle_files import CycleFiles
-from mlip_fw.campaign.events import Event, read_event
+from mlip_fw.campaign.events import Event, append_event, read_events
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
 from mlip_fw.io.files import write_json, write_text
@@ -249,16 +248,7 @@ class CampaignDirectory:
 
     def log_event(self, kind: str, **facts: Any) -> None:
         """Append one line to the journal; a line is written whole or not at all."""
-        line = json.dumps({"time": round(time.time(), 3), "event": kind, **facts}, allow_nan=False) + "\n"
-        try:
-            descriptor = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                start = "\n" if _ends_torn(descriptor) else ""
-                os.write(descriptor, (start + line).encode())
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise DirectoryError(f"can't write {self.journal}: {error.strerror}") from error
+        append_event(self.journal, kind, facts)
 
     def mend_journal(self) -> None:
         """Drop a last line that a crash left unfinished."""
@@ -268,11 +258,7 @@ class CampaignDirectory:
 
     def events(self) -> list[dict[str, Any]]:
         """Return all whole events, oldest first; with those that came from other machines."""
-        parts = sorted(self.from_elsewhere.glob("*.jsonl"))
-        texts = [path.read_text(errors="replace") for path in (self.journal, *parts) if path.is_file()]
-        lines = [line for text in texts for line in text.splitlines()]
-        found = [event for line in (dict.fromkeys(lines) if parts else lines) if (event := read_event(line))]
-        return sorted(found, key=lambda event: event["time"]) if parts else found
+        return read_events(self.journal, sorted(self.from_elsewhere.glob("*.jsonl")))
 
     def _holds_something_else(self) -> bool:
         # FireWorks makes the first Firework's folder before that Firework can claim the directory
@@ -308,11 +294,6 @@ def input_hashes(campaign: Campaign) -> dict[str, str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _ends_torn(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

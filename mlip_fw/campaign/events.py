@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
+
+from mlip_fw.errors import DirectoryError
 
 _LATEST = 1e11
 """Times are seconds since 1970; what is later than the year 5000 was never written by a clock."""
@@ -36,6 +42,36 @@ class Event(StrEnum):
     FINISHED = "finished"
 
 
+def append_event(journal: Path, kind: str, facts: dict[str, Any]) -> None:
+    """Append one event of this moment to a journal; its line is written whole or not at all.
+
+    Raises
+    ------
+    DirectoryError
+        If the journal can't be written.
+    """
+    line = json.dumps({"time": round(time.time(), 3), "event": kind, **facts}, allow_nan=False) + "\n"
+    try:
+        descriptor = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            # a line that a crash cut must not take this one with it
+            start = "\n" if _ends_torn(descriptor) else ""
+            # one write: the lines of other processes can't come in between
+            os.write(descriptor, (start + line).encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise DirectoryError(f"can't write {journal}: {error.strerror}") from error
+
+
+def read_events(journal: Path, parts: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """Return all whole events of a journal, oldest first; with those of its ``parts`` from other machines."""
+    texts = [path.read_text(errors="replace") for path in (journal, *parts) if path.is_file()]
+    lines = [line for text in texts for line in text.splitlines()]
+    found = [event for line in (dict.fromkeys(lines) if parts else lines) if (event := read_event(line))]
+    return sorted(found, key=lambda event: event["time"]) if parts else found
+
+
 def read_event(line: str) -> dict[str, Any] | None:
     """Return the event in a line of the journal, or None if it holds none, or one that says what can't be."""
     try:
@@ -43,6 +79,11 @@ def read_event(line: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and _is_sound(event) else None
+
+
+def _ends_torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
 def _is_sound(event: dict[str, Any]) -> bool:
