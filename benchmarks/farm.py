@@ -115,7 +115,7 @@ class StandIns:
         with (
             patch("mlip_fw.steps.md._run", self.run_md),
             patch("mlip_fw.steps.select._select", self.select),
-            patch("mlip_fw.firetasks.label.label_structure", self.label),
+            patch("mlip_fw.steps.label.label_structure", self.label),
             patch.object(TrainPotential, "work", self.train),
             patch.object(Summarize, "work", lambda *_: FWAction()),
         ):

@@ -82,12 +82,6 @@ class CampaignTask(FireTaskBase):
         """
         return continuation_named(self["then"])
 
-    def stay_here(self, step: Step[Any], action: FWAction) -> None:
-        """Let the Fireworks that follow run on this machine only, if it has files that do not travel."""
-        if step.copy is not None:
-            for firework in action.detours:
-                firework.spec["_fworker"] = self.fworker.name
-
     def shelve_finished(self) -> None:
         """Keep this Firework's workflow short, if the database can be reached from here."""
         launchpad = getattr(self, "launchpad", None)
@@ -113,7 +107,7 @@ class CampaignTask(FireTaskBase):
         """Fetch, work and publish; once more with what another machine has published meanwhile."""
         copy = open_copy(handed, read_worker(fw_spec.get("_fw_env")), getattr(self, "launchpad", None))
         handoff = self.handed_kind.model_validate(copy.places.here(handed.plain()))
-        step = Step(handoff, stop=stop, copy=copy)
+        step = Step(handoff, stop=stop, copy=copy, fworker=self.fworker.name)
         if stop is None or not self.goes_on:
             step.errand = self.errand(step)
         with self._alone(step):

@@ -8,11 +8,9 @@ from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.campaign.cycle_files import SELECTION
 from mlip_fw.firetasks.base import CampaignTask
-from mlip_fw.jobtime import working_seconds_left
 from mlip_fw.models.handoff import LabelHandoff
-from mlip_fw.models.label import LabelState
 from mlip_fw.models.worker import Worker
-from mlip_fw.steps.label import MAX_PEERS, label_structure
+from mlip_fw.steps.label import MAX_PEERS, files_of_label, label_structures
 from mlip_fw.steps.step import Step
 from mlip_fw.travel.errand import LEVEL, Errand, Want
 
@@ -31,26 +29,12 @@ class LabelStructure(CampaignTask):
         marker = source.with_suffix(".json") if handoff.retry else source.with_name(SELECTION)
         wants = [Want(handoff.place(marker), only=(source.name,)), Want(LEVEL), Want("labels/", most=MAX_PEERS)]
         wants += [want for name in names for want in (Want(f"labels/{name}"), _failure(name))]
-        return Errand(tuple(wants), (LEVEL, *(made for name in names for made in _made(name))))
+        return Errand(tuple(wants), (LEVEL, *(made for name in names for made in files_of_label(name))))
 
     def work(self, step: Step[LabelHandoff], worker: Worker) -> FWAction:
         """Return what became of the last label; a failed label is a result, not a failure of the Firework."""
-        for handoff in step.handoff.one_by_one():
-            one = step.of(handoff)
-            # asked each time, as the batch job's time runs out
-            state = label_structure(one, worker.ending_within(working_seconds_left()))
-            if state is LabelState.UNFINISHED:
-                break
-            step.publish(LEVEL, *_made(handoff.hash))
-        action = self.then()(one, state)
-        if state is LabelState.UNFINISHED:
-            self.stay_here(step, action)
-        return action
+        return self.then()(step, label_structures(step, worker))
 
 
 def _failure(name: str) -> Want:
     return Want(f"quarantine/{name}", only=("*.json",))
-
-
-def _made(name: str) -> tuple[str, str]:
-    return f"labels/{name}.extxyz", f"quarantine/{name}.json"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fireworks import FWAction, explicit_serialize
 
-from mlip_fw.engines.train.pacemaker.trainer import OutOfTime
 from mlip_fw.firetasks.base import CampaignTask
 from mlip_fw.models.handoff import PolishHandoff
 from mlip_fw.models.worker import Worker
@@ -24,5 +23,4 @@ class PolishPotential(CampaignTask):
 
     def work(self, step: Step[PolishHandoff], worker: Worker) -> FWAction:
         """Return what was made, or the same Firework again if the walltime cut it."""
-        made = refine_potential(step, worker)
-        return self.then()(step, cut=isinstance(made, OutOfTime))
+        return self.then()(step, cut=refine_potential(step, worker))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mlip_fw.engines.oracle.level import require_campaign_level
 from mlip_fw.errors import LabelError, WorkerError
 from mlip_fw.io.files import write_text
 from mlip_fw.io.structures import read_frame
+from mlip_fw.jobtime import working_seconds_left
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.models.label import LabelState, QuarantineRecord
 from mlip_fw.models.worker import Worker
@@ -30,8 +32,39 @@ _UNRECORDED = "untold"
 """Name of a file in the folder of a label, from before the label is stored until the journal has its event."""
 
 
+@dataclass(frozen=True)
+class LastLabel:
+    """Where a Firework that makes one label after the other has ended."""
+
+    handoff: LabelHandoff
+    """Of the last label, or of the first that is unfinished; it knows what comes after it."""
+    state: LabelState
+
+
+def label_structures(step: Step[LabelHandoff], worker: Worker) -> LastLabel:
+    """Label the structures of a hand-off one after the other, until all are done or the walltime is over.
+
+    Raises
+    ------
+    WorkerError
+        If this machine is to blame: nothing is lost, the same Firework can be run again.
+    """
+    for handoff in step.handoff.one_by_one():
+        # asked each time, as the batch job's time runs out
+        state = label_structure(step.of(handoff), worker.ending_within(working_seconds_left()))
+        if state is LabelState.UNFINISHED:
+            break
+        step.publish(step.directory.level_file.name, *files_of_label(handoff.hash))
+    return LastLabel(handoff, state)
+
+
+def files_of_label(name: str) -> tuple[str, str]:
+    """Return the file of a label and that of the record if it failed, as paths in the campaign directory."""
+    return f"labels/{name}.extxyz", f"quarantine/{name}.json"
+
+
 def label_structure(step: Step[LabelHandoff], worker: Worker) -> LabelState:
-    """Label the structure of a hand-off, once, whoever asks; a failed label is a result.
+    """Label the first structure of a hand-off, once, whoever asks; a failed label is a result.
 
     Files: reads the structure; writes ``labels/<hash>.extxyz``, or ``quarantine/<hash>.json`` and what goes with it;
     works in ``labelling/<hash>``, which is gone when the label is there.

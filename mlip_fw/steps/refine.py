@@ -12,7 +12,7 @@ from mlip_fw.steps.step import Step
 from mlip_fw.steps.train import warn_if_refused
 
 
-def refine_potential(step: Step[PolishHandoff], worker: Worker) -> TrainingRecord | OutOfTime | None:
+def refine_potential(step: Step[PolishHandoff], worker: Worker) -> bool:
     """Have pacemaker train on the labels of the newest linear generation; do nothing if it has seen them.
 
     Files: reads ``labels/`` and ``potentials/``; writes ``potentials/gen_NNNN/``; works in ``polishing/``, which is
@@ -20,14 +20,14 @@ def refine_potential(step: Step[PolishHandoff], worker: Worker) -> TrainingRecor
 
     Returns
     -------
-        What was made; or that the walltime cut the fit, which the same Firework goes on with; or None.
+        Whether the walltime cut the fit; the same Firework goes on with it.
     """
     if not is_left_to_do(step.generations):
-        return None
+        return False
     made = polish(step.generations, step.dataset, step.campaign, worker, step.directory.polishing)
     if isinstance(made, TrainingRecord):
         _record_refinement(step, made)
-    return made
+    return isinstance(made, OutOfTime)
 
 
 def _record_refinement(step: Step[PolishHandoff], record: TrainingRecord) -> None:

@@ -31,6 +31,8 @@ class Step(Generic[H_co]):
         Why the campaign stops, if it does: a :class:`~mlip_fw.models.summary.StopReason`.
     copy
         This machine's copy of the campaign directory, where files travel through the FilePad.
+    fworker
+        Name of this machine's FWorker, where files travel: what goes on with unfinished files has to run here.
 
     Attributes
     ----------
@@ -44,8 +46,10 @@ class Step(Generic[H_co]):
         What travels, where files travel through the FilePad.
     """
 
-    def __init__(self, handoff: H_co, *, stop: str | None = None, copy: LocalCopy | None = None) -> None:
-        self.handoff, self.stop, self.copy = handoff, stop, copy
+    def __init__(
+        self, handoff: H_co, *, stop: str | None = None, copy: LocalCopy | None = None, fworker: str | None = None
+    ) -> None:
+        self.handoff, self.stop, self.copy, self.fworker = handoff, stop, copy, fworker
         self.campaign = handoff.campaign
         self.directory = CampaignDirectory(handoff.directory)
         self.dataset = Dataset(handoff.dataset_root)
@@ -63,7 +67,7 @@ class Step(Generic[H_co]):
 
     def of(self, handoff: Other) -> Step[Other]:
         """Return the same campaign with another hand-off."""
-        step = Step(handoff, stop=self.stop, copy=self.copy)
+        step = Step(handoff, stop=self.stop, copy=self.copy, fworker=self.fworker)
         step.errand = self.errand
         return step
 

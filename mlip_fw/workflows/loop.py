@@ -51,6 +51,7 @@ from mlip_fw.models.label import LabelState
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
 from mlip_fw.models.summary import StopReason
+from mlip_fw.steps.label import LastLabel
 from mlip_fw.steps.step import Step
 from mlip_fw.steps.train import Trained
 
@@ -100,13 +101,15 @@ def after_selection(step: Step[CandidatesHandoff], selection: Selection) -> FWAc
 
 
 @continuation
-def after_label(step: Step[LabelHandoff], state: LabelState) -> FWAction:
+def after_label(step: Step[LabelHandoff], last: LastLabel) -> FWAction:
     """Go on with a calculation that the walltime cut; else Train sees the label, or that there is none."""
-    stored = {"label": step.handoff.hash, "state": state.value}
-    if state is LabelState.UNFINISHED:
-        again = step.handoff.model_copy(update={"turns": step.handoff.turns + 1})
-        return FWAction(stored_data=stored, detours=label_firework(again))
-    return FWAction(stored_data=stored)
+    stored = {"label": last.handoff.hash, "state": last.state.value}
+    if last.state is not LabelState.UNFINISHED:
+        return FWAction(stored_data=stored)
+    again = label_firework(last.handoff.model_copy(update={"turns": last.handoff.turns + 1}))
+    if step.fworker is not None:
+        again.spec["_fworker"] = step.fworker
+    return FWAction(stored_data=stored, detours=again)
 
 
 @continuation

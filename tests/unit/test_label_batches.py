@@ -40,7 +40,7 @@ def test_cut_batch_goes_on_with_the_rest(batches, monkeypatch):
         seen.append(step.handoff.index)
         return LabelState.UNFINISHED if seen == [0, 1] else LabelState.DONE
 
-    monkeypatch.setattr("mlip_fw.firetasks.label.label_structure", label)
+    monkeypatch.setattr("mlip_fw.steps.label.label_structure", label)
     task = LabelStructure(handoff=first.plain(), then="mlip_fw.workflows.loop:after_label")
     (continued,) = task.work(Step(first), Worker()).detours
     again = LabelHandoff.model_validate(continued.tasks[0]["handoff"])

@@ -92,7 +92,7 @@ def test_events_are_those_of_the_enum():
 
 STEPS = {
     "bootstrap": "bootstrap_campaign",
-    "label": "label_structure",
+    "label": "label_structures",
     "md": "run_dynamics",
     "refine": "refine_potential",
     "select": "select_candidates",

@@ -73,7 +73,7 @@ def ran(monkeypatch):
         ran[name] += 1
         return FWAction()
 
-    monkeypatch.setattr("mlip_fw.firetasks.label.label_structure", label)
+    monkeypatch.setattr("mlip_fw.steps.label.label_structure", label)
     monkeypatch.setattr("mlip_fw.firetasks.bootstrap.Bootstrap.work", lambda *_: note("bootstrap"))
     monkeypatch.setattr("mlip_fw.firetasks.train.TrainPotential.work", lambda *_: note("train"))
     monkeypatch.setattr("mlip_fw.firetasks.summary.Summarize.work", lambda *_: note("summary"))
