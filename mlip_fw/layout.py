@@ -13,9 +13,10 @@ from typing import Any
 
 from mlip_fw.attendance import FOLDER
 from mlip_fw.campaign.cycle_files import CycleFiles
-from mlip_fw.campaign.events import Event, append_event, read_events
+from mlip_fw.campaign.events import Event, append_event
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
+from mlip_fw.io.events import read_event
 from mlip_fw.io.files import write_json, write_text
 from mlip_fw.io.links import links_out_of
 from mlip_fw.io.locks import alone, try_lock
@@ -258,7 +259,11 @@ class CampaignDirectory:
 
     def events(self) -> list[dict[str, Any]]:
         """Return all whole events, oldest first; with those that came from other machines."""
-        return read_events(self.journal, sorted(self.from_elsewhere.glob("*.jsonl")))
+        parts = sorted(self.from_elsewhere.glob("*.jsonl"))
+        texts = [path.read_text(errors="replace") for path in (self.journal, *parts) if path.is_file()]
+        lines = [line for text in texts for line in text.splitlines()]
+        found = [event for line in (dict.fromkeys(lines) if parts else lines) if (event := read_event(line))]
+        return sorted(found, key=lambda event: event["time"]) if parts else found
 
     def _holds_something_else(self) -> bool:
         # FireWorks makes the first Firework's folder before that Firework can claim the directory

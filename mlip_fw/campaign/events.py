@@ -1,21 +1,15 @@
-"""Events of a campaign: the lines of ``events.jsonl``, what happened and when."""
+"""What can happen to a campaign, and how it is written to the journal ``events.jsonl``."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from mlip_fw.errors import DirectoryError
-
-_LATEST = 1e11
-"""Times are seconds since 1970; what is later than the year 5000 was never written by a clock."""
-_COUNTS = ("walker", "cycle", "stage", "step", "generation")
-_OUTCOMES = ("CONVERGED", "STOPPED")
 
 
 class Event(StrEnum):
@@ -64,46 +58,6 @@ def append_event(journal: Path, kind: str, facts: dict[str, Any]) -> None:
         raise DirectoryError(f"can't write {journal}: {error.strerror}") from error
 
 
-def read_events(journal: Path, parts: Sequence[Path] = ()) -> list[dict[str, Any]]:
-    """Return all whole events of a journal, oldest first; with those of its ``parts`` from other machines."""
-    texts = [path.read_text(errors="replace") for path in (journal, *parts) if path.is_file()]
-    lines = [line for text in texts for line in text.splitlines()]
-    found = [event for line in (dict.fromkeys(lines) if parts else lines) if (event := read_event(line))]
-    return sorted(found, key=lambda event: event["time"]) if parts else found
-
-
-def read_event(line: str) -> dict[str, Any] | None:
-    """Return the event in a line of the journal, or None if it holds none, or one that says what can't be."""
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) and _is_sound(event) else None
-
-
 def _ends_torn(descriptor: int) -> bool:
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-
-
-def _is_sound(event: dict[str, Any]) -> bool:
-    return (
-        isinstance(event.get("event"), str)
-        and _is_number(event.get("time"), _LATEST)
-        and all(_is_count(event[name]) for name in _COUNTS if name in event)
-        and isinstance(event.get("label", ""), str)
-        and _is_number(event.get("seconds", 0.0), _LATEST)
-        and (event["event"] != Event.FINISHED or _ends(event))
-    )
-
-
-def _ends(event: dict[str, Any]) -> bool:
-    return event.get("outcome") in _OUTCOMES and isinstance(event.get("reason", 0), str | None)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def _is_number(value: object, most: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < most

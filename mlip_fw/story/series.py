@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mlip_fw.campaign.events import read_event
 from mlip_fw.engines.train.pacemaker.metrics import Metrics, read_metrics
 from mlip_fw.errors import DirectoryError
+from mlip_fw.io.events import read_event
 from mlip_fw.io.lammps import read_gamma_log
 
 _BEGUN_GAMMA = re.compile(r"(#.*|[-+.\d\seEnaif]*)")

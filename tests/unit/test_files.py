@@ -10,10 +10,10 @@ import pytest
 from ase.build import bulk
 
 from mlip_fw import doctor
-from mlip_fw.campaign.events import read_event
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.errors import CampaignError, DirectoryError, NumberTakenError
 from mlip_fw.generations import Generations
+from mlip_fw.io.events import read_event
 from mlip_fw.io.files import once, read_model, remove_half_written, whole_file, write_json
 from mlip_fw.io.structures import canonical, structure_hash, with_labels
 from mlip_fw.layout import CampaignDirectory

@@ -1,4 +1,4 @@
-"""What of a halted frame goes to the candidates: the whole cell, or the small cell that is worth most."""
+"""The cell that candidates of a halted frame are made from: the whole one, or the cut-out that teaches most."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def local_cell(frame: HaltedFrame, potential: AcePotential, campaign: Campaign) 
 
 
 def _wider(frame: HaltedFrame, potential: AcePotential, campaign: Campaign) -> list[Cutout]:
-    """Return a roomier cell if ``max_atoms`` allows one: more environments, and maybe fewer k-points."""
+    """Return a larger cut-out if ``max_atoms`` allows one: it has more environments, and maybe fewer k-points."""
     settings = campaign.candidates.cutout
     try:
         return [cut_out(frame.atoms, frame.center, potential, settings, frame.gamma_halt, wider=_WIDER)]
