@@ -111,7 +111,7 @@ class CampaignDirectory:
         return self.root / "walkers" / f"{walker:02d}"
 
     def cycle(self, walker: int, cycle: int) -> Path:
-        """Return the folder of one MD run and its mending."""
+        """Return the folder of one MD run, and of the selection, labels and training that follow its halt."""
         return self.walker(walker) / f"cycle_{cycle:04d}"
 
     def files(self, walker_and_cycle: tuple[int, int] | None) -> CycleFiles:

@@ -38,7 +38,7 @@ class CampaignTask(FireTaskBase):
     """Whether the work is pointless once the campaign stops."""
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
-        """Do the work, one process at a time, with a note of who does it.
+        """Do the work, one process at a time, with a record of the worker in the campaign directory.
 
         Raises
         ------
@@ -59,8 +59,8 @@ class CampaignTask(FireTaskBase):
         """Call one step and return what follows."""
         raise NotImplementedError
 
-    def errand(self, step: Step[Any]) -> Errand:
-        """Return what this Firework needs and makes, for campaigns whose files travel."""
+    def staging(self, step: Step[Any]) -> Errand:
+        """Return the files to fetch before the work and to publish after it, where files travel through the FilePad."""
         raise NotImplementedError
 
     def receive(self, handoff: Any, fw_spec: dict[str, Any]) -> Handoff:
@@ -69,7 +69,7 @@ class CampaignTask(FireTaskBase):
         return received
 
     def lock_name(self, handoff: Any) -> str | None:
-        """Return the name of the work that no two processes may do at once; None if they may."""
+        """Return the name of the lock that lets one process at a time do this work; None if several may."""
         return None
 
     def then(self) -> Callable[..., FWAction]:
@@ -83,7 +83,7 @@ class CampaignTask(FireTaskBase):
         return continuation_named(self["then"])
 
     def shelve_finished(self) -> None:
-        """Keep this Firework's workflow short, if the database can be reached from here."""
+        """Archive old finished Fireworks of this one's workflow, if the database can be reached from here."""
         launchpad = getattr(self, "launchpad", None)
         if launchpad is not None:
             shelve_finished(launchpad, self.fw_id)
@@ -107,22 +107,22 @@ class CampaignTask(FireTaskBase):
         """Fetch, work and publish; once more with what another machine has published meanwhile."""
         copy = open_copy(handed, read_worker(fw_spec.get("_fw_env")), getattr(self, "launchpad", None))
         handoff = self.handed_kind.model_validate(copy.places.here(handed.plain()))
-        step = Step(handoff, stop=stop, copy=copy, fworker=self.fworker.name)
+        step = Step(handoff, stop=stop, local_copy=copy, fworker=self.fworker.name)
         if stop is None or not self.goes_on:
-            step.errand = self.errand(step)
+            step.staging = self.staging(step)
         with self._alone(step):
             is_first = False
             while not is_first:
                 step.fetch()
-                if INPUTS in step.errand.wants:
+                if INPUTS in step.staging.wants:
                     require_inputs(copy, handed.campaign)
                 action = self._work_unless_stopped(step, fw_spec)
-                is_first = copy.publish(step.errand.makes)
+                is_first = copy.publish(step.staging.makes)
         return FWAction.from_dict(copy.places.there(action.to_dict()))
 
     @contextmanager
     def _alone(self, step: Step[Any]) -> Iterator[None]:
-        """Leave a note of who works on this Firework, and let no second process do the same work meanwhile."""
+        """Write a worker record, and let no second process do the same work meanwhile."""
         attend(step.directory.root, getattr(self, "fw_id", None))
         name = self.lock_name(step.handoff)
         if name is None:

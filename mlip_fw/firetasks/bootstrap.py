@@ -20,9 +20,9 @@ class Bootstrap(CampaignTask):
         """Return the one name that all Bootstraps of a campaign share."""
         return "bootstrap"
 
-    def errand(self, step: Step[Handoff]) -> Errand:
-        """Return what travels: the campaign's inputs here, and the first structures from here."""
-        selection = step.handoff.place(step.files.selection)
+    def staging(self, step: Step[Handoff]) -> Errand:
+        """Return what is staged: the campaign's inputs are fetched, and the first structures published."""
+        selection = step.relative(step.files.selection)
         wants, made = [TO_RUN, INPUTS, Want(LEVEL), Want(selection)], [LEVEL, selection]
         if step.campaign.bootstrap.dataset is not None:
             wants += [LABELS, IMPORTED]

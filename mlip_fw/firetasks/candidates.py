@@ -23,9 +23,9 @@ class SelectCandidates(CampaignTask):
         """Return the name of this selection."""
         return f"candidates-{handoff.walker:02d}-{handoff.cycle:04d}"
 
-    def errand(self, step: Step[CandidatesHandoff]) -> Errand:
-        """Return what travels: the halted frame and the potential here, the selection from here."""
-        cycle = step.handoff.place(step.files.folder)
+    def staging(self, step: Step[CandidatesHandoff]) -> Errand:
+        """Return what is staged: the halted frame and the potential are fetched, the selection published."""
+        cycle = step.relative(step.files.folder)
         frames = Want(f"{cycle}/", only=(RESULT, SELECTION, "*.extxyz"))
         return Errand((TO_RUN, Want(LEVEL), frames, FAILURES, IMPORTED), (LEVEL, f"{cycle}/{SELECTION}"), True)
 

@@ -21,13 +21,13 @@ class LabelStructure(CampaignTask):
 
     handed_kind = LabelHandoff
 
-    def errand(self, step: Step[LabelHandoff]) -> Errand:
-        """Return what travels: the structures here, with some labels to compare with, and the new ones from here."""
+    def staging(self, step: Step[LabelHandoff]) -> Errand:
+        """Return what is staged: structures and some labels to compare with are fetched, new labels published."""
         handoff = step.handoff
         names = [handoff.hash, *(structure.hash for structure in handoff.more)]
         source = Path(handoff.structures)
         marker = source.with_suffix(".json") if handoff.retry else source.with_name(SELECTION)
-        wants = [Want(handoff.place(marker), only=(source.name,)), Want(LEVEL), Want("labels/", most=MAX_PEERS)]
+        wants = [Want(step.relative(marker), only=(source.name,)), Want(LEVEL), Want("labels/", most=MAX_PEERS)]
         wants += [want for name in names for want in (Want(f"labels/{name}"), _failure(name))]
         return Errand(tuple(wants), (LEVEL, *(made for name in names for made in files_of_label(name))))
 

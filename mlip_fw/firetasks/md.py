@@ -31,17 +31,17 @@ class RunMD(CampaignTask):
         """Return the name of this cycle's MD."""
         return f"md-{handoff.walker:02d}-{handoff.cycle:04d}"
 
-    def errand(self, step: Step[MDHandoff]) -> Errand:
-        """Return what travels: start, potential and earlier results here, this run from here."""
+    def staging(self, step: Step[MDHandoff]) -> Errand:
+        """Return what is staged: start, potential and earlier results are fetched, this run published."""
         handoff = step.handoff
-        walker, cycle = (handoff.place(f) for f in (step.directory.walker(handoff.walker), step.files.folder))
+        walker, cycle = step.relative(step.directory.walker(handoff.walker)), step.relative(step.files.folder)
         wants = [Want(f"{walker}/", only=(RESULT,)), Want(f"{cycle}/")]
         if handoff.start is not None:
             start = Path(handoff.start)
-            wants.append(Want(handoff.place(start.with_name(RESULT)), only=(start.name,)))
+            wants.append(Want(step.relative(start.with_name(RESULT)), only=(start.name,)))
         return Errand((TO_RUN, EARLIER, INPUTS, *wants, FAILURES, IMPORTED), (f"{cycle}/{RESULT}",), label_names=True)
 
     def work(self, step: Step[MDHandoff], worker: Worker) -> FWAction:
-        """Return what a halt makes necessary as a detour, or hand a finished stage's end on."""
+        """Return selection, training and resumed MD of a halted run as a detour, or hand a finished stage's end on."""
         self.shelve_finished()
         return self.then()(step, run_dynamics(step, worker))

@@ -17,11 +17,11 @@ from mlip_fw.travel.errand import FAILURES, LABELS, NEWEST, TO_RUN, Errand, Want
 class Summarize(CampaignTask):
     """Say what the campaign came to."""
 
-    def errand(self, step: Step[Handoff]) -> Errand:
-        """Return what travels: all records and labels here, the summary from here."""
+    def staging(self, step: Step[Handoff]) -> Errand:
+        """Return what is staged: all records and labels are fetched, the summary published."""
         records = (Want("walkers/", only=(RESULT, SELECTION)), Want(f"bootstrap/{SELECTION}", only=("*.json",)))
         trainings = Want(NEWEST, only=("training.json",))
-        made = step.handoff.place(step.directory.summary_file)
+        made = step.relative(step.directory.summary_file)
         return Errand((TO_RUN, trainings, *records, LABELS, FAILURES, Want("events/")), (made,))
 
     def work(self, step: Step[Handoff], worker: Worker) -> FWAction:

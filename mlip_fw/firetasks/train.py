@@ -25,9 +25,9 @@ class TrainPotential(CampaignTask):
         walker, cycle = handoff.walker_and_cycle
         return f"train-{walker:02d}-{cycle:04d}"
 
-    def errand(self, step: Step[TrainHandoff]) -> Errand:
-        """Return what travels: all labels and the newest generation here; a new one is published as it appears."""
-        balance = step.handoff.place(step.files.label_balance)
+    def staging(self, step: Step[TrainHandoff]) -> Errand:
+        """Return what is staged: labels and newest generation are fetched; a new one is published as it appears."""
+        balance = step.relative(step.files.label_balance)
         return Errand((TO_TRAIN, LABELS, FAILURES, Want(balance)), (balance,))
 
     def work(self, step: Step[TrainHandoff], worker: Worker) -> FWAction:

@@ -23,17 +23,13 @@ class Handoff(Frozen):
 
     @property
     def dataset_root(self) -> Path:
-        """Folder of the labels that it is about."""
+        """Folder of the labels that the work is about: with ``labels/`` and ``quarantine/``."""
         return Path(self.directory)
 
     @property
     def walker_and_cycle(self) -> tuple[int, int] | None:
-        """The cycle that it is about; None: the bootstrap, or the campaign as a whole."""
+        """The cycle that the work belongs to; None: the bootstrap, or the campaign as a whole."""
         return None
-
-    def place(self, path: Path | str) -> str:
-        """Return a path of the campaign directory relative to it."""
-        return Path(path).relative_to(self.directory).as_posix()
 
     def require_inside(self, key: str, path: str) -> None:
         """Refuse a path that leaves the campaign directory."""
@@ -43,7 +39,7 @@ class Handoff(Frozen):
 
 
 class Baton(Frozen):
-    """Where the next stage of a walker goes on."""
+    """Where the next stage of a walker starts, left in the spec by the stage before."""
 
     start: str
     cycle: Count
@@ -51,13 +47,8 @@ class Baton(Frozen):
 
 
 def baton_key(walker: int, stage: int) -> str:
-    """Return the key of a spec that holds the baton for a stage."""
+    """Return the key of a spec under which a finished stage leaves where the next one starts."""
     return f"{_BATON}{walker:02d}_{stage:02d}"
-
-
-def is_baton(key: str) -> bool:
-    """Return whether a key of a spec holds a baton."""
-    return key.startswith(_BATON)
 
 
 class MDHandoff(Handoff):
@@ -66,7 +57,7 @@ class MDHandoff(Handoff):
     walker: Count
     cycle: Count = 0
     stage: Count = 0
-    turns: Count = Field(0, description="halt-to-resume turns of this walker so far")
+    turns: Count = Field(0, description="halts of this walker so far after which MD was resumed")
     start: str | None = Field(None, description="restart file; None: the stage's natural start")
     first_step: Count = 0
     last_halt_step: Count | None = None
@@ -81,11 +72,11 @@ class MDHandoff(Handoff):
 
     @property
     def walker_and_cycle(self) -> tuple[int, int]:
-        """The cycle that it is about."""
+        """The cycle that the work belongs to."""
         return self.walker, self.cycle
 
     def taking_baton(self, spec: dict[str, Any]) -> MDHandoff:
-        """Return the hand-off with what the stage before left in the spec, if it left something."""
+        """Return the hand-off with the start that the stage before left in the spec, if it did."""
         baton = spec.get(baton_key(self.walker, self.stage))
         if baton is None or self.start is not None:
             return self
@@ -101,7 +92,7 @@ class CandidatesHandoff(Handoff):
 
     @property
     def walker_and_cycle(self) -> tuple[int, int]:
-        """The cycle that it is about."""
+        """The cycle that the work belongs to."""
         return self.walker, self.cycle
 
 
@@ -134,7 +125,7 @@ class LabelHandoff(Handoff):
         return Path(self.directory) / "validation" if self.apart else Path(self.directory)
 
     def one_by_one(self) -> Iterator[LabelHandoff]:
-        """Yield this hand-off, then one for each that follows; each still knows what comes after it."""
+        """Yield a hand-off for each structure in turn; each still holds those that come after it in ``more``."""
         yield self
         for done, structure in enumerate(self.more, start=1):
             update = {**structure.model_dump(), "more": self.more[done:], "turns": 0}
@@ -149,7 +140,7 @@ class TrainHandoff(Handoff):
 
     @property
     def walker_and_cycle(self) -> tuple[int, int] | None:
-        """The cycle that it is about; None: the bootstrap."""
+        """The cycle that the work belongs to; None: the bootstrap."""
         return None if self.walker is None or self.cycle is None else (self.walker, self.cycle)
 
 
@@ -159,7 +150,7 @@ class ValidateHandoff(Handoff):
     asked: dict[str, Count] = Field(default_factory=dict, description="labels that it waited for, how often each")
 
     def waiting_for(self, labels: Iterable[LabelHandoff]) -> ValidateHandoff:
-        """Return the hand-off of the look that comes after ``labels``."""
+        """Return the hand-off of the validation that follows when ``labels`` are there."""
         again = {label.hash: self.asked.get(label.hash, 0) + 1 for label in labels}
         return self.model_copy(update={"asked": {**self.asked, **again}})
 

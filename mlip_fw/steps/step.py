@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from mlip_fw.campaign.cycle_files import CycleFiles
@@ -29,7 +30,7 @@ class Step(Generic[H_co]):
         What was handed to the Firework, with paths of this machine.
     stop
         Why the campaign stops, if it does: a :class:`~mlip_fw.models.summary.StopReason`.
-    copy
+    local_copy
         This machine's copy of the campaign directory, where files travel through the FilePad.
     fworker
         Name of this machine's FWorker, where files travel: what goes on with unfinished files has to run here.
@@ -42,33 +43,37 @@ class Step(Generic[H_co]):
         The campaign directory.
     dataset
         The labels that the hand-off is about: those of the campaign, or those of its validation.
-    errand
-        What travels, where files travel through the FilePad.
+    staging
+        Files to fetch and to publish, where files travel through the FilePad.
     """
 
     def __init__(
-        self, handoff: H_co, *, stop: str | None = None, copy: LocalCopy | None = None, fworker: str | None = None
+        self, handoff: H_co, *, stop: str | None = None, local_copy: LocalCopy | None = None, fworker: str | None = None
     ) -> None:
-        self.handoff, self.stop, self.copy, self.fworker = handoff, stop, copy, fworker
+        self.handoff, self.stop, self.local_copy, self.fworker = handoff, stop, local_copy, fworker
         self.campaign = handoff.campaign
         self.directory = CampaignDirectory(handoff.directory)
         self.dataset = Dataset(handoff.dataset_root)
-        self.errand = Errand()
+        self.staging = Errand()
 
     @property
     def generations(self) -> Generations:
         """The versions of the potential; where files travel, up to the newest that was fetched."""
-        return Generations(self.directory.root) if self.copy is None else self.copy.generations()
+        return Generations(self.directory.root) if self.local_copy is None else self.local_copy.generations()
 
     @property
     def files(self) -> CycleFiles:
         """The files of the cycle that the hand-off is about, or those of the bootstrap."""
         return self.directory.files(self.handoff.walker_and_cycle)
 
+    def relative(self, path: Path | str) -> str:
+        """Return a path of the campaign directory relative to it."""
+        return Path(path).relative_to(self.handoff.directory).as_posix()
+
     def of(self, handoff: Other) -> Step[Other]:
         """Return the same campaign with another hand-off."""
-        step = Step(handoff, stop=self.stop, copy=self.copy, fworker=self.fworker)
-        step.errand = self.errand
+        step = Step(handoff, stop=self.stop, local_copy=self.local_copy, fworker=self.fworker)
+        step.staging = self.staging
         return step
 
     def record(self, event: Event, message: str | None = None, *, at: int = logging.INFO, **facts: Any) -> None:
@@ -81,10 +86,10 @@ class Step(Generic[H_co]):
 
     def fetch(self) -> None:
         """Fetch what other machines have published, where files travel."""
-        if self.copy is not None:
-            self.copy.fetch(self.errand)
+        if self.local_copy is not None:
+            self.local_copy.fetch(self.staging)
 
     def publish(self, *made: str) -> None:
         """Publish what is made before the step is over, where files travel."""
-        if self.copy is not None:
-            self.copy.publish(made)
+        if self.local_copy is not None:
+            self.local_copy.publish(made)

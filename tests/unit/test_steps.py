@@ -79,13 +79,13 @@ def test_generations_and_files_of_a_copy(handed, tmp_path):
         (tmp_path / "c" / "potentials" / f"gen_{number:04d}").mkdir(parents=True)
     assert Step(handed()).generations.newest() == 5
     copy = Copy(tmp_path / "c")
-    step = Step(handed(), stop="max_cycles", copy=copy, fworker="node")
+    step = Step(handed(), stop="max_cycles", local_copy=copy, fworker="node")
     other = step.of(handed(MDHandoff, walker=0))
     assert (step.generations.newest(), other.generations.newest()) == (3, 3)
     assert (other.stop, other.fworker) == ("max_cycles", "node")
     other.fetch()
     other.publish("labels/*", "potentials/*")
-    assert copy.fetched == [step.errand]
+    assert copy.fetched == [step.staging]
     assert copy.published == [("labels/*", "potentials/*")]
 
 

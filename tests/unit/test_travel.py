@@ -380,7 +380,7 @@ class TestGenerations:
             a.fetch(Errand((TO_TRAIN,)))
             train(a)
         handoff = MDHandoff(campaign=small(files="filepad"), directory=str(b.root), walker=0)
-        b.fetch(RunMD(handoff=handoff.plain()).errand(Step(handoff)))
+        b.fetch(RunMD(handoff=handoff.plain()).staging(Step(handoff)))
         assert Generations(b.root).numbers() == [0, 1]
         assert Generations(b.root).potential(0).is_file()
 
