@@ -34,6 +34,8 @@ class CampaignTask(FireTaskBase):
     optional_params = ["then"]  # noqa: RUF012
 
     handed_kind: ClassVar[type[Handoff]] = Handoff
+    needs_worker: ClassVar[bool] = True
+    """Whether the step looks at the worker file; else a fault in that is no reason to fail."""
     goes_on: ClassVar[bool] = False
     """Whether the work is pointless once the campaign stops."""
 
@@ -101,7 +103,7 @@ class CampaignTask(FireTaskBase):
     def _work_unless_stopped(self, step: Step[Any], fw_spec: dict[str, Any]) -> FWAction:
         if step.stop is not None and self.goes_on:
             return FWAction(update_spec={STOPPED: step.stop})
-        return self.work(step, read_worker(fw_spec.get("_fw_env")))
+        return self.work(step, read_worker(fw_spec.get("_fw_env")) if self.needs_worker else Worker())
 
     def _run_in_copy(self, handed: Handoff, stop: str | None, fw_spec: dict[str, Any]) -> FWAction:
         """Fetch, work and publish; once more with what another machine has published meanwhile."""

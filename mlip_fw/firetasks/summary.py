@@ -17,6 +17,8 @@ from mlip_fw.travel.errand import FAILURES, LABELS, NEWEST, TO_RUN, Errand, Want
 class Summarize(CampaignTask):
     """Say what the campaign came to."""
 
+    needs_worker = False
+
     def staging(self, step: Step[Handoff]) -> Errand:
         """Return what is staged: all records and labels are fetched, the summary published."""
         records = (Want("walkers/", only=(RESULT, SELECTION)), Want(f"bootstrap/{SELECTION}", only=("*.json",)))

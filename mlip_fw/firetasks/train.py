@@ -17,6 +17,7 @@ class TrainPotential(CampaignTask):
     """Train on all labels; do nothing if the newest generation has seen them."""
 
     handed_kind = TrainHandoff
+    needs_worker = False
 
     def lock_name(self, handoff: TrainHandoff) -> str:
         """Return the name of this training; those of other walkers may go on beside it."""

@@ -10,6 +10,7 @@ from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.firetasks.base import STOPPED, CampaignTask
 from mlip_fw.firetasks.continuations import continuation, stored_name
 from mlip_fw.firetasks.md import RunMD
+from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.validate import ValidatePotential
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
@@ -109,6 +110,12 @@ def test_nothing_goes_on_after_a_stop(handed, task, kind):
     assert action.to_dict() == FWAction(update_spec={STOPPED: "max_labels"}).to_dict()
     with pytest.raises(WorkerError, match="env.lmp_comand is not a key of env"):
         task(handoff=given.plain(), then=stored_name("after_md")).run_task({"_fw_env": {"lmp_comand": "lmp"}})
+
+
+def test_summary_needs_no_worker_file(handed):
+    task = Summarize(handoff=handed().plain())
+    action = task.run_task({STOPPED: "max_labels", "_fw_env": {"lmp_comand": "lmp"}})
+    assert action.stored_data == {"outcome": "STOPPED", "reason": "max_labels"}
 
 
 def test_stage_begins_where_the_one_before_ended(handed, tmp_path):
