@@ -51,7 +51,7 @@ def label_structures(step: Step[LabelHandoff], worker: Worker) -> LastLabel:
     """
     for handoff in step.handoff.one_by_one():
         # asked each time, as the batch job's time runs out
-        state = label_structure(step.of(handoff), worker.ending_within(working_seconds_left()))
+        state = label_structure(step.with_handoff(handoff), worker.ending_within(working_seconds_left()))
         if state is LabelState.UNFINISHED:
             break
         step.publish(step.directory.level_file.name, *files_of_label(handoff.hash))

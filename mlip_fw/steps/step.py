@@ -70,7 +70,7 @@ class Step(Generic[H_co]):
         """Return a path of the campaign directory relative to it."""
         return Path(path).relative_to(self.handoff.directory).as_posix()
 
-    def of(self, handoff: Other) -> Step[Other]:
+    def with_handoff(self, handoff: Other) -> Step[Other]:
         """Return the same campaign with another hand-off."""
         step = Step(handoff, stop=self.stop, local_copy=self.local_copy, fworker=self.fworker)
         step.staging = self.staging

@@ -61,10 +61,10 @@ def validate_here(handoff: ValidateHandoff, worker: Worker) -> Iterator[tuple[in
             missing = validate_potential(step, worker, anew=True)
         if not missing:
             return
-        step = step.of(step.handoff.waiting_for(missing))
+        step = step.with_handoff(step.handoff.waiting_for(missing))
         for label in missing:
             yield done, done + len(missing)
-            while label_structure(step.of(label), worker) is LabelState.UNFINISHED:
+            while label_structure(step.with_handoff(label), worker) is LabelState.UNFINISHED:
                 pass
             missing, done = missing[1:], done + 1
             yield done, done + len(missing)

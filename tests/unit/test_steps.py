@@ -81,7 +81,7 @@ def test_generations_and_files_of_a_copy(handed, tmp_path):
     assert Step(handed()).generations.newest() == 5
     copy = Copy(tmp_path / "c")
     step = Step(handed(), stop="max_cycles", local_copy=copy, fworker="node")
-    other = step.of(handed(MDHandoff, walker=0))
+    other = step.with_handoff(handed(MDHandoff, walker=0))
     assert (step.generations.newest(), other.generations.newest()) == (3, 3)
     assert (other.stop, other.fworker) == ("max_cycles", "node")
     other.fetch()
