@@ -150,7 +150,7 @@ class ValidateHandoff(Handoff):
     asked: dict[str, Count] = Field(default_factory=dict, description="labels that it waited for, how often each")
 
     def waiting_for(self, labels: Iterable[LabelHandoff]) -> ValidateHandoff:
-        """Return the hand-off of the validation that follows when ``labels`` are there."""
+        """Return the hand-off of the look that comes after ``labels``."""
         again = {label.hash: self.asked.get(label.hash, 0) + 1 for label in labels}
         return self.model_copy(update={"asked": {**self.asked, **again}})
 
