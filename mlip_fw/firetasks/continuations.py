@@ -18,6 +18,7 @@ _LOOP = "mlip_fw.workflows.loop"
 """The only module that is imported for a continuation. Stored names begin with it, wherever the functions move."""
 C = TypeVar("C", bound=Callable[..., FWAction])
 _registered: dict[str, Callable[..., FWAction]] = {}
+"""By stored name; filled when that module is imported."""
 
 
 def continuation(function: C) -> C:
