@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import os
 import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,15 +102,3 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, how)
             process.wait(PATIENCE_S)
     process.wait()
-
-
-@contextlib.contextmanager
-def quietly(name: str) -> Iterator[None]:
-    """Keep a library's logger silent."""
-    chatty = logging.getLogger(name)
-    level = chatty.level
-    chatty.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        chatty.setLevel(level)

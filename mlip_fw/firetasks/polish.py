@@ -8,12 +8,13 @@ from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.train.pacemaker.schedule import is_left_to_do
-from mlip_fw.engines.train.pacemaker.trainer import OutOfTime, polish
+from mlip_fw.engines.train.pacemaker.trainer import polish
 from mlip_fw.firetasks.base import CampaignTask, logger, read_worker
 from mlip_fw.firetasks.train import tell_if_refused
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import PolishHandoff
 from mlip_fw.models.training import TrainingRecord
+from mlip_fw.runtime.supervised_run import OutOfTime
 
 
 @explicit_serialize

@@ -1,4 +1,4 @@
-"""From the oracle's settings to pw.x's namelists, and to the level of theory."""
+"""pw.x's namelists, and the level of theory, from the settings of the oracle."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from mlip_fw.errors import CampaignError
 from mlip_fw.io.espresso import Namelists, Value
 from mlip_fw.models.oracle import EspressoOracle
 
+INPUT, OUTPUT, ERRORS, CRASH = "pw.in", "pw.out", "pw.err", "CRASH"
+"""Files in the folder of a calculation; pw.x itself writes CRASH."""
 PREFIX, OUTDIR, PSEUDO_DIR = "label", "tmp", "pseudo"
 _OURS = {
     "control": "calculation restart_mode prefix outdir wfcdir pseudo_dir tprnfor tstress max_seconds nstep disk_io "

@@ -93,8 +93,8 @@ def _with_two_densities(linear: BBasisConfiguration) -> BBasisConfiguration:
     return changed(linear, change)
 
 
-def carried_over(source: BBasisConfiguration, form: BBasisConfiguration) -> BBasisConfiguration:
-    """Return what of ``source`` can be said in ``form``: the functions that both have, with its coefficients.
+def transfer_coefficients(source: BBasisConfiguration, form: BBasisConfiguration) -> BBasisConfiguration:
+    """Return the functions of ``form`` that ``source`` has as well, with the coefficients of ``source``.
 
     The first density of a linear potential is its energy; densities that it lacks are zero.
     """
