@@ -21,7 +21,7 @@ LAYERS = [
     },
     {"models"},
     {"io", "mongo_errors"},
-    {"mongo_sentences", "looking"},
+    {"mongo_sentences", "looking", "runtime"},
     {"attendance", "shelving", "store", "layout", "dataset", "generations", "database"},
     {"travel"},
     {"engines"},

@@ -21,6 +21,7 @@ from mlip_fw.engines.oracle.vasp import handlers, run
 from mlip_fw.engines.oracle.vasp.faults import blame
 from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 from mlip_fw.errors import DirectoryError, LabelError, WorkerError
+from mlip_fw.interrupts import heeding_signals
 from mlip_fw.models.oracle import VaspOracle
 from mlip_fw.models.worker import Worker
 from mlip_fw.runtime import supervised_run
@@ -259,10 +260,9 @@ def test_silent_vasp_is_ended(label, tmp_path, monkeypatch):
 
 @pytest.fixture
 def interruptible():
-    """Heed SIGINT, which a shell's background jobs ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+    """Heed SIGINT, which a shell's background jobs ignore, as workers do."""
+    with heeding_signals(lambda _: True):
+        yield
 
 
 def test_interrupted_worker_leaves_no_vasp(label, tmp_path, interruptible):
