@@ -24,7 +24,7 @@ _Finder = Callable[[PwRun], Namelists | None]
 """Returns changes to the input, or None where they would be of no use."""
 TINY_WIDTH_RY = 0.001
 MAX_ATTEMPTS = 12
-_TELLING_STEPS = 15
+_MIN_STEPS_TO_JUDGE = 15
 """Fewer SCF steps say nothing about whether more would do."""
 
 
@@ -49,13 +49,16 @@ def _more_steps(run: PwRun) -> Namelists | None:
     """Go on longer after a handful of steps, or if the accuracy falls so fast that three times the steps would do."""
     accuracies = run.output.accuracies_ry if run.output else []
     wanted = float(run.setting("electrons", "conv_thr") or 0.0)
-    if len(accuracies) >= _TELLING_STEPS and not _within_reach(accuracies, wanted):
+    if len(accuracies) >= _MIN_STEPS_TO_JUDGE and not _within_reach(accuracies, wanted):
         return None
     return {"electrons": {"electron_maxstep": 3 * _steps(run)}}
 
 
 def _within_reach(accuracies: list[float], wanted: float) -> bool:
-    """Whether the line through the last two thirds of the logarithms gets to what is wanted in twice the steps."""
+    """Return whether twice as many further steps would converge.
+
+    By the straight line through the logarithms of the last two thirds of the accuracies.
+    """
     if min(accuracies) <= 0 or wanted <= 0:
         return False
     tail = np.log10(accuracies[len(accuracies) // 3 :])

@@ -32,8 +32,8 @@ class PwProgress(Progress):
 def take_up(run: PwRun) -> None:
     """Go on from where an earlier Firework stopped, from scratch if its save can't be trusted.
 
-    The repairs found so far and the time spent are kept in either case. The note of it is removed first:
-    a run that is killed leaves a save that nobody may use.
+    The repairs found so far and the time spent are kept in either case. The stored progress is removed first:
+    if this run is killed, what it has saved must not be used.
     """
     path = run.folder / _FILE
     left = read_model(path, PwProgress)
@@ -47,7 +47,7 @@ def take_up(run: PwRun) -> None:
 
 
 def leave_off(run: PwRun) -> None:
-    """Write the note with which the next Firework goes on."""
+    """Store the progress from which the next Firework goes on."""
     progress = PwProgress(
         seconds=run.seconds,
         corrections=run.corrections,

@@ -33,7 +33,7 @@ class LabelJob(VaspJob):
         super().__init__(vasp_cmd, output_file=STDOUT, stderr_file=STDERR, auto_gamma=False, backup=False)
         self._vasp_process: subprocess.Popen[bytes] | None = None
         self.was_ended = False
-        """Whether VASP still ran when it was ended by this side."""
+        """Whether VASP was still running when this process ended it."""
 
     @classmethod
     def of(cls, command: str) -> LabelJob:
@@ -89,13 +89,13 @@ class LabelJob(VaspJob):
 
 
 def remove_stale(folder: Path, *, keep_orbitals: bool) -> None:
-    """Remove what an earlier run left; of one that was cut the orbitals may be kept."""
+    """Remove the outputs of an earlier run; its orbitals (WAVECAR) may be kept to continue it."""
     for name in _STALE - ({CONTINUED_FROM} if keep_orbitals else set()):
         (folder / name).unlink(missing_ok=True)
 
 
 def changes_of_level(folder: Path) -> list[str]:
-    """Return what differs between the inputs and the planned ones and decides the value of a label."""
+    """Return the differences between the inputs and the planned ones that change the value of a label."""
     folders = (folder / PLANNED, folder)
     with without_warnings():
         planned, found = (deciding_tags(dict(Incar.from_file(place / "INCAR"))) for place in folders)

@@ -1,7 +1,7 @@
-"""The ``vasp`` oracle: pymatgen's input sets, custodian's handlers, and what is believed of the result.
+"""The ``vasp`` oracle: pymatgen's input sets, custodian's handlers, and checks of the result.
 
-VASP is licensed: all of this was tested with the stand-in :mod:`mlip_fw.testing.vasp` and with files
-written by us in the documented layout, never with a real VASP.
+VASP is licensed: this was tested with the stand-in :mod:`mlip_fw.testing.vasp` and with files written in the
+documented layout, never with a real VASP.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def require_vasp(oracle: VaspOracle, worker: Worker, elements: list[str]) -> Non
 
 
 def vasp_level(oracle: VaspOracle, worker: Worker, elements: list[str]) -> dict[str, Any]:
-    """Return all that, besides the structure, decides the value of a label, as plain JSON values.
+    """Return everything except the structure that decides the value of a label, as plain JSON values.
 
     Tags of INCAR that only decide how a result is reached, such as ALGO and NCORE, are not part of it.
 

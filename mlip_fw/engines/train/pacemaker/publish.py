@@ -1,4 +1,4 @@
-"""From pacemaker's potential to a generation: judged by the evaluator that MD uses, with an active set of its own."""
+"""Write pacemaker's potential as a generation: errors by the evaluator that MD uses, and a new active set."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _VERSIONS = {"pacemaker": "pacemaker_version", "tensorpotential": "tensorpot_ver
 
 @dataclass(frozen=True)
 class _Judgement:
-    """What a potential says of the labels."""
+    """Errors of a potential on the labels, and its basis functions there."""
 
     errors: LabelErrors
     rows: dict[str, np.ndarray]
-    """Basis functions by element, of the atoms that count."""
+    """Basis functions by element, (n_atoms, n_functions), of the atoms within the masks."""
 
 
 def publish(
@@ -140,7 +140,7 @@ def _judged(potential: AcePotential, frames: list[Atoms], energies_ev: dict[str,
 
 
 def _active_sets(rows: dict[str, np.ndarray]) -> tuple[dict[str, ActiveSet], int, float]:
-    """Return new active sets: radial functions are fitted, so no row of an earlier one is of use."""
+    """Return new active sets: the fit changes the radial functions, so rows of earlier sets are of no use."""
     found = {name: exchange(ActiveSet.empty(these, these.shape[1]), these) for name, these in rows.items()}
     gammas = [float(found[name].active.gamma(these).max(initial=0.0)) for name, these in rows.items()]
     return {name: one.active for name, one in found.items()}, sum(one.swaps for one in found.values()), max(gammas)

@@ -1,4 +1,4 @@
-"""The next generation of the potential, polished by pacemaker on the labels of the newest linear one."""
+"""The next generation of the potential: refined by pacemaker, on the labels of the newest linear generation."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _INSTALL = "install mlip-fw[pacemaker] where it runs, see docs/how-to/choose-a-t
 def polish(
     generations: Generations, dataset: Dataset, campaign: Campaign, worker: Worker, folder: Path
 ) -> TrainingRecord | OutOfTime | None:
-    """Make a generation by pacemaker from the labels of the newest linear one.
+    """Make a generation by pacemaker from the labels of the newest linear generation.
 
-    It starts from the best potential at hand, so it fits the labels no worse than the linear generation, by
-    the loss that is minimised. Labels that another walker adds meanwhile are taken in by another, shorter
-    round; after three rounds it is left to the next polishing.
+    It starts from the best potential at hand, so by the loss that is minimised it fits the labels no worse than the
+    linear generation. If another walker adds labels meanwhile, another, shorter round takes them in; after three
+    rounds that is left to the next refinement.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def polish(
 
     Returns
     -------
-        What was made, or that the time is over, or None if labels kept coming.
+        The record of the generation, or that the time is over, or None if labels kept coming.
 
     Raises
     ------
