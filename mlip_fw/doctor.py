@@ -16,10 +16,9 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.canary import sing
 from mlip_fw.engines.md.run import Engine, choose_engine
 from mlip_fw.engines.oracle.ase_oracle import label_with_ase
-from mlip_fw.engines.oracle.espresso.command import find_command
-from mlip_fw.engines.oracle.espresso.probe import version_of
+from mlip_fw.engines.oracle.espresso.command import find_command, version_of
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.engines.train.pacemaker.probe import can_run
+from mlip_fw.engines.train.pacemaker.command import can_run
 from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.generations import Generations

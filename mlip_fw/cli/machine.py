@@ -90,7 +90,7 @@ def _facts(
     from mlip_fw.engines.rehearsal import rehearsals
     from mlip_fw.engines.start import check_given_files, start_notes, start_structures
     from mlip_fw.engines.train.growth import first_basis
-    from mlip_fw.engines.train.pacemaker.job import require_pacemaker
+    from mlip_fw.engines.train.pacemaker.command import require_pacemaker
     from mlip_fw.engines.train.pacemaker.schedule import decided
     from mlip_fw.engines.train.size import most_atoms, sentence, size_of
     from mlip_fw.firetasks.base import read_worker

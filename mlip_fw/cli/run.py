@@ -47,7 +47,7 @@ def run(
     answer = claim_stdout() if as_json else None
     import_fireworks()
     campaign, where = _load(campaign_file, directory)
-    from mlip_fw.engines.train.pacemaker.job import require_pacemaker
+    from mlip_fw.engines.train.pacemaker.command import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
     from mlip_fw.workflows.runner import run_campaign
 
@@ -71,7 +71,7 @@ def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) 
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.oracle.scope import label_notes
     from mlip_fw.engines.start import check_given_files, start_notes, start_structures
-    from mlip_fw.engines.train.pacemaker.job import require_pacemaker
+    from mlip_fw.engines.train.pacemaker.command import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)

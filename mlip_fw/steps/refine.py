@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from mlip_fw.campaign.events import Event
 from mlip_fw.engines.train.pacemaker.schedule import is_left_to_do
-from mlip_fw.engines.train.pacemaker.trainer import OutOfTime, polish
+from mlip_fw.engines.train.pacemaker.trainer import polish
 from mlip_fw.models.handoff import PolishHandoff
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.supervised_run import OutOfTime
 from mlip_fw.steps.step import Step
 from mlip_fw.steps.train import warn_if_refused
 

@@ -16,7 +16,7 @@ from mlip_fw.campaign.events import Event
 from mlip_fw.cli.main import app
 from mlip_fw.engines.candidates.cutout import Cutout
 from mlip_fw.engines.oracle.answer import facts_of
-from mlip_fw.engines.oracle.espresso.trouble import Trouble
+from mlip_fw.engines.oracle.espresso.trouble import PwTrouble
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign, CandidateSettings, UncertaintySettings
@@ -193,7 +193,7 @@ class TestCommandsAndErrors:
 
     def test_every_trouble_of_espresso_and_every_limit_is_explained(self):
         page = HOW_TO / "read-the-quarantine.md"
-        assert {trouble.value for trouble in Trouble} - names_in(page) == set()
+        assert {trouble.value for trouble in PwTrouble} - names_in(page) == set()
         limits = {f"oracle.{key}" for key in LabelLimits.model_fields}
         assert [key for key in limits if key not in page.read_text()] == []
 

@@ -18,7 +18,6 @@ from ruamel.yaml import YAML
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.pacemaker import schedule, trainer
-from mlip_fw.engines.train.pacemaker.job import PacemakerJob, said
 from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
@@ -134,12 +133,10 @@ def test_warm_start_is_faster_than_a_cold_one(campaign, command, tmp_path):
     blank = ACEBBasisSet(fit.form)
     blank.basis_coeffs = np.zeros(len(blank.basis_coeffs))
     fit.begin, fit.iterations = blank.to_BBasisConfiguration(), COLD_STEPS
-    job = PacemakerJob(fit)
-    job.setup()
-    job.run()
-    assert fit.found is None
+    fit.prepare()
+    assert fit.attempt() is None
     cold = read_metrics(tmp_path)[-1]
-    seconds = float(re.search(r"Fitting took\s+(\S+) seconds", said(tmp_path)).group(1))
+    seconds = float(re.search(r"Fitting took\s+(\S+) seconds", fit.output()).group(1))
     print(
         f"loss {warm.loss:.2e} after 1 step warm, {cold.loss:.2e} after {cold.iteration} steps and {seconds:.0f} s "
         f"cold: more than {cold.iteration} times as fast, to 1/{cold.loss / warm.loss:.0f} of the loss"

@@ -1,4 +1,4 @@
-"""Which trainer makes which generation."""
+"""Which trainer is used, and when pacemaker's turn is."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def is_left_to_do(generations: Generations) -> bool:
 
 
 def is_behind(generations: Generations, source: int) -> bool:
-    """Return whether there is a linear generation that knows more than ``source``."""
+    """Return whether there is a newer linear generation than ``source``."""
     return generations.newest_of("linear") != source
 
 
