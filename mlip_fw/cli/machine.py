@@ -118,7 +118,7 @@ def _facts(
         "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
         "engine": engine,
         "engine_because": why,
-        "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
+        "oracle": campaign.oracle.shown,
         "label_notes": notes,
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlip_fw.engines.oracle.backend import backend_of
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import Trainer
 
@@ -50,27 +51,6 @@ _ALWAYS = {
         "10.1088/1361-648X/aa680e",
     ),
 }
-_BY_ORACLE = {
-    "espresso": {
-        "Giannozzi2017": (
-            "P. Giannozzi and others",
-            "Advanced capabilities for materials modelling with Quantum ESPRESSO",
-            "J. Phys.: Condens. Matter 29, 465901",
-            2017,
-            "10.1088/1361-648X/aa8f79",
-        )
-    },
-    "vasp": {
-        "Kresse1996": (
-            "G. Kresse and J. Furthmüller",
-            "Efficient iterative schemes for ab initio total-energy calculations using a plane-wave basis set",
-            "Phys. Rev. B 54, 11169",
-            1996,
-            "10.1103/PhysRevB.54.11169",
-        )
-    },
-    "ase": {},
-}
 _BY_TRAINER = {
     "pacemaker": {
         "Bochkarev2022": (
@@ -87,7 +67,7 @@ _BY_TRAINER = {
 
 def citations(campaign: Campaign, trainer: Trainer) -> str:
     """Return as BibTeX what the methods and programs of a campaign ask to be cited, and the one that trained."""
-    entries = {**_ALWAYS, **_BY_ORACLE[campaign.oracle.kind], **_BY_TRAINER[trainer]}
+    entries = {**_ALWAYS, **backend_of(campaign.oracle).citations, **_BY_TRAINER[trainer]}
     return "\n".join(_entry(key, *fields) for key, fields in entries.items())
 
 

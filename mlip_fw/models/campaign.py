@@ -10,10 +10,12 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
 from mlip_fw.models.dataset import DatasetChoice, DatasetSettings
+from mlip_fw.models.kinds import NameIn
 from mlip_fw.models.md import MDSettings
-from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, EspressoOracle, Oracle
+from mlip_fw.models.oracle import DftOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
 from mlip_fw.models.validation import ValidationSettings
+from mlip_fw.plugins import STRATEGIES
 
 ENERGY_WEIGHT = 10.0
 AUTO_FUNCTIONS = (50, 200)
@@ -74,7 +76,7 @@ class CutoutSettings(Frozen):
 class CandidateSettings(Frozen):
     """What may be labelled after a halt."""
 
-    strategies: list[Literal["halt_frame", "rattle", "normal_modes", "md_burst"]] = Field(
+    strategies: list[Annotated[str, NameIn(STRATEGIES)]] = Field(
         ["halt_frame", "rattle"], min_length=1, description="where candidates come from"
     )
     n_candidates: PositiveCount = Field(16, le=10_000, description="candidates made after a halt")
@@ -212,7 +214,7 @@ class Campaign(Frozen):
     def _every_element_has_its_threshold(self) -> Campaign:
         if isinstance(self.uncertainty.gamma_halt, dict):
             self._require_same_elements("uncertainty.gamma_halt", set(self.uncertainty.gamma_halt), whole=True)
-        if not isinstance(self.oracle, AseOracle):
+        if isinstance(self.oracle, DftOracle):
             self._require_same_elements("oracle.starting_moments_mub", set(self.oracle.starting_moments_mub))
         return self
 
@@ -235,11 +237,12 @@ class Campaign(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _folders_do_not_travel(self) -> Campaign:
-        if self.files == "filepad" and isinstance(self.oracle, EspressoOracle) and self.oracle.pseudo_dir is not None:
+    def _paths_of_the_oracle_do_not_travel(self) -> Campaign:
+        given = [key for key in self.oracle.path_keys if getattr(self.oracle, key) is not None]
+        if self.files == "filepad" and given:
             raise ValueError(
-                "oracle.pseudo_dir is a folder of one machine, and with files: filepad there are several: leave it out "
-                "and give env.pseudo_dir in each worker's file"
+                f"oracle.{given[0]} is a file or folder of one machine, and with files: filepad there are several: leave it out "
+                f"and give env.{given[0]} in each worker's file"
             )
         return self
 
@@ -293,7 +296,7 @@ class Campaign(Frozen):
             "budget": True,
             "files": True,
             "validation": True,
-            "oracle": MAY_CHANGE,
+            "oracle": set(self.oracle.free_to_change),
             "candidates": {"cutout"},
         }
         return self.model_dump(mode="json", exclude=may_change)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount, Real
-
-Strategy = Literal["halt_frame", "rattle", "normal_modes", "md_burst", "bootstrap"]
 
 
 class Choice(Frozen):
     """One selected structure."""
 
     hash: str
-    strategy: Strategy
+    strategy: str
+    """Name of the candidate strategy that made it; ``bootstrap`` for the first structures."""
     gamma_max: NotNegative | None = None
     log_volume_gain: Real | None = None
     """Growth of the logarithm of the volume spanned by the active set."""

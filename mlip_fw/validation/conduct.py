@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import time
 
-from mlip_fw.engines.oracle.ase_oracle import trusted_calculator
+from mlip_fw.engines.oracle.backend import backend_of
 from mlip_fw.engines.oracle.level import campaign_level
 from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_model, write_json
 from mlip_fw.io.structures import write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import LabelHandoff, ValidateHandoff
-from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.validation import ValidationReport
 from mlip_fw.models.worker import Worker
 from mlip_fw.validation.examine import examine
@@ -51,8 +50,8 @@ def conduct(handoff: ValidateHandoff, worker: Worker, *, anew: bool = False) -> 
     )
     if same and not anew:
         return []
-    if isinstance(campaign.oracle, AseOracle) and needs_oracle_md(campaign):
-        trusted_calculator(campaign.oracle, worker)
+    if needs_oracle_md(campaign):
+        backend_of(campaign.oracle).md_calculator(campaign.oracle, worker)
     started = time.perf_counter()
     given_up = {name for name, times in handoff.asked.items() if times >= _MOST_TIMES}
     found = examine(directory, campaign, campaign_level(directory, campaign, worker), given_up)

@@ -10,10 +10,9 @@ from typing import Any
 
 from ase import Atoms
 
-from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset, label_name, level_id
 from mlip_fw.engines.oracle.answer import OutOfTime
-from mlip_fw.engines.oracle.label import make_label
+from mlip_fw.engines.oracle.label import cores_of_labels, make_label
 from mlip_fw.engines.oracle.level import campaign_level, require_campaign_level
 from mlip_fw.errors import LabelError, WorkerError
 from mlip_fw.io.files import write_text
@@ -91,7 +90,7 @@ def _where(handoff: LabelHandoff) -> dict[str, bool]:
 
 
 def _cores(handoff: LabelHandoff, worker: Worker) -> int:
-    return cores_of({"espresso": worker.pw_cmd, "vasp": worker.vasp_cmd}.get(handoff.campaign.oracle.kind))
+    return cores_of_labels(handoff.campaign.oracle, worker)
 
 
 def _is_untold(name: str, directory: CampaignDirectory, kind: str) -> bool:
