@@ -110,6 +110,10 @@ class Registry:
         plug_ins = [entry.name for entry in self.plug_ins() if entry.name not in broken]
         return {name: self.get(name) for name in dict.fromkeys([*self._built_in, *plug_ins])}
 
+    def forget(self) -> None:
+        """Forget what was imported; after another distribution was installed, say."""
+        self._loaded.clear()
+
     def origin(self, name: str) -> str:
         """Return the name and version of the distribution that a kind comes with."""
         return self._entry_of(name).origin

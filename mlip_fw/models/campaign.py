@@ -241,8 +241,8 @@ class Campaign(Frozen):
         given = [key for key in self.oracle.path_keys if getattr(self.oracle, key) is not None]
         if self.files == "filepad" and given:
             raise ValueError(
-                f"oracle.{given[0]} is a file or folder of one machine, and with files: filepad there are several: leave it out "
-                f"and give env.{given[0]} in each worker's file"
+                f"oracle.{given[0]} is a file or folder of one machine, and with files: filepad there are several: "
+                f"leave it out and give env.{given[0]} in each worker's file"
             )
         return self
 

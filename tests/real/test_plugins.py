@@ -24,7 +24,7 @@ CAMPAIGN = {
     },
     "uncertainty": {"gamma_halt": 5.0},
     "oracle": {"kind": "morse-crystal", "depth_ev": 0.35},
-    "candidates": {"strategies": ["halt_frame", "sheared"]},
+    "candidates": {"strategies": ["halt_frame", "sheared"], "gamma_worth": 2.0},
     "validation": {"properties": ["cold_pressure"]},
 }
 
