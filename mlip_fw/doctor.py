@@ -17,9 +17,7 @@ from pymongo.errors import PyMongoError
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.md.canary import sing
 from mlip_fw.engines.md.run import Engine, choose_engine
-from mlip_fw.engines.oracle.backend import OracleBackend
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.engines.train.pacemaker.probe import can_run
 from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.generations import Generations
@@ -30,7 +28,7 @@ from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.worker import Worker
 from mlip_fw.mongo_sentences import explain
-from mlip_fw.plugins import ORACLES, REGISTRIES
+from mlip_fw.plugins import ORACLES, REGISTRIES, TRAINERS, Registry
 
 _CANARY = {
     "campaign": "canary",
@@ -63,8 +61,8 @@ def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) 
         _look("worker file", lambda: f"{fworker.name}: {read_worker(fworker.env).model_dump(exclude_defaults=True)}"),
         _look("MD engine", which_engine),
         _look("gamma canary", lambda: _canary(engine, read_worker(fworker.env))),
-        *(_look(title, look) for title, look in _oracles(lambda: read_worker(fworker.env))),
-        _look("pacemaker", lambda: _pacemaker(read_worker(fworker.env))),
+        *(_look(title, look) for title, look in _codes(ORACLES, "oracle.kind", lambda: read_worker(fworker.env))),
+        *(_look(title, look) for title, look in _codes(TRAINERS, "potential.kind", lambda: read_worker(fworker.env))),
         _look("file locks", _locks),
         _look(
             "queue",
@@ -108,19 +106,19 @@ def _tiny_potential(root: Path) -> Generations:
     return generations
 
 
-def _oracles(worker: Callable[[], Worker]) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yield the rows of the installed oracles: a code that is missing is no fault, unless a campaign wants it."""
-    for kind, backend in ORACLES.usable().items():
+def _codes(registry: Registry, key: str, worker: Callable[[], Worker]) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the rows of the installed oracles or trainers: one that is missing is no fault, unless it is wanted."""
+    for kind, backend in registry.usable().items():
         if backend.title:
-            yield backend.title, partial(_found_of, kind, backend, worker)
+            yield backend.title, partial(_found_of, backend, worker, f"{key}: {kind}")
 
 
-def _found_of(kind: str, backend: OracleBackend[Any], worker: Callable[[], Worker]) -> str:
+def _found_of(backend: Any, worker: Callable[[], Worker], wanted_by: str) -> str:
     here = worker()
     try:
-        return backend.doctor(here)
+        return str(backend.doctor(here))
     except WorkerError as error:
-        return f"not found ({error}); only needed for oracle.kind: {kind}"
+        return f"not found ({error}); only needed for {wanted_by}"
 
 
 def _plug_ins() -> str:
@@ -129,13 +127,6 @@ def _plug_ins() -> str:
         raise WorkerError("; ".join(faults))
     found = [f"{registry.what} {e.name} ({e.origin})" for registry in REGISTRIES for e in registry.plug_ins()]
     return ", ".join(found)
-
-
-def _pacemaker(worker: Worker) -> str:
-    try:
-        return can_run(worker)
-    except WorkerError as error:
-        return f"not found ({error}); only needed for potential.kind: pacemaker"
 
 
 def _locks() -> str:

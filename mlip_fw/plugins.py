@@ -63,6 +63,10 @@ class Registry:
         """Return the entries of other distributions, sorted by name, including those that clash with another."""
         return sorted((_entry(point) for point in _entry_points(self.group)), key=lambda one: (one.name, one.origin))
 
+    def is_built_in(self, name: str) -> bool:
+        """Return whether a kind comes with mlip_fw."""
+        return name in self._built_in
+
     def get(self, name: str) -> Any:
         """Return the object of a kind.
 
@@ -118,9 +122,9 @@ class Registry:
         """Return the name and version of the distribution that a kind comes with."""
         return self._entry_of(name).origin
 
-    def hint(self, name: str) -> str:
-        """Return what to write instead of an unknown name."""
-        known = self.names()
+    def hint(self, name: str, also: tuple[str, ...] = ()) -> str:
+        """Return what to write instead of an unknown name; ``also`` are words that may stand there too."""
+        known = [*also, *self.names()]
         if close := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
             return f"did you mean {close[0]}?"
         return (
@@ -211,4 +215,11 @@ PROPERTIES = Registry(
     },
 )
 """What a validation compares: functions of :class:`mlip_fw.validation.compare.Both`."""
-REGISTRIES = (ORACLES, STRATEGIES, PROPERTIES)
+TRAINERS = Registry(
+    "trainer",
+    "mlip_fw.trainers",
+    {"pacemaker": "mlip_fw.engines.train.pacemaker.backend:BACKEND"},
+    needs=("settings", "require", "refine"),
+)
+"""What refines linear generations: objects like :class:`mlip_fw.engines.train.refinement.TrainerBackend`."""
+REGISTRIES = (ORACLES, STRATEGIES, TRAINERS, PROPERTIES)

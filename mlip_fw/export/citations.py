@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlip_fw.engines.oracle.backend import backend_of
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.training import Trainer
+from mlip_fw.plugins import TRAINERS
 
 _ALWAYS = {
     "Drautz2019": (
@@ -51,23 +51,12 @@ _ALWAYS = {
         "10.1088/1361-648X/aa680e",
     ),
 }
-_BY_TRAINER = {
-    "pacemaker": {
-        "Bochkarev2022": (
-            "A. Bochkarev and others",
-            "Efficient parametrization of the atomic cluster expansion",
-            "Phys. Rev. Materials 6, 013804",
-            2022,
-            "10.1103/PhysRevMaterials.6.013804",
-        )
-    },
-    "linear": {},
-}
 
 
-def citations(campaign: Campaign, trainer: Trainer) -> str:
+def citations(campaign: Campaign, trainer: str) -> str:
     """Return as BibTeX what the methods and programs of a campaign ask to be cited, and the one that trained."""
-    entries = {**_ALWAYS, **backend_of(campaign.oracle).citations, **_BY_TRAINER[trainer]}
+    of_trainer = {} if trainer == "linear" else TRAINERS.get(trainer).citations
+    entries = {**_ALWAYS, **backend_of(campaign.oracle).citations, **of_trainer}
     return "\n".join(_entry(key, *fields) for key, fields in entries.items())
 
 

@@ -51,7 +51,7 @@ def rebuild(folder: Path, target: Path) -> Iterator[int]:
     card = read_card(folder)
     if card.trainer != "linear":
         raise DirectoryError(
-            f"generation {card.generation} in {folder} is by pacemaker, whose results depend on the machine; only "
+            f"generation {card.generation} in {folder} is by {card.trainer}, whose results depend on the machine; only "
             "linear generations can be made again to the bit: export one with --generation"
         )
     for name in HASHED:

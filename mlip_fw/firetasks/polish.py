@@ -8,7 +8,8 @@ from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.train.pacemaker.schedule import is_left_to_do
-from mlip_fw.engines.train.pacemaker.trainer import OutOfTime, polish
+from mlip_fw.engines.train.pacemaker.trainer import OutOfTime
+from mlip_fw.engines.train.refinement import refine
 from mlip_fw.firetasks.base import CampaignTask, logger, read_worker
 from mlip_fw.firetasks.train import tell_if_refused
 from mlip_fw.layout import CampaignDirectory
@@ -31,9 +32,9 @@ class PolishPotential(CampaignTask):
         directory = CampaignDirectory(handoff.directory)
         generations = self.generations(handoff.directory)
         made = None
-        if is_left_to_do(generations):
+        if is_left_to_do(generations, handoff.campaign.potential.kind):
             worker = read_worker(fw_spec.get("_fw_env"))
-            made = polish(generations, Dataset(directory.root), handoff.campaign, worker, directory.polishing)
+            made = refine(generations, Dataset(directory.root), handoff.campaign, worker, directory.polishing)
         if isinstance(made, TrainingRecord):
             _tell(made, directory)
         action: FWAction = self.then()(handoff, fw_spec, cut=isinstance(made, OutOfTime))

@@ -6,8 +6,9 @@ import re
 from typing import Annotated, Any, Literal
 
 from ase.data import chemical_symbols
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from mlip_fw.errors import WorkerError
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
 from mlip_fw.models.dataset import DatasetChoice, DatasetSettings
 from mlip_fw.models.kinds import NameIn
@@ -15,7 +16,7 @@ from mlip_fw.models.md import MDSettings
 from mlip_fw.models.oracle import DftOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
 from mlip_fw.models.validation import ValidationSettings
-from mlip_fw.plugins import STRATEGIES
+from mlip_fw.plugins import STRATEGIES, TRAINERS
 
 ENERGY_WEIGHT = 10.0
 AUTO_FUNCTIONS = (50, 200)
@@ -97,7 +98,14 @@ class CandidateSettings(Frozen):
 Functions = Annotated[int, Field(strict=True, ge=10, le=5000)]
 
 
-class PacemakerSettings(Frozen):
+class RefineSettings(Frozen):
+    """When a trainer refines the potential; each trainer has a subclass with its own keys."""
+
+    every: PositiveCount = Field(10, description="linear generations between two that the trainer refines")
+    at_end: bool = Field(True, description="refine once more when all MD has ended")
+
+
+class PacemakerSettings(RefineSettings):
     """When and how pacemaker polishes the potential."""
 
     every: PositiveCount = Field(10, description="linear generations between two that pacemaker polishes")
@@ -114,7 +122,7 @@ class PacemakerSettings(Frozen):
 class PotentialSettings(Frozen):
     """The form of the potential."""
 
-    kind: Literal["auto", "linear", "pacemaker"] = Field(
+    kind: Annotated[str, NameIn(TRAINERS, also=("auto", "linear"))] = Field(
         "auto",
         description="linear: least squares, seconds per retraining; pacemaker: the same, and polished by pacemaker at "
         "times; auto: pacemaker if it is installed where the campaign is first run or added, else linear",
@@ -135,6 +143,34 @@ class PotentialSettings(Frozen):
     )
     initial: str | None = Field(None, description="potential (.yaml) to start from; its .asi beside it")
     pacemaker: PacemakerSettings = PacemakerSettings()
+    trainer: dict[str, Any] = Field(
+        default_factory=dict, description="keys of a trainer that a plug-in adds, if kind names one"
+    )
+
+    @model_validator(mode="after")
+    def _trainer_takes_its_keys(self) -> PotentialSettings:
+        if self.kind in ("auto", "linear") or TRAINERS.is_built_in(self.kind):
+            if self.trainer:
+                raise ValueError(f"trainer has keys of a plug-in, but kind is {self.kind}; leave them out")
+            return self
+        try:
+            _ = self.refinement
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ValueError(f"trainer does not fit kind {self.kind}: {faults}") from None
+        except WorkerError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def refinement(self) -> RefineSettings | None:
+        """When the trainer refines linear generations; None if there is none, or ``auto`` is not decided yet."""
+        if self.kind in ("auto", "linear"):
+            return None
+        if self.kind == "pacemaker":
+            return self.pacemaker
+        settings: type[RefineSettings] = TRAINERS.get(self.kind).settings
+        return settings.model_validate(self.trainer)
 
 
 class BootstrapSettings(Frozen):
@@ -228,11 +264,11 @@ class Campaign(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _pacemaker_has_one_directory(self) -> Campaign:
-        if self.files == "filepad" and self.potential.kind == "pacemaker":
+    def _trainer_has_one_directory(self) -> Campaign:
+        if self.files == "filepad" and self.potential.refinement is not None:
             raise ValueError(
-                "potential.kind: pacemaker needs one campaign directory, and with files: filepad there are several: "
-                "say linear, or files: shared"
+                f"potential.kind: {self.potential.kind} needs one campaign directory, and with files: filepad there "
+                "are several: say linear, or files: shared"
             )
         return self
 

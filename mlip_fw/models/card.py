@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, Real
-from mlip_fw.models.training import Errors, Trainer
+from mlip_fw.models.training import Errors
 
 _LabelName = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 """It becomes the name of a file."""
@@ -41,7 +41,7 @@ class ModelCard(Frozen):
 
     campaign: str
     generation: Count
-    trainer: Trainer = "linear"
+    trainer: str = "linear"
     seed: Count
     elements: list[str]
     cutoff_a: NotNegative

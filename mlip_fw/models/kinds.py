@@ -19,10 +19,10 @@ BROKEN = "broken_plug_in"
 
 
 class NameIn:
-    """Annotation of a text that names an entry of ``registry``."""
+    """Annotation of a text that names an entry of ``registry``, or is one of the words ``also``."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, also: tuple[str, ...] = ()) -> None:
+        self._registry, self._also = registry, also
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Validate a text, then look for the name; what it stands for is imported where it is used."""
@@ -30,11 +30,11 @@ class NameIn:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """List the names that are installed."""
-        return {"type": "string", "enum": self._registry.names()}
+        return {"type": "string", "enum": [*self._also, *self._registry.names()]}
 
     def _checked(self, name: str) -> str:
-        if not self._registry.has(name):
-            raise _unknown(f"can't be {name!r:.60}; {self._registry.hint(name)}")
+        if name not in self._also and not self._registry.has(name):
+            raise _unknown(f"can't be {name!r:.60}; {self._registry.hint(name, self._also)}")
         return name
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount, Real
-
-Trainer = Literal["linear", "pacemaker"]
 
 
 class Errors(Frozen):
@@ -66,7 +64,7 @@ class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 
     generation: Count
-    trainer: Trainer = "linear"
+    trainer: str = "linear"
     versions: dict[str, str] = Field(default_factory=dict, description="of the trainer's programs")
     parent: Count | None = Field(None, description="generation that this one grew from")
     labels: list[str] = Field(description="hashes of all labels that it was trained on")

@@ -16,6 +16,7 @@ from mlip_fw.engines.oracle.backend import OracleBackend
 from mlip_fw.engines.oracle.cost import label_cost
 from mlip_fw.engines.oracle.label import cores_of_labels, make_label, require_oracle
 from mlip_fw.engines.oracle.scope import label_notes
+from mlip_fw.engines.train.pacemaker.backend import PacemakerBackend
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.firetasks.md import RunMD
@@ -262,7 +263,7 @@ class TestDoctor:
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch):
         monkeypatch.setattr(doctor, "_canary", lambda *_: "left out")
-        monkeypatch.setattr(doctor, "_pacemaker", lambda *_: "left out")
+        monkeypatch.setattr(PacemakerBackend, "doctor", lambda *_: "left out")
 
     def rows(self):
         return {row.what: row for row in doctor.examine(FWorker())}
