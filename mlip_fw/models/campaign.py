@@ -16,7 +16,7 @@ from mlip_fw.models.md import MDSettings
 from mlip_fw.models.oracle import DftOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
 from mlip_fw.models.validation import ValidationSettings
-from mlip_fw.plugins import STRATEGIES, TRAINERS
+from mlip_fw.plugins import ORACLES, PROPERTIES, STRATEGIES, TRAINERS, Registry
 
 ENERGY_WEIGHT = 10.0
 AUTO_FUNCTIONS = (50, 200)
@@ -321,6 +321,16 @@ class Campaign(Frozen):
             "bootstrap.dataset": given.file if (given := self.bootstrap.dataset_settings) else None,
         }
         return {**self.structure.named_files(), **{key: name for key, name in others.items() if name}}
+
+    def kinds(self) -> list[tuple[Registry, str]]:
+        """Return the registries and the names that the campaign takes from them."""
+        trainer = [] if self.potential.refinement is None else [(TRAINERS, self.potential.kind)]
+        return [
+            (ORACLES, self.oracle.kind),
+            *((STRATEGIES, name) for name in self.candidates.strategies),
+            *trainer,
+            *((PROPERTIES, name) for name in self.validation.properties),
+        ]
 
     def identity(self) -> dict[str, Any]:
         """Return what must not change while a campaign directory is in use.

@@ -96,6 +96,8 @@ def test_campaign_with_a_foreign_oracle_and_strategy_converges(place):
     assert len((place.folder / "log.txt").read_text().splitlines()) == n_labels
     (place.folder / "out").mkdir()
     place.run("export", "small", "-o", "out/cu")
+    card = json.loads((place.folder / "out" / "cu" / "model.json").read_text())
+    assert card["versions"]["mlip-fw-morse"] == "1.0"
     assert "Girifalco1959" in (place.folder / "out" / "cu" / "citations.bib").read_text()
 
 

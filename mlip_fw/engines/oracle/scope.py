@@ -9,7 +9,6 @@ from mlip_fw.engines.oracle.per_cell import require_cells_alike
 from mlip_fw.engines.oracle.sanity import refuse_unphysical
 from mlip_fw.errors import CampaignError, LabelError
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.plugins import PROPERTIES, STRATEGIES
 
 
 def label_notes(campaign: Campaign, starts: list[Atoms]) -> list[str]:
@@ -25,11 +24,10 @@ def label_notes(campaign: Campaign, starts: list[Atoms]) -> list[str]:
     CampaignError
         If labels would all be refused, or be of another physics than the campaign's files say.
     WorkerError
-        If a candidate strategy or a property of the campaign is a plug-in that can't be used here.
+        If a plug-in that the campaign names can't be used here.
     """
-    for registry, names in ((STRATEGIES, campaign.candidates.strategies), (PROPERTIES, campaign.validation.properties)):
-        for name in names:
-            registry.require(name)
+    for registry, name in campaign.kinds():
+        registry.require(name)
     keys = list(campaign.structure.named_files()) or ["the structure"]
     for where, atoms in zip(keys, starts, strict=True):
         if len(atoms) == 1:
