@@ -1,4 +1,4 @@
-"""Does this machine have what a campaign needs? Every check runs the real thing."""
+"""Checks of this machine for ``mlip-fw doctor``; each runs the program that it checks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CANARY = {
 
 
 class MachineFinding(Frozen):
-    """One thing that was looked at."""
+    """Result of one check."""
 
     what: str
     ok: bool

@@ -1,4 +1,4 @@
-"""What to cite with a potential."""
+"""BibTeX entries of the methods and programs behind a potential."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _ALWAYS = {
 
 
 def citations(campaign: Campaign, trainer: str) -> str:
-    """Return as BibTeX what the methods and programs of a campaign ask to be cited, and the one that trained."""
+    """Return the BibTeX entries of a campaign's methods, its oracle, and the trainer of the exported generation."""
     of_trainer = {} if trainer == "linear" else TRAINERS.get(trainer).citations
     entries = {**_ALWAYS, **backend_of(campaign.oracle).citations, **of_trainer}
     return "\n".join(_entry(key, *fields) for key, fields in entries.items())

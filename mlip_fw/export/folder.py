@@ -1,4 +1,4 @@
-"""A generation of a campaign as a folder that needs nothing else."""
+"""Export of one generation to a self-contained folder."""
 
 from __future__ import annotations
 

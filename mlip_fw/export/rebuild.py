@@ -1,4 +1,4 @@
-"""An exported potential made once more, to see that dataset and recipe are all it takes."""
+"""Retraining of an exported potential from its dataset and recipe, to check that it is reproducible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The campaign: the science and the budget, as one frozen model."""
+"""The campaign file as one immutable model: every setting that decides the result, and the budget."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Thresholds = Annotated[
 
 
 class UncertaintySettings(Frozen):
-    """When MD stops."""
+    """Thresholds of the extrapolation grade, at which MD halts and from which on a structure is worth a label."""
 
     gamma_select: Positive = Field(2.0, description="extrapolation grade below which no candidate is worth a label")
     gamma_halt: Thresholds = Field(
@@ -58,14 +58,14 @@ class UncertaintySettings(Frozen):
         return self.gamma_halt if isinstance(self.gamma_halt, dict) else dict.fromkeys(elements, self.gamma_halt)
 
     def named_thresholds(self) -> dict[str, float]:
-        """Return gamma_halt under the names that a figure gives it."""
+        """Return gamma_halt with the label of each threshold in a figure."""
         if isinstance(self.gamma_halt, dict):
             return {f"gamma_halt of {name}": halt for name, halt in self.gamma_halt.items()}
         return {"gamma_halt": self.gamma_halt}
 
 
 class CutoutSettings(Frozen):
-    """Whether and how to label a part of a large cell."""
+    """How a small cell is cut out of a large one to be labelled in its place."""
 
     mode: Literal["auto", "never"] = Field("auto", description="auto: cut only when the MD cell is larger")
     max_atoms: PositiveCount = Field(200, description="largest cell that is labelled whole, and largest cut-out")
@@ -75,7 +75,7 @@ class CutoutSettings(Frozen):
 
 
 class CandidateSettings(Frozen):
-    """What may be labelled after a halt."""
+    """How structures to label are made and chosen after a halt."""
 
     strategies: list[Annotated[str, NameIn(STRATEGIES)]] = Field(
         ["halt_frame", "rattle"], min_length=1, description="where candidates come from"
@@ -120,7 +120,7 @@ class PacemakerSettings(RefineSettings):
 
 
 class PotentialSettings(Frozen):
-    """The form of the potential."""
+    """Form and training of the potential."""
 
     kind: Annotated[str, NameIn(TRAINERS, also=("auto", "linear"))] = Field(
         "auto",
@@ -174,7 +174,7 @@ class PotentialSettings(Frozen):
 
 
 class BootstrapSettings(Frozen):
-    """The first labels, when there is no potential to start from."""
+    """How the first labels are made or imported if there is no potential to start from."""
 
     n_structures: PositiveCount = Field(
         2, description="rattled copies of the start structures to label, one of each at least"
@@ -314,7 +314,7 @@ class Campaign(Frozen):
         return min(each * len(self.elements), most) if wanted == "auto" else wanted
 
     def named_files(self) -> dict[str, str]:
-        """Return the files to read under the keys that name them."""
+        """Return the input files, by the key of the campaign file that names each."""
         others = {
             "potential.initial": self.potential.initial,
             "potential.pacemaker.template": self.potential.pacemaker.template,
@@ -333,10 +333,10 @@ class Campaign(Frozen):
         ]
 
     def identity(self) -> dict[str, Any]:
-        """Return what must not change while a campaign directory is in use.
+        """Return the settings that must stay the same while a campaign directory is in use, as plain values.
 
-        The budget may, and so may the validation, the size of cut-outs, the way of files, the oracle's limits, and the
-        way to a label that leaves its value alone.
+        Free to change are the budget, the validation, cut-outs, how files are shared, and the oracle's keys that don't
+        change the value of a label.
         """
         may_change: dict[str, Any] = {
             "budget": True,

@@ -1,4 +1,4 @@
-"""What was chosen to be labelled after a halt, and why."""
+"""Record of the structures chosen for labelling after a halt, with the reason for each."""
 
 from __future__ import annotations
 

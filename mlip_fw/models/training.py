@@ -1,4 +1,4 @@
-"""One generation of the potential, as written to ``training.json``."""
+"""Training record of one generation of the potential, as written to ``training.json``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Errors(Frozen):
 
 
 class LabelErrors(Errors):
-    """Those over labels that are trained on."""
+    """Root mean square errors over the training set."""
 
     force_rms_ev_a: NotNegative | None = Field(
         None, description="root mean square of the force components themselves, less core repulsion, eV/Å"
@@ -54,7 +54,7 @@ class PotentialSize(Frozen):
 
 
 class LabelWeight(Frozen):
-    """How much a label counts that the potential can't represent as it does the others."""
+    """Reduced weight of an outlier: a label that the potential can't represent as well as the others."""
 
     energy: NotNegative = Field(description="how many times the square of its error of energy counts: 0 to 1")
     forces: NotNegative = Field(description="the same of its forces and its stress")

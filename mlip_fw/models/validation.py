@@ -1,4 +1,4 @@
-"""What a validation is asked for, and what it found."""
+"""Settings of a validation, and its report."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class FrameErrors(Errors):
 
 
 class TemperatureErrors(FrameErrors):
-    """The same within a range of measured temperature."""
+    """Root mean square errors over held-out frames within a range of measured temperature."""
 
     from_k: NotNegative = Field(description="lowest measured temperature of these frames, K")
     to_k: NotNegative = Field(description="highest measured temperature of these frames, K")
@@ -97,7 +97,7 @@ class GammaBin(Frozen):
 
 
 class Calibration(Frozen):
-    """Whether gamma knows where the errors are."""
+    """How well the extrapolation grade predicts force errors."""
 
     promise_ev_a: NotNegative = Field(description="force error that 95 of 100 atoms of the training set stay below")
     rank_correlation: Real | None = Field(None, description="Spearman's, of gamma and force error over all atoms")
@@ -105,7 +105,7 @@ class Calibration(Frozen):
 
 
 class Quantity(Frozen):
-    """A number by the potential and by the oracle."""
+    """One quantity, computed with the potential and with the oracle."""
 
     property: str = Field(description="property that it belongs to")
     name: str = Field(description="what it is")
@@ -118,7 +118,7 @@ class Quantity(Frozen):
 
 
 class ValidationReport(Frozen):
-    """All that a validation found, as written to ``validation.json``."""
+    """Report of a validation, as written to ``validation.json``."""
 
     campaign: str = Field(description="name of the campaign")
     generation: Count = Field(description="generation that was compared")

@@ -1,4 +1,4 @@
-"""This machine: the ``env`` of a FireWorks worker file."""
+"""Commands and limits of one machine: the section ``env`` of a FireWorks worker file."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Worker(Frozen):
         return model.model_validate(_part_of(self.model_extra or {}, model))
 
     def ending_within(self, seconds: float | None) -> Worker:
-        """Return the worker with calculations that stop themselves within ``seconds``, the time of a batch job."""
+        """Return the worker with its walltimes limited to ``seconds``, the time left of a batch job."""
         if seconds is None:
             return self
         md = min(self.md_walltime_s or seconds, max(seconds, _LEAST_MD_S))

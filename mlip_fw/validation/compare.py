@@ -1,4 +1,8 @@
-"""Each property by the potential and by the oracle."""
+"""Properties computed with the potential and with the oracle.
+
+Each property is a function of :class:`Both`, registered in :data:`mlip_fw.plugins.PROPERTIES`; it is called again until
+all labels that it needs are there.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ MINE, ORACLE = "potential", "oracle"
 
 @dataclass
 class Both:
-    """A potential and its oracle, and what they have said of the crystal so far."""
+    """The potential and its oracle as sources of energies and forces, with the results for the crystal so far."""
 
     potential: PotentialSource
     oracle: OracleSource
@@ -47,18 +51,28 @@ class Both:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """Both by name, the potential first: it costs nothing."""
+        """Both sources by name, the potential first, as it needs no labels."""
         return {MINE: self.potential, ORACLE: self.oracle}
 
     def scale(self, name: str) -> float:
-        """Return the lengths of the crystal at the minimum, by one of both."""
+        """Return the scale of the crystal's lengths at the energy minimum by the source ``name``."""
         if name not in self.states:
             self.states[name] = measure.equation_of_state(self.sources[name], self.crystal)
         return self.states[name].scale
 
 
 def compare(both: Both, quantities: list[Quantity], unmeasured: dict[str, str], gamma_max: dict[str, float]) -> None:
-    """Add to ``quantities`` what can be compared, and to ``unmeasured`` what can't be and why."""
+    """Compute the properties that the campaign asks for.
+
+    Parameters
+    ----------
+    quantities
+        Gets the quantities of each property whose labels are there.
+    unmeasured
+        Gets the reason why a property can't be computed, by its name.
+    gamma_max
+        Gets the largest extrapolation grade in the structures of each property.
+    """
     for name in dict.fromkeys(both.campaign.validation.properties):
         both.potential.gamma_max = 0.0
         try:
@@ -135,7 +149,7 @@ def vacancy(both: Both) -> Values:
 
 
 def _relaxed(atoms: Atoms, both: Both) -> Atoms:
-    """Return ``atoms`` at rest by the potential, in the same cell."""
+    """Return ``atoms`` relaxed with the potential at fixed cell."""
     from ase.optimize import FIRE
     from pyace import PyACECalculator
 

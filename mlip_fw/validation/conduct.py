@@ -1,4 +1,4 @@
-"""A validation from hand-off to report, or to the labels that it needs first."""
+"""One run of a validation: it writes the report, or returns the labels that have to be made first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Magnetic moments and charges that a structure's file states, and what labels make of them."""
+"""Comparison of the magnetic moments and charges in a structure's file with those that labels start from."""
 
 from __future__ import annotations
 

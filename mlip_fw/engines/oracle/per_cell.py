@@ -1,4 +1,4 @@
-"""Settings that hold for one cell: a charge, a number of bands. Cells of other sizes would be of another physics."""
+"""Settings that hold for one cell, such as a charge or a number of bands: wrong for cells of another size."""
 
 from __future__ import annotations
 
