@@ -2,6 +2,7 @@
 
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Literal
 
@@ -17,17 +18,20 @@ from mlip_fw.engines.oracle.cost import label_cost
 from mlip_fw.engines.oracle.label import cores_of_labels, make_label, require_oracle
 from mlip_fw.engines.oracle.scope import label_notes
 from mlip_fw.engines.train.pacemaker.backend import PacemakerBackend
+from mlip_fw.engines.train.pacemaker.schedule import decided, is_due
+from mlip_fw.engines.train.refinement import TrainerBackend, refine, require_trainer
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.firetasks.md import RunMD
 from mlip_fw.io.campaign_file import campaign_text, read_campaign
 from mlip_fw.io.structures import with_labels
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.campaign import Campaign, RefineSettings
 from mlip_fw.models.handoff import MDHandoff
 from mlip_fw.models.oracle import DftOracle, OracleSettings
 from mlip_fw.models.worker import Worker, WorkerKeys
 from mlip_fw.plugins import ORACLES, Registry
+from mlip_fw.workflows.campaign import campaign_workflow
 from tests.conftest import make_small
 
 
@@ -257,6 +261,79 @@ class TestStrategiesAndProperties:
         campaign = make_small(candidates={"strategies": ["halt_frame", "drill"]})
         with pytest.raises(WorkerError, match="candidate strategy 'drill' of mlip-hole 0.3 is broken"):
             label_notes(campaign, [bulk("Cu", cubic=True)])
+
+
+class PolisherSettings(RefineSettings):
+    rounds: int = Field(3, ge=1, description="number of rounds")
+
+
+class Polisher(TrainerBackend):
+    settings = PolisherSettings
+    title = "Polisher"
+
+    def require(self, campaign, worker):
+        raise WorkerError(f"no polish for {campaign.potential.refinement.rounds} rounds")
+
+    def refine(self, generations, dataset, campaign, worker, folder):
+        return (generations, folder, campaign.potential.trainer)
+
+
+def generations_by(*trainers):
+    """Return generations of which only the trainers are known."""
+    return SimpleNamespace(
+        numbers=lambda: list(range(len(trainers))),
+        trainer=lambda number: trainers[number],
+        newest_of=lambda name: max((n for n, one in enumerate(trainers) if one == name), default=None),
+    )
+
+
+class TestTrainerOfAPlugIn:
+    @pytest.fixture
+    def campaign(self, plug):
+        plug("mlip_fw.trainers", "polisher", Polisher())
+        return make_small(potential={"kind": "polisher", "trainer": {"every": 2, "rounds": 5}})
+
+    def test_its_settings_say_when_it_refines(self, campaign):
+        assert campaign.potential.refinement == PolisherSettings(every=2, at_end=True, rounds=5)
+        assert not is_due(generations_by("linear", "polisher", "linear"), campaign)
+        assert is_due(generations_by("linear", "polisher", "linear", "linear"), campaign)
+        schedule = decided(campaign, CampaignDirectory("/nowhere"))
+        assert (
+            schedule.words == "linear, polished by polisher every 2 generations and at the end (as the campaign says)"
+        )
+        assert len(campaign_workflow(campaign, Path("/c")).fws) == 4
+
+    def test_it_is_asked(self, campaign):
+        assert refine("g", None, campaign, Worker(), "f") == ("g", "f", {"every": 2, "rounds": 5})
+        with pytest.raises(WorkerError, match="no polish for 5 rounds"):
+            require_trainer(campaign, Worker())
+        require_trainer(make_small(), Worker())
+
+    @pytest.mark.parametrize(
+        ("potential", "said"),
+        [
+            (
+                {"kind": "polisher", "trainer": {"rounds": 0}},
+                "trainer does not fit kind polisher: rounds: Input should",
+            ),
+            ({"kind": "polisher", "trainer": {"round": 1}}, "trainer does not fit kind polisher: round: Extra inputs"),
+            ({"kind": "linear", "trainer": {"every": 1}}, "trainer has keys of a plug-in, but kind is linear"),
+            ({"kind": "polish"}, r"potential.kind can't be 'polish'; did you mean polisher\?"),
+        ],
+    )
+    @pytest.mark.usefixtures("campaign")
+    def test_what_does_not_fit_is_refused(self, potential, said):
+        with pytest.raises(CampaignError, match=said):
+            make_small(potential=potential)
+
+    @pytest.mark.usefixtures("campaign")
+    def test_its_files_do_not_travel(self):
+        with pytest.raises(CampaignError, match="potential.kind: polisher needs one campaign directory"):
+            make_small(potential={"kind": "polisher"}, files="filepad")
+
+    def test_unknown_trainer_lists_the_words_too(self):
+        with pytest.raises(CampaignError, match="can't be 'nequip'; installed are auto, linear, pacemaker; another"):
+            make_small(potential={"kind": "nequip"})
 
 
 class TestDoctor:
