@@ -90,8 +90,8 @@ def _facts(
     from mlip_fw.engines.rehearsal import rehearsals
     from mlip_fw.engines.start import check_given_files, start_notes, start_structures
     from mlip_fw.engines.train.growth import first_basis
-    from mlip_fw.engines.train.pacemaker.command import require_pacemaker
     from mlip_fw.engines.train.pacemaker.schedule import decided
+    from mlip_fw.engines.train.refinement import require_trainer
     from mlip_fw.engines.train.size import most_atoms, sentence, size_of
     from mlip_fw.firetasks.base import read_worker
 
@@ -101,7 +101,7 @@ def _facts(
     worker = read_worker(load_fworker(fworker).env)
     require_oracle(campaign.oracle, worker, campaign.elements)
     schedule = decided(campaign, where.begun(), where.root)
-    require_pacemaker(schedule.campaign, worker)
+    require_trainer(schedule.campaign, worker)
     engine, why = choose_engine(campaign.md.engine, worker)
     rehearsed = rehearsals(campaign).values()
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
@@ -118,7 +118,7 @@ def _facts(
         "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
         "engine": engine,
         "engine_because": why,
-        "oracle": campaign.oracle.calculator if campaign.oracle.kind == "ase" else campaign.oracle.kind,
+        "oracle": campaign.oracle.shown,
         "label_notes": notes,
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,

@@ -47,12 +47,12 @@ def run(
     answer = claim_stdout() if as_json else None
     import_fireworks()
     campaign, where = _load(campaign_file, directory)
-    from mlip_fw.engines.train.pacemaker.command import require_pacemaker
+    from mlip_fw.engines.train.refinement import require_trainer
     from mlip_fw.firetasks.base import read_worker
     from mlip_fw.workflows.runner import run_campaign
 
     worker = load_fworker(fworker)
-    require_pacemaker(campaign, read_worker(worker.env))
+    require_trainer(campaign, read_worker(worker.env))
     with live_progress(campaign, where):
         summary = run_campaign(campaign, where, worker, workers)
     if as_json:
@@ -71,7 +71,7 @@ def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) 
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.oracle.scope import label_notes
     from mlip_fw.engines.start import check_given_files, start_notes, start_structures
-    from mlip_fw.engines.train.pacemaker.command import require_pacemaker
+    from mlip_fw.engines.train.refinement import require_trainer
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
@@ -80,7 +80,7 @@ def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) 
     check_given_files(campaign)
     fw = load_fworker(fworker)
     _warn_unless("make labels", lambda: require_oracle(campaign.oracle, read_worker(fw.env), campaign.elements))
-    _warn_unless("train with pacemaker", lambda: require_pacemaker(campaign, read_worker(fw.env)))
+    _warn_unless("train with pacemaker", lambda: require_trainer(campaign, read_worker(fw.env)))
     return campaign, where
 
 

@@ -15,7 +15,7 @@ from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.firetasks.continuations import continuation_named
 from mlip_fw.jobtime import working_seconds_left
 from mlip_fw.models.handoff import Handoff
-from mlip_fw.models.worker import Worker
+from mlip_fw.models.worker import Worker, hint_for_keys
 from mlip_fw.shelving import shelve_finished
 from mlip_fw.steps.step import Step
 from mlip_fw.surroundings import require_assertions
@@ -146,7 +146,8 @@ def read_worker(env: dict[str, Any] | None) -> Worker:
         return Worker.model_validate(env or {}).ending_within(working_seconds_left())
     except ValidationError as error:
         faults = "; ".join(f"env.{e['loc'][0]} {_complaint(e['type'], e['input'])}" for e in error.errors())
-        raise WorkerError(f"my_fworker.yaml: {faults}; known keys are {', '.join(Worker.model_fields)}") from None
+        unknown = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
+        raise WorkerError(f"my_fworker.yaml: {faults}; {hint_for_keys(unknown)}") from None
 
 
 def _complaint(kind: str, value: object) -> str:

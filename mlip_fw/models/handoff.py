@@ -1,4 +1,4 @@
-"""What one Firework hands to the next: paths, hashes and numbers, never structures."""
+"""Arguments of the Firetasks, stored in the spec of each Firework: paths, hashes and numbers, never structures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BATON = "mlip_fw_baton_"
 
 
 class Handoff(Frozen):
-    """What every Firework of a campaign knows."""
+    """Arguments that every Firework of a campaign has."""
 
     campaign: Campaign
     directory: str = Field(description="absolute path of the campaign directory", pattern=r"^/[^\x00-\x1f]*$")
@@ -52,7 +52,7 @@ def baton_key(walker: int, stage: int) -> str:
 
 
 class MDHandoff(Handoff):
-    """To an MD Firework."""
+    """Arguments of an MD Firework."""
 
     walker: Count
     cycle: Count = 0
@@ -84,7 +84,7 @@ class MDHandoff(Handoff):
 
 
 class CandidatesHandoff(Handoff):
-    """To a Candidates Firework."""
+    """Arguments of a Candidates Firework."""
 
     walker: Count
     cycle: Count
@@ -104,7 +104,7 @@ class Structure(Frozen):
 
 
 class LabelHandoff(Handoff):
-    """To a Label Firework."""
+    """Arguments of a Label Firework."""
 
     hash: str = Field(pattern=r"^[0-9a-f]{16}$")
     structures: str = Field(description="extxyz file that holds the structure")
@@ -133,7 +133,7 @@ class LabelHandoff(Handoff):
 
 
 class TrainHandoff(Handoff):
-    """To a Train Firework; without walker and cycle it is the bootstrap's."""
+    """Arguments of a Train Firework; without walker and cycle it is the one of the bootstrap."""
 
     walker: Count | None = None
     cycle: Count | None = None
@@ -145,17 +145,17 @@ class TrainHandoff(Handoff):
 
 
 class ValidateHandoff(Handoff):
-    """To a Validate Firework."""
+    """Arguments of a Validate Firework."""
 
     asked: dict[str, Count] = Field(default_factory=dict, description="labels that it waited for, how often each")
 
     def waiting_for(self, labels: Iterable[LabelHandoff]) -> ValidateHandoff:
-        """Return the hand-off of the look that comes after ``labels``."""
+        """Return the arguments of the Validate Firework that comes after ``labels``."""
         again = {label.hash: self.asked.get(label.hash, 0) + 1 for label in labels}
         return self.model_copy(update={"asked": {**self.asked, **again}})
 
 
 class PolishHandoff(Handoff):
-    """To a Polish Firework."""
+    """Arguments of a Polish Firework."""
 
     turns: Count = Field(0, description="how often the fit was cut by the walltime and continued")

@@ -12,10 +12,9 @@ from typing import Any
 from ase import Atoms
 
 from mlip_fw.campaign.events import Event
-from mlip_fw.cores import cores_of
 from mlip_fw.dataset import label_name, level_id
 from mlip_fw.engines.oracle.answer import Labelled, OutOfTime
-from mlip_fw.engines.oracle.label import make_label
+from mlip_fw.engines.oracle.label import cores_of_labels, make_label
 from mlip_fw.engines.oracle.level import require_campaign_level
 from mlip_fw.errors import LabelError, WorkerError
 from mlip_fw.io.files import write_text
@@ -194,7 +193,7 @@ def _apart(step: Step[LabelHandoff]) -> dict[str, bool]:
 
 
 def _cores(step: Step[LabelHandoff], worker: Worker) -> int:
-    return cores_of({"espresso": worker.pw_cmd, "vasp": worker.vasp_cmd}.get(step.campaign.oracle.kind))
+    return cores_of_labels(step.campaign.oracle, worker)
 
 
 def _remove_folder(step: Step[LabelHandoff]) -> None:

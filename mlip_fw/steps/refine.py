@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlip_fw.campaign.events import Event
 from mlip_fw.engines.train.pacemaker.schedule import is_left_to_do
-from mlip_fw.engines.train.pacemaker.trainer import polish
+from mlip_fw.engines.train.refinement import refine
 from mlip_fw.models.handoff import PolishHandoff
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
@@ -23,9 +23,9 @@ def refine_potential(step: Step[PolishHandoff], worker: Worker) -> bool:
     -------
         Whether the walltime cut the fit; the same Firework goes on with it.
     """
-    if not is_left_to_do(step.generations):
+    if not is_left_to_do(step.generations, step.campaign.potential.kind):
         return False
-    made = polish(step.generations, step.dataset, step.campaign, worker, step.directory.polishing)
+    made = refine(step.generations, step.dataset, step.campaign, worker, step.directory.polishing)
     if isinstance(made, TrainingRecord):
         _record_refinement(step, made)
     return isinstance(made, OutOfTime)

@@ -15,8 +15,8 @@ from mlip_fw.dataset import label_name
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.candidates.generate import Candidate, HaltedFrame, generate
 from mlip_fw.engines.candidates.local_cell import local_cell
-from mlip_fw.engines.cost import label_cost
 from mlip_fw.engines.maxvol import ActiveSet
+from mlip_fw.engines.oracle.cost import label_cost
 from mlip_fw.engines.select import choose
 from mlip_fw.errors import MDError
 from mlip_fw.io.files import once, read_model

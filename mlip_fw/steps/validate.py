@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 
 from mlip_fw.campaign.events import Event
-from mlip_fw.engines.oracle.ase_oracle import trusted_calculator
+from mlip_fw.engines.oracle.backend import backend_of
 from mlip_fw.io.files import write_json
 from mlip_fw.io.structures import write_frames
 from mlip_fw.models.handoff import LabelHandoff, ValidateHandoff
-from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.validation import ValidationReport
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.step import Step
@@ -43,8 +42,8 @@ def validate_potential(step: Step[ValidateHandoff], worker: Worker, *, anew: boo
     now = (step.generations.fit_for_md(), campaign.validation)
     if known is not None and (known.generation, known.settings) == now and not anew:
         return []
-    if isinstance(campaign.oracle, AseOracle) and needs_oracle_md(campaign):
-        trusted_calculator(campaign.oracle, worker)
+    if needs_oracle_md(campaign):
+        backend_of(campaign.oracle).md_calculator(campaign.oracle, worker)
     started = time.perf_counter()
     given_up = {name for name, times in step.handoff.asked.items() if times >= _MAX_TIMES}
     found = examine(directory, campaign, step.level_of_theory(worker), given_up)

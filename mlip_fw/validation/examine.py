@@ -42,7 +42,7 @@ _MOST_LABELS = 200
 
 @dataclass
 class Findings:
-    """What one look at a potential has shown."""
+    """Results of one run of a validation, and the structures still to be labelled."""
 
     missing: dict[str, Atoms] = field(default_factory=dict)
     """Structures to label before all is there, by name."""

@@ -36,7 +36,8 @@ def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
 
 
 def _is_polished_at_the_end(campaign: Campaign) -> bool:
-    return campaign.potential.kind == "pacemaker" and campaign.potential.pacemaker.at_end
+    settings = campaign.potential.refinement
+    return settings is not None and settings.at_end
 
 
 def _polish(common: Handoff) -> PolishHandoff:

@@ -14,18 +14,18 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import ValidateHandoff
 from mlip_fw.models.label import LabelState
-from mlip_fw.models.validation import Property, ValidationSettings
+from mlip_fw.models.validation import ValidationSettings
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.label import label_structure
 from mlip_fw.steps.step import Step
 from mlip_fw.steps.validate import validate_potential
 
 _FRAMES = 10
-_PROPERTIES = [Property.EQUATION_OF_STATE, Property.ELASTIC, Property.PHONONS]
+_PROPERTIES = ["equation_of_state", "elastic", "phonons"]
 
 
 def validation_handoff(
-    directory: CampaignDirectory, frames: int | None = None, properties: list[Property] | None = None
+    directory: CampaignDirectory, frames: int | None = None, properties: list[str] | None = None
 ) -> ValidateHandoff:
     """Return what is to be validated: what is asked for here, or else by the campaign, or else a modest default."""
     campaign = directory.read_campaign()

@@ -23,17 +23,19 @@ from mlip_fw.models.campaign import Campaign, CandidateSettings, UncertaintySett
 from mlip_fw.models.card import Domain, ModelCard, Recipe
 from mlip_fw.models.label import LabelBalance, QuarantineRecord
 from mlip_fw.models.md import MDResult
-from mlip_fw.models.oracle import MAY_CHANGE, ORACLES, LabelLimits
+from mlip_fw.models.oracle import LabelLimits
 from mlip_fw.models.selection import Choice, Selection
 from mlip_fw.models.structure import StructureSettings
 from mlip_fw.models.summary import CampaignSummary, StopReason
 from mlip_fw.models.training import TrainingRecord
-from mlip_fw.models.validation import Property, ValidationReport
+from mlip_fw.models.validation import ValidationReport
 from mlip_fw.models.worker import Worker
 from mlip_fw.notebook.tables import GENERATIONS, HALTS, LABELS
+from mlip_fw.plugins import ORACLES, PROPERTIES, STRATEGIES
 from tests.cli.pages import DOCS, blocks_in, names_in, pages
 from tests.conftest import ROOT
 
+SETTINGS = {name: backend.settings for name, backend in ORACLES.usable().items()}
 REFERENCE, HOW_TO, EXPLANATION = DOCS / "reference", DOCS / "how-to", DOCS / "explanation"
 WORKER_TEMPLATE = ROOT / "fw_configs" / "my_fworker.yaml"
 
@@ -99,7 +101,7 @@ def _faults(model: type[Frozen], shown: dict) -> list[str]:
 
 
 class TestKeys:
-    @pytest.mark.parametrize("model", [Campaign, Worker, *ORACLES.values()])
+    @pytest.mark.parametrize("model", [Campaign, Worker, *SETTINGS.values()])
     def test_every_key_is_described(self, model):
         assert generator().undescribed(model) == []
 
@@ -116,14 +118,14 @@ class TestKeys:
         keys = ("campaign", "timestep_fs", "temperature_k", "gamma_halt", "max_labels", "substitute", "core_a")
         assert [key for key in keys if f"| `{key}` |" not in text] == []
 
-    @pytest.mark.parametrize("kind", ORACLES)
+    @pytest.mark.parametrize("kind", SETTINGS)
     def test_every_key_of_an_oracle_has_a_row_under_its_kind(self, kind):
         rows = rows_below(f"`oracle`, kind `{kind}`")
-        assert [key for key in ORACLES[kind].model_fields if f"| `{key}` |" not in rows] == []
+        assert [key for key in SETTINGS[kind].model_fields if f"| `{key}` |" not in rows] == []
 
     def test_a_choice_of_sections_names_all_kinds(self):
         (row,) = [line for line in rows_below("Top level").splitlines() if line.startswith("| `oracle` |")]
-        assert [kind for kind in ORACLES if f"[{kind}](#key-oracle-{kind})" not in row] == []
+        assert [kind for kind in SETTINGS if f"[{kind}](#key-oracle-{kind})" not in row] == []
         assert "Quantum ESPRESSO" in row
         assert "VASP" in row
 
@@ -138,7 +140,9 @@ class TestKeys:
 
     def test_keys_that_may_change_are_listed(self):
         text = (REFERENCE / "campaign-file.md").read_text().partition("## What may change")[2]
-        assert [key for key in MAY_CHANGE if f"`oracle.{key}`" not in text] == []
+        assert [
+            key for model in SETTINGS.values() for key in model.free_to_change if f"`oracle.{key}`" not in text
+        ] == []
         assert [key for key in ("budget", "validation", "candidates.cutout") if f"all of `{key}`" not in text] == []
         fixed = read_campaign(ROOT / "examples" / "cu-melt.yaml").identity()
         assert set(Campaign.model_fields) - set(fixed) == {"budget", "files", "validation"}
@@ -146,8 +150,7 @@ class TestKeys:
         assert set(CandidateSettings.model_fields) - set(fixed["candidates"]) == {"cutout"}
 
     def test_every_threshold_and_strategy_is_discussed(self):
-        strategies = get_args(get_args(CandidateSettings.model_fields["strategies"].annotation)[0])
-        discussed = {*UncertaintySettings.model_fields, "too_far", "max_labels_per_halt", *strategies}
+        discussed = {*UncertaintySettings.model_fields, "too_far", "max_labels_per_halt", *STRATEGIES.names()}
         assert discussed - names_in(HOW_TO / "choose-thresholds.md") == set()
         cutout = CandidateSettings.model_fields["cutout"].annotation.model_fields
         assert {*cutout} - {"mode", "relax_shell", "neutral"} - names_in(EXPLANATION / "cut-outs-and-masks.md") == set()
@@ -233,7 +236,7 @@ class TestWrittenFiles:
         assert set(QuarantineRecord.model_fields) - names_in(HOW_TO / "read-the-quarantine.md") == set()
 
     def test_every_property_is_explained(self):
-        assert {kind.value for kind in Property} - names_in(HOW_TO / "read-the-validation.md") == set()
+        assert {*PROPERTIES.names()} - names_in(HOW_TO / "read-the-validation.md") == set()
 
     @pytest.mark.parametrize("model", [ModelCard, Domain, Recipe])
     def test_every_key_of_a_model_card_is_explained(self, model):

@@ -10,7 +10,7 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.candidates import local_cell as module
 from mlip_fw.engines.candidates.generate import HaltedFrame
 from mlip_fw.engines.candidates.local_cell import local_cell
-from mlip_fw.engines.cost import label_cost
+from mlip_fw.engines.oracle.cost import label_cost
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels

@@ -544,7 +544,7 @@ class TestPull:
     ("changes", "said"),
     [
         ({"validation": {"n_frames": 2}}, "validation needs one campaign directory"),
-        ({"oracle": {"kind": "espresso", "ecutwfc_ry": 30.0, "pseudo_dir": "/here"}}, "folder of one machine"),
+        ({"oracle": {"kind": "espresso", "ecutwfc_ry": 30.0, "pseudo_dir": "/here"}}, "file or folder of one machine"),
     ],
 )
 def test_what_needs_one_machine_is_refused(small, changes, said):

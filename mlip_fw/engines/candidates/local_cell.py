@@ -11,8 +11,8 @@ from ase import Atoms
 from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.candidates.cutout import Cutout, cut_out, mask_of_cutout
 from mlip_fw.engines.candidates.generate import HaltedFrame
-from mlip_fw.engines.cost import label_cost
 from mlip_fw.engines.maxvol import ActiveSet, exchange
+from mlip_fw.engines.oracle.cost import label_cost
 from mlip_fw.errors import CampaignError
 from mlip_fw.models.campaign import Campaign
 

@@ -42,10 +42,22 @@ def require_vasp(oracle: VaspOracle, worker: Worker, elements: list[str]) -> Non
         If the program or a POTCAR is missing here.
     """
     require_sound_incar(oracle)
+    require_program(worker)
+    potcars_of(oracle, elements)
+
+
+def require_program(worker: Worker) -> str:
+    """Return the worker's command of VASP, whose first word is a program that is here; it is not run.
+
+    Raises
+    ------
+    WorkerError
+        If there is no such program.
+    """
     command = _command(worker)
     if shutil.which(shlex.split(command)[0]) is None:
         raise WorkerError(f"there is no program {shlex.split(command)[0]!r}; correct env.vasp_cmd in my_fworker.yaml")
-    potcars_of(oracle, elements)
+    return command
 
 
 def vasp_level(oracle: VaspOracle, worker: Worker, elements: list[str]) -> dict[str, Any]:

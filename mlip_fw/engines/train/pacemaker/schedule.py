@@ -1,4 +1,4 @@
-"""Which trainer is used, and when pacemaker's turn is."""
+"""When the trainer of a campaign refines the linear generations."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Schedule:
     @property
     def words(self) -> str:
         """What the campaign does, in words."""
-        settings = self.campaign.potential.pacemaker
-        if self.campaign.potential.kind != "pacemaker":
+        settings, kind = self.campaign.potential.refinement, self.campaign.potential.kind
+        if settings is None:
             return f"linear ({self.because})"
         end = " and at the end" if settings.at_end else ""
-        return f"linear, polished by pacemaker every {settings.every} generations{end} ({self.because})"
+        return f"linear, polished by {kind} every {settings.every} generations{end} ({self.because})"
 
 
 def decided(campaign: Campaign, begun: Campaign | None, root: Path) -> Schedule:
@@ -59,8 +59,8 @@ def decided(campaign: Campaign, begun: Campaign | None, root: Path) -> Schedule:
     travels = campaign.files == "filepad"
     if begun is not None:
         kind = begun.potential.kind
-        if travels and kind == "pacemaker":
-            raise CampaignError(f"{root} began with pacemaker, whose files don't travel; say files: shared")
+        if travels and kind != "linear":
+            raise CampaignError(f"{root} began with {kind}, whose files don't travel; say files: shared")
         return Schedule(_of_kind(campaign, kind), "as the campaign began")
     if travels:
         return Schedule(_of_kind(campaign, "linear"), "files: filepad")
@@ -70,21 +70,22 @@ def decided(campaign: Campaign, begun: Campaign | None, root: Path) -> Schedule:
 
 
 def is_due(generations: Generations, campaign: Campaign) -> bool:
-    """Return whether enough linear generations have passed since pacemaker's last one."""
-    if campaign.potential.kind != "pacemaker":
+    """Return whether enough linear generations have passed since the trainer's last one."""
+    settings = campaign.potential.refinement
+    if settings is None:
         return False
-    last = generations.newest_of("pacemaker")
+    last = generations.newest_of(campaign.potential.kind)
     passed = [n for n in generations.numbers() if (last is None or n > last) and generations.trainer(n) == "linear"]
-    return len(passed) >= campaign.potential.pacemaker.every
+    return len(passed) >= settings.every
 
 
-def is_left_to_do(generations: Generations) -> bool:
-    """Return whether pacemaker has not seen all labels of the newest linear generation."""
+def is_left_to_do(generations: Generations, trainer: str = "pacemaker") -> bool:
+    """Return whether ``trainer`` has not seen all labels of the newest linear generation."""
     source = generations.newest_of("linear")
     record = generations.record(source) if source is not None else None
     if record is None or not record.labels:
         return False
-    last = generations.newest_of("pacemaker")
+    last = generations.newest_of(trainer)
     polished = generations.record(last) if last is not None else None
     return polished is None or set(polished.labels) != set(record.labels)
 
