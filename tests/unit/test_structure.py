@@ -22,7 +22,7 @@ LAYERS = [
     {"models"},
     {"io", "mongo_errors"},
     {"mongo_sentences", "looking"},
-    {"attendance", "shelving", "store", "layout", "dataset", "generations", "database"},
+    {"attendance", "shelving", "store", "layout", "dataset", "generations", "campaign", "database"},
     {"travel"},
     {"engines"},
     {"summary"},
