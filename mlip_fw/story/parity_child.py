@@ -1,4 +1,4 @@
-"""The child process that evaluates labels for :mod:`mlip_fw.story.parity`: a crash of pyace ends only this one."""
+"""The child process of :mod:`mlip_fw.story.parity`: a crash of pyace ends only this process."""
 
 from __future__ import annotations
 
