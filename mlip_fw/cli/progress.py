@@ -91,8 +91,8 @@ def live_progress(campaign: Campaign, directory: CampaignDirectory) -> Iterator[
 
         def watch() -> None:
             while not done.wait(_INTERVAL_S):
-                steps, cycle, gamma = _where(campaign, directory)
-                progress.update(task, completed=steps, facts=_facts(campaign, directory, cycle, gamma))
+                steps, cycle, gamma = _md_progress(campaign, directory)
+                progress.update(task, completed=steps, facts=_details(campaign, directory, cycle, gamma))
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -103,7 +103,7 @@ def live_progress(campaign: Campaign, directory: CampaignDirectory) -> Iterator[
             thread.join()
 
 
-def _facts(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: float | None) -> str:
+def _details(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: float | None) -> str:
     from mlip_fw.dataset import Dataset
     from mlip_fw.generations import Generations
 
@@ -111,10 +111,12 @@ def _facts(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: 
     seen = "-" if gamma is None else f"{gamma:.2f}"
     generation = "-" if newest is None else f"{newest}"
     halt = campaign.uncertainty.lowest_gamma_halt
-    return f"cycle {cycle}, γ {seen} of {halt:g}, {labels} labels, generation {generation}{_polishing(directory)}"
+    return (
+        f"cycle {cycle}, γ {seen} of {halt:g}, {labels} labels, generation {generation}{_pacemaker_progress(directory)}"
+    )
 
 
-def _polishing(directory: CampaignDirectory) -> str:
+def _pacemaker_progress(directory: CampaignDirectory) -> str:
     """Return the newest step of pacemaker as text, while it trains."""
     from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 
@@ -123,7 +125,7 @@ def _polishing(directory: CampaignDirectory) -> str:
     return f", pacemaker step {metrics[-1].iteration}: {1000 * metrics[-1].force_rmse_ev_a:.1f} meV/Å"
 
 
-def _where(campaign: Campaign, directory: CampaignDirectory) -> tuple[int, int, float | None]:
+def _md_progress(campaign: Campaign, directory: CampaignDirectory) -> tuple[int, int, float | None]:
     """Return the MD steps of all walkers together, the newest cycle of any, and the newest gamma."""
     from mlip_fw.engines.md.script import GAMMA_LOG
     from mlip_fw.io.lammps import read_gamma_log

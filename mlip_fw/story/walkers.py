@@ -93,7 +93,7 @@ def _before_md(records: AnalysisRecords) -> _Current:
     """Return the state of a walker whose MD has not begun."""
     selection, since = records.first_selection, _first_event(records)
     if records.trainings:
-        return _Current(Phase.WAITING, "the rehearsal" if _is_rehearsing(records) else A_WORKER, since)
+        return _Current(Phase.WAITING, "the rehearsal" if _is_small_cell_running(records) else A_WORKER, since)
     if selection is None:
         return _Current(Phase.WAITING, "the first structures", since)
     settled, of = _settled(selection, records)
@@ -106,7 +106,7 @@ def _current(run: MDRun, records: AnalysisRecords) -> _Current:
     folder, result = run.folder, run.result
     if result is None:
         started = time_of(folder / GAMMA_LOG) or time_of(folder) or 0.0
-        return _Current(Phase.EXPLORE, _worker_unless(f"md-{_of(run)}", records), started)
+        return _Current(Phase.EXPLORE, _worker_unless(f"md-{_key_text(run)}", records), started)
     ended = time_of(folder / "result.json") or 0.0
     last_stage = len(records.campaign.md.stages) - 1
     if result.outcome is MDOutcome.FINISHED:
@@ -119,7 +119,7 @@ def _current(run: MDRun, records: AnalysisRecords) -> _Current:
 def _between_runs(run: MDRun, result: MDResult, ended: float, records: AnalysisRecords) -> _Current:
     selection = records.selections.get(run.key)
     if selection is None:
-        waiting_for = _worker_unless(f"candidates-{_of(run)}", records)
+        waiting_for = _worker_unless(f"candidates-{_key_text(run)}", records)
         if waiting_for and run.key in records.times_by_cycle("stopped"):
             return _Current(Phase.STOPPED, "", ended)
         return _Current(Phase.SELECT, waiting_for, ended)
@@ -130,7 +130,7 @@ def _between_runs(run: MDRun, result: MDResult, ended: float, records: AnalysisR
     if _is_learnt(selection, records):
         return _after_training(result, records)
     return _Current(
-        Phase.TRAIN, _worker_unless(f"train-{_of(run)}", records), time_of(run.folder / "labels.json") or ended
+        Phase.TRAIN, _worker_unless(f"train-{_key_text(run)}", records), time_of(run.folder / "labels.json") or ended
     )
 
 
@@ -158,7 +158,7 @@ def _is_learnt(selection: Selection, records: AnalysisRecords) -> bool:
     return names & set(records.labels) <= known
 
 
-def _is_rehearsing(records: AnalysisRecords) -> bool:
+def _is_small_cell_running(records: AnalysisRecords) -> bool:
     return any(run.walker >= records.campaign.md.walkers for run in records.runs)
 
 
@@ -179,7 +179,7 @@ def _is_held(path: Path) -> bool:
         return False
 
 
-def _of(run: MDRun) -> str:
+def _key_text(run: MDRun) -> str:
     return f"{run.walker:02d}-{run.cycle:04d}"
 
 

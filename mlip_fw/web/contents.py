@@ -144,9 +144,9 @@ _UNKNOWN: dict[str, Any] = {
 }
 
 
-def version_of_all(rows: Sequence[CampaignRow], silence: str) -> str:
+def version_of_all(rows: Sequence[CampaignRow], launchpad_error: str) -> str:
     """Return a hash that changes with anything in the list, or with why the LaunchPad does not answer."""
-    return hashlib.sha256(repr([silence, *((row.key, row.version) for row in rows)]).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr([launchpad_error, *((row.key, row.version) for row in rows)]).encode()).hexdigest()[:16]
 
 
 def campaign_page(view: CampaignView, pager: Pager) -> CampaignPage:
@@ -160,10 +160,10 @@ def campaign_page(view: CampaignView, pager: Pager) -> CampaignPage:
         diagram=loop_diagram(analysis.walkers),
         damaged=analysis.damaged,
         charts=charts(view.snapshot),
-        halts=pager.part("halts", analysis.halts[::-1]),
-        generations=pager.part("generations", analysis.generations[::-1]),
-        labels=pager.part("labels", analysis.labels[::-1]),
-        quarantine=pager.part("quarantine", analysis.quarantine),
+        halts=pager.table_page("halts", analysis.halts[::-1]),
+        generations=pager.table_page("generations", analysis.generations[::-1]),
+        labels=pager.table_page("labels", analysis.labels[::-1]),
+        quarantine=pager.table_page("quarantine", analysis.quarantine),
         queue=queue,
         learners={row.learnt_by: (row.walker, row.cycle) for row in analysis.labels},
         warnings=warnings_of(analysis.generations),

@@ -55,7 +55,11 @@ class CampaignView:
     @cached_property
     def version(self) -> str:
         """A hash that changes with anything that its pages show."""
-        seen = (self.snapshot.version if self.snapshot is not None else self.trouble, self.stored, self.index.silence)
+        seen = (
+            self.snapshot.version if self.snapshot is not None else self.trouble,
+            self.stored,
+            self.index.launchpad_error,
+        )
         return hashlib.sha256(repr(seen).encode(errors="replace")).hexdigest()[:16]
 
     @cached_property
@@ -72,7 +76,7 @@ class CampaignView:
         """Return Label Fireworks in the state ``chosen``, or with ``open`` all that are not COMPLETED."""
         if self.stored is None:
             return None
-        states, page = (OPEN_STATES if chosen == "open" else (chosen,)), pager.page("queue")
+        states, page = (OPEN_STATES if chosen == "open" else (chosen,)), pager.page_number("queue")
 
         def find(store: Store, at: StoredCampaign) -> list[FireworkRow]:
             return store.fireworks(at.name, at.directory, kind="label", states=states, most=page * ROWS + 1)

@@ -36,14 +36,16 @@ def pages(model: ViewModel) -> Blueprint:
     @routes.get("/")
     def campaigns() -> str:
         rows = [contents.row_of(view) for view in model.all()]
-        return render_template("campaigns.html", rows=rows, version=contents.version_of_all(rows, model.index.silence))
+        return render_template(
+            "campaigns.html", rows=rows, version=contents.version_of_all(rows, model.index.launchpad_error)
+        )
 
     @routes.get("/data.json")
     def campaigns_data() -> Response:
         rows = [contents.row_of(view) for view in model.all()]
-        silence = model.index.silence
-        data = {"launchpad_error": silence or None, "campaigns": [row.plain() for row in rows]}
-        return _tagged(contents.version_of_all(rows, silence), lambda: data)
+        launchpad_error = model.index.launchpad_error
+        data = {"launchpad_error": launchpad_error or None, "campaigns": [row.plain() for row in rows]}
+        return _tagged(contents.version_of_all(rows, launchpad_error), lambda: data)
 
     @routes.get("/campaign/<key>/")
     def campaign(key: str) -> str:

@@ -34,13 +34,13 @@ class Pager:
     def __init__(self, requested: Mapping[str, str]) -> None:
         self._requested = dict(requested)
 
-    def part(self, name: str, rows: Sequence[Row]) -> TablePage[Row]:
+    def table_page(self, name: str, rows: Sequence[Row]) -> TablePage[Row]:
         """Return the requested page of a table, or its last page if there are not so many."""
         pages = max(1, -(-len(rows) // ROWS))
-        page = min(self.page(name), pages)
+        page = min(self.page_number(name), pages)
         return TablePage(name, rows[(page - 1) * ROWS : page * ROWS], len(rows), page, pages)
 
-    def page(self, name: str) -> int:
+    def page_number(self, name: str) -> int:
         """Return the requested page number of a table, from 1."""
         text = self._requested.get(name, "")
         is_number = text.isascii() and text.isdigit() and len(text) < 6

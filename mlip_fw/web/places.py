@@ -71,7 +71,7 @@ class CampaignIndex:
         """Why it did not, in words."""
 
     @property
-    def silence(self) -> str:
+    def launchpad_error(self) -> str:
         """Why the LaunchPad does not answer at present; empty if it does or there is none."""
         return "" if self.is_answering else self.trouble
 
@@ -94,7 +94,7 @@ class CampaignIndex:
             with pymongo.timeout(DATABASE_TIMEOUT_S):
                 return query(self.store, stored)
         except Exception as error:
-            self._note_silence(error)
+            self._note_launchpad_error(error)
             return None
 
     def links(self, stored: StoredCampaign) -> dict[Key, int]:
@@ -119,7 +119,7 @@ class CampaignIndex:
 
         return (self._cache.result(name, ask) or before)[1]
 
-    def _note_silence(self, error: Exception) -> None:
+    def _note_launchpad_error(self, error: Exception) -> None:
         was_answering, self.is_answering, self._queried_at = self.is_answering, False, time.monotonic()
         if isinstance(error, PyMongoError) and self.store is not None:
             self.trouble = explain(error, self.store.launchpad, in_public=True)
@@ -146,7 +146,7 @@ class CampaignIndex:
                 self._stored, self.is_answering = store.campaigns(), True
             self._queried_at = time.monotonic()
         except Exception as error:
-            self._note_silence(error)
+            self._note_launchpad_error(error)
 
     def _entries_here(self) -> list[CampaignEntry]:
         by_directory = {stored.directory: stored for stored in self._stored}
