@@ -27,9 +27,9 @@ Answer = TypeVar("Answer")
 DATABASE_TIMEOUT_S = 4.0
 """Time limit of a query to the database."""
 _REFRESH_S = 2.0
-"""The campaigns on the LaunchPad are asked for again after this long,"""
+"""Time between two queries for the campaigns on the LaunchPad."""
 _RETRY_S = 15.0
-"""or after this long if the database did not answer."""
+"""The same while the database does not answer."""
 _MAX_KEY = 40
 logger = logging.getLogger("mlip_fw")
 
