@@ -204,13 +204,13 @@ class LoadedCampaign:
             raise DirectoryError(f"walker {walker} did not halt in cycle {cycle}; halts (walker, cycle): {known}")
         return halts[walker, cycle]
 
-    def _generation(self, asked: int | None) -> int:
+    def _generation(self, wanted: int | None) -> int:
         generations = Generations(self.path)
-        number = generations.fit_for_md() if asked is None else asked
+        number = generations.fit_for_md() if wanted is None else wanted
         if number is None or number not in generations.numbers():
             known = ", ".join(map(str, generations.numbers())) or "none yet"
             raise DirectoryError(
-                f"{self.path} has no generation{'' if asked is None else f' {asked}'}; there are: {known}"
+                f"{self.path} has no generation{'' if wanted is None else f' {wanted}'}; there are: {known}"
             )
         return number
 

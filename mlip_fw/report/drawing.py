@@ -22,6 +22,7 @@ _FIGURES: dict[str, Callable[[CampaignAnalysis], Figure]] = {
     "ledger": figures.cost_figure,
     "calibration": figures.calibration_figure,
 }
+"""By the names of their files."""
 
 
 def no_progress(what: str) -> None:

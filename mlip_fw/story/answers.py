@@ -88,11 +88,11 @@ def waiting(analysis: CampaignAnalysis) -> StatusAnswer:
         reasons = Counter(["the validation" if analysis.campaign.validation.asks_for_something else A_WORKER])
     if not analysis.walkers:
         return StatusAnswer(question, "a worker", "nothing has started yet")
-    (most, n_most), *others = reasons.most_common()
+    (reason, n_waiting), *others = reasons.most_common()
     phases = Counter(state.phase.value for state in analysis.walkers)
     more = ", ".join(f"{n} {phase}" for phase, n in phases.most_common())
-    some = f" ({n_most} of {len(analysis.walkers)} walkers)" if others else ""
-    return StatusAnswer(question, most + some, f"walkers by state: {more}")
+    share = f" ({n_waiting} of {len(analysis.walkers)} walkers)" if others else ""
+    return StatusAnswer(question, reason + share, f"walkers by state: {more}")
 
 
 def cost(analysis: CampaignAnalysis) -> StatusAnswer:

@@ -63,8 +63,8 @@ class AnalysisRecords(CampaignRecords):
     @cached_property
     def frame_counts(self) -> dict[str, int]:
         """The number of structures in each file of a halt, by its path."""
-        looks = [(f"{run.folder}/{name}", count) for run in self.runs for name, count in FRAME_COUNTERS.items()]
-        found = ((path, self.files.parsed(path, count)) for path, count in looks)
+        counters = [(f"{run.folder}/{name}", count) for run in self.runs for name, count in FRAME_COUNTERS.items()]
+        found = ((path, self.files.parsed(path, count)) for path, count in counters)
         return {path: number for path, number in found if number is not None}
 
     @cached_property

@@ -48,7 +48,7 @@ class WalkerState:
     since: float
     """When its state changed last, s since 1970; 0 if it never did."""
     is_rehearsal: bool
-    """Whether it runs in the small cell before the walkers begin."""
+    """Whether it runs in the small cell before the walkers begin. The name is a key of ``status --json``."""
     waiting_for: str
     """As ``3 of 4 labels``, ``a worker``, ``pacemaker step 40``; empty while it is at work itself."""
 

@@ -35,6 +35,7 @@ CHARTS: dict[str, Callable[[CampaignAnalysis], Chart]] = {
     "intervals": interactive.halt_interval_chart,
     "ledger": interactive.cost_chart,
 }
+"""The charts of a campaign, by their keys in ``charts.json``."""
 
 
 @dataclass(frozen=True)

@@ -55,12 +55,12 @@ class CampaignView:
     @cached_property
     def version(self) -> str:
         """A hash that changes with anything that its pages show."""
-        seen = (
+        state = (
             self.snapshot.version if self.snapshot is not None else self.trouble,
             self.stored,
             self.index.launchpad_error,
         )
-        return hashlib.sha256(repr(seen).encode(errors="replace")).hexdigest()[:16]
+        return hashlib.sha256(repr(state).encode(errors="replace")).hexdigest()[:16]
 
     @cached_property
     def links(self) -> dict[Key, int]:

@@ -116,12 +116,12 @@ def _error_response(error: Exception) -> tuple[str | Response, int] | Any:
         code = error.code or 404
         if code < 400:
             return error.get_response()
-        said = (
+        message = (
             error.description if isinstance(error, PageNotFound | ServiceUnavailable) else "there is no such page here"
         )
     else:
         logger.warning("%s: %s", ascii(request.path), type(error).__name__, exc_info=error)
-        code, said = 503, f"this page could not be made ({type(error).__name__}); the server's log says more"
+        code, message = 503, f"this page could not be made ({type(error).__name__}); the server's log says more"
     if request.path.endswith(".json"):
-        return jsonify({"error": said}), code
-    return render_template("problem.html", said=said, is_for_now=said == NOT_READ_YET), code
+        return jsonify({"error": message}), code
+    return render_template("problem.html", message=message, is_for_now=message == NOT_READ_YET), code
