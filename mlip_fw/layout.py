@@ -14,9 +14,9 @@ from typing import Any
 from mlip_fw.attendance import FOLDER
 from mlip_fw.campaign.cycle_files import CycleFiles
 from mlip_fw.campaign.events import Event, append_event
+from mlip_fw.campaign.journal import merged_events, read_journal
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
-from mlip_fw.io.events import read_event
 from mlip_fw.io.files import write_json, write_text
 from mlip_fw.io.links import links_out_of
 from mlip_fw.io.locks import alone, try_lock
@@ -65,6 +65,11 @@ class CampaignDirectory:
     def from_elsewhere(self) -> Path:
         """Folder of what happened on other machines, where files travel."""
         return self.root / "events"
+
+    @property
+    def journals(self) -> list[Path]:
+        """The journal, and those that came from other machines."""
+        return [self.journal, *sorted(self.from_elsewhere.glob("*.jsonl"))]
 
     def labelling(self, name: str) -> Path:
         """Return the folder in which the label ``name`` is computed; gone when it is there."""
@@ -259,11 +264,7 @@ class CampaignDirectory:
 
     def events(self) -> list[dict[str, Any]]:
         """Return all whole events, oldest first; with those that came from other machines."""
-        parts = sorted(self.from_elsewhere.glob("*.jsonl"))
-        texts = [path.read_text(errors="replace") for path in (self.journal, *parts) if path.is_file()]
-        lines = [line for text in texts for line in text.splitlines()]
-        found = [event for line in (dict.fromkeys(lines) if parts else lines) if (event := read_event(line))]
-        return sorted(found, key=lambda event: event["time"]) if parts else found
+        return merged_events([read_journal(path) for path in self.journals if path.is_file()])
 
     def _holds_something_else(self) -> bool:
         # FireWorks makes the first Firework's folder before that Firework can claim the directory

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mlip_fw.cli.app import app
 from mlip_fw.cli.main import main  # noqa: F401  all commands are there then
-from mlip_fw.cli.sparkline import MOST, sparkline, written
+from mlip_fw.cli.sparkline import MAX_BARS, encodable, sparkline
 from mlip_fw.cli.watch import watch
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
@@ -208,11 +208,11 @@ def test_watch_and_json_are_two_things(scribe):
 )
 def test_sparklines(values, drawn):
     found = sparkline(list(values))
-    assert found == drawn if drawn is not None else len(found) == MOST
+    assert found == drawn if drawn is not None else len(found) == MAX_BARS
 
 
 def test_plain_text_is_ascii():
-    assert written("γ 3 Å → 4 µ", plain=True) == "gamma 3 A -> 4 \\xb5"
+    assert encodable("γ 3 Å → 4 µ", plain=True) == "gamma 3 A -> 4 \\xb5"
     assert sparkline([1, 2], plain=True) == "_@"
 
 

@@ -16,7 +16,7 @@ from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report.figures import calibration_figure
-from mlip_fw.story.tale import Story
+from mlip_fw.story.tale import CampaignAnalysis
 
 
 def labelled(seed, rattle):
@@ -123,11 +123,11 @@ def test_quantiles_are_taken_in_bins_of_gamma():
 
 
 def test_figure_has_the_atoms_and_the_thresholds(learnt, tmp_path, campaign):
-    left, right = calibration_figure(Story(CampaignDirectory(learnt))).axes
+    left, right = calibration_figure(CampaignAnalysis(CampaignDirectory(learnt))).axes
     assert [len(axes.lines[0].get_xdata()) for axes in (left, right)] == [52, 52]
     assert any("gamma_halt = 10" in line.get_label() for line in left.lines)
     CampaignDirectory(tmp_path).claim(campaign)
-    assert len(calibration_figure(Story(CampaignDirectory(tmp_path))).axes) == 2
+    assert len(calibration_figure(CampaignAnalysis(CampaignDirectory(tmp_path))).axes) == 2
 
 
 class TestEnergyWeight:

@@ -51,7 +51,7 @@ def test_the_worst_come_first_and_are_trained_on(trained):
 
 
 def test_of_many_labels_some_are_taken(trained):
-    assert parity_of(trained[0], 0, most_labels=2).forces.shape[0] < parity_of(trained[0], 0).forces.shape[0]
+    assert parity_of(trained[0], 0, max_labels=2).forces.shape[0] < parity_of(trained[0], 0).forces.shape[0]
 
 
 def test_without_a_record_it_is_told(trained):
@@ -65,8 +65,8 @@ class TestChild:
         """Return a function that has children run something else, and the list of the calls."""
         calls, call = [], Nursery.call
         monkeypatch.setattr(Nursery, "call", lambda *a, **named: calls.append(a[1]) or call(*a, **named))
-        monkeypatch.setattr(parity, "_known", {})
-        monkeypatch.setattr(parity, "_failed", {})
+        monkeypatch.setattr(parity, "_results", {})
+        monkeypatch.setattr(parity, "_failures", {})
 
         def run(what):
             if what is not None:
@@ -83,14 +83,14 @@ class TestChild:
             ):
                 parity_of(trained[0], 0)
         assert len(calls) == 1
-        monkeypatch.setattr(parity, "_FAILED_FOR_S", 0.0)
+        monkeypatch.setattr(parity, "_RETRY_AFTER_S", 0.0)
         with pytest.raises(MlipError, match="SIGSEGV"):
             parity_of(trained[0], 0)
         assert len(calls) == 2
 
     def test_one_that_hangs_is_ended(self, trained, instead, monkeypatch):
         instead("hang")
-        monkeypatch.setattr(parity, "LIMIT_S", 0.5)
+        monkeypatch.setattr(parity, "TIMEOUT_S", 0.5)
         with pytest.raises(MlipError, match=r"evaluates them took longer than 0\.5 s and was killed"):
             parity_of(trained[0], 0)
 
@@ -120,11 +120,11 @@ class TestChild:
 
     def test_other_pages_do_not_wait_for_it(self, trained, instead, monkeypatch):
         instead("hang")
-        monkeypatch.setattr(parity, "LIMIT_S", 3.0)
+        monkeypatch.setattr(parity, "TIMEOUT_S", 3.0)
         directory = trained[0]
         directory.write_campaign(make_small())
         directory.log_event("run_started", campaign="small", process=1)
-        app = create_app([directory.root], patience_s=None)
+        app = create_app([directory.root], timeout_s=None)
         place, page = f"/campaign/{directory.root.name}/", []
         app.test_client().get(place)
         asking = threading.Thread(target=lambda: page.append(app.test_client().get(f"{place}generation/0?parity=1")))

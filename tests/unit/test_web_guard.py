@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mlip_fw.web import guard
-from mlip_fw.web.hosts import Hosts, is_loopback
+from mlip_fw.web.hosts import AllowedHosts, is_loopback
 from tests.unit.web import launchpad_with, make_finished, visitor
 
 PLACES = ["/", "/campaign/cu-story/", "/campaign/cu-story/data.json", "/static/page.css", "/fireworks/", "/nothing"]
@@ -87,8 +87,8 @@ def test_a_name_that_leads_here_from_elsewhere_gets_no_answer(client, host, path
 
 
 def test_more_names_can_be_given():
-    assert Hosts(["cluster.example"]).know("cluster.example:5000")
-    assert not Hosts().know("cluster.example:5000")
+    assert AllowedHosts(["cluster.example"]).allows("cluster.example:5000")
+    assert not AllowedHosts().allows("cluster.example:5000")
 
 
 @pytest.mark.parametrize(

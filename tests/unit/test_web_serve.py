@@ -66,8 +66,8 @@ def test_one_who_waits_holds_up_nobody():
 
 
 def test_one_who_never_ends_asking_is_given_up(monkeypatch):
-    assert 10 <= serve._Quiet.timeout <= 120
-    monkeypatch.setattr(serve._Quiet, "timeout", 0.3)
+    assert 10 <= serve._QuietHandler.timeout <= 120
+    monkeypatch.setattr(serve._QuietHandler, "timeout", 0.3)
     with serving() as server, socket.create_connection(("127.0.0.1", server.port), timeout=5) as visitor:
         visitor.sendall(b"GET / HTTP/1.1\r\nHost: loc")
         assert visitor.recv(100) == b""
@@ -95,7 +95,7 @@ def test_behind_the_last_port_there_is_none():
 
 
 def test_only_so_many_ports_are_tried(monkeypatch):
-    monkeypatch.setattr(serve, "_PORTS_TRIED", 1)
+    monkeypatch.setattr(serve, "_MAX_PORTS", 1)
     with serving() as server, pytest.raises(WorkerError, match=f"no port from {server.port} to {server.port} is free"):
         open_server(Flask("served"), "127.0.0.1", server.port)
 

@@ -35,7 +35,7 @@ def make_finished(root):
 
 def visitor(folders, pad=None, **options):
     """Return a client of a server whose pages always wait for what is to be read."""
-    return create_app(folders, pad, patience_s=None, **options).test_client()
+    return create_app(folders, pad, timeout_s=None, **options).test_client()
 
 
 def launchpad_with(scribe):

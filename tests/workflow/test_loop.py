@@ -5,13 +5,14 @@ from collections import Counter
 
 import pytest
 
+from mlip_fw.campaign.records import CampaignRecords
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.geometry import too_close
 from mlip_fw.errors import MlipError
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.worker import Worker
-from mlip_fw.summary import md_results, selections
+from mlip_fw.summary import md_results
 from mlip_fw.workflows import runner
 from mlip_fw.workflows.retry import retry_handoffs, retry_here
 from mlip_fw.workflows.runner import run_campaign
@@ -34,6 +35,12 @@ def run(tmp_path, monkeypatch):
         return run_campaign(campaign, directory, fworker), directory, pads[-1]
 
     return go
+
+
+def selections(directory):
+    """Return what was selected, the bootstrap first."""
+    records = CampaignRecords(directory)
+    return [records.first_selection, *records.selections.values()]
 
 
 def fireworks(pad):

@@ -1,4 +1,4 @@
-"""Files of labels, without the arrays that only a fit needs."""
+"""Read what a label's file says about the label, without the arrays that only training needs."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ _TRUE = ("T", "True", "true", "TRUE")
 
 @dataclass(frozen=True)
 class LabelFile:
-    """What a label's file says, but for its arrays."""
+    """Facts about one labelled structure; positions, forces and stress are left out."""
 
     n_atoms: int
     n_trained: int
+    """Atoms within the mask: those that are trained on."""
     formula: str
     seconds: float
-    """Time that it took, over all attempts."""
+    """Duration of the reference calculation over all attempts, s."""
     corrections: int
-    """How many times an attempt was repaired."""
+    """Repairs of settings that the calculation needed."""
     code: str
-    """Program that made it."""
+    """Program that computed it, as ``ase emt``."""
     cores: int | None
-    """Cores that it had; None if that was not recorded."""
+    """Cores that the calculation used; None if that was not recorded."""
 
 
 def read_label_file(path: Path) -> LabelFile:
-    """Read a label's file.
+    """Read the extended XYZ file of a label.
 
     Raises
     ------
     DirectoryError
-        If it is not whole.
+        If the file ends before its last atom.
     """
     lines = path.read_text().splitlines()
     n_atoms = int(lines[0])
@@ -57,7 +58,10 @@ def read_label_file(path: Path) -> LabelFile:
 
 
 def columns_of(properties: str) -> tuple[int, int | None, int]:
-    """Return the columns of the chemical symbol and of the mask, and how many there are."""
+    """Return the column of the chemical symbol, that of the mask if there is one, and the number of columns.
+
+    ``properties`` is the value of ``Properties`` in an extended XYZ file, as ``species:S:1:pos:R:3``.
+    """
     fields, column, found = properties.split(":"), 0, {}
     for name, width in zip(fields[::3], fields[2::3], strict=True):
         found[name] = column

@@ -1,4 +1,4 @@
-"""``status`` and ``report``: look at a campaign."""
+"""``status``: the state of campaigns."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import typer
 
 from mlip_fw.cli.app import CAMPAIGNS, EXIT_ERROR, app
 from mlip_fw.cli.common import campaigns_here, find_campaign, printable
-from mlip_fw.cli.progress import working
 from mlip_fw.errors import MlipError
-from mlip_fw.report.formats import Format
 
 if TYPE_CHECKING:
     from mlip_fw.cli.counts import Counts
-    from mlip_fw.story.tale import Story
+    from mlip_fw.story.tale import CampaignAnalysis
 
 _WHICH = typer.Argument(None, help="campaign directory; default: those in this folder", metavar="[CAMPAIGN]")
 
@@ -47,47 +45,30 @@ def status(
     if not directories and not as_json:
         typer.echo("no campaign in this folder")
         return
-    from mlip_fw.story.tale import Story
+    from mlip_fw.story.tale import CampaignAnalysis
 
-    stories, fireworks = [Story(directory) for directory in directories], counts.of(directories)
+    analyses, fireworks = [CampaignAnalysis(directory) for directory in directories], counts.of(directories)
     if as_json:
-        _print_json(stories, fireworks, alone=campaign is not None)
-    elif campaign is not None or len(stories) == 1:
-        _print_one(stories[0], fireworks[0])
+        _print_json(analyses, fireworks, alone=campaign is not None)
+    elif campaign is not None or len(analyses) == 1:
+        _print_one(analyses[0], fireworks[0])
     else:
-        _print_many(stories, fireworks)
+        _print_many(analyses, fireworks)
     if any(isinstance(one, str) for one in fireworks):
         raise typer.Exit(EXIT_ERROR)
 
 
-@app.command(rich_help_panel=CAMPAIGNS)
-def report(
-    campaign: str | None = _WHICH,
-    output: Path = typer.Option(Path("report.html"), "--output", "-o", help="file to write"),
-    figures: Path | None = typer.Option(None, help="folder for the figures; default: that of the page"),
-    formats: list[Format] = typer.Option([Format.PNG], "--format", help="format of the figures (may be repeated)"),
-) -> None:
-    """Write a campaign as one HTML page, with figures for papers."""
-    from mlip_fw.report.html import write_report
+def _print_one(analysis: CampaignAnalysis, fireworks: Counts) -> None:
+    from mlip_fw.cli.tables import print_age, print_quarantine, print_refused, print_status, print_summary
 
-    directory = find_campaign(campaign)
-    with working("reading the campaign") as tell:
-        paths = write_report(directory, output, folder=figures, formats=formats, tell=tell)
-    for path in paths:
-        typer.echo(str(path))
+    print_status(analysis, fireworks)
+    print_summary(analysis.summary)
+    print_refused(analysis.directory)
+    print_quarantine(analysis.directory)
+    print_age(analysis)
 
 
-def _print_one(story: Story, fireworks: Counts) -> None:
-    from mlip_fw.cli.tables import print_age, print_glance, print_quarantine, print_refused, print_summary
-
-    print_glance(story, fireworks)
-    print_summary(story.summary)
-    print_refused(story.directory)
-    print_quarantine(story.directory)
-    print_age(story)
-
-
-def _print_many(stories: list[Story], fireworks: list[Counts]) -> None:
+def _print_many(analyses: list[CampaignAnalysis], fireworks: list[Counts]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -97,14 +78,16 @@ def _print_many(stories: list[Story], fireworks: list[Counts]) -> None:
     was_asked = any(isinstance(counts, Mapping) for counts in fireworks)
     columns = ("campaign", "outcome", "MD steps", "halts", "labels", "generation")
     table = Table(*columns, *(["Fireworks"] if was_asked else []))
-    for story, counts in zip(stories, fireworks, strict=True):
+    for analysis, counts in zip(analyses, fireworks, strict=True):
         try:
-            s = story.summary
+            s = analysis.summary
         except MlipError as error:
-            table.add_row(Text(printable(story.directory.root.name)), Text(f"can't be read: {printable(str(error))}"))
+            table.add_row(
+                Text(printable(analysis.directory.root.name)), Text(f"can't be read: {printable(str(error))}")
+            )
             continue
         row = (
-            _told_apart(story),
+            _distinct_name(analysis),
             s.outcome,
             str(s.md_steps),
             str(s.halts),
@@ -117,14 +100,14 @@ def _print_many(stories: list[Story], fireworks: list[Counts]) -> None:
         typer.echo(f"LaunchPad: {printable(trouble)}")
 
 
-def _told_apart(story: Story) -> str:
+def _distinct_name(analysis: CampaignAnalysis) -> str:
     """Return the name of a campaign, with its directory where that has another name."""
-    name, folder = story.summary.campaign, story.directory.root.name
+    name, folder = analysis.summary.campaign, analysis.directory.root.name
     return name if folder == name else printable(f"{name} ({folder})")
 
 
-def _print_json(stories: list[Story], fireworks: list[Counts], *, alone: bool) -> None:
-    from mlip_fw.cli.glance import as_json
+def _print_json(analyses: list[CampaignAnalysis], fireworks: list[Counts], *, alone: bool) -> None:
+    from mlip_fw.cli.glance import status_json
 
-    plain = [as_json(story, counts) for story, counts in zip(stories, fireworks, strict=True)]
+    plain = [status_json(analysis, counts) for analysis, counts in zip(analyses, fireworks, strict=True)]
     typer.echo(json.dumps(plain[0] if alone else plain))
