@@ -8,7 +8,24 @@ import sys
 import traceback
 from contextlib import suppress
 
-from mlip_fw.cli import db, farm, look, machine, mend, publish, pull, run, start, validate, web  # noqa: F401  each adds its commands
+from mlip_fw.cli import (  # noqa: F401  each module adds its command to the application
+    add,
+    check,
+    db,
+    doctor,
+    export,
+    init,
+    look,
+    pull,
+    rebuild,
+    recover,
+    retry_labels,
+    rlaunch,
+    run,
+    validate,
+    web,
+    workflow,
+)
 from mlip_fw.cli.app import EXIT_ERROR, TRACEBACK, app
 from mlip_fw.cli.common import keep_libraries_quiet, printable
 from mlip_fw.errors import MlipError

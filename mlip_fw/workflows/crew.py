@@ -91,7 +91,7 @@ class _Hand:
     """A worker process that is started again if it dies."""
 
     def __init__(self, files: list[str]) -> None:
-        self._command = [sys.executable, "-P", "-m", "mlip_fw.cli.hand", *files]
+        self._command = [sys.executable, "-P", "-m", "mlip_fw.cli.worker", *files]
         self.names_of_dead: list[str] = []
         self.start()
 

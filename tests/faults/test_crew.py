@@ -30,7 +30,7 @@ exec {lmp} --halt-at 100 "$@"
 
 DIES_ONCE = """\
 import os, signal, sys
-if "mlip_fw.cli.hand" in " ".join(sys.orig_argv):
+if "mlip_fw.cli.worker" in " ".join(sys.orig_argv):
     from fireworks import LaunchPad
     plain = LaunchPad.{place}
 
@@ -44,7 +44,7 @@ if "mlip_fw.cli.hand" in " ".join(sys.orig_argv):
 """
 SEES_IT_SOON = """\
 import sys
-if "mlip_fw.cli.hand" in " ".join(sys.orig_argv):
+if "mlip_fw.cli.worker" in " ".join(sys.orig_argv):
     from pymongo import common
     common.SERVER_SELECTION_TIMEOUT = 5
 """
