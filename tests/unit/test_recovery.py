@@ -317,7 +317,7 @@ class TestReservations:
 
     def test_that_was_never_submitted(self, reserved, monkeypatch):
         assert found(reserved[0]) == []
-        monkeypatch.setattr(findings, "_SUBMITTING_S", -1.0)
+        monkeypatch.setattr(findings, "_SUBMIT_TIMEOUT_S", -1.0)
         assert found(reserved[0]) == [("reservation", "it was never submitted")]
         assert states(reserved[0]) == ["READY", "WAITING"]
 
@@ -325,7 +325,7 @@ class TestReservations:
         add_pair(pad, handoff)
         pad._get_a_fw_to_run()
         assert found(pad) == []
-        monkeypatch.setattr(findings, "_HALF_CHECKED_OUT_S", -1.0)
+        monkeypatch.setattr(findings, "_CHECKOUT_TIMEOUT_S", -1.0)
         assert found(pad) == [("reservation", "a worker died while it took it")]
         assert states(pad) == ["READY", "WAITING"]
 
