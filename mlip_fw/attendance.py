@@ -1,7 +1,7 @@
-"""Which process works on which Firework: a note that lies in the campaign directory while it does.
+"""Worker records: a file in the campaign directory says which process works on a Firework.
 
-FireWorks knows of a running Firework only when it was last heard of. With the note, whoever looks
-after a campaign can see that a process is gone, at once and for certain.
+FireWorks knows only the time of a run's last heartbeat. With the record, ``mlip-fw recover`` and others know
+at once and for certain that the process is gone.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class Attendant(Frozen):
     boot: str
     pid: int
     started: int
-    """When the process started, in clock ticks since boot: a number that a second process with its pid can't share."""
+    """Start time in clock ticks since boot, which distinguishes it from a later process with the same pid."""
     since: float
     queue: str | None = None
     job: str | None = None
     cluster: str | None = None
-    """What :func:`queue_name` says of its queue."""
+    """Name of its queue and cluster, from :func:`queue_name`."""
     uid: int | None = None
     namespace: str | None = None
-    """Where its pid is valid; notes of old versions don't say."""
+    """PID namespace in which ``pid`` is valid; records of old versions have none."""
 
 
 def attend(root: Path, fw_id: int | None) -> None:
-    """Leave a note that this process works on a Firework of the campaign in ``root``, and on no other any more."""
+    """Record that this process works on a Firework of the campaign in ``root``; clear its earlier record."""
     dismiss()
     if fw_id is not None:
         note, process = root / FOLDER / f"{fw_id}.json", this_process()
@@ -55,34 +55,34 @@ def attend(root: Path, fw_id: int | None) -> None:
 
 
 def dismiss() -> None:
-    """Take the note back.
+    """Remove this process's record.
 
-    Not before FireWorks has written down what came of the Firework: if the process dies just then, the
-    note tells.
+    To be called after FireWorks has stored the result of the Firework: if the process dies before that, the record is
+    what tells.
     """
     while _notes:
         _notes.pop().unlink(missing_ok=True)
 
 
 def attendant(root: Path, fw_id: int) -> Attendant | None:
-    """Return who works, or worked until it died, on a Firework."""
+    """Return the record of the process that works on a Firework, or did so until it died; None without one."""
     return read_model(root / FOLDER / f"{fw_id}.json", Attendant)
 
 
 def queues(root: Path) -> set[str]:
-    """Return the names of all queues whose jobs have ever worked on the campaign in ``root``."""
+    """Return the names of all queues whose jobs have worked on the campaign in ``root``."""
     return {path.stem for path in (root / FOLDER).glob(f"*{_QUEUE}")}
 
 
 def queue_name(queue: str, cluster: str | None) -> str:
-    """Return the name of a cluster's queue, ``slurm-<cluster>``: job numbers of two clusters are the same."""
+    """Return the name of a cluster's queue, ``slurm-<cluster>``: two clusters use the same job numbers."""
     return "-".join([queue, *re.findall(r"[\w-]+", (cluster or "").lower())])
 
 
 def remove_notes_of_the_dead(root: Path, keep: set[int]) -> None:
-    """Remove the notes that processes of this host left when they were killed, but those on the Fireworks ``keep``."""
+    """Remove the records of dead processes of this host, except for those of the Fireworks ``keep``."""
     for note in (root / FOLDER).glob("[0-9]*.json"):
-        # those of other users may be neither readable nor removable
+        # records of other users may be neither readable nor removable
         with suppress(OSError):
             process = read_model(note, Attendant)
             if process is not None and is_alive(process) is False and int(note.stem) not in keep:
@@ -90,7 +90,7 @@ def remove_notes_of_the_dead(root: Path, keep: set[int]) -> None:
 
 
 def this_process() -> Attendant:
-    """Return this process as an attendant."""
+    """Return the record of this process."""
     queue = next((name for name, variable in _JOB_VARIABLES.items() if os.environ.get(variable)), None)
     return Attendant(
         host=socket.gethostname(),
@@ -107,13 +107,13 @@ def this_process() -> Attendant:
 
 
 def is_alive(process: Attendant) -> bool | None:
-    """Return whether a process still runs, or None if it can't be seen from here: on another host, in a container."""
+    """Return whether a process still runs; None if that can't be seen from here: another host or a container."""
     if process.host != socket.gethostname() or process.namespace not in (None, pid_namespace()):
         return None
     if process.boot != _boot_id():
         return False
     started = start_ticks(process.pid)
-    # a /proc with hidepid shows nobody the processes of others
+    # /proc mounted with hidepid hides the processes of other users
     is_hidden = started is None and process.uid is not None and os.getuid() not in (0, process.uid)
     return None if is_hidden else process.started == started
 

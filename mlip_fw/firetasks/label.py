@@ -25,7 +25,7 @@ class LabelStructure(CampaignTask):
         names = [handoff.hash, *(structure.hash for structure in handoff.more)]
         source = Path(handoff.structures)
         marker = source.with_suffix(".json") if handoff.retry else source.with_name("selection.json")
-        wants = [Want(handoff.place(marker), only=(source.name,)), Want(LEVEL), Want("labels/", most=MOST_PEERS)]
+        wants = [Want(handoff.place(marker), only=(source.name,)), Want(LEVEL), Want("labels/", limit=MOST_PEERS)]
         wants += [want for name in names for want in (Want(f"labels/{name}"), _failure(name))]
         return Errand(tuple(wants), (LEVEL, *(made for name in names for made in _made(name))))
 

@@ -144,7 +144,7 @@ class TestReplacing:
             return read(filed, of)
 
         monkeypatch.setattr(copy.store, "read", after_another)
-        copy._bring(next(copy.store.below("quarantine/")))
+        copy._download(next(copy.store.below("quarantine/")))
         assert (copy.root / "quarantine/x.json").read_bytes() == b"2"
         assert (copy.root / "quarantine/x/b").read_bytes() == b"b"
 
