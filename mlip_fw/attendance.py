@@ -23,6 +23,8 @@ _CLUSTER_VARIABLE = "SLURM_CLUSTER_NAME"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _QUEUE = ".queue"
 _notes: list[Path] = []
+"""Records of this process. Module state, since a Firetask writes them and only the code around FireWorks' rocket, which
+knows no Firetask, can clear them when the result is stored."""
 
 
 class Attendant(Frozen):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
 _KINDS = ("md", "label", "candidates", "train", "bootstrap", "summary", "polish", "validate")
 _WALKER_AND_CYCLE = re.compile(r"\bw(\d{2,})\b(?: s\d+)?(?: c(\d{4,}))?")
 _HASH = re.compile(r"\blabel ([0-9a-f]{16})\b")
+_MAX_WORKFLOWS = 256
 
 AT_ONCE = 1_000_000
 """Batch size of queries: large, so that MongoDB fills its 16 MB; its default first batch has 101 documents."""
@@ -55,3 +57,22 @@ def work_of(key: Key) -> Key:
 def learns_its_cycle(key: Key) -> bool:
     """Return whether it is MD of a later stage, whose cycle is known only when the stage before has ended."""
     return key[0] == "md" and key[2] is None
+
+
+class KnownNames:
+    """What the Fireworks of each workflow do, as far as it was read: names never change.
+
+    Shared by the threads of a web server; the workflows that were used last are kept.
+    """
+
+    def __init__(self) -> None:
+        self._by_workflow: dict[str, dict[int, Key]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, workflow: str) -> dict[int, Key]:
+        """Return the names of a workflow's Fireworks by number, for the caller to complete."""
+        with self._lock:
+            found = self._by_workflow[workflow] = self._by_workflow.pop(workflow, {})
+            while len(self._by_workflow) > _MAX_WORKFLOWS:
+                del self._by_workflow[next(iter(self._by_workflow))]
+            return found

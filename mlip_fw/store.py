@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from mlip_fw.firework_names import AT_ONCE, Key, campaign_of, learns_its_cycle, read_name, stage_of, work_of
+from mlip_fw.firework_names import AT_ONCE, Key, KnownNames, campaign_of, learns_its_cycle, read_name, stage_of, work_of
 
 _CAMPAIGNS = {"metadata.mlip_fw": True}
 _ROW_FIELDS = {
@@ -34,7 +33,6 @@ _PLACE = re.compile(r"walkers/(\d{2,})/cycle_(\d{4,})(?:/|$)")
 _CARRY_OVER = re.compile(r"mlip_fw_baton_(\d{2,})_(\d{2,})$")
 _MANY, _DENSE = 200, 0.5
 """A range of numbers is queried if more than so many are wanted, and they are more than this share of the range."""
-_MAX_WORKFLOWS = 256
 _UNTOUCHED = {"READY", "WAITING", "PAUSED"}
 
 
@@ -94,7 +92,7 @@ class Store:
     def __init__(self, launchpad: LaunchPad) -> None:
         self.launchpad = launchpad
         self._workflows, self._fireworks = launchpad.workflows, launchpad.fireworks
-        self._known = _KnownNames()
+        self._known = KnownNames()
 
     def campaigns(self) -> list[StoredCampaign]:
         """Return all campaigns, the last changed first; documents that can't be read as a campaign are left out."""
@@ -239,25 +237,6 @@ class Store:
                 if (named := _CARRY_OVER.match(key)) and stage_of(document["name"]) == int(named[2]):
                     found[document["fw_id"]] = int(named[1]), int(carry_over["cycle"])
         return found
-
-
-class _KnownNames:
-    """What the Fireworks of each workflow do, as far as it was read: names never change.
-
-    Shared by the threads of a web server; the workflows that were used last are kept.
-    """
-
-    def __init__(self) -> None:
-        self._by_workflow: dict[str, dict[int, Key]] = {}
-        self._lock = threading.Lock()
-
-    def of(self, workflow: str) -> dict[int, Key]:
-        """Return the names of a workflow's Fireworks by number, for the caller to complete."""
-        with self._lock:
-            found = self._by_workflow[workflow] = self._by_workflow.pop(workflow, {})
-            while len(self._by_workflow) > _MAX_WORKFLOWS:
-                del self._by_workflow[next(iter(self._by_workflow))]
-            return found
 
 
 def _among(fw_ids: set[int]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``recover``: Fireworks that faults have stopped, made ready to run again."""
+"""``recover``: repair what faults have left on a LaunchPad."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ class TestStore:
             store.read(marker, marker)
 
     def test_too_large_file(self, store, monkeypatch):
-        monkeypatch.setattr("mlip_fw.travel.filed._MOST_BYTES", 3)
+        monkeypatch.setattr("mlip_fw.travel.filed._MAX_BYTES", 3)
         with pytest.raises(FilePadError, match=r"labels/x has 4 bytes, more than the 3"):
             store.publish("labels/x", b"text")
 
