@@ -49,10 +49,11 @@ if "mlip_fw.cli.worker" in " ".join(sys.orig_argv):
     common.SERVER_SELECTION_TIMEOUT = 5
 """
 IMPATIENT = """\
+import mlip_fw.recovery.findings
+import mlip_fw.workflows.crew
 from mlip_fw.cli.main import main
-from mlip_fw.recovery import findings
-from mlip_fw.workflows import crew
-crew._RECOVERY_INTERVAL_S, findings._CHECKOUT_TIMEOUT_S = 3.0, 15.0
+mlip_fw.workflows.crew._RECOVERY_INTERVAL_S = 3.0
+mlip_fw.recovery.findings._CHECKOUT_TIMEOUT_S = 15.0
 main()
 """
 """``mlip-fw`` that gives up what a dead worker was just taking sooner than after a minute or more."""

@@ -83,10 +83,10 @@ def note(root, fw_id, **changes):
     write_json(root / FOLDER / f"{fw_id}.json", this_process().model_copy(update=changes))
 
 
-def found(pad, **options):
+def found(pad, *, heartbeat_s=math.inf, patience_s=0.0, **options):
     """Return kind and text of what a recovery finds."""
-    options = {"heartbeat_s": math.inf, "patience_s": 0.0, **options}
-    return [(finding.kind, finding.what) for finding in recover(pad, **options)]
+    findings = recover(pad, heartbeat_s=heartbeat_s, patience_s=patience_s, **options)
+    return [(finding.kind, finding.what) for finding in findings]
 
 
 def states(pad):
