@@ -126,38 +126,38 @@ def said_by(error: BaseException) -> str:
     >>> said_by(OperationFailure("unknown operator: $x", 2, {"ok": 0.0}))
     'unknown operator: $x'
     """
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     for appended in _APPENDED:
-        said = said.split(appended)[0]
-    return said.rstrip(" .;") or type(error).__name__
+        message = message.split(appended)[0]
+    return message.rstrip(" .;") or type(error).__name__
 
 
 def _of_codes(found: Iterable[tuple[int | None, str]]) -> Trouble:
     """Return the kind of an error with several codes; temporary ones have precedence."""
-    kinds = [_of_code(code, said) for code, said in found]
+    kinds = [_of_code(code, message) for code, message in found]
     known = [kind for kind in Trouble if kind in kinds]
     return known[0] if known else Trouble.OTHER
 
 
-def _of_code(code: int | None, said: str) -> Trouble:
+def _of_code(code: int | None, message: str) -> Trouble:
     if code in _AWAY:
         return Trouble.AWAY
     if code in _WRONG_PASSWORD:
         return Trouble.WRONG_PASSWORD
     if code == _UNAUTHORIZED:
-        return Trouble.NO_USER if _NO_USER.search(said) else Trouble.MISSING_ROLE
+        return Trouble.NO_USER if _NO_USER.search(message) else Trouble.MISSING_ROLE
     if code == _ATLAS:
-        return _of_atlas(said)
+        return _of_atlas(message)
     if code in _BAD_QUERY or (code is not None and code >= _MIN_PARSER_CODE and code not in _NOT_THE_QUERY):
         return Trouble.BAD_QUERY
     return Trouble.OTHER
 
 
-def _of_atlas(said: str) -> Trouble:
+def _of_atlas(message: str) -> Trouble:
     """Return the kind of an error of MongoDB Atlas, which uses one code for all its own refusals."""
-    if "auth" in said.lower() and "fail" in said.lower():
+    if "auth" in message.lower() and "fail" in message.lower():
         return Trouble.WRONG_PASSWORD
-    return Trouble.MISSING_ROLE if "not allowed to do action" in said else Trouble.OTHER
+    return Trouble.MISSING_ROLE if "not allowed to do action" in message else Trouble.OTHER
 
 
 def _inner(details: Mapping[str, Any] | None) -> Iterator[tuple[int | None, str]]:

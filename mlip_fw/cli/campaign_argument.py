@@ -26,7 +26,7 @@ _BEGUN = ("events.jsonl", "inputs.json")
 """Files by which a campaign directory is known from a folder with a campaign file only."""
 
 
-def read_place(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
+def read_campaign_argument(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
     """Return a campaign and its directory.
 
     Of a folder its ``campaign.yaml`` is read. The directory is the one given; or the folder, where a campaign
@@ -53,7 +53,7 @@ def read_place(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDi
 
 def load_campaign(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
     """Return a campaign with its pacemaker settings decided, and its directory."""
-    campaign, where = read_place(path, directory)
+    campaign, where = read_campaign_argument(path, directory)
     from mlip_fw.engines.train.pacemaker.schedule import decided
 
     return decided(campaign, where).campaign, where

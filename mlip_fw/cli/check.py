@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mlip_fw.cli.app import CAMPAIGNS, app
-from mlip_fw.cli.campaign_argument import CAMPAIGN, read_place
+from mlip_fw.cli.campaign_argument import CAMPAIGN, read_campaign_argument
 from mlip_fw.cli.common import load_fworker, log_to_stderr
 from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
@@ -32,7 +32,7 @@ def check(
     answer = claim_stdout() if as_json else None
     import_fireworks()
     with working("checking the campaign"):
-        facts, size, said, audit = _facts(campaign_file, fworker)
+        facts, size, sentence, audit = _facts(campaign_file, fworker)
     if as_json:
         dataset = audit.model_dump(mode="json") if audit is not None else None
         typer.echo(json.dumps({**facts, "potential": size, "dataset": dataset}), file=answer)
@@ -41,7 +41,7 @@ def check(
 
         print_facts(
             "what the campaign would run",
-            [(k.replace("_", " "), _words(v), True) for k, v in (facts | {"potential": said}).items() if v != []],
+            [(k.replace("_", " "), _words(v), True) for k, v in (facts | {"potential": sentence}).items() if v != []],
         )
         if audit is not None:
             print_audit(audit)
@@ -51,7 +51,7 @@ def _facts(
     campaign_file: Path, fworker: Path | None
 ) -> tuple[dict[str, Any], dict[str, Any], str, DatasetAudit | None]:
     """Return what a campaign would run, how large its potential would be, in numbers and in words, and its dataset."""
-    campaign, where = read_place(campaign_file, None)
+    campaign, where = read_campaign_argument(campaign_file, None)
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle

@@ -30,9 +30,9 @@ def log_to_stderr() -> None:
     keep_libraries_quiet()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    ours = logging.getLogger("mlip_fw")
-    ours.handlers, ours.propagate = [handler], False
-    ours.setLevel(logging.INFO)
+    logger = logging.getLogger("mlip_fw")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
 
 
 def keep_libraries_quiet() -> None:

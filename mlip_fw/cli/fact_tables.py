@@ -32,11 +32,11 @@ def print_audit(audit: DatasetAudit) -> None:
     table.add_column(overflow="fold")
     for what, found in _rows(audit):
         table.add_row(what, Text(printable(found)))
-    said = sentences(audit)
-    for k, sentence in enumerate(said[:_MAX_NOTES]):
+    notes = sentences(audit)
+    for k, sentence in enumerate(notes[:_MAX_NOTES]):
         table.add_row("notes" if not k else "", Text(printable(sentence), style="yellow"))
-    if len(said) > _MAX_NOTES:
-        table.add_row("", Text(f"and {len(said) - _MAX_NOTES} more; --json has all"))
+    if len(notes) > _MAX_NOTES:
+        table.add_row("", Text(f"and {len(notes) - _MAX_NOTES} more; --json has all"))
     Console().print(table)
 
 

@@ -57,5 +57,5 @@ def _is_there(path: Path) -> bool:
 def _why(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"it needs the package {error.name}, which is not installed (JSON_SCHEMA_VALIDATE: true does so)"
-    said = " ".join(str(error).split())
-    return said or type(error).__name__
+    message = " ".join(str(error).split())
+    return message or type(error).__name__

@@ -47,5 +47,7 @@ def recover(
     for finding in findings:
         table.add_row(str(finding.fw_id or ""), *map(printable, (finding.name, finding.kind, finding.what)))
     Console(emoji=False).print(table)
-    mended = sum(finding.mend is not None for finding in findings)
-    typer.echo(f"{mended} {'can be recovered' if dry_run else 'recovered'}, {len(findings) - mended} need attention")
+    n_repaired = sum(finding.mend is not None for finding in findings)
+    typer.echo(
+        f"{n_repaired} {'can be recovered' if dry_run else 'recovered'}, {len(findings) - n_repaired} need attention"
+    )

@@ -50,8 +50,8 @@ def main(directory: str, port: str, descriptor: str) -> int:
         _report(pipe, {"error": str(error)})
         return 1
     except OSError as error:
-        said = f"can't serve the database in {directory}: {error.strerror or error}; free space or check permissions"
-        _report(pipe, {"error": said})
+        message = f"can't serve the database in {directory}: {error.strerror or error}; free space or check permissions"
+        _report(pipe, {"error": message})
         return 1
     return 0
 

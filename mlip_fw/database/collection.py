@@ -123,10 +123,10 @@ class Collection:
                 if owners.get(key, row) != row:
                     pattern = self.indexes[name]["key"]
                     value = {field: _first(fields, field) for field in pattern}
-                    said = ", ".join(f"{field}: {one!r}" for field, one in value.items())
+                    shown = ", ".join(f"{field}: {one!r}" for field, one in value.items())
                     raise RefusedError(
                         11000,
-                        f"E11000 duplicate key error collection: {self.full_name} index: {name} dup key: {{ {said} }}",
+                        f"E11000 duplicate key error collection: {self.full_name} index: {name} dup key: {{ {shown} }}",
                         keyPattern=pattern,
                         keyValue=value,
                     )

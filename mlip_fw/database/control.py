@@ -159,10 +159,10 @@ def _spawn(home: Home, port: int, *, with_this_process: bool) -> None:
         if not select.select([answers], [], [], _START_TIMEOUT_S)[0]:
             process.kill()
             raise ServerError(f"the database server did not start within {_START_TIMEOUT_S:g} s; see {home.log}")
-        said = json.loads(answers.readline() or b"{}")
-    if "error" in said:
+        report = json.loads(answers.readline() or b"{}")
+    if "error" in report:
         process.wait()
-        raise ServerError(said["error"])
+        raise ServerError(report["error"])
 
 
 def _initialized_server(home: Home) -> ServerFacts:
@@ -192,8 +192,8 @@ def _initialize(facts: ServerFacts) -> None:
         else:
             pad.tuneup()
     except PyMongoError as error:
-        said = str(error).partition(", full error")[0]
-        raise ServerError(f"the database in {facts.directory} can't be made ready: {said}") from error
+        message = str(error).partition(", full error")[0]
+        raise ServerError(f"the database in {facts.directory} can't be made ready: {message}") from error
     finally:
         pad.m_logger.setLevel(level)
         pad.connection.close()

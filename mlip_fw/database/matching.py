@@ -30,8 +30,8 @@ def engine_speaks() -> Iterator[None]:
     try:
         yield
     except NotImplementedError as error:
-        said = str(error).replace(" in mongomock yet", "").replace(" in Mongomock", "").rstrip(".")
-        raise RefusedError(115, f"{said}: {ELSEWHERE}") from error
+        message = str(error).replace(" in mongomock yet", "").replace(" in Mongomock", "").rstrip(".")
+        raise RefusedError(115, f"{message}: {ELSEWHERE}") from error
     except PyMongoError as error:
         raise RefusedError(2, f"{error}: {PERHAPS_ELSEWHERE}") from error
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:

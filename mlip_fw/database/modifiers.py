@@ -165,8 +165,8 @@ def _check_each(name: str, path: str, value: Any) -> None:
         return
     if not isinstance(value["$each"], list):
         code = 2 if name == "$push" else 14
-        said = f"The argument to $each in {name} must be an array but it was of type {type_name(value['$each'])}"
-        raise RefusedError(code, said)
+        message = f"The argument to $each in {name} must be an array but it was of type {type_name(value['$each'])}"
+        raise RefusedError(code, message)
     known = {"$each", "$slice", "$sort", "$position"} if name == "$push" else {"$each"}
     if unknown := sorted(value.keys() - known):
         raise RefusedError(2, f"Unrecognized clause in {name}: {unknown[0]}")

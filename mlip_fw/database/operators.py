@@ -55,7 +55,7 @@ def is_expression(wanted: Any) -> bool:
     return not {"$ref", "$id"} <= wanted.keys()
 
 
-def value_test(path: str, name: str, operand: Any, said: str | None = None) -> Test:
+def value_test(path: str, name: str, operand: Any, written: str | None = None) -> Test:
     """Return the test function of an operator.
 
     Parameters
@@ -64,7 +64,7 @@ def value_test(path: str, name: str, operand: Any, said: str | None = None) -> T
         The field, for messages.
     name
         The operator. Of the operators on whole arrays only ``$size`` is known here.
-    said
+    written
         The operator that the user wrote, if it is the negation of ``name``.
 
     Raises
@@ -75,7 +75,7 @@ def value_test(path: str, name: str, operand: Any, said: str | None = None) -> T
     if name == "$eq":
         return _equality_test(operand)
     if name == "$in":
-        return _in_test(operand, said or name)
+        return _in_test(operand, written or name)
     if name in _ORDERS:
         return _order_test(path, name, operand)
     if name in _OTHERS:
@@ -122,11 +122,11 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is NOTHING
 
 
-def _in_test(operand: Any, said: str) -> Test:
+def _in_test(operand: Any, written: str) -> Test:
     if not isinstance(operand, list):
-        raise RefusedError(2, f"{said} needs an array")
+        raise RefusedError(2, f"{written} needs an array")
     if any(is_expression(item) for item in operand):
-        raise RefusedError(2, f"cannot nest $ under {said}")
+        raise RefusedError(2, f"cannot nest $ under {written}")
     exact = {hashed(item) for item in operand if isinstance(item, EXACT)}
     others = [_other_test(item) for item in operand if not isinstance(item, EXACT)]
 

@@ -87,7 +87,7 @@ def _operator(path: str, name: str, operand: Any, whole: Mapping[str, Any]) -> P
     if name in _NEGATED:
         if name == "$ne" and is_regex(operand):
             raise RefusedError(2, "Can't have regex as arg to $ne.")
-        return _negated(_any_value(path, value_test(path, _NEGATED[name], operand, said=name)))
+        return _negated(_any_value(path, value_test(path, _NEGATED[name], operand, written=name)))
     if name == "$not":
         return _negated(_field(path, _of_not(operand)))
     if name == "$exists":

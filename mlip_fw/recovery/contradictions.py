@@ -83,8 +83,8 @@ def numbers_behind(pad: LaunchPad, census: Census) -> Iterator[Finding]:
         if not highest or (counters and all(counter.get(key, 0) > highest for counter in counters)):
             continue
         given = min((counter.get(key, 0) for counter in counters), default=None)
-        said = "no number is there to be given out" if given is None else f"number {given} would be given out next"
-        what = f"{said}, but {thing} {highest} exists: what is added would take the place of what is there"
+        problem = "no number is there to be given out" if given is None else f"number {given} would be given out next"
+        what = f"{problem}, but {thing} {highest} exists: what is added would take the place of what is there"
         # at least 1: a counter document that is created anew needs both fields
         raised = {"$max": {"next_fw_id": 1, "next_launch_id": 1, key: highest + 1}}
         yield Finding(COUNTER, 0, f"{key} of the LaunchPad", what, partial(_raise, pad, raised))

@@ -102,9 +102,9 @@ def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
         elif classify_text(last_line) is Trouble.AWAY:
             yield _finding("database was away", firework, last_line.partition(",")[0][:200], again)
         else:
-            said = details.get("message") or last_line or "no reason is recorded"
+            reason = details.get("message") or last_line or "no reason is recorded"
             hint = f"fix it, then: lpad rerun_fws -i {firework['fw_id']}"
-            yield _finding("needs you", firework, f"{said}; {hint}", None)
+            yield _finding("needs you", firework, f"{reason}; {hint}", None)
 
 
 def left_files(pad: LaunchPad) -> Iterator[Finding]:

@@ -27,8 +27,8 @@ class Slurm:
     @cached_property
     def jobs(self) -> set[str] | None:
         """Numbers of the jobs that wait or run; None if Slurm does not answer."""
-        said = _ask("squeue", "--noheader", "--all", "--format=%A")
-        return None if said is None else set(said.split())
+        output = _ask("squeue", "--noheader", "--all", "--format=%A")
+        return None if output is None else set(output.split())
 
     @cached_property
     def name(self) -> str | None:

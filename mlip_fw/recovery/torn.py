@@ -101,24 +101,26 @@ def _repeat_update(pad: LaunchPad, torn: _Torn) -> None:
 def _scan(pad: LaunchPad) -> _Scan:
     wanted = {"nodes": 1, "fw_states": 1, "name": 1, "updated_on": 1, "state": 1, "locked": 1}
     workflows = list(pad.workflows.find({}, wanted, batch_size=AT_ONCE))
-    ours = {
+    states = {
         firework["fw_id"]: firework["state"]
         for firework in pad.fireworks.find(OF_A_CAMPAIGN, {"fw_id": 1, "state": 1}, batch_size=AT_ONCE)
     }
-    orphans = frozenset(ours.keys() - {node for workflow in workflows for node in workflow["nodes"]})
-    finished = frozenset(fw_id for fw_id in orphans if ours[fw_id] == "COMPLETED")
-    looked = {workflow["_id"]: _torn(workflow, ours) for workflow in workflows}
-    return _Scan(orphans, finished, {key: torn for key, torn in looked.items() if torn is not None})
+    orphans = frozenset(states.keys() - {node for workflow in workflows for node in workflow["nodes"]})
+    finished = frozenset(fw_id for fw_id in orphans if states[fw_id] == "COMPLETED")
+    checked = {workflow["_id"]: _torn(workflow, states) for workflow in workflows}
+    return _Scan(orphans, finished, {key: torn for key, torn in checked.items() if torn is not None})
 
 
-def _torn(workflow: dict[str, Any], ours: dict[int, str]) -> _Torn | None:
+def _torn(workflow: dict[str, Any], states: dict[int, str]) -> _Torn | None:
     """Return what is inconsistent in a workflow; None if nothing is, or if it is no campaign's."""
     nodes, is_locked = tuple(workflow["nodes"]), "locked" in workflow
-    if not any(node in ours for node in nodes) or (workflow["state"] in _FINAL_STATES and not is_locked):
+    if not any(node in states for node in nodes) or (workflow["state"] in _FINAL_STATES and not is_locked):
         return None
-    said = workflow["fw_states"]
+    in_workflow = workflow["fw_states"]
     differing = frozenset(
-        (node, ours[node]) for node in nodes if ours.get(node, _CHECKED_OUT) not in (said.get(str(node)), _CHECKED_OUT)
+        (node, states[node])
+        for node in nodes
+        if states.get(node, _CHECKED_OUT) not in (in_workflow.get(str(node)), _CHECKED_OUT)
     )
     if not is_locked and not differing:
         return None

@@ -89,8 +89,8 @@ def recover(
             if dry_run and finding.kind == HALF_ADDED:
                 to_remove.add(finding.fw_id)
             yield _repaired(_without_repair_if(finding, doubtful), lease)
-        for look in (finished_unnoticed, lost_runs, reserved_in_vain, ended_from_outside):
-            for finding in list(look(launchpad, evidence)):
+        for find in (finished_unnoticed, lost_runs, reserved_in_vain, ended_from_outside):
+            for finding in list(find(launchpad, evidence)):
                 if finding.fw_id not in to_remove:
                     yield _repaired(_without_repair_if(finding, doubtful), lease)
         for finding in left_files(launchpad):

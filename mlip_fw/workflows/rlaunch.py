@@ -114,13 +114,13 @@ def _interrupt_policy() -> Callable[[FrameType | None], bool]:
 
     The parent of ``rlaunch multi`` never is: it passes the signal on to each of its workers once, and ends after them.
     """
-    told: set[int | None] = set()
+    notified: set[int | None] = set()
 
     def may(frame: FrameType | None) -> bool:
         for worker in multiprocessing.active_children():
-            if worker.pid not in told and not worker.name.startswith(_MULTI_SERVERS):
-                told.add(worker.pid)
+            if worker.pid not in notified and not worker.name.startswith(_MULTI_SERVERS):
+                notified.add(worker.pid)
                 worker.terminate()
-        return not told and may_interrupt(frame)
+        return not notified and may_interrupt(frame)
 
     return may
