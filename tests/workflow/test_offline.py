@@ -87,13 +87,17 @@ class TestPatches:
 
     def test_are_undone_at_the_end(self, monkeypatch):
         def zopen(filename, mode=None):
-            raise TypeError("no mode") if mode is None else AssertionError
+            if mode is None:
+                raise TypeError("no mode")
+            return Path(filename).open(mode)
 
         monkeypatch.setattr(rocket, "zopen", zopen)
         [patch] = patches = offline_patches()
         with patched(patches):
             assert rocket.zopen is patch.replacement
             assert offline_patches() == []
+            with rocket.zopen(os.devnull) as stream:
+                assert stream.read() == ""
         assert rocket.zopen is zopen
 
 
