@@ -78,7 +78,7 @@ def attendant(root: Path, fw_id: int) -> Attendant | None:
 
 
 def queues(root: Path) -> set[str]:
-    """Return the names of all queues whose jobs have ever worked on the campaign in ``root``."""
+    """Return the names of all queues whose jobs have worked on the campaign in ``root``."""
     return {path.stem for path in (root / FOLDER).glob(f"*{_QUEUE}")}
 
 
@@ -115,13 +115,13 @@ def this_process() -> Attendant:
 
 
 def is_alive(process: Attendant) -> bool | None:
-    """Return whether a process still runs, or None if it can't be seen from here: on another host, in a container."""
+    """Return whether a process still runs; None if that can't be seen from here: another host or a container."""
     if process.host != socket.gethostname() or process.namespace not in (None, pid_namespace()):
         return None
     if process.boot != _boot_id():
         return False
     started = start_ticks(process.pid)
-    # a /proc with hidepid shows nobody the processes of others
+    # /proc mounted with hidepid hides the processes of other users
     is_hidden = started is None and process.uid is not None and os.getuid() not in (0, process.uid)
     return None if is_hidden else process.started == started
 

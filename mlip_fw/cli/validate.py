@@ -1,4 +1,4 @@
-"""``validate``: how good a potential is."""
+"""``validate``: compare a potential with its oracle."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class LabelStructure(CampaignTask):
         names = [handoff.hash, *(structure.hash for structure in handoff.more)]
         source = Path(handoff.structures)
         marker = source.with_suffix(".json") if handoff.retry else source.with_name(SELECTION)
-        wants = [Want(step.relative(marker), only=(source.name,)), Want(LEVEL), Want("labels/", most=MAX_PEERS)]
+        wants = [Want(step.relative(marker), only=(source.name,)), Want(LEVEL), Want("labels/", limit=MAX_PEERS)]
         wants += [want for name in names for want in (Want(f"labels/{name}"), _failure(name))]
         return Errand(tuple(wants), (LEVEL, *(made for name in names for made in files_of_label(name))))
 

@@ -1,4 +1,4 @@
-"""The lock of a recovery in the database: renewed while it is held, and only its holder lets it go."""
+"""A lock in the database that lets one recovery run at a time: it expires unless its holder renews it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mlip_fw.errors import DirectoryError
 logger = logging.getLogger("mlip_fw")
 COLLECTION = "mlip_fw_locks"
 LASTS_S = 600.0
-"""So long a lock is valid that is not renewed."""
-_RENEWED_EVERY_S = 60.0
+"""A lock that is not renewed for so long is free."""
+_RENEWAL_INTERVAL_S = 60.0
 _NAME = "recover"
 
 
 class Lease:
-    """A lock that this process holds.
+    """A lock that this process takes, renews and releases.
 
     All times are the database server's (``localTime`` of its answer to ``hello``; MongoDB manual, "hello"), so that
     clocks of machines that differ can't make a lock look older than it is.
@@ -40,7 +40,7 @@ class Lease:
         self._ended = threading.Event()
 
     def take(self) -> bool:
-        """Take the lock if nobody holds it, or if who held it is gone; return whether it is ours."""
+        """Take the lock if it is free or its holder is dead, and return whether that worked."""
         began, now = time.monotonic(), server_time(self._database)
         ours = {"until": now + LASTS_S, "owner": self._token, "process": this_process().plain()}
         try:
@@ -49,7 +49,7 @@ class Lease:
             held = self._locks.find_one({"_id": _NAME}) or {}
             if not _has_died(held):
                 return False
-            # only from the one that is known to be dead: another recovery may have been quicker
+            # compare-and-set with the dead owner: another recovery may have taken the lock meanwhile
             dead = {"_id": _NAME, "owner": held["owner"]}
             if not self._locks.update_one(dead, {"$set": ours}).matched_count:
                 return False
@@ -57,7 +57,7 @@ class Lease:
         return True
 
     def renew(self) -> None:
-        """Make the lock last, if it is still ours."""
+        """Extend the lock, if it is still ours."""
         began = time.monotonic()
         until = server_time(self._database) + LASTS_S
         ours = {"_id": _NAME, "owner": self._token}
@@ -65,12 +65,12 @@ class Lease:
         self._valid_until = began + LASTS_S if is_ours else 0.0
 
     def require(self) -> None:
-        """Refuse to go on when the lock may be another's.
+        """Require that the lock is still ours.
 
         Raises
         ------
         DirectoryError
-            If it could not be renewed in time, as when this process was stopped meanwhile.
+            If it was not renewed in time, for example because this process was suspended.
         """
         if time.monotonic() >= self._valid_until:
             raise DirectoryError(
@@ -79,30 +79,30 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Let the lock go, if it is still ours."""
+        """Release the lock, if it is still ours."""
         self._locks.delete_one({"_id": _NAME, "owner": self._token})
 
-    def keep(self) -> None:
+    def keep_renewing(self) -> None:
         """Renew the lock until :meth:`stop` is called."""
-        while not self._ended.wait(_RENEWED_EVERY_S):
+        while not self._ended.wait(_RENEWAL_INTERVAL_S):
             try:
                 self.renew()
             except PyMongoError as error:
                 logger.debug("the lock of this recovery could not be renewed: %s", type(error).__name__)
 
     def stop(self) -> None:
-        """End :meth:`keep`."""
+        """End :meth:`keep_renewing`."""
         self._ended.set()
 
 
 @contextmanager
 def alone(database: Database[dict[str, Any]]) -> Iterator[Lease]:
-    """Keep a second recovery of a LaunchPad out; one that died on another machine holds the lock for ten minutes.
+    """Hold the lock of a LaunchPad's recovery; one that died on another machine holds it for another ten minutes.
 
     Raises
     ------
     DirectoryError
-        If another one is at work.
+        If another recovery holds it.
     """
     lease = Lease(database)
     if not lease.take():
@@ -112,7 +112,7 @@ def alone(database: Database[dict[str, Any]]) -> Iterator[Lease]:
             f"another mlip-fw recover{who} works on this LaunchPad; wait for it (if it died, {LASTS_S / 60:.0f} min at "
             "most)"
         )
-    keeper = threading.Thread(target=lease.keep, daemon=True)
+    keeper = threading.Thread(target=lease.keep_renewing, daemon=True)
     keeper.start()
     try:
         yield lease
@@ -123,7 +123,7 @@ def alone(database: Database[dict[str, Any]]) -> Iterator[Lease]:
 
 
 def server_time(database: Database[dict[str, Any]]) -> float:
-    """Return the time of the database server, s since 1970; that of this process if the database is in it."""
+    """Return the time of the database server, s since 1970; for a database in memory that of this process."""
     try:
         now = database.command("hello")["localTime"]
     except NotImplementedError:
@@ -132,7 +132,7 @@ def server_time(database: Database[dict[str, Any]]) -> float:
 
 
 def _has_died(held: dict[str, Any]) -> bool:
-    """Return whether the holder of a lock is a process of this machine that is gone."""
+    """Return whether the holder of a lock is known to be dead: a process of this machine that is gone."""
     try:
         return "owner" in held and is_alive(Attendant.model_validate(held.get("process"))) is False
     except ValidationError:

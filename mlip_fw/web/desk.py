@@ -79,7 +79,7 @@ class CampaignView:
         states, page = (OPEN_STATES if chosen == "open" else (chosen,)), pager.page_number("queue")
 
         def find(store: Store, at: StoredCampaign) -> list[FireworkRow]:
-            return store.fireworks(at.name, at.directory, kind="label", states=states, most=page * ROWS + 1)
+            return store.fireworks(at.name, at.directory, kind="label", states=states, limit=page * ROWS + 1)
 
         if (chosen, page) == ("open", 1):
             rows = self.index.cached_answer("queue", self.stored, find, self.stored)

@@ -21,7 +21,7 @@ from mlip_fw.models.handoff import Handoff, PolishHandoff, ValidateHandoff
 def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
     """Return Bootstrap → the stages of every walker → Polish and Validate, if the campaign asks for them → Summary.
 
-    What halts, labels and trainings it will take is not known yet; those Fireworks add themselves.
+    Labels and trainings after halts are not known yet; the Fireworks that need them add them at run time.
     """
     common = Handoff(campaign=campaign, directory=str(directory.absolute()))
     bootstrap = bootstrap_firework(common)

@@ -1,4 +1,4 @@
-"""A validation on this machine, or as a Workflow of its own."""
+"""Validation of a campaign on this machine, or as a Workflow for a LaunchPad."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _PROPERTIES = ["equation_of_state", "elastic", "phonons"]
 def validation_handoff(
     directory: CampaignDirectory, frames: int | None = None, properties: list[str] | None = None
 ) -> ValidateHandoff:
-    """Return what is to be validated: what is asked for here, or else by the campaign, or else a modest default."""
+    """Return the hand-off of a validation: with the given settings, or the campaign's, or defaults.
+
+    The defaults are 10 frames, equation of state, elastic constants and phonons.
+    """
     campaign = directory.read_campaign()
     settings = campaign.validation
     if not settings.asks_for_something and frames is None and not properties:
@@ -43,16 +46,16 @@ def validation_handoff(
 
 
 def validate_here(handoff: ValidateHandoff, worker: Worker) -> Iterator[tuple[int, int]]:
-    """Make the labels that a validation needs, one after the other, and then write its report.
+    """Compute the labels that a validation needs, one after the other, and write its report.
 
     Yields
     ------
-    Labels made and labels known to be needed, after each; more may turn out to be needed later.
+    Numbers of labels done and needed, before and after each label; later more may turn out to be needed.
 
     Raises
     ------
     WorkerError
-        If this machine can't make labels.
+        If this machine can't compute labels.
     """
     require_oracle(handoff.campaign.oracle, worker, handoff.campaign.elements)
     step, done = Step(handoff), 0
@@ -71,15 +74,15 @@ def validate_here(handoff: ValidateHandoff, worker: Worker) -> Iterator[tuple[in
 
 
 def forget_failures(directory: CampaignDirectory) -> int:
-    """Let the labels of earlier validations that failed be tried again, and return how many there are."""
-    apart = Dataset(directory.validation)
-    failed = [record.hash for record in apart.quarantined()]
+    """Release the failed labels of earlier validations, so that they are computed again; return their number."""
+    dataset = Dataset(directory.validation)
+    failed = [record.hash for record in dataset.quarantined()]
     for name in failed:
-        apart.release(name)
+        dataset.release(name)
     return len(failed)
 
 
 def validation_workflow(handoff: ValidateHandoff) -> Workflow:
-    """Return the validation as a Workflow of its own, for a LaunchPad."""
+    """Return a validation as a Workflow, for a LaunchPad."""
     name, metadata = f"{handoff.campaign.campaign} validation", metadata_of(handoff.directory)
     return Workflow([validate_firework(handoff)], name=name, metadata=metadata)

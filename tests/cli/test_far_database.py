@@ -46,7 +46,7 @@ def _leave_nothing(monkeypatch):
 
     monkeypatch.setattr(launchpad_module, "MongoClient", connect)
     monkeypatch.setattr("mlip_fw.looking.SOON_MS", 60_000)
-    for module in ("farm", "pull", "web"):
+    for module in ("recover", "rlaunch", "pull", "web"):
         monkeypatch.setattr(f"mlip_fw.cli.{module}.log_to_stderr", lambda: None)
     yield
     for client in clients:

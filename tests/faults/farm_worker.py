@@ -160,7 +160,7 @@ def kill_in_write(number, moment):
 
 def kill_before_shelf():
     """Kill the worker when finished Fireworks have left their workflow and are not yet in another one."""
-    shelving._put = lambda *_: die()
+    shelving._insert_archive = lambda *_: die()
 
 
 def kill_database_in_write(number, pid):

@@ -150,7 +150,7 @@ def farm(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Count a Firework that was half taken as lost at once."""
-    monkeypatch.setattr(findings, "_HALF_CHECKED_OUT_S", 0.0)
+    monkeypatch.setattr(findings, "_CHECKOUT_TIMEOUT_S", 0.0)
 
 
 @pytest.mark.parametrize("step", ["label", "train", "md"])

@@ -30,7 +30,7 @@ class Pad:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(heartbeat, "_AGAIN_S", 0.01)
+    monkeypatch.setattr(heartbeat, "_RETRY_INTERVAL_S", 0.01)
     monkeypatch.setattr(rocket, "PING_TIME_SECS", 0.01)
 
 

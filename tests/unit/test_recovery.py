@@ -83,10 +83,10 @@ def note(root, fw_id, **changes):
     write_json(root / FOLDER / f"{fw_id}.json", this_process().model_copy(update=changes))
 
 
-def found(pad, **options):
+def found(pad, *, heartbeat_s=math.inf, patience_s=0.0, **options):
     """Return kind and text of what a recovery finds."""
-    options = {"heartbeat_s": math.inf, "patience_s": 0.0, **options}
-    return [(finding.kind, finding.what) for finding in recover(pad, **options)]
+    findings = recover(pad, heartbeat_s=heartbeat_s, patience_s=patience_s, **options)
+    return [(finding.kind, finding.what) for finding in findings]
 
 
 def states(pad):
@@ -317,7 +317,7 @@ class TestReservations:
 
     def test_that_was_never_submitted(self, reserved, monkeypatch):
         assert found(reserved[0]) == []
-        monkeypatch.setattr(findings, "_SUBMITTING_S", -1.0)
+        monkeypatch.setattr(findings, "_SUBMIT_TIMEOUT_S", -1.0)
         assert found(reserved[0]) == [("reservation", "it was never submitted")]
         assert states(reserved[0]) == ["READY", "WAITING"]
 
@@ -325,7 +325,7 @@ class TestReservations:
         add_pair(pad, handoff)
         pad._get_a_fw_to_run()
         assert found(pad) == []
-        monkeypatch.setattr(findings, "_HALF_CHECKED_OUT_S", -1.0)
+        monkeypatch.setattr(findings, "_CHECKOUT_TIMEOUT_S", -1.0)
         assert found(pad) == [("reservation", "a worker died while it took it")]
         assert states(pad) == ["READY", "WAITING"]
 

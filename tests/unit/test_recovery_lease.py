@@ -52,7 +52,7 @@ def test_who_holds_it_no_more_does_not_let_go_that_of_another(pad):
 
 
 def test_it_is_renewed_while_it_is_held(pad, monkeypatch):
-    monkeypatch.setattr(module, "_RENEWED_EVERY_S", 0.01)
+    monkeypatch.setattr(module, "_RENEWAL_INTERVAL_S", 0.01)
     renewed, renew = threading.Event(), Lease.renew
 
     def and_say_so(lease):

@@ -76,7 +76,7 @@ def test_a_row_says_what_a_firework_is(store):
 def test_the_newest_come_first_and_no_more_than_wanted(store):
     numbers = [row.fw_id for row in store.fireworks("cu-story", HERE)]
     assert numbers == sorted(numbers, reverse=True)
-    assert [row.fw_id for row in store.fireworks("cu-story", HERE, most=2)] == numbers[:2]
+    assert [row.fw_id for row in store.fireworks("cu-story", HERE, limit=2)] == numbers[:2]
 
 
 def test_only_some_states_and_kinds(store):

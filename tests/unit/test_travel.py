@@ -139,7 +139,7 @@ class TestStore:
         names = [f"potentials/gen_{number:04d}/training.json" for number in (9, 10, 11)]
         assert [marker.path for marker in store.below("potentials/")] == store.names_below("potentials/") == names
         assert [marker.path for marker in store.below("potentials/", newest=True)] == names[-1:]
-        assert [marker.path for marker in store.below("potentials/", most=2)] == names[:2]
+        assert [marker.path for marker in store.below("potentials/", limit=2)] == names[:2]
 
     def test_what_is_removed_is_gone(self, store):
         store.publish("quarantine/x.json", b"")
@@ -189,7 +189,7 @@ class TestStore:
             store.read(marker, marker)
 
     def test_too_large_file(self, store, monkeypatch):
-        monkeypatch.setattr("mlip_fw.travel.filed._MOST_BYTES", 3)
+        monkeypatch.setattr("mlip_fw.travel.filed._MAX_BYTES", 3)
         with pytest.raises(FilePadError, match=r"labels/x has 4 bytes, more than the 3"):
             store.publish("labels/x", b"text")
 
@@ -229,7 +229,7 @@ class TestPlaces:
         places.root.mkdir()
         (places.root / "link").symlink_to(tmp_path)
         with pytest.raises(FilePadError, match="outside"):
-            places.inside(path)
+            places.path_here(path)
 
     def test_where_it_was_added_inputs_stay(self, small):
         campaign = small(structure={"file": "/home/me/start.extxyz", "bulk": None})

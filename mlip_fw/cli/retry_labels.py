@@ -1,4 +1,4 @@
-"""``retry-labels``: labels that failed, after fixing the cause."""
+"""``retry-labels``: compute failed labels again."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def retry_labels(
         with directory.locked():
             directory.claim(read_campaign(changed))
     handoffs = retry_handoffs(directory, label or [])
-    travels = directory.read_campaign().files == "filepad"
-    if travels and not to_launchpad:
+    on_filepad = directory.read_campaign().files == "filepad"
+    if on_filepad and not to_launchpad:
         raise DirectoryError(
             f"the files of {directory.root} are on the LaunchPad (files: filepad); use --add to have workers label"
         )
     if to_launchpad:
-        if travels:
+        if on_filepad:
             from mlip_fw.travel.pull import places_of
 
             with answering(pad := load_launchpad(launchpad)):

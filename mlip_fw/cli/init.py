@@ -1,4 +1,4 @@
-"""``init``: something to start from."""
+"""``init``: a campaign file, worker files and queue adapters to start from."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _WORKERS = ("my_fworker.yaml", *(f"my_fworker_{category}.yaml" for category in _
 _FILES = ("campaign.yaml", "my_launchpad.yaml", "fw_configs/FW_config.yaml", *(f"fw_configs/{n}" for n in _WORKERS))
 
 
-class Queue(StrEnum):
-    """A batch system that there are queue adapters for."""
+class QueueSystem(StrEnum):
+    """A batch system for which queue adapters are provided."""
 
     SLURM = "slurm"
     PBS = "pbs"
@@ -30,7 +30,7 @@ class Queue(StrEnum):
 @app.command(rich_help_panel=CAMPAIGNS)
 def init(
     folder: Path = typer.Argument(..., help="folder to create", metavar="DIR"),
-    queue: Queue = typer.Option(Queue.SLURM, "--queue", help="batch system of the queue adapters"),
+    queue: QueueSystem = typer.Option(QueueSystem.SLURM, "--queue", help="batch system of the queue adapters"),
 ) -> None:
     """Write a campaign file, fw_configs/ and my_launchpad.yaml to start from; overwrites nothing."""
     from mlip_fw.io.files import write_text
@@ -46,15 +46,15 @@ def init(
         typer.echo(str(folder / name))
 
 
-def _adapters(queue: Queue) -> dict[str, str]:
+def _adapters(queue: QueueSystem) -> dict[str, str]:
     """Return name and template of each queue adapter."""
-    below = "" if queue is Queue.SLURM else f"{queue.value}/"
+    below = "" if queue is QueueSystem.SLURM else f"{queue.value}/"
     names = [f"my_qadapter_{category}.yaml" for category in _CATEGORIES]
     return {name: f"fw_configs/{below}{name}" for name in names}
 
 
 def _filled_in(name: str, folder: Path) -> str:
-    """Return a template with the paths that a job, which starts elsewhere, has to know."""
+    """Return a template with absolute paths filled in: batch jobs start in another folder."""
     text = (resources.files("mlip_fw.cli") / "templates" / name).read_text()
     paths = {"/path/to/project": folder.absolute(), "/path/to/venv/bin": Path(sys.executable).parent}
     for placeholder, path in paths.items():

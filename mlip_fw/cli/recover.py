@@ -1,4 +1,4 @@
-"""``rlaunch`` and ``recover``: workers of a cluster, and what becomes of them."""
+"""``recover``: repair what faults have left on a LaunchPad."""
 
 from __future__ import annotations
 
@@ -7,21 +7,9 @@ from pathlib import Path
 
 import typer
 
-from mlip_fw.cli.app import CLUSTER, RECOVERY, app
+from mlip_fw.cli.app import RECOVERY, app
 from mlip_fw.cli.common import answering, load_launchpad, log_to_stderr, printable
 from mlip_fw.cli.fireworks_import import import_fireworks
-
-_AS_FIREWORKS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-
-
-@app.command(context_settings=_AS_FIREWORKS, rich_help_panel=CLUSTER)
-def rlaunch(context: typer.Context) -> None:
-    """Run Fireworks as FireWorks' own rlaunch does (same arguments), but end cleanly on signals."""
-    log_to_stderr()
-    import_fireworks()
-    from mlip_fw.workflows.rlaunch import rlaunch_cleanly
-
-    raise typer.Exit(rlaunch_cleanly(context.args))
 
 
 @app.command(rich_help_panel=RECOVERY)
@@ -42,11 +30,11 @@ def recover(
     from rich.console import Console
     from rich.table import Table
 
-    from mlip_fw.workflows.recover import recover as mend
+    from mlip_fw.workflows.recover import recover as recover_launchpad
 
     pad = load_launchpad(launchpad, looking=dry_run)
     with answering(pad):
-        findings = list(mend(pad, dry_run=dry_run, heartbeat_s=silent_s, patience_s=patience_s))
+        findings = list(recover_launchpad(pad, dry_run=dry_run, heartbeat_s=silent_s, patience_s=patience_s))
     if as_json:
         keys = ("kind", "fw_id", "name", "what")
         plain = [{**{key: getattr(f, key) for key in keys}, "mended": f.mend is not None} for f in findings]
@@ -59,5 +47,7 @@ def recover(
     for finding in findings:
         table.add_row(str(finding.fw_id or ""), *map(printable, (finding.name, finding.kind, finding.what)))
     Console(emoji=False).print(table)
-    mended = sum(finding.mend is not None for finding in findings)
-    typer.echo(f"{mended} {'can be recovered' if dry_run else 'recovered'}, {len(findings) - mended} need attention")
+    n_repaired = sum(finding.mend is not None for finding in findings)
+    typer.echo(
+        f"{n_repaired} {'can be recovered' if dry_run else 'recovered'}, {len(findings) - n_repaired} need attention"
+    )

@@ -1,4 +1,4 @@
-"""What was understood of a dataset, as a table."""
+"""Two-column tables of ``check`` and ``doctor``: names and what was found."""
 
 from __future__ import annotations
 
@@ -12,21 +12,31 @@ from mlip_fw.cli.common import printable
 from mlip_fw.io.labelled.audit import sentences
 from mlip_fw.models.dataset import DatasetAudit
 
-_MOST_SAID = 12
+_MAX_NOTES = 12
+
+
+def print_facts(title: str, rows: list[tuple[str, str, bool]]) -> None:
+    """Print rows of name, text and whether it is as it should be; what isn't is red."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for what, found, ok in rows:
+        table.add_row(what, Text(printable(found), style="" if ok else "red"))
+    Console(emoji=False).print(table)
 
 
 def print_audit(audit: DatasetAudit) -> None:
-    """Print a table that shows at a glance whether a dataset was understood."""
+    """Print what was read from a dataset, to show whether it was understood as it was meant."""
     table = Table(title="bootstrap.dataset, as it was understood", show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for what, found in _rows(audit):
         table.add_row(what, Text(printable(found)))
-    said = sentences(audit)
-    for k, sentence in enumerate(said[:_MOST_SAID]):
+    notes = sentences(audit)
+    for k, sentence in enumerate(notes[:_MAX_NOTES]):
         table.add_row("notes" if not k else "", Text(printable(sentence), style="yellow"))
-    if len(said) > _MOST_SAID:
-        table.add_row("", Text(f"and {len(said) - _MOST_SAID} more; --json has all"))
+    if len(notes) > _MAX_NOTES:
+        table.add_row("", Text(f"and {len(notes) - _MAX_NOTES} more; --json has all"))
     Console().print(table)
 
 

@@ -1,4 +1,7 @@
-"""One of the workers of ``mlip-fw run --workers N``: ``python -m mlip_fw.cli.hand LAUNCHPAD WORKER``."""
+"""A worker process of ``mlip-fw run --workers N``: ``python -m mlip_fw.cli.worker LAUNCHPAD WORKER``.
+
+Started by the worker pool only; nothing stored or queued names this module.
+"""
 
 from __future__ import annotations
 

@@ -1,18 +1,17 @@
-"""``check`` and ``doctor``: the campaign file and the machine, before core-hours are spent."""
+"""``check``: a campaign file and what it would run, before core-hours are spent."""
 
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mlip_fw.cli.app import CAMPAIGNS, EXIT_ERROR, OTHERS, app
-from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr, printable
+from mlip_fw.cli.app import CAMPAIGNS, app
+from mlip_fw.cli.campaign_argument import CAMPAIGN, read_campaign_argument
+from mlip_fw.cli.common import load_fworker, log_to_stderr
 from mlip_fw.cli.fireworks_import import import_fireworks
-from mlip_fw.cli.place import CAMPAIGN, read_place
 from mlip_fw.cli.progress import working
 from mlip_fw.stdout import claim_stdout
 
@@ -33,56 +32,26 @@ def check(
     answer = claim_stdout() if as_json else None
     import_fireworks()
     with working("checking the campaign"):
-        facts, size, said, audit = _facts(campaign_file, fworker)
+        facts, size, sentence, audit = _facts(campaign_file, fworker)
     if as_json:
         dataset = audit.model_dump(mode="json") if audit is not None else None
         typer.echo(json.dumps({**facts, "potential": size, "dataset": dataset}), file=answer)
     else:
-        _table(
+        from mlip_fw.cli.fact_tables import print_audit, print_facts
+
+        print_facts(
             "what the campaign would run",
-            [(k.replace("_", " "), _words(v), True) for k, v in (facts | {"potential": said}).items() if v != []],
+            [(k.replace("_", " "), _words(v), True) for k, v in (facts | {"potential": sentence}).items() if v != []],
         )
         if audit is not None:
-            from mlip_fw.cli.dataset_table import print_audit
-
             print_audit(audit)
-
-
-@app.command(rich_help_panel=OTHERS)
-def doctor(
-    fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
-    launchpad: Path | None = typer.Option(None, "--launchpad", "-l", help="my_launchpad.yaml of a database to test"),
-    with_qe: bool = typer.Option(False, "--install-qe", help="install Quantum ESPRESSO for this user from PyPI first"),
-    as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
-) -> None:
-    """Check this machine: LAMMPS, extrapolation grade, oracles, pacemaker, database, queue."""
-    log_to_stderr()
-    answer = claim_stdout() if as_json else None
-    logging.getLogger("mlip_fw").setLevel(logging.WARNING)
-    import_fireworks()
-    from mlip_fw.doctor import examine
-    from mlip_fw.engines.oracle.espresso.install import install_qe
-
-    if with_qe:
-        with working("installing Quantum ESPRESSO"):
-            install_qe(say=lambda line: typer.echo(line, err=True))
-
-    pad = (lambda: load_launchpad(launchpad, looking=True)) if launchpad is not None else None
-    with working("checking this machine"):
-        findings = examine(load_fworker(fworker), pad)
-    if as_json:
-        typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]), file=answer)
-    else:
-        _table("this machine", [(f.what, f.found, f.ok) for f in findings])
-    if not all(f.ok for f in findings):
-        raise typer.Exit(EXIT_ERROR)
 
 
 def _facts(
     campaign_file: Path, fworker: Path | None
 ) -> tuple[dict[str, Any], dict[str, Any], str, DatasetAudit | None]:
     """Return what a campaign would run, how large its potential would be, in numbers and in words, and its dataset."""
-    campaign, where = read_place(campaign_file, None)
+    campaign, where = read_campaign_argument(campaign_file, None)
     from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
@@ -157,16 +126,3 @@ def _later(campaign: Campaign) -> str:
     if campaign.potential.functions_per_element != "auto" or campaign.potential.initial is not None:
         return ""
     return f"; grows with the labels to at most {AUTO_FUNCTIONS[1]} functions per element"
-
-
-def _table(title: str, rows: list[tuple[str, str, bool]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, show_header=False, title_justify="left")
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for what, found, ok in rows:
-        table.add_row(what, Text(printable(found), style="" if ok else "red"))
-    Console(emoji=False).print(table)
