@@ -114,8 +114,8 @@ def tutorial_folder(tmp_path_factory):
 
 class TestBlocks:
     def test_blocks_see_nothing_of_this_user(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("MLIP_FW_SECRET", "1")
-        code = 'test -z "${MLIP_FW_SECRET:-}" && test -z "$(ls -A "$HOME")" && test "$PWD" = "$(pwd -P)"'
+        monkeypatch.setenv("SECRET_OF_THIS_USER", "1")
+        code = 'test -z "${SECRET_OF_THIS_USER:-}" && test -z "$(ls -A "$HOME")" && test "$PWD" = "$(pwd -P)"'
         run_all([Block(TUTORIAL, 7, "bash", code)], tmp_path)
 
     def test_marked_blocks_are_found(self):
