@@ -70,7 +70,8 @@ def _checked(campaign_file: Path, directory: Path | None, fworker: Path | None) 
     campaign, where = _load(campaign_file, directory)
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.oracle.scope import label_notes
-    from mlip_fw.engines.start import check_given_files, start_notes, start_structures
+    from mlip_fw.engines.start import start_notes, start_structures
+    from mlip_fw.engines.train.given_files import check_given_files
     from mlip_fw.engines.train.pacemaker.job import require_pacemaker
     from mlip_fw.firetasks.base import read_worker
 

@@ -98,10 +98,25 @@ class TestNames:
         assert sorted(folders - {*named, *beside}) == []
         assert sorted({*named, *beside} - parts) == []
 
-    def test_packages_of_the_engines_are_in_order(self):
-        text = ARCHITECTURE.read_text().partition("imports point one way too:")[2].partition("\n\n")[0]
+    def test_packages_of_the_engines_are_those_of_the_text(self):
         folders = (path for path in (ROOT / "mlip_fw" / "engines").iterdir() if (path / "__init__.py").is_file())
-        assert sorted(re.findall(r"`(\w+)` \(", text)) == sorted(path.name for path in folders)
+        assert sorted(engines_in_order()) == sorted(path.name for path in folders)
+
+    def test_packages_of_the_engines_import_those_before_them(self):
+        order, engines = engines_in_order(), ROOT / "mlip_fw" / "engines"
+        backward = []
+        for path in sorted(engines.rglob("*/*.py")):
+            own = order.index(path.relative_to(engines).parts[0])
+            for name in re.findall(r"^\s*from mlip_fw\.engines\.(\w+)[. ]", path.read_text(), re.MULTILINE):
+                if order.index(name) > own:
+                    backward.append(f"{path.relative_to(engines)} imports {name}")
+        assert backward == []
+
+
+def engines_in_order() -> list[str]:
+    """Return the packages of the engines as the text lists them: each imports only from those before it."""
+    text = ARCHITECTURE.read_text().partition("imports point one way too:")[2].partition("\n\n")[0]
+    return re.findall(r"`(\w+)` \(", text)
 
 
 class TestContributing:
