@@ -1,4 +1,4 @@
-"""The structures that a campaign starts from, and the checks that they deserve."""
+"""Start structures of a campaign: building or reading them, and checking that MD can start from them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def start_structures(campaign: Campaign) -> list[Atoms]:
     ------
     CampaignError
         If one can't be built or read, is not fully periodic, is smaller than the cutoff, has atoms too
-        close, positions that are not numbers, or something that its file says and MD can't keep, or if together
-        they have other elements than the campaign.
+        close, non-finite positions, or constraints that MD can't keep, or if together they have other elements than
+        the campaign.
     """
     settings = campaign.structure
     if settings.bulk is not None:
@@ -44,21 +44,21 @@ def start_structures(campaign: Campaign) -> list[Atoms]:
 
 
 def start_of_walker(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
-    """Return the start structure of a walker, and whether an earlier walker has the same."""
+    """Return the start structure of a walker, and whether an earlier walker starts from the same one."""
     starts = start_structures(campaign)
     turn, index = divmod(walker, len(starts))
     return starts[index], turn > 0
 
 
 def said_by_file(campaign: Campaign, index: int) -> Atoms | None:
-    """Return the start that a file gives, unchecked, for what it says of masses and fixed atoms; None of a crystal.
+    """Return a start structure as in its file, unchecked, with masses and fixed atoms; None if there is no file.
 
     Parameters
     ----------
     campaign
         The campaign.
     index
-        The number of the walker; rehearsals count on from the campaign's own walkers.
+        Number of the walker; walkers of small-cell preruns come after the campaign's own.
     """
     files = list(campaign.structure.named_files().items())
     if not files:
@@ -68,13 +68,13 @@ def said_by_file(campaign: Campaign, index: int) -> Atoms | None:
 
 
 def start_notes(campaign: Campaign, starts: list[Atoms]) -> list[str]:
-    """Return a sentence for each thing that the files of ``starts`` say besides elements, positions and cell."""
+    """Return a sentence for each fixed atom, velocity and unusual mass that the files of ``starts`` contain."""
     keys = list(campaign.structure.named_files())
     return [note for where, atoms in zip(keys, starts, strict=False) for note in notes_of(atoms, where)]
 
 
 def unit_cell(settings: BulkSettings) -> Atoms:
-    """Return the cell of a crystal that is repeated; ASE raises what it likes if there is none."""
+    """Return the unit cell of a crystal; whatever ASE raises for impossible settings is passed on."""
     return bulk(
         settings.symbol,
         settings.crystal,

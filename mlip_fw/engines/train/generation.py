@@ -1,4 +1,4 @@
-"""The next generation of the potential, from the one before and the new labels."""
+"""Training of the next generation from the previous one and the new labels."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from mlip_fw.models.training import LabelWeight, TrainingRecord
 
 logger = logging.getLogger("mlip_fw")
 _MOST_TRIED = 8
-"""Old labels that the potential is tried on where no new one will do."""
+"""Number of old labels for the stability test if no new label is suitable."""
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def train_generation(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
-    """Make the next generation; None if the newest one has seen every label already.
+    """Train the next generation; return None if the newest one was trained on all labels already.
 
-    Only new labels are evaluated. The fit equals one from scratch, to rounding; of no label, old or new, is an
-    environment outside of the active set. The matrices are small:
-    more than one BLAS thread is slower, and much slower beside other work.
+    Only new labels are evaluated, yet the fit equals one from scratch up to rounding, and no environment of any label,
+    old or new, extrapolates from the new active set. BLAS uses one thread, because the matrices are small: more threads
+    are slower, and much slower beside other work.
 
     Raises
     ------
     TrainingError
-        If there is no label to learn from.
+        If there is no label, all labels are free atoms, or levels of theory are mixed.
     """
     started = time.perf_counter()
     known = knowledge(generations, dataset, campaign)
@@ -147,7 +147,7 @@ class _Zeros:
 
 
 def _zeros(fit: LinearFit, coefficients: np.ndarray, elements: list[str], folded_ev: dict[str, float]) -> _Zeros:
-    """Return the energies of free atoms, and what imported labels have more of them if that was left free."""
+    """Return the reference energies of the elements, and the energy offsets of imported labels if these were fitted."""
     constants = fit.constants_ev(coefficients)
     if constants is None:
         return _Zeros(folded_ev, None)
@@ -161,7 +161,7 @@ def _label_weight(both: tuple[float, float]) -> LabelWeight:
 
 
 def _common_level(names: list[str], frames: list[Atoms], known: str | None) -> str | None:
-    """Return the level of theory of all labels so far; those of a given dataset name none."""
+    """Return the common level of theory of all labels; labels of ``bootstrap.dataset`` have none."""
     for name, atoms in zip(names, frames, strict=True):
         level = atoms.info.get("level_of_theory")
         if level is not None and known is not None and level != known:

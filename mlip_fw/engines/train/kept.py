@@ -1,4 +1,4 @@
-"""What a generation keeps of its fit, for the next training and for uncertainties."""
+"""Reading and writing ``fit.npz``: the factors of a fit, for the next training and for uncertainties."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FIT = "fit.npz"
 
 
 def read_fit(folder: Path, n_labels: int) -> tuple[LinearFit, np.ndarray]:
-    """Return the fit of the generation in ``folder``, and the coefficients (n,) that its penalty pulls to.
+    """Return the fit of the generation in ``folder``, and the prior mean (n,) of its coefficients.
 
     Raises
     ------
     TrainingError
-        If there is no whole file of it.
+        If the file is missing or damaged.
     """
     kept = read_arrays(folder / _FIT)
     if kept is None:
@@ -41,7 +41,7 @@ def read_fit(folder: Path, n_labels: int) -> tuple[LinearFit, np.ndarray]:
 
 
 def write_fit(folder: Path, fit: LinearFit, prior: np.ndarray) -> None:
-    """Write a fit into the folder of its generation."""
+    """Write a fit and its prior mean (n,) into the folder of its generation."""
     arrays = {
         "energy": np.array([fold.energy.r for fold in fit.shares]),
         "n_energy": np.array([fold.energy.n_rows for fold in fit.shares]),
@@ -59,5 +59,5 @@ def write_fit(folder: Path, fit: LinearFit, prior: np.ndarray) -> None:
 
 
 def _counted(kept: dict[str, np.ndarray], name: str) -> list[tuple[np.ndarray, float]]:
-    """Return the triangles of each fold with their numbers of rows; nothing if there are none of this name."""
+    """Return (factor, number of rows) of each fold; empty if the file has no arrays of this name."""
     return list(zip(kept[name], kept[f"n_{name}"].tolist(), strict=True)) if name in kept else []

@@ -1,9 +1,9 @@
-"""Least squares whose cost grows with the new labels, not with the old ones.
+"""Incremental ridge regression by QR updates: the cost of a fit grows with the new labels only.
 
-The rows of a labelled structure never change while the basis doesn't. All that the solution needs of
-the old rows is the triangular factor R of their QR decomposition, so R is kept and new rows are
-folded in: the result is that of a fit from scratch, to rounding. Energy and force rows have an R
-each, so that both errors over the whole dataset follow from R without a second look at the data.
+Design-matrix rows of a label do not change while the basis stays the same. The solution depends on the old rows only
+through the triangular factor R of their QR decomposition. So R is stored and updated with new rows, and the result
+equals a fit from scratch up to rounding. Energies, forces and stresses have factors of their own, so that their errors
+over the whole dataset can be computed from R without reading the data again.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from mlip_fw.models.training import LabelErrors
 _LEAST_WEIGHT, _MOST_WEIGHT = 1.0, 100.0
 _UNSEEN = 1e-12
 N_FOLDS = 5
-"""Shares of the labels for cross-validation."""
+"""Number of folds of the cross-validation that chooses the ridge."""
 
 
 @dataclass(frozen=True)
 class LinearFit:
-    """All that is kept of the labels for the next fit, dealt out to folds one structure after the other."""
+    """Triangular factors of all labels; structures are assigned to cross-validation folds in turn."""
 
     folds: tuple[Fold, ...]
     n_labels: int = 0
     has_stresses: bool = True
-    """False if the labels were folded in without their stresses, as versions did that trained on none."""
+    """False in fits of older versions, which had no stress rows."""
     frees_zeros: bool = False
-    """Whether energies count only up to constants of imported and of own labels."""
+    """Whether constant energy offsets per element, of imported and of own labels, are projected out."""
     apart: Fold | None = None
-    """Labels that count less than others, and that no ridge is chosen for."""
+    """Down-weighted labels: in every training fold, and never predicted in the cross-validation."""
 
     @classmethod
     def empty(cls, n_functions: int, n_elements: int = 0) -> LinearFit:
-        """Return the fit of no labels; of ``n_elements`` it can free the zeros of energies."""
+        """Return the fit of no labels; ``n_elements`` > 0: with composition columns for energy offsets."""
         return cls(tuple(Fold.empty(n_functions, n_elements) for _ in range(N_FOLDS)))
 
     def with_label(
@@ -58,27 +58,26 @@ class LinearFit:
         origin: np.ndarray | None = None,
         known: np.ndarray | None = None,
     ) -> LinearFit:
-        """Fold in one structure.
+        """Return the fit updated with one structure.
 
         Parameters
         ----------
         design
-            Its rows.
+            Its design-matrix rows.
         energy_ev
-            Its energy less the energies of free atoms and of core repulsion.
+            Its energy minus the reference energies of its atoms and the core repulsion.
         forces_ev_a
-            (n_atoms, 3), less those of core repulsion.
+            (n_atoms, 3) forces minus those of core repulsion.
         mask
-            (n_atoms,) of bool: the atoms whose forces count; the energy counts only if all do. None: all.
+            (n_atoms,) of bool: atoms whose forces are fitted; the energy is fitted only if all are. None: all.
         stress_ev_a3
-            (6,), less that of core repulsion; None: unknown. ``design`` has its rows then.
+            (6,) stress minus that of core repulsion, if ``design`` has stress rows; None: not fitted.
         weights
-            How many times the squares of its energy count, and those of its forces and stress. If they are given, no
-            ridge is chosen for it.
+            Weights of the squares of its energy, and of its forces and stress, for a down-weighted label (``apart``).
         origin
-            (2 n_elements,) its composition, for a fit that can free the zeros of energies.
+            (2 n_elements,) composition columns, for a fit that can project out energy offsets.
         known
-            (n_atoms, 3) of bool: the force components that count; the energy counts all the same. None: all.
+            (n_atoms, 3) of bool: force components to fit; does not affect the energy. None: all.
         """
         kept = np.ones(len(forces_ev_a), dtype=bool) if mask is None else mask
         counted = np.repeat(kept[:, None], 3, axis=1) if known is None else known & kept[:, None]
@@ -91,7 +90,7 @@ class LinearFit:
         return replace(self, folds=(*self.folds[:k], grown, *self.folds[k + 1 :]), n_labels=self.n_labels + 1)
 
     def errors(self, coefficients: np.ndarray) -> LabelErrors:
-        """Return the errors over all labels that were folded in."""
+        """Return the errors over all labels of the fit."""
         return LabelErrors(
             force_rms_ev_a=joint_rmse([fold.force for fold in self.shares], None),
             force_rmse_ev_a=joint_rmse([fold.force for fold in self.shares], coefficients),
@@ -111,12 +110,12 @@ class LinearFit:
         return float(np.sqrt(squares / n_rows)) if n_rows else 0.0
 
     def _freed(self) -> list[Zeros] | None:
-        """Return the energies of each fold with compositions, if their zeros are free."""
+        """Return the energy factors with composition columns, if offsets are projected out; else None."""
         return self.zeros if self.frees_zeros and self.zeros else None
 
     @property
     def zeros(self) -> list[Zeros]:
-        """Energies of each fold with compositions; empty if they were not kept."""
+        """Energy factors with composition columns of each fold; empty if they were not stored."""
         return [fold.zeros for fold in self.shares if fold.zeros is not None]
 
     @property
@@ -125,18 +124,18 @@ class LinearFit:
         return bool(self.zeros) and has_two_origins(self.zeros)
 
     def constants_ev(self, coefficients: np.ndarray) -> np.ndarray | None:
-        """Return the (2, n_elements) constants per atom of imported and own labels; None if they are not free."""
+        """Return (2, n_elements) energy offsets of imported and own labels, eV/atom; None if not projected out."""
         zeros = self._freed()
         return None if zeros is None else constants_of(zeros, coefficients)
 
     @property
     def shares(self) -> tuple[Fold, ...]:
-        """All folds, and the labels apart if there are any."""
+        """All folds, and the down-weighted labels if there are any."""
         return self.folds if self.apart is None else (*self.folds, self.apart)
 
     @property
     def stresses(self) -> list[Stresses]:
-        """Those of each fold."""
+        """Stress factors of each fold."""
         return [fold.stress for fold in self.shares]
 
     def solve(
@@ -155,28 +154,28 @@ class LinearFit:
         Parameters
         ----------
         degrees
-            (n_functions,) growth of the penalty: rough functions cost more than smooth ones.
+            (n_functions,) scale of the penalty of each coefficient: rough functions cost more than smooth ones.
         prior
-            Coefficients that the penalty pulls to; zero by default.
+            Coefficients that the penalty shrinks to (prior mean); zero by default.
         rising
-            Conditions that the coefficients have to meet; None: none.
+            Inequality constraints on the coefficients; None: none.
         ridge
-            Weight of the penalty; None: the one that predicts best.
+            Square root of the penalty weight; None: chosen by cross-validation.
         energy_weight
             Weight of an energy per atom (eV) against a force component (eV/Å), Å.
         stress_weight
             Weight of a stress component (eV/Å³) against a force component, Å².
         is_pressure_free
-            Whether a constant pressure in all stresses is not to be learnt.
+            Whether a constant pressure offset of all stresses is projected out.
 
         Notes
         -----
-        Columns are scaled to unit root mean square. The ridge is the one whose fits to all folds but
-        one predict the left-out fold best, over all folds. Whole structures are left out: force
-        components of one structure are not independent, and criteria that take them for it, such as
-        generalised cross-validation, fit noise while labels are few.
+        Columns are scaled to unit norm. The ridge is chosen by k-fold cross-validation
+        (:meth:`Scaled.best_ridge`) that leaves out whole structures: force components of one structure are not
+        independent, and criteria that assume independence, such as generalised cross-validation, choose too small a
+        ridge and fit noise while labels are few.
 
-        Conditions are met at the least cost in the penalised squares that the ridge leaves.
+        Constraints are met by the change of coefficients that increases the penalised loss least.
         """
         problem = self.scaled(degrees, energy_weight, stress_weight, is_pressure_free=is_pressure_free)
         start = np.zeros(len(degrees)) if prior is None else prior
@@ -196,7 +195,7 @@ class LinearFit:
         *,
         is_pressure_free: bool = True,
     ) -> Scaled:
-        """Return the problem with its columns' scale; ``degrees`` and weights as in :meth:`solve`."""
+        """Return the weighted least-squares problem with column scales; ``degrees`` and weights as in :meth:`solve`."""
         n, zeros = len(degrees), self._freed()
         used = [*self.folds[: self.n_labels], *((self.apart,) if self.apart else ())]
         if zeros is None:
@@ -217,7 +216,7 @@ class LinearFit:
         return Scaled(parts, whole, np.where(seen, rms, 1.0) * degrees / degrees.mean(), apart)
 
     def natural_stress_weight(self) -> float | None:
-        """Return the weight that makes stresses count as much as forces, by size: 1 to 100 Å²; None without any."""
+        """Return the stress weight ``auto``, ratio of the RMS of forces and stresses, 1 to 100 Å²; None without any."""
         stress = stress_rmse(self.stresses, None)
         if stress is None:
             return None
@@ -225,10 +224,10 @@ class LinearFit:
         return float(np.clip(force / stress, _LEAST_WEIGHT, _MOST_WEIGHT)) if stress > 0 else _MOST_WEIGHT
 
     def natural_weight(self) -> float:
-        """Return the weight that makes energies per atom count as much as forces, by their scatter: 1 to 100 Å.
+        """Return the energy weight ``auto``, ratio of the RMS of forces and energies per atom: 1 to 100 Å.
 
-        The energies of a few labels scatter hardly at all, since atomic energies were fitted to them: until every
-        fold has a label it is 10 Å.
+        It is 10 Å until every fold has a label: reference energies were fitted to the first few labels, whose energies
+        therefore hardly scatter.
         """
         if self.n_labels < N_FOLDS:
             return ENERGY_WEIGHT
