@@ -42,11 +42,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def lessons(self) -> Iterator[tuple[str, Lesson]]:
+    def design_rows(self) -> Iterator[tuple[str, Lesson]]:
         """Yield (name, design-matrix rows) of each label, in order."""
-        return ((name, self.lesson(name)) for name in self.frames)
+        return ((name, self.rows_of(name)) for name in self.frames)
 
-    def lesson(self, name: str) -> Lesson:
+    def rows_of(self, name: str) -> Lesson:
         """Return the design-matrix rows and targets of a label."""
         if (held := self._held.get(name)) is not None:
             return held
@@ -66,8 +66,8 @@ class Batch:
         """Ignore the stresses of imported labels (``bootstrap.dataset``)."""
         self.with_imported_stress, self._held, self._bytes = False, {}, 0
 
-    def taken_into(self, fit: LinearFit, weights: Weights) -> LinearFit:
+    def added_to(self, fit: LinearFit, weights: Weights) -> LinearFit:
         """Return the fit updated with all labels."""
-        for name, lesson in self.lessons():
-            fit = lesson.taken_into(fit, weights.get(name))
+        for name, label in self.design_rows():
+            fit = label.added_to(fit, weights.get(name))
         return fit

@@ -80,7 +80,7 @@ def _factor(fit: LinearFit, problem: Scaled, basis: ACEBBasisSet, ridge: float, 
     spectrum = problem.spectrum(problem.whole, np.zeros_like(coefficients))
     residual = float(np.linalg.norm(problem.whole @ np.append(coefficients, -1.0)))
     used = float(np.sum(spectrum.values**2 / (spectrum.values**2 + ridge**2)))
-    rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.shares)
+    rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.all_folds)
     rows += sum(part.n_rows for part in fit.stresses) if counts else 0
     noise = residual / np.sqrt(max(rows - used, 1.0))
-    return np.asarray(noise * spectrum.cheapest(ridge) / problem.scale[:, None])
+    return np.asarray(noise * spectrum.inverse_hessian_root(ridge) / problem.scale[:, None])

@@ -100,26 +100,26 @@ def contradictions(frames: Sequence[Atoms], campaign: Campaign) -> list[Contradi
     places = np.unique(np.linspace(0, len(chosen) - 1, _MOST_LABELS).round().astype(int))
     chosen = [chosen[k] for k in places]
     nothing = dict.fromkeys(campaign.elements, 0.0)
-    lessons = [lesson_of(atoms, nothing, shape, campaign) for atoms in chosen]
+    labels = [lesson_of(atoms, nothing, shape, campaign) for atoms in chosen]
     fractions = np.array([[np.mean(atoms.symbols == name) for name in campaign.elements] for atoms in chosen])
     volumes = np.array([atoms.get_volume() / len(atoms) for atoms in chosen])
     swelling = volumes / volumes.mean() - 1
     aside = np.column_stack([fractions, swelling, swelling**2]) if np.ptp(swelling) > _TINY else fractions
-    found = [_of_energies(lessons, aside, degrees_of(shape.basis))]
+    found = [_of_energies(labels, aside, degrees_of(shape.basis))]
     if found[0] is None:
-        found.append(_of_stresses(lessons, chosen, fractions, degrees_of(shape.basis)))
+        found.append(_of_stresses(labels, chosen, fractions, degrees_of(shape.basis)))
     return [one for one in found if one is not None]
 
 
-def _of_energies(lessons: Sequence[Lesson], aside: np.ndarray, degrees: np.ndarray) -> Contradiction | None:
+def _of_energies(labels: Sequence[Lesson], aside: np.ndarray, degrees: np.ndarray) -> Contradiction | None:
     """Compare given energies with those of a fit to the forces alone.
 
     ``aside`` (n_labels, k) are columns that forces hardly determine (composition, volume), for the regression.
     """
-    coefficients = _fitted(lessons, None, degrees, 0.0)
-    sizes = np.array([len(lesson.mask) for lesson in lessons], dtype=float)
-    said = np.array([lesson.design.energy @ coefficients for lesson in lessons]) / sizes
-    given = np.array([lesson.energy_ev for lesson in lessons])
+    coefficients = _fitted(labels, None, degrees, 0.0)
+    sizes = np.array([len(label.mask) for label in labels], dtype=float)
+    said = np.array([label.design.energy @ coefficients for label in labels]) / sizes
+    given = np.array([label.energy_ev for label in labels])
     slope = _slope(given / sizes, said, aside)
     if slope is None or _RIGHT[0] <= slope <= _RIGHT[1]:
         return None
@@ -134,16 +134,16 @@ def _of_energies(lessons: Sequence[Lesson], aside: np.ndarray, degrees: np.ndarr
 
 
 def _of_stresses(
-    lessons: Sequence[Lesson], frames: Sequence[Atoms], fractions: np.ndarray, degrees: np.ndarray
+    labels: Sequence[Lesson], frames: Sequence[Atoms], fractions: np.ndarray, degrees: np.ndarray
 ) -> Contradiction | None:
     """Compare given stresses with those of a fit to energies and forces."""
-    told = [k for k, lesson in enumerate(lessons) if lesson.stress_ev_a3 is not None]
+    told = [k for k, label in enumerate(labels) if label.stress_ev_a3 is not None]
     if len(told) < _FEWEST:
         return None
-    coefficients = _fitted(lessons, fractions, degrees, ENERGY_WEIGHT)
-    rows = [lessons[k].design.stress for k in told]
+    coefficients = _fitted(labels, fractions, degrees, ENERGY_WEIGHT)
+    rows = [labels[k].design.stress for k in told]
     said = np.concatenate([row @ coefficients for row in rows if row is not None])
-    given = np.concatenate([lessons[k].stress_ev_a3 for k in told])
+    given = np.concatenate([labels[k].stress_ev_a3 for k in told])
     diagonal = np.tile([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], len(told))[:, None]
     slope = _slope(given, said, diagonal)
     if slope is None or _RIGHT[0] <= slope <= _RIGHT[1]:
@@ -162,16 +162,16 @@ def _of_stresses(
 
 
 def _fitted(
-    lessons: Sequence[Lesson], fractions: np.ndarray | None, degrees: np.ndarray, energy_weight: float
+    labels: Sequence[Lesson], fractions: np.ndarray | None, degrees: np.ndarray, energy_weight: float
 ) -> np.ndarray:
     """Return the coefficients of a fit to forces and, with ``fractions``, to energies up to a constant per element."""
     fit = LinearFit.empty(len(degrees), 0 if fractions is None else fractions.shape[1])
-    for k, lesson in enumerate(lessons):
+    for k, label in enumerate(labels):
         origin = None if fractions is None else np.concatenate([fractions[k], 0 * fractions[k]])
         fit = fit.with_label(
-            lesson.design, lesson.energy_ev, lesson.forces_ev_a, lesson.mask, origin=origin, known=lesson.known
+            label.design, label.energy_ev, label.forces_ev_a, label.mask, origin=origin, known=label.known
         )
-    return replace(fit, frees_zeros=fractions is not None).solve(degrees, energy_weight=energy_weight)[0]
+    return replace(fit, frees_offsets=fractions is not None).solve(degrees, energy_weight=energy_weight)[0]
 
 
 def _slope(given: np.ndarray, said: np.ndarray, constants: np.ndarray) -> float | None:

@@ -32,11 +32,11 @@ _FILE = "dimers.npz"
 
 @dataclass(frozen=True)
 class Rising:
-    """Constraints that dimers repel each other: ``rows @ coefficients >= least``."""
+    """Constraints that dimers repel each other: ``rows @ coefficients >= min_slopes``."""
 
     rows: np.ndarray
     """(m, n_functions)"""
-    least: np.ndarray
+    min_slopes: np.ndarray
     """(m,) eV/Å"""
 
 
@@ -65,7 +65,7 @@ def rising_dimers(folder: Path, shape: AcePotential) -> Rising:
     if kept is not None and {"rows", "least"} <= set(kept):
         return Rising(kept["rows"], kept["least"])
     found = rising(shape)
-    write_arrays(folder / _FILE, {"rows": found.rows, "least": found.least})
+    write_arrays(folder / _FILE, {"rows": found.rows, "least": found.min_slopes})
     return found
 
 

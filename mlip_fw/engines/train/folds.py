@@ -50,14 +50,14 @@ class Fold:
     energy: Triangle
     force: Triangle
     stress: Stresses
-    zeros: Zeros | None = None
+    offsets: Zeros | None = None
     """The energy rows with composition columns; None if all labels are of one origin."""
 
     @classmethod
     def empty(cls, n_functions: int, n_elements: int = 0) -> Fold:
         """Return the fold of no labels; ``n_elements`` > 0: with composition columns for energy offsets."""
-        blank, zeros = Triangle.empty(n_functions), Zeros.empty(n_functions, n_elements) if n_elements else None
-        return cls(blank, blank, Stresses.empty(n_functions), zeros)
+        blank, offsets = Triangle.empty(n_functions), Zeros.empty(n_functions, n_elements) if n_elements else None
+        return cls(blank, blank, Stresses.empty(n_functions), offsets)
 
     def with_label(
         self,
@@ -74,18 +74,18 @@ class Fold:
 
         ``kept`` (n_atoms,) are the atoms inside the mask, ``counted`` (n_atoms, 3) the force components to train on.
         """
-        energy, force, stress, zeros = self.energy, self.force, self.stress, self.zeros
+        energy, force, stress, offsets = self.energy, self.force, self.stress, self.offsets
         n_atoms, (of_energy, of_forces) = len(forces_ev_a), weights
         if kept.all():
             energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]), of_energy)
-            if zeros is not None and origin is not None and of_energy:
+            if offsets is not None and origin is not None and of_energy:
                 root = np.sqrt(of_energy)
-                zeros = zeros.with_energy(root * origin, root / n_atoms * design.energy, root * energy_ev / n_atoms)
+                offsets = offsets.with_energy(root * origin, root / n_atoms * design.energy, root * energy_ev / n_atoms)
         if stress_ev_a3 is not None:
             assert design.stress is not None
             stress = stress.with_stress(design.stress, stress_ev_a3, of_forces)
         force = force.with_rows(design.forces[counted], forces_ev_a[counted], of_forces)
-        return Fold(energy, force, stress, zeros)
+        return Fold(energy, force, stress, offsets)
 
     def weighted(self, energy_weight: float, energies: np.ndarray | None = None) -> np.ndarray:
         """Return the factor (n + 1, n + 1) of force and weighted energy rows, or of the given ``energies``."""

@@ -88,9 +88,9 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         batch, fit_before, lambda fit: Terms.of(fit, shape, known.prior, campaign), references, shape, coefficients
     )
     fit, fresh = learnt.fit, nothing_learnt(known.basis, campaign)
-    fresh = batch.taken_into(replace(fresh, frees_zeros=fit.frees_zeros), {})
-    for name, lesson in batch.lessons():
-        rows.add(name, rows_within(lesson.mask, lesson.design.projections, taught[name]))
+    fresh = batch.added_to(replace(fresh, frees_offsets=fit.frees_offsets), {})
+    for name, label in batch.design_rows():
+        rows.add(name, rows_within(label.mask, label.design.projections, taught[name]))
     for remark in [*free.remarks, *contrary, *learnt.remarks]:
         logger.warning("%s", remark)
     weights = {**known.weights, **{name: _label_weight(both) for name, both in learnt.weights.items()}}
@@ -118,7 +118,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             dataset=fit.errors(solution.coefficients),
             new_before=fresh.errors(coefficients) if known.generation is not None and taught else None,
             reference_energy_ev=zeros.reference_ev,
-            folded_energy_ev=batch.energies_ev if fit.frees_zeros else None,
+            folded_energy_ev=batch.energies_ev if fit.frees_offsets else None,
             imported_offset_ev=zeros.offset_ev,
             free_atoms=[name for name in hashes if name in outside],
             weights={name: weight for name, weight in sorted(weights.items()) if name in inside},

@@ -115,7 +115,7 @@ def grown(known: Knowledge, frames: list[Atoms], campaign: Campaign) -> Knowledg
     before, now = functions_of(known.basis), functions_of(larger)
     logger.info("the basis grows from %d to %d functions per element", max(before.values()), max(now.values()))
     prior = carried_over(known.prior, known.basis, larger)
-    fit = replace(nothing_learnt(larger, campaign), frees_zeros=known.fit.frees_zeros)
+    fit = replace(nothing_learnt(larger, campaign), frees_offsets=known.fit.frees_offsets)
     blank = replace(known, basis=larger, fit=fit, prior=prior, active=None, outgrown=before)
     return replace(blank, gamma_max=0.0, n_environments={})
 
@@ -129,7 +129,7 @@ def known_fit(
     an enlarged basis all labels are new to the active set, too.
     """
     has_stresses = known.fit.has_stresses or not campaign.potential.stress_weight
-    has_all = has_stresses and (bool(known.fit.zeros) or campaign.bootstrap.dataset is None)
+    has_all = has_stresses and (bool(known.fit.offsets) or campaign.bootstrap.dataset is None)
     if known.generation is None or (has_all and not known.outgrown):
         return known.fit
     if known.learnt:
@@ -138,16 +138,16 @@ def known_fit(
             why if known.outgrown or not has_stresses else "as an older version did not keep origins of energies apart"
         )
         logger.info("learning %d labels once more %s", len(known.learnt), why)
-    fit = replace(nothing_learnt(known.basis, campaign), frees_zeros=known.fit.frees_zeros)
+    fit = replace(nothing_learnt(known.basis, campaign), frees_offsets=known.fit.frees_offsets)
     # any order will do in a new basis: by name, which is also known to machines without the earlier generations
     names = known.learnt if known.outgrown else in_order(generations, known.generation, known.learnt)
     for name in names:
         atoms = dataset.read(name)
         stress, weight = known.with_imported_stress, known.weights.get(name)
-        lesson = lesson_of(atoms, known.reference_energy_ev, shape, campaign, with_imported_stress=stress)
-        fit = lesson.taken_into(fit, (weight.energy, weight.forces) if weight else None)
+        label = lesson_of(atoms, known.reference_energy_ev, shape, campaign, with_imported_stress=stress)
+        fit = label.added_to(fit, (weight.energy, weight.forces) if weight else None)
         if known.outgrown:
-            rows.add(name, rows_within(lesson.mask, lesson.design.projections, atoms))
+            rows.add(name, rows_within(label.mask, label.design.projections, atoms))
     return fit
 
 

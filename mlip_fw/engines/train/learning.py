@@ -64,10 +64,10 @@ def learn(
     coefficients
         (n_functions,) of the previous generation.
     """
-    fit, remarks = batch.taken_into(before, {}), []
-    shift = None if fit.frees_zeros else own_shift_ev_atom(batch, fit, terms_of(fit), shape.elements)
+    fit, remarks = batch.added_to(before, {}), []
+    shift = None if fit.frees_offsets else own_shift_ev_atom(batch, fit, terms_of(fit), shape.elements)
     if shift is not None:
-        before, fit = replace(before, frees_zeros=True), replace(fit, frees_zeros=True)
+        before, fit = replace(before, frees_offsets=True), replace(fit, frees_offsets=True)
         remarks.append(
             f"own labels lie {abs(shift):.2f} eV per atom {'above' if shift > 0 else 'below'} those of "
             "bootstrap.dataset: another level of theory? One energy offset per element is learnt for the imported "
@@ -78,15 +78,15 @@ def learn(
     odd = suspects(batch, fit, before, terms_of(fit), shape, usual)
     if not odd:
         return Learnt(fit, {}, remarks)
-    plain, apart = batch.energies_ev, {part.name: (0.0, 0.0) for part in odd}
-    batch.relative_to({**plain, **references([name for name in batch.frames if name not in apart])})
-    core = batch.taken_into(before, apart)
+    plain, left_out = batch.energies_ev, {part.name: (0.0, 0.0) for part in odd}
+    batch.relative_to({**plain, **references([name for name in batch.frames if name not in left_out])})
+    core = batch.added_to(before, left_out)
     weights = weights_of(odd, batch, core, terms_of(core))
     lowered = {name: both for name, both in weights.items() if both != (1.0, 1.0)}
     if not lowered and (usual or not weights):
         batch.relative_to(plain)
         return Learnt(fit, {}, remarks)
-    return Learnt(batch.taken_into(before, weights), weights, [*remarks, *([_named(lowered)] if lowered else [])])
+    return Learnt(batch.added_to(before, weights), weights, [*remarks, *([_named(lowered)] if lowered else [])])
 
 
 def require_agreement(batch: Batch, campaign: Campaign) -> list[str]:
@@ -123,7 +123,7 @@ def own_shift_ev_atom(batch: Batch, fit: LinearFit, terms: Terms, elements: list
     own = [atoms for atoms in batch.frames.values() if not is_imported(atoms)]
     if not (own and fit.has_two_origins and fit.n_labels > 1):
         return None
-    free = replace(fit, frees_zeros=True)
+    free = replace(fit, frees_offsets=True)
     coefficients = terms.solve(free)
     constants = free.constants_ev(coefficients)
     assert constants is not None

@@ -34,7 +34,7 @@ class Lesson:
     cores_ev: float = 0.0
     """Energy of core repulsion, which was subtracted."""
 
-    def taken_into(self, fit: LinearFit, weights: tuple[float, float] | None = None) -> LinearFit:
+    def added_to(self, fit: LinearFit, weights: tuple[float, float] | None = None) -> LinearFit:
         """Return the fit updated with this label; ``weights`` are those of its energy, and of its forces and stress."""
         label = self.design, self.energy_ev, self.forces_ev_a, self.mask, self.stress_ev_a3
         return fit.with_label(*label, weights, self.origin, self.known)

@@ -37,9 +37,9 @@ class LinearFit:
     n_labels: int = 0
     has_stresses: bool = True
     """False in fits of older versions, which had no stress rows."""
-    frees_zeros: bool = False
+    frees_offsets: bool = False
     """Whether constant energy offsets per element, of imported and of own labels, are projected out."""
-    apart: Fold | None = None
+    down_weighted: Fold | None = None
     """Down-weighted labels: in every training fold, and never predicted in the cross-validation."""
 
     @classmethod
@@ -83,8 +83,11 @@ class LinearFit:
         counted = np.repeat(kept[:, None], 3, axis=1) if known is None else known & kept[:, None]
         label = (design, energy_ev, forces_ev_a, kept, counted, stress_ev_a3, weights or (1.0, 1.0), origin)
         if weights is not None:
-            n_elements = self.zeros[0].n_elements if self.zeros else 0
-            return replace(self, apart=(self.apart or Fold.empty(len(design.energy), n_elements)).with_label(*label))
+            n_elements = self.offsets[0].n_elements if self.offsets else 0
+            return replace(
+                self,
+                down_weighted=(self.down_weighted or Fold.empty(len(design.energy), n_elements)).with_label(*label),
+            )
         k = self.n_labels % N_FOLDS
         grown = self.folds[k].with_label(*label)
         return replace(self, folds=(*self.folds[:k], grown, *self.folds[k + 1 :]), n_labels=self.n_labels + 1)
@@ -92,57 +95,57 @@ class LinearFit:
     def errors(self, coefficients: np.ndarray) -> LabelErrors:
         """Return the errors over all labels of the fit."""
         return LabelErrors(
-            force_rms_ev_a=joint_rmse([fold.force for fold in self.shares], None),
-            force_rmse_ev_a=joint_rmse([fold.force for fold in self.shares], coefficients),
+            force_rms_ev_a=joint_rmse([fold.force for fold in self.all_folds], None),
+            force_rmse_ev_a=joint_rmse([fold.force for fold in self.all_folds], coefficients),
             energy_rmse_ev_atom=self._energy_rmse(coefficients),
             stress_rmse_ev_a3=stress_rmse(self.stresses, coefficients),
         )
 
     def _energy_rmse(self, coefficients: np.ndarray | None) -> float:
-        energies = [fold.energy for fold in self.shares]
-        if (zeros := self._freed()) is None:
+        energies = [fold.energy for fold in self.all_folds]
+        if (offsets := self._freed_offsets()) is None:
             return joint_rmse(energies, coefficients)
         known = np.zeros(len(energies[0].r) - 1) if coefficients is None else coefficients
         ends = np.append(known, -1.0)
-        parts, common = without_zeros(zeros)
+        parts, common = without_zeros(offsets)
         n_rows = sum(energy.n_rows for energy in energies)
         squares = sum(float(np.sum((part @ ends) ** 2)) for part in [*parts, common])
         return float(np.sqrt(squares / n_rows)) if n_rows else 0.0
 
-    def _freed(self) -> list[Zeros] | None:
+    def _freed_offsets(self) -> list[Zeros] | None:
         """Return the energy factors with composition columns, if offsets are projected out; else None."""
-        return self.zeros if self.frees_zeros and self.zeros else None
+        return self.offsets if self.frees_offsets and self.offsets else None
 
     @property
-    def zeros(self) -> list[Zeros]:
+    def offsets(self) -> list[Zeros]:
         """Energy factors with composition columns of each fold; empty if they were not stored."""
-        return [fold.zeros for fold in self.shares if fold.zeros is not None]
+        return [fold.offsets for fold in self.all_folds if fold.offsets is not None]
 
     @property
     def has_two_origins(self) -> bool:
         """Whether there are energies of imported and of own labels."""
-        return bool(self.zeros) and has_two_origins(self.zeros)
+        return bool(self.offsets) and has_two_origins(self.offsets)
 
     def constants_ev(self, coefficients: np.ndarray) -> np.ndarray | None:
         """Return (2, n_elements) energy offsets of imported and own labels, eV/atom; None if not projected out."""
-        zeros = self._freed()
-        return None if zeros is None else constants_of(zeros, coefficients)
+        offsets = self._freed_offsets()
+        return None if offsets is None else constants_of(offsets, coefficients)
 
     @property
-    def shares(self) -> tuple[Fold, ...]:
+    def all_folds(self) -> tuple[Fold, ...]:
         """All folds, and the down-weighted labels if there are any."""
-        return self.folds if self.apart is None else (*self.folds, self.apart)
+        return self.folds if self.down_weighted is None else (*self.folds, self.down_weighted)
 
     @property
     def stresses(self) -> list[Stresses]:
         """Stress factors of each fold."""
-        return [fold.stress for fold in self.shares]
+        return [fold.stress for fold in self.all_folds]
 
     def solve(
         self,
         degrees: np.ndarray,
         prior: np.ndarray | None = None,
-        rising: Rising | None = None,
+        constraints: Rising | None = None,
         ridge: float | None = None,
         energy_weight: float = ENERGY_WEIGHT,
         stress_weight: float = 0.0,
@@ -182,9 +185,9 @@ class LinearFit:
         ridge = problem.best_ridge(start) if ridge is None else ridge
         whole, scale = problem.spectrum(problem.whole, start), problem.scale
         coefficients = start + whole.solve(ridge) / scale
-        if rising is not None:
-            misses = rising.least - rising.rows @ coefficients
-            coefficients = coefficients + whole.shift(rising.rows / scale, misses, ridge) / scale
+        if constraints is not None:
+            misses = constraints.min_slopes - constraints.rows @ coefficients
+            coefficients = coefficients + whole.constrained_change(constraints.rows / scale, misses, ridge) / scale
         return coefficients, ridge
 
     def scaled(
@@ -196,12 +199,12 @@ class LinearFit:
         is_pressure_free: bool = True,
     ) -> Scaled:
         """Return the weighted least-squares problem with column scales; ``degrees`` and weights as in :meth:`solve`."""
-        n, zeros = len(degrees), self._freed()
-        used = [*self.folds[: self.n_labels], *((self.apart,) if self.apart else ())]
-        if zeros is None:
+        n, offsets = len(degrees), self._freed_offsets()
+        used = [*self.folds[: self.n_labels], *((self.down_weighted,) if self.down_weighted else ())]
+        if offsets is None:
             parts, common = [fold.weighted(energy_weight) for fold in used], np.zeros((0, n + 1))
         else:
-            energies, left = without_zeros(zeros)
+            energies, left = without_zeros(offsets)
             energies = [*energies[: min(self.n_labels, N_FOLDS)], *energies[N_FOLDS:]]
             parts = [fold.weighted(energy_weight, part) for fold, part in zip(used, energies, strict=True)]
             common = energy_weight * left
@@ -212,18 +215,18 @@ class LinearFit:
         whole = with_rows(reduce(joined, parts, np.zeros((n + 1, n + 1))), common)
         rms = np.sqrt((whole[:, :n] ** 2).sum(axis=0))
         seen = rms > _UNSEEN * rms.max(initial=0.0)
-        apart = parts.pop() if self.apart else None
-        return Scaled(parts, whole, np.where(seen, rms, 1.0) * degrees / degrees.mean(), apart)
+        down_weighted = parts.pop() if self.down_weighted else None
+        return Scaled(parts, whole, np.where(seen, rms, 1.0) * degrees / degrees.mean(), down_weighted)
 
-    def natural_stress_weight(self) -> float | None:
+    def auto_stress_weight(self) -> float | None:
         """Return the stress weight ``auto``, ratio of the RMS of forces and stresses, 1 to 100 Å²; None without any."""
         stress = stress_rmse(self.stresses, None)
         if stress is None:
             return None
-        force = joint_rmse([fold.force for fold in self.shares], None)
+        force = joint_rmse([fold.force for fold in self.all_folds], None)
         return float(np.clip(force / stress, _LEAST_WEIGHT, _MOST_WEIGHT)) if stress > 0 else _MOST_WEIGHT
 
-    def natural_weight(self) -> float:
+    def auto_energy_weight(self) -> float:
         """Return the energy weight ``auto``, ratio of the RMS of forces and energies per atom: 1 to 100 Å.
 
         It is 10 Å until every fold has a label: reference energies were fitted to the first few labels, whose energies
@@ -231,6 +234,6 @@ class LinearFit:
         """
         if self.n_labels < N_FOLDS:
             return ENERGY_WEIGHT
-        force = joint_rmse([fold.force for fold in self.shares], None)
+        force = joint_rmse([fold.force for fold in self.all_folds], None)
         energy = self._energy_rmse(None)
         return float(np.clip(force / energy, _LEAST_WEIGHT, _MOST_WEIGHT)) if energy > 0 else _MOST_WEIGHT

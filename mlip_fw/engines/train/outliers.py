@@ -91,7 +91,7 @@ def suspects(
     near = None
     if usual is None:
         inner = _nearest_in_energy(batch, shape.elements)
-        core = batch.taken_into(before, {name: (0.0, 0.0) for name in batch.frames if name not in inner})
+        core = batch.added_to(before, {name: (0.0, 0.0) for name in batch.frames if name not in inner})
         near = _residuals(batch, shape, terms.solve(core), fit)
         usual = Usual(*(float(np.nanmedian(each)) for each in near))
     units = np.array([[max(usual.energy_ev_atom, _LEAST_ENERGY_EV)], [max(usual.force_ev_a, _LEAST_FORCE_EV_A)]])
@@ -158,19 +158,19 @@ def _up_to_constants(energies: np.ndarray, fractions: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _CoreFit:
     """The fit without suspects, and how rows of suspects change its cross-validation error."""
 
     problem: Scaled
     prior: np.ndarray
-    least: float
+    loss: float
     """Its cross-validation loss (sum of squares over left-out folds)."""
 
     def harm(self, rows: np.ndarray) -> float:
         """Return the cross-validation error of the others with ``rows`` (m, n + 1) added, relative to that without."""
         size = len(self.prior) + 1
         more = with_rows(np.zeros((size, size)), rows)
-        return float(np.sqrt(self.problem.losses(self.prior, more).min() / self.least))
+        return float(np.sqrt(self.problem.losses(self.prior, more).min() / self.loss))
 
     def coefficients(self, rows: np.ndarray) -> np.ndarray:
         """Return the coefficients (n,) of the fit with ``rows`` added."""
@@ -191,49 +191,49 @@ def weights_of(parts: list[Part], batch: Batch, core: LinearFit, terms: Terms) -
     if core.n_labels < _FEWEST:
         return {}
     problem = terms.problem(core)
-    trial = _Trial(problem, terms.prior, float(problem.losses(terms.prior).min()))
-    rows = [_rows(batch.lesson(part.name), part, terms) for part in parts]
-    if not trial.least or trial.harm(np.vstack(rows)) <= _AS_GOOD:
+    core_fit = _CoreFit(problem, terms.prior, float(problem.losses(terms.prior).min()))
+    rows = [_rows(batch.rows_of(part.name), part, terms) for part in parts]
+    if not core_fit.loss or core_fit.harm(np.vstack(rows)) <= _AS_GOOD:
         return {part.name: (1.0, 1.0) for part in parts}
-    inside = _harmless(trial, rows)
+    inside = _harmless(core_fit, rows)
     scales = np.array([part.usual * (terms.energy_weight if part.is_energy else 1.0) for part in parts])
     weights: Weighted = {}
-    for part, weight in zip(parts, _lowered(trial, inside, rows, scales), strict=True):
+    for part, weight in zip(parts, _lowered(core_fit, inside, rows, scales), strict=True):
         of_energy, of_forces = weights.get(part.name, (1.0, 1.0))
         weights[part.name] = (weight, of_forces) if part.is_energy else (of_energy, weight)
     return weights
 
 
-def _harmless(trial: _Trial, rows: list[np.ndarray]) -> np.ndarray:
+def _harmless(core_fit: _CoreFit, rows: list[np.ndarray]) -> np.ndarray:
     """Add suspects group by group and return the rows (m, n + 1) of the harmless groups."""
     inside = np.zeros((0, rows[0].shape[1]))
     for group in np.array_split(np.arange(len(rows)), min(_MOST_GROUPS, len(rows))):
         more = np.vstack([inside, *(rows[k] for k in group)])
-        if trial.harm(more) <= _AS_GOOD:
+        if core_fit.harm(more) <= _AS_GOOD:
             inside = more
     return inside
 
 
-def _lowered(trial: _Trial, inside: np.ndarray, rows: list[np.ndarray], scales: np.ndarray) -> list[float]:
+def _lowered(core_fit: _CoreFit, inside: np.ndarray, rows: list[np.ndarray], scales: np.ndarray) -> list[float]:
     """Return the weights for the largest cap at which all suspects together are harmless; 0 for all if none is."""
-    ends = np.append(trial.coefficients(inside), -1.0)
+    ends = np.append(core_fit.coefficients(inside), -1.0)
     excess = np.array([float(np.sqrt(np.mean((part @ ends) ** 2))) for part in rows]) / scales
     for cap in _CAPS:
         weights = np.minimum(1.0, (cap / np.maximum(excess, cap)) ** 2)
         lowered = [np.sqrt(weight) * part for weight, part in zip(weights, rows, strict=True)]
-        if trial.harm(np.vstack(lowered)) <= _AS_GOOD:
+        if core_fit.harm(np.vstack(lowered)) <= _AS_GOOD:
             return [float(f"{weight:.2g}") if weight >= _NOTHING else 0.0 for weight in weights]
     return [0.0] * len(rows)
 
 
-def _rows(lesson: Lesson, part: Part, terms: Terms) -> np.ndarray:
+def _rows(label: Lesson, part: Part, terms: Terms) -> np.ndarray:
     """Return the rows [X | y] (m, n + 1) of a part, weighted as in the fit."""
     if part.is_energy:
-        n = len(lesson.mask)
-        return terms.energy_weight / n * np.append(lesson.design.energy, lesson.energy_ev)[None]
-    forces, targets = lesson.design.forces[lesson.mask], lesson.forces_ev_a[lesson.mask]
+        n = len(label.mask)
+        return terms.energy_weight / n * np.append(label.design.energy, label.energy_ev)[None]
+    forces, targets = label.design.forces[label.mask], label.forces_ev_a[label.mask]
     rows = np.column_stack([forces.reshape(-1, forces.shape[-1]), targets.reshape(-1)])
-    if lesson.stress_ev_a3 is None or lesson.design.stress is None or not terms.stress_weight:
+    if label.stress_ev_a3 is None or label.design.stress is None or not terms.stress_weight:
         return rows
-    stress = np.column_stack([lesson.design.stress, lesson.stress_ev_a3])
+    stress = np.column_stack([label.design.stress, label.stress_ev_a3])
     return np.vstack([rows, terms.stress_weight * stress])

@@ -14,7 +14,7 @@ class Spectrum:
 
     values: np.ndarray
     """(k,) singular values of the rows."""
-    along: np.ndarray
+    projected: np.ndarray
     """(k,) targets projected on the left singular vectors."""
     vectors: np.ndarray
     """(n, k) right singular vectors."""
@@ -28,13 +28,13 @@ class Spectrum:
     def solve(self, ridge: float) -> np.ndarray:
         """Return the coefficients (n,) that minimise the squares of the residuals plus ``ridge``² times their own."""
         kept = self.values / (self.values**2 + ridge**2)
-        return np.asarray(self.vectors @ (kept * self.along))
+        return np.asarray(self.vectors @ (kept * self.projected))
 
-    def cheapest(self, ridge: float) -> np.ndarray:
+    def inverse_hessian_root(self, ridge: float) -> np.ndarray:
         """Return a square root (n, n) of the inverse Hessian: of the posterior covariance for unit noise variance."""
         return np.asarray(self.vectors / np.sqrt(self.values**2 + ridge**2))
 
-    def shift(self, rows: np.ndarray, misses: np.ndarray, ridge: float) -> np.ndarray:
+    def constrained_change(self, rows: np.ndarray, misses: np.ndarray, ridge: float) -> np.ndarray:
         """Return the change x of the coefficients with ``rows @ x >= misses`` that increases the loss least.
 
         In coordinates where the increase is the squared length of x, this is the problem LDP (least distance
@@ -43,7 +43,7 @@ class Spectrum:
         """
         if (misses <= 0).all():
             return np.zeros(rows.shape[1])
-        cheap = self.cheapest(ridge)
+        cheap = self.inverse_hessian_root(ridge)
         sides = np.column_stack([rows @ cheap, misses]).T
         aim = np.zeros(len(sides))
         aim[-1] = 1.0

@@ -27,7 +27,7 @@ class Scaled:
     """(n + 1, n + 1) factor of all rows."""
     scale: np.ndarray
     """(n,) norm of each column, times the relative penalty of its coefficient."""
-    apart: np.ndarray | None = None
+    down_weighted: np.ndarray | None = None
     """(n + 1, n + 1) factor of down-weighted labels: in all training sets of the cross-validation, never predicted."""
 
     def spectrum(self, triangle: np.ndarray, start: np.ndarray) -> Spectrum:
@@ -51,7 +51,7 @@ class Scaled:
 
         Rows of the factor ``more`` (n + 1, n + 1) are added to all training sets and never predicted.
         """
-        losses, always = np.zeros(len(_RIDGES)), [part for part in (self.apart, more) if part is not None]
+        losses, always = np.zeros(len(_RIDGES)), [part for part in (self.down_weighted, more) if part is not None]
         for fold, rest in zip(self.folds, all_but_each(self.folds), strict=True):
             problem = self.spectrum(reduce(joined, always, rest), start)
             found = [start + problem.solve(ridge) / self.scale for ridge in _RIDGES]

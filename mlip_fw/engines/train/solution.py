@@ -18,7 +18,7 @@ from mlip_fw.engines.train.stability import examine
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import Stability
 
-_FIRMNESS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
+_RIDGE_FACTORS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
 """Multiples of the cross-validated ridge, tried in turn until the potential passes the stability test."""
 
 
@@ -51,7 +51,7 @@ class Terms:
     def of(cls, fit: LinearFit, shape: AcePotential, prior: np.ndarray, campaign: Campaign) -> Terms:
         """Return the settings of a campaign for a fit; ``auto`` weights are computed."""
         wanted = campaign.potential.energy_weight
-        weight = fit.natural_weight() if wanted == "auto" else wanted
+        weight = fit.auto_energy_weight() if wanted == "auto" else wanted
         free = campaign.oracle.has_pulay_stress
         return cls(degrees_of(shape.basis), prior, weight, _stress_weight(fit, campaign), free)
 
@@ -60,10 +60,10 @@ class Terms:
         weights = (self.energy_weight, self.stress_weight or 0.0)
         return fit.scaled(self.degrees, *weights, is_pressure_free=self.is_pressure_free)
 
-    def solve(self, fit: LinearFit, rising: Rising | None = None, ridge: float | None = None) -> np.ndarray:
+    def solve(self, fit: LinearFit, constraints: Rising | None = None, ridge: float | None = None) -> np.ndarray:
         """Return the coefficients (n_functions,) of a fit; without ``ridge``, with the cross-validated one."""
         weights, free = (self.energy_weight, self.stress_weight or 0.0), self.is_pressure_free
-        return fit.solve(self.degrees, self.prior, rising, ridge, *weights, is_pressure_free=free)[0]
+        return fit.solve(self.degrees, self.prior, constraints, ridge, *weights, is_pressure_free=free)[0]
 
 
 def best_sound(
@@ -90,20 +90,20 @@ def best_sound(
     -----
     If no fit is stable the first is returned, with the reasons in its ``stability``.
     """
-    rising, tries = rising_dimers(folder, shape), []
+    constraints, tries = rising_dimers(folder, shape), []
     terms = Terms.of(fit, shape, prior, campaign)
     best = terms.problem(fit).best_ridge(prior)
-    for firmness in _FIRMNESS:
-        coefficients = terms.solve(fit, rising, firmness * best)
+    for factor in _RIDGE_FACTORS:
+        coefficients = terms.solve(fit, constraints, factor * best)
         stability = examine(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
-        tries.append(Solution(coefficients, firmness * best, terms.energy_weight, terms.stress_weight, stability))
+        tries.append(Solution(coefficients, factor * best, terms.energy_weight, terms.stress_weight, stability))
         if stability.sound:
             return tries[-1]
     return tries[0]
 
 
 def _stress_weight(fit: LinearFit, campaign: Campaign) -> float | None:
-    natural, wanted = fit.natural_stress_weight(), campaign.potential.stress_weight
+    natural, wanted = fit.auto_stress_weight(), campaign.potential.stress_weight
     return natural if natural is None or wanted == "auto" else wanted
 
 

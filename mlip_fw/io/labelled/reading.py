@@ -69,7 +69,7 @@ class LabelledFile:
 
 
 @dataclass
-class _Reading:
+class _ReadSoFar:
     frames: list[LabelledFrame] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     units: set[str] = field(default_factory=set)
@@ -96,7 +96,7 @@ def read_labelled(settings: DatasetSettings, what: str, cutoff_a: float) -> Labe
     path = Path(settings.file)
     file_format, raws = read_raw(path, what)
     _require_names_fit(settings, file_format, what)
-    reading = _Reading()
+    reading = _ReadSoFar()
     for number, raw in enumerate(raws):
         where = f"{what}: structure {number} of {path.name}"
         if fault := raw.fault or _unconverged(raw):
@@ -225,7 +225,7 @@ def _require_one_kind_of_energy(frames: list[LabelledFrame], where: str) -> None
 
 
 def _kind(frame: LabelledFrame) -> str:
-    """Return ``free`` if the free energy of a structure differs from its energy, ``same`` if not, ``one`` without any."""
+    """Return ``free`` if the free energy of a structure differs from its energy, ``same`` if not, ``one`` if none."""
     others = [float(value) for name, value in frame.facts.items() if name.lower() == "energy" and _is_number(value)]
     if "free" not in frame.label.energy_from.lower():
         return "one" if others else "same"

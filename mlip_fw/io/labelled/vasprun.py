@@ -24,7 +24,7 @@ def read_vasprun_steps(path: Path) -> list[Raw]:
     CampaignError
         If there is no complete ionic step.
     """
-    reading = _Reading()
+    reading = _Parser()
     try:
         for event, element in ET.iterparse(path, events=("start", "end")):
             reading.take(event, element)
@@ -33,7 +33,7 @@ def read_vasprun_steps(path: Path) -> list[Raw]:
     return reading.steps()
 
 
-class _Reading:
+class _Parser:
     """State of the incremental parser."""
 
     def __init__(self) -> None:
