@@ -6,7 +6,7 @@ PACEMAKER := .venv-pacemaker
 CASES := tests/real tests/browser tests/faults tests/workflow tests/cli tests/unit
 MARKS := $(if $(MLIP_FW_LMP),,not native)
 
-.PHONY: demo demo-qe qe pacemaker test lint docs screenshots bench clean
+.PHONY: demo demo-qe qe pacemaker test lint docs docs-campaigns screenshots bench clean
 
 # what runs campaigns
 $(VENV)/.demo: setup.cfg pyproject.toml
@@ -57,6 +57,11 @@ lint: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+# run the campaigns of the tutorial and of examples/ anew (ten minutes; CAMPAIGNS="cu-melt argon": only these) and record
+# what pages show of them; docs/campaigns is committed
+docs-campaigns: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python docs/record_campaigns.py $(CAMPAIGNS)
 
 # needs Chromium; its pictures are committed
 screenshots: $(VENV)/.installed

@@ -69,7 +69,8 @@ def load_checked_campaign(
     campaign, where = load_campaign(campaign_file, directory)
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.oracle.scope import label_notes
-    from mlip_fw.engines.start import check_given_files, start_notes, start_structures
+    from mlip_fw.engines.start import start_notes, start_structures
+    from mlip_fw.engines.train.given_files import check_given_files
     from mlip_fw.engines.train.refinement import require_trainer
     from mlip_fw.firetasks.base import read_worker
 

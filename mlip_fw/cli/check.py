@@ -57,7 +57,8 @@ def _facts(
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.oracle.scope import label_notes
     from mlip_fw.engines.rehearsal import rehearsals
-    from mlip_fw.engines.start import check_given_files, start_notes, start_structures
+    from mlip_fw.engines.start import start_notes, start_structures
+    from mlip_fw.engines.train.given_files import check_given_files
     from mlip_fw.engines.train.growth import first_basis
     from mlip_fw.engines.train.pacemaker.schedule import decided
     from mlip_fw.engines.train.refinement import require_trainer

@@ -1,4 +1,4 @@
-"""A potential of ours for whatever ASE can do with one."""
+"""ASE calculator for an ACE potential."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _SKIN_A = 1.0
 
 
 class AceCalculator(Calculator):
-    """Energy and forces of a potential, for one list of atoms that may move.
+    """Energy and forces of an ACE potential for a fixed list of atoms; neighbour lists are reused as they move.
 
     Parameters
     ----------
     potential
         The potential.
     atoms
-        The atoms that it will be asked about; their elements must not change.
+        The atoms it will be used for; their number, order and elements must not change.
     gamma
-        Whether to evaluate extrapolation grades too; without them it is faster.
+        Whether to compute extrapolation grades as well, which is slower.
 
     Notes
     -----
@@ -39,7 +39,7 @@ class AceCalculator(Calculator):
         """(n,) extrapolation grades of the last evaluation."""
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
-        """Evaluate the atoms as ASE asks for it."""
+        """Compute energy and forces (interface of ASE)."""
         super().calculate(atoms, properties, system_changes)
         answer = self._potential.evaluate_moving(
             self._neighbours, self.atoms.positions, self.atoms.cell.array, gamma=self._graded

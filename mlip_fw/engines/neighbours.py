@@ -1,4 +1,4 @@
-"""Neighbour lists of periodic cells, in the form that pyace takes, kept while atoms move little."""
+"""Neighbour lists of periodic cells as pyace environments, with a skin (Verlet list) for moving atoms."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from vesin import NeighborList
 class Neighbours:
     """The pyace environment of a fully periodic cell, built in linear time and reused.
 
-    Periodic images within the cutoff are explicit atoms ("ghosts"). The list holds pairs up to
-    ``cutoff_a + skin_a`` and is built again only when a pair outside it could have come within
-    ``cutoff_a``, for moving atoms and for a changing cell alike.
+    Periodic images within the cutoff are explicit ghost atoms. The list holds pairs up to ``cutoff_a + skin_a`` and is
+    rebuilt only when a pair outside of it could have come within ``cutoff_a`` by motion of atoms or change of the cell.
 
     Parameters
     ----------
@@ -39,7 +38,7 @@ class Neighbours:
         return self.environment
 
     def with_own_images(self) -> ACEAtomicEnvironment:
-        """Return the environment with images as atoms of their own: forces on them are not added to their origin's."""
+        """Return the environment with images as separate atoms: their forces are not added to the originals'."""
         environment, n_images = ACEAtomicEnvironment(), len(self.origins) - len(self.species)
         environment.x = self.environment.x
         environment.species_type = self.environment.species_type
@@ -49,7 +48,7 @@ class Neighbours:
 
     @property
     def origins(self) -> np.ndarray:
-        """The atom that each atom of the environment is an image of; the first are their own."""
+        """Index of the original of each atom of the environment; originals come first and are their own."""
         return np.concatenate([np.arange(len(self.species)), self._origins])
 
     def _extended(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
@@ -98,7 +97,7 @@ class Neighbours:
 
 
 def _distinct(atoms: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first index of each distinct (atom, shift) pair, and for every pair the number of its like."""
+    """Return the first index of each distinct (atom, shift) pair, and for every pair the number of its distinct one."""
     reach = int(np.abs(shifts).max(initial=0))
     keys = atoms.astype(np.int64)
     for axis in range(3):

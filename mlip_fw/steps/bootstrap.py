@@ -13,7 +13,8 @@ from mlip_fw.cores import cores_of
 from mlip_fw.dataset import Dataset, label_name, level_id
 from mlip_fw.engines.bootstrap import first_structures
 from mlip_fw.engines.given_labels import GivenLabels, given_labels
-from mlip_fw.engines.start import check_initial, start_structures
+from mlip_fw.engines.start import start_structures
+from mlip_fw.engines.train.given_files import check_initial
 from mlip_fw.engines.train.initial import import_initial
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.files import once

@@ -14,7 +14,8 @@ from mlip_fw.campaign.events import Event
 from mlip_fw.engines.md.run import choose_engine
 from mlip_fw.engines.oracle.label import require_oracle
 from mlip_fw.engines.oracle.scope import label_notes
-from mlip_fw.engines.start import check_given_files, start_notes, start_structures
+from mlip_fw.engines.start import start_notes, start_structures
+from mlip_fw.engines.train.given_files import check_given_files
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import MlipError
 from mlip_fw.firetasks.base import read_worker

@@ -22,7 +22,8 @@ from mlip_fw import doctor
 from mlip_fw.cli.main import main
 from mlip_fw.engines.md.script import RunPlan, native_force_field, write_script
 from mlip_fw.engines.oracle.label import make_label, require_oracle
-from mlip_fw.engines.start import check_given_files, start_structures
+from mlip_fw.engines.start import start_structures
+from mlip_fw.engines.train.given_files import check_given_files
 from mlip_fw.engines.warm import Nursery
 from mlip_fw.errors import CampaignError, ChildError, DirectoryError, WorkerError
 from mlip_fw.firetasks.base import CampaignTask

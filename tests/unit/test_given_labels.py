@@ -18,7 +18,7 @@ from mlip_fw.cli.main import app
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.engines.ace import Design
 from mlip_fw.engines.given_labels import given_labels
-from mlip_fw.engines.start import check_given_files
+from mlip_fw.engines.train.given_files import check_given_files
 from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.errors import CampaignError
 from mlip_fw.export.frame import pacemaker_frame

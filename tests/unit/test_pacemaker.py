@@ -16,9 +16,9 @@ from ruamel.yaml import YAML
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.process import Ended
-from mlip_fw.engines.start import check_given_files
 from mlip_fw.engines.train.basis import core_radius_a
 from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.given_files import check_given_files
 from mlip_fw.engines.train.pacemaker import schedule
 from mlip_fw.engines.train.pacemaker.command import can_run, require_pacemaker
 from mlip_fw.engines.train.pacemaker.form import (

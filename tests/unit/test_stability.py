@@ -129,7 +129,7 @@ class TestRefusal:
     def teach(self, root, campaign, monkeypatch, verdicts):
         """Train two generations; give what each examination finds."""
         given = iter(verdicts)
-        monkeypatch.setattr(solution, "_FIRMNESS", (1.0, 10.0, 100.0))
+        monkeypatch.setattr(solution, "_RIDGE_FACTORS", (1.0, 10.0, 100.0))
         monkeypatch.setattr(solution, "examine", lambda *_: verdict(next(given)))
         generations, dataset = Generations(root), Dataset(root)
         for seed in range(2):

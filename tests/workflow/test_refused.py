@@ -39,7 +39,7 @@ def judged(small, stand_in, tmp_path, monkeypatch):
                 seconds=0.0,
             )
 
-        monkeypatch.setattr(solution, "_FIRMNESS", (1.0, 10.0, 100.0))
+        monkeypatch.setattr(solution, "_RIDGE_FACTORS", (1.0, 10.0, 100.0))
         monkeypatch.setattr(solution, "examine", examine)
         directory = CampaignDirectory(tmp_path / "c")
         return run_campaign(small(), directory, stand_in(f"--halt-at {halts}")), directory
