@@ -1,6 +1,8 @@
 """A worker's command: its end, its time limit, its whole process group."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
 
@@ -107,3 +109,20 @@ def test_a_command_that_ends_slowly_is_not_left_behind(tmp_path, monkeypatch):
     with pytest.raises(Interrupted), heeding_signals(lambda _: True):
         run(tmp_path, code)
     assert gone(int((tmp_path / "out").read_text()))
+
+
+def test_an_interrupt_while_a_command_starts_leaves_nothing_behind(tmp_path, monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    def start_and_interrupt(*words, **options):
+        started.append(popen(*words, **options))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started[0]
+
+    monkeypatch.setattr("mlip_fw.engines.process.subprocess.Popen", start_and_interrupt)
+    try:
+        with pytest.raises(Interrupted), heeding_signals(lambda _: True):
+            run(tmp_path, "import time; time.sleep(60)")
+        assert started[0].returncode == -signal.SIGTERM
+    finally:
+        started[0].kill()

@@ -22,7 +22,7 @@ from mlip_fw.engines.oracle.vasp.inputs import (
     potcars_of,
     require_sound_incar,
 )
-from mlip_fw.engines.oracle.vasp.run import VaspRun
+from mlip_fw.engines.oracle.vasp.run import VaspLabelRun
 from mlip_fw.errors import WorkerError
 from mlip_fw.io.kpoints import kpoint_grid
 from mlip_fw.io.structures import with_labels
@@ -104,7 +104,7 @@ def label_with_vasp(atoms: Atoms, oracle: VaspOracle, worker: Worker, folder: Pa
     potcars = potcars_of(oracle, elements)
     incar = incar_for(oracle, structure, keep_orbitals=worker.label_walltime_s is not None)
     grid = kpoint_grid(structure.lattice.matrix, oracle.kpoint_spacing_1_a) or (1, 1, 1)
-    run = VaspRun(
+    run = VaspLabelRun(
         folder=folder,
         structure=structure,
         command=_command(worker),

@@ -33,7 +33,7 @@ _LOGGERS = ("", "custodian", "VaspErrorHandler", "VasprunXMLValidator")
 
 
 @dataclass(kw_only=True)
-class VaspRun(SupervisedRun):
+class VaspLabelRun(SupervisedRun):
     """A calculation in its folder, from the inputs to a result that can be believed."""
 
     structure: Structure
