@@ -32,8 +32,8 @@ from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.validation import Property, ValidationReport
 from mlip_fw.models.worker import Worker
 from mlip_fw.notebook.tables import GENERATIONS, HALTS, LABELS
-from tests.cli.pages import DOCS, blocks_in, names_in, pages
-from tests.conftest import ROOT
+from tests.helpers.pages import DOCS, blocks_in, names_in, pages
+from tests.helpers.programs import ROOT
 
 REFERENCE, HOW_TO, EXPLANATION = DOCS / "reference", DOCS / "how-to", DOCS / "explanation"
 WORKER_TEMPLATE = ROOT / "fw_configs" / "my_fworker.yaml"

@@ -15,7 +15,7 @@ from mlip_fw.cli.sparkline import MOST, sparkline, written
 from mlip_fw.cli.watch import watch
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.stories import Scribe, hashed
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
 

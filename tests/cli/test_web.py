@@ -16,7 +16,7 @@ from mlip_fw.cli.main import app
 from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.web.app import create_app
 from mlip_fw.web.serve import open_server
-from tests.unit.web import make_finished
+from tests.helpers.web import make_finished
 
 
 def environment():

@@ -18,7 +18,7 @@ from mlip_fw.interrupts import Interrupted, heeding_signals
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.workflows import crew
 from mlip_fw.workflows.embedded import embedded_launchpad
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 CAMPAIGN = merged(
     SMALL, {"md": {"walkers": 2, "stages": [{"ensemble": "nvt", "temperature_k": [300, 1200], "n_steps": 200}]}}

@@ -23,9 +23,8 @@ from ruamel.yaml import YAML
 from mlip_fw.database.control import server_status, start_server, stop_server
 from mlip_fw.errors import DirectoryError
 from mlip_fw.processes import start_ticks
-from tests.conftest import require
-from tests.unit.test_database_scram import Client as ScramClient
-from tests.unit.test_database_wire import message, op_msg
+from tests.helpers.database import ScramClient, message, op_msg
+from tests.helpers.programs import require
 
 LIMIT_S = 120
 """How long anything may take on a busy machine."""

@@ -31,18 +31,13 @@ from mlip_fw.summary import summarize
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rockets import launch_quietly, quiet
-from tests.conftest import make_small, require
-from tests.faults import farm_worker
+from tests.helpers import farm_worker
+from tests.helpers.campaigns import make_small
+from tests.helpers.farm_worker import SHORT, STEPS
+from tests.helpers.programs import require
 
-STEPS = tuple(farm_worker.TASKS)
 COLLECTIONS = ("fireworks", "launches", "workflows", "fw_id_assigner")
 PATIENCE_S, MOST_ROUNDS, LIMIT_S = 0.3, 4, 300
-SMALL = {
-    "md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 600], "n_steps": 40}]},
-    "candidates": {"max_labels_per_halt": 2, "n_candidates": 4},
-    "bootstrap": {"n_structures": 1},
-    "potential": {"functions_per_element": 10},
-}
 
 
 class Farm:
@@ -174,7 +169,7 @@ def farm(disk):
     farm = Farm(base, FWorker(name="farm", env={"lmp_cmd": command}))
     with quiet(), patch.multiple(shelving, **farm_worker.SHELF):
         nursery()
-        farm.run_without_faults(make_small(**SMALL))
+        farm.run_without_faults(make_small(**SHORT))
         yield farm
     os.chdir(here)
     stop_server(base / "database")

@@ -28,9 +28,9 @@ from mlip_fw.travel.start import add_files
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rockets import launch_quietly, quiet
-from tests.conftest import make_small
-from tests.faults import farm_worker
-from tests.faults.test_farm_faults import SMALL, STEPS
+from tests.helpers import farm_worker
+from tests.helpers.campaigns import make_small
+from tests.helpers.farm_worker import SHORT, STEPS
 
 LIMIT_S, THERE = 120, "/there/small"
 COLLECTIONS = ("fireworks", "launches", "workflows", "fw_id_assigner")
@@ -140,7 +140,7 @@ def farm(tmp_path_factory):
     with quiet():
         nursery()
         farm = Farm(base, lmp_cmd)
-        farm.run_without_faults(make_small(**SMALL, files="filepad"))
+        farm.run_without_faults(make_small(**SHORT, files="filepad"))
         yield farm
     os.chdir(here)
     stop_server(base / "database")

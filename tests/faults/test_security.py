@@ -40,7 +40,7 @@ from mlip_fw.models.worker import Worker
 from mlip_fw.report.html import write_report
 from mlip_fw.workflows.loop import after_md
 from mlip_fw.workflows.retry import retry_handoffs
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 HASH = "0123456789abcdef"
 SOON_S = 60.0

@@ -22,7 +22,7 @@ from mlip_fw.engines.oracle.espresso.oracle import label_with_espresso, require_
 from mlip_fw.errors import CampaignError, LabelError, WorkerError
 from mlip_fw.models.oracle import EspressoOracle
 from mlip_fw.models.worker import Worker
-from tests.conftest import require
+from tests.helpers.programs import require
 
 pytestmark = pytest.mark.real
 FILES = {"Al": "Al.pz-vbc.UPF", "Si": "Si.pz-vbc.UPF", "Fe": "Fe.pbe-nd-rrkjus.UPF", "O": "O.pbe-rrkjus.UPF"}

@@ -23,8 +23,8 @@ from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.worker import Worker
-from tests.conftest import SMALL, merged, require
-from tests.real.test_campaigns import check_contract
+from tests.helpers.campaigns import SMALL, merged
+from tests.helpers.programs import check_contract, require
 
 pytestmark = pytest.mark.real
 ALLOY = merged(

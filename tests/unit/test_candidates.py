@@ -7,22 +7,14 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.bootstrap import bootstrap_structures
 from mlip_fw.engines.candidates import generate as generate_module
 from mlip_fw.engines.candidates.generate import Candidate, HaltedFrame, generate, rattled
 from mlip_fw.engines.geometry import closest_pair, heights_a, too_close
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.select import choose
-from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.models.campaign import BootstrapSettings
-from tests.conftest import SMALL
-from tests.unit.test_generation import teach
-
-
-def copper_potential(root):
-    generations, _, _ = teach(root, range(4), parse_campaign(SMALL, "test"))
-    return AcePotential.from_files(generations.potential(0))
+from tests.helpers.potentials import copper_potential
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """A cut-out is a small cell in which its centre can't tell the difference."""
 
-import functools
 import json
 import subprocess
 import sys
@@ -24,8 +23,9 @@ from mlip_fw.errors import CampaignError
 from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.io.structures import canonical, read_frame, write_frames
 from mlip_fw.models.campaign import CutoutSettings
-from tests.conftest import SMALL
-from tests.unit.test_generation import teach
+from tests.helpers.campaigns import SMALL
+from tests.helpers.potentials import teach
+from tests.helpers.structures import liquid
 
 CUTOFF_A = 5.0
 EMT_REACH_A = 2 * 5.88
@@ -46,25 +46,6 @@ def alloy():
     atoms = bulk("Cu", cubic=True, a=3.85) * (5, 5, 5)
     atoms.symbols[np.random.default_rng(2).permutation(len(atoms))[:200]] = "Au"
     return hot(atoms)
-
-
-@functools.cache
-def disordered():
-    """Spheres of 2 Å, each moved at random again and again."""
-    rng, atoms = np.random.default_rng(4), bulk("Cu", cubic=True, a=3.8) * (5, 5, 5)
-    positions, edge = atoms.positions.copy(), atoms.cell[0, 0]
-    for k in np.tile(np.arange(len(atoms)), 60):
-        there = positions[k] + rng.normal(scale=0.5, size=3)
-        d = positions - there
-        squared = ((d - edge * np.round(d / edge)) ** 2).sum(axis=1)
-        squared[k] = np.inf
-        if squared.min() > 4.0:
-            positions[k] = there
-    return Atoms(atoms.numbers, positions, cell=atoms.cell, pbc=True)
-
-
-def liquid():
-    return disordered().copy()
 
 
 def slab():

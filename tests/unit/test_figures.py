@@ -13,7 +13,7 @@ from mlip_fw.report.formats import Format
 from mlip_fw.story.parity import Parity
 from mlip_fw.story.tale import Story
 from mlip_fw.story.trajectories import Segment, Trajectory
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.stories import Scribe, hashed
 
 OF_STORY = (figures.gamma_figure, figures.error_figure, figures.halt_interval_figure, figures.ledger_figure)
 

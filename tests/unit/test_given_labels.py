@@ -30,7 +30,7 @@ from mlip_fw.io.structures import FORCE_UNKNOWN, MASK, atoms_with_forces, known_
 from mlip_fw.layout import input_hashes
 from mlip_fw.travel.places import Places, inputs_of
 from mlip_fw.validation.parity import Pair, frame_errors
-from tests.unit.labelled import Style, Truth, outcar, pw_out, truth, vasprun
+from tests.helpers.labelled_files import Style, Truth, outcar, pw_out, truth, vasprun
 
 
 def copper(seed, n_atoms=4):

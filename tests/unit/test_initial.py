@@ -13,7 +13,7 @@ from mlip_fw.engines.train.kept import read_fit
 from mlip_fw.errors import CampaignError
 from mlip_fw.generations import Generations
 from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis
-from tests.unit.test_generation import labelled, teach
+from tests.helpers.potentials import labelled, teach
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from mlip_fw.errors import CampaignError
 from mlip_fw.io.labelled.reading import read_labelled
 from mlip_fw.io.structures import known_forces, stress_of
 from mlip_fw.models.dataset import DatasetSettings
-from tests.unit.labelled import Style, outcar, pw_out, truth, vasprun, with_ase
+from tests.helpers.labelled_files import Style, outcar, pw_out, truth, vasprun, with_ase
 
 CUTOFF_A = 5.0
 MANY = settings(

@@ -15,7 +15,7 @@ from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.oracle import EspressoOracle
-from tests.conftest import make_small
+from tests.helpers.campaigns import make_small
 
 
 def campaign(**candidates):

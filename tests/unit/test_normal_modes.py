@@ -9,7 +9,7 @@ from ase.vibrations import Vibrations
 
 from mlip_fw.engines.ace import AcePotential, Evaluation
 from mlip_fw.engines.candidates.normal_modes import LocalModes
-from tests.unit.test_candidates import copper_potential
+from tests.helpers.potentials import copper_potential
 
 THZ = 1e3 * units.fs / (2 * np.pi)
 

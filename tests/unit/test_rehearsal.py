@@ -8,7 +8,7 @@ from ase.io import write
 from mlip_fw.engines.candidates.small_cell import seamless_cell
 from mlip_fw.engines.geometry import heights_a
 from mlip_fw.engines.rehearsal import is_rehearsal, rehearsals, start_of_run
-from tests.unit.test_cutout import liquid
+from tests.helpers.structures import liquid
 
 MOST = 150
 ALLOY = {"bulk": {"symbol": "Cu", "a": 3.8, "cubic": True, "repeat": [4, 4, 4], "substitute": {"Au": 0.5}}}

@@ -8,7 +8,7 @@ from ase.build import bulk, fcc111
 
 from mlip_fw.engines.candidates.small_cell import small_cell, some_atoms
 from mlip_fw.engines.geometry import closest_pair
-from tests.unit.test_cutout import liquid
+from tests.helpers.structures import liquid
 
 
 def test_a_small_start_stays_whole():

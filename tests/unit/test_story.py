@@ -13,7 +13,7 @@ from mlip_fw.report.rows import summary_rows
 from mlip_fw.story.tale import Story
 from mlip_fw.story.walkers import Phase
 from mlip_fw.summary import summarize
-from tests.unit.stories import START, Scribe, hashed
+from tests.helpers.stories import START, Scribe, hashed
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
 PARTS = (

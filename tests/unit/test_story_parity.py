@@ -16,8 +16,8 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.story import parity
 from mlip_fw.story.parity import parity_of
 from mlip_fw.web.app import create_app
-from tests.conftest import make_small
-from tests.unit.test_generation import labelled
+from tests.helpers.campaigns import make_small
+from tests.helpers.potentials import labelled
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ class TestChild:
 
         def run(what):
             if what is not None:
-                monkeypatch.setattr(parity, "_EVALUATE", f"tests.unit.bad_children:{what}")
+                monkeypatch.setattr(parity, "_EVALUATE", f"tests.helpers.children:{what}")
             return calls
 
         return run
@@ -89,7 +89,7 @@ class TestChild:
         assert len(calls) == 2
 
     def test_one_that_hangs_is_ended(self, trained, instead, monkeypatch):
-        instead("hang")
+        instead("hang_in_campaign")
         monkeypatch.setattr(parity, "LIMIT_S", 0.5)
         with pytest.raises(MlipError, match=r"evaluates them took longer than 0\.5 s and was killed"):
             parity_of(trained[0], 0)
@@ -119,7 +119,7 @@ class TestChild:
         assert len(calls) == 1
 
     def test_other_pages_do_not_wait_for_it(self, trained, instead, monkeypatch):
-        instead("hang")
+        instead("hang_in_campaign")
         monkeypatch.setattr(parity, "LIMIT_S", 3.0)
         directory = trained[0]
         directory.write_campaign(make_small())

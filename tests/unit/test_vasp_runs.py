@@ -11,7 +11,6 @@ import time
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
 from ase.calculators.emt import EMT
 from custodian.custodian import CustodianError
 from pymatgen.core import SETTINGS
@@ -21,31 +20,15 @@ from mlip_fw.engines.oracle.vasp import handlers, run
 from mlip_fw.engines.oracle.vasp.faults import blame
 from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 from mlip_fw.errors import DirectoryError, LabelError, WorkerError
-from mlip_fw.models.oracle import VaspOracle
 from mlip_fw.models.worker import Worker
 from mlip_fw.testing.vasp_files import write_fake_potcars
-from tests.conftest import ROOT
-
-
-def worker(options="", **env):
-    return Worker(vasp_cmd=f"{sys.executable} -m mlip_fw.testing.vasp {options}", **env)
-
-
-def oracle(**settings):
-    return VaspOracle(kind="vasp", kpoint_spacing_1_a=0.5, **settings)
-
-
-def alloy():
-    """Return a crystal whose species alternate, so that sorting them moves every atom but one."""
-    atoms = bulk("Cu", cubic=True)
-    atoms.symbols[[0, 2]] = "Au"
-    atoms.rattle(0.1, seed=1)
-    return atoms
+from tests.helpers.programs import ROOT
+from tests.helpers.vasp import POTCARS, alloy, oracle, worker
 
 
 @pytest.fixture(autouse=True)
 def potcars(tmp_path, monkeypatch):
-    write_fake_potcars(tmp_path / "psp", {"Cu_pv": 17, "Au": 11})
+    write_fake_potcars(tmp_path / "psp", POTCARS)
     monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", str(tmp_path / "psp"))
     monkeypatch.setattr(run, "_POLL_S", 0.05)
     monkeypatch.setattr(run, "_POLLS_PER_LOOK", 2)
@@ -279,8 +262,10 @@ def test_interrupted_worker_leaves_no_vasp(label, tmp_path, interruptible):
 
 def test_vasp_dies_with_a_killed_worker(tmp_path):
     code = (
-        "import sys, pathlib; from tests.unit.test_vasp_runs import *; folder = pathlib.Path(sys.argv[1])\n"
-        "label_with_vasp(alloy(), oracle(), worker('--fail hang'), folder / 'run')\n"
+        "import pathlib, sys\n"
+        "from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp\n"
+        "from tests.helpers.vasp import alloy, oracle, worker\n"
+        "label_with_vasp(alloy(), oracle(), worker('--fail hang'), pathlib.Path(sys.argv[1]) / 'run')\n"
     )
     environment = {**os.environ, "PMG_VASP_PSP_DIR": str(tmp_path / "psp")}
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path], env=environment, cwd=ROOT)

@@ -13,56 +13,15 @@ from mlip_fw.engines.warm import Nursery
 from mlip_fw.errors import ChildError, WorkerError
 
 
-# what the children run; they find it as tests.unit.test_warm
-def echo(value):
-    return value
-
-
-def where_am_i(_):
-    return {"folder": os.getcwd(), "pid": os.getpid(), "group": os.getpgid(0)}
-
-
-def chatter(_):
-    print("said by the child")
-    os.system("echo said by the grandchild")  # noqa: S605, S607
-    return "done"
-
-
-def explode(_):
-    raise ValueError("boom\nwith a second line")
-
-
-def die(how):
-    os.kill(os.getpid(), how)
-
-
-def leave(code):
-    os._exit(code)
-
-
-def hang(path):
-    child = subprocess.Popen(["sleep", "1000"])
-    Path(path).write_text(str(child.pid))
-    time.sleep(1000)
-
-
-def huge(_):
-    return "x" * 3_000_000
-
-
-def unspeakable(_):
-    return object()
-
-
 @pytest.fixture(scope="module")
 def nursery():
-    made = Nursery(preload=("tests.unit.test_warm",))
+    made = Nursery(preload=("tests.helpers.children",))
     yield made
     made.close()
 
 
 def call(nursery, name, argument=None, **options):
-    return nursery.call(f"tests.unit.test_warm:{name}", argument, **options)
+    return nursery.call(f"tests.helpers.children:{name}", argument, **options)
 
 
 def alive(pid):
@@ -150,7 +109,7 @@ def test_nursery_that_can_not_start():
 def test_children_die_with_their_parent(tmp_path):
     program = (
         "from mlip_fw.engines.warm import Nursery\n"
-        f"Nursery(preload=()).call('tests.unit.test_warm:hang', {str(tmp_path / 'pid')!r})\n"
+        f"Nursery(preload=()).call('tests.helpers.children:hang', {str(tmp_path / 'pid')!r})\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
     deadline = time.monotonic() + 120

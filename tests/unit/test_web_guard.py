@@ -7,7 +7,7 @@ import pytest
 
 from mlip_fw.web import guard
 from mlip_fw.web.hosts import Hosts, is_loopback
-from tests.unit.web import launchpad_with, make_finished, visitor
+from tests.helpers.web import launchpad_with, make_finished, visitor
 
 PLACES = ["/", "/campaign/cu-story/", "/campaign/cu-story/data.json", "/static/page.css", "/fireworks/", "/nothing"]
 PASSWORD = "correct horse"

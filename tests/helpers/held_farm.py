@@ -5,9 +5,8 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-from tests.conftest import SMALL, merged
-from tests.faults.test_kill import SLOW_ORACLE
-from tests.real.slurm_farm import SAME
+from tests.helpers.campaigns import SLOW_ORACLE, SMALL, merged
+from tests.helpers.slurm_farm import SAME
 
 CAMPAIGN = merged(
     SMALL,
