@@ -73,6 +73,7 @@ def strategies_of(candidates):
     return Counter(c.strategy for c in candidates)
 
 
+@pytest.mark.slow
 def test_strategies_share_fairly(frame, potential):
     every = ["halt_frame", "rattle", "normal_modes", "md_burst"]
     candidates, rejected = generate(frame, potential, every, 16, np.random.default_rng(1))
@@ -98,6 +99,7 @@ def test_few_candidates_are_not_exceeded(frame, potential, n, monkeypatch):
     assert len(candidates) + sum(rejected.values()) == n
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["rattle", "normal_modes", "md_burst"])
 def test_every_strategy_is_reproducible_and_near_the_frame(frame, potential, strategy):
     first, again = (generate(frame, potential, [strategy], 4, np.random.default_rng(3))[0] for _ in range(2))

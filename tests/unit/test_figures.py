@@ -122,6 +122,7 @@ def test_svg_keeps_its_text_and_is_the_same_each_time(story, tmp_path):
     assert "candidates" in said
 
 
+@pytest.mark.slow
 def test_figures_are_written_under_their_names_in_each_format(story, tmp_path):
     told = []
     # without the files of the potentials, there is no calibration

@@ -120,6 +120,7 @@ def text_of(style, said, kind, frames):
     return text
 
 
+@pytest.mark.slow
 @MANY
 @given(SEEDS, styles(), PERIODICITIES, FIXED, st.booleans())
 def test_every_convention_of_extended_xyz(tmp_path, seed, how, pbc, fixed, is_zeroed):

@@ -58,6 +58,7 @@ def test_large_frame_is_cut(frame, potential):
     assert not small.mask_of(small.atoms, np.full(len(small.atoms), 1e9)).all()
 
 
+@pytest.mark.slow
 def test_cost_decides_between_two_cells(frame, potential, monkeypatch):
     made = {}
 

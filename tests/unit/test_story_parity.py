@@ -59,6 +59,7 @@ def test_without_a_record_it_is_told(trained):
         parity_of(trained[0], 7)
 
 
+@pytest.mark.slow
 class TestChild:
     @pytest.fixture
     def instead(self, monkeypatch):

@@ -215,12 +215,14 @@ def test_outputs_of_a_failed_attempt_are_not_believed(tmp_path):
         label_with_vasp(alloy(), oracle(), Worker(vasp_cmd=str(script)), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_hanging_vasp_is_ended_with_its_ranks(label, tmp_path):
     with pytest.raises(LabelError, match=r"took longer than oracle\.timeout_s = 3 s"):
         label("--fail hang", timeout_s=3.0)
     assert not alive(int((tmp_path / "run" / "rank.pid").read_text()))
 
 
+@pytest.mark.slow
 def test_vasp_that_ignores_polite_signals_is_ended(label, tmp_path, monkeypatch):
     monkeypatch.setattr("mlip_fw.engines.process.PATIENCE_S", 0.2)
     script = tmp_path / "vasp_std"
@@ -231,6 +233,7 @@ def test_vasp_that_ignores_polite_signals_is_ended(label, tmp_path, monkeypatch)
     assert not alive(int((tmp_path / "run" / "rank.pid").read_text()))
 
 
+@pytest.mark.slow
 def test_silent_vasp_is_ended(label, tmp_path, monkeypatch):
     monkeypatch.setattr(handlers, "_FROZEN_S", 4.0)
     with pytest.raises(LabelError, match=r"no answer to Frozen job"):
@@ -260,6 +263,7 @@ def test_interrupted_worker_leaves_no_vasp(label, tmp_path, interruptible):
     assert not alive(int(path.read_text()))
 
 
+@pytest.mark.slow
 def test_vasp_dies_with_a_killed_worker(tmp_path):
     code = (
         "import pathlib, sys\n"
@@ -293,6 +297,7 @@ def parent_of(pid):
     return int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
 
 
+@pytest.mark.slow
 class TestWalltime:
     WALLTIME = {"label_walltime_s": 30.0}
 

@@ -67,6 +67,7 @@ def test_failure_is_an_error_and_the_next_call_works(nursery, name, argument, sa
     assert call(nursery, "echo", 1) == 1
 
 
+@pytest.mark.slow
 def test_time_limit_ends_the_whole_group(nursery, tmp_path):
     with pytest.raises(ChildError, match="took longer than 3 s and was killed"):
         call(nursery, "hang", str(tmp_path / "pid"), timeout_s=3.0)
