@@ -45,7 +45,9 @@ def undisturbed(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterator[list[int]]:
+def heeding_signals(
+    may_interrupt: Callable[[FrameType | None], bool], insist_s: float = _INSIST_S
+) -> Iterator[list[int]]:
     """Raise :class:`Interrupted` when a signal asks to end and the place where it finds us allows it.
 
     An exception that is raised inside a finalizer is lost, so the interrupt comes again until it is heard.
@@ -55,6 +57,8 @@ def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterat
     may_interrupt
         Told the frame that a signal found running; where it says no, the interrupt waits, as it does in
         what is :func:`undisturbed`.
+    insist_s
+        Time after which an interrupt that was raised comes again, s.
 
     Yields
     ------
@@ -70,7 +74,7 @@ def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterat
             received.append(number)
         allowed = may_interrupt(frame) and not _is_undisturbed(frame)
         was_raised |= allowed
-        signal.setitimer(signal.ITIMER_REAL, _INSIST_S if was_raised else _DEFER_S)
+        signal.setitimer(signal.ITIMER_REAL, insist_s if was_raised else _DEFER_S)
         if allowed:
             raise Interrupted(received[0])
 

@@ -43,6 +43,7 @@ def run_command(
     stderr: Path | None = None,
     timeout_s: float | None = None,
     environment: dict[str, str] | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> Ended:
     """Run a worker's command in ``folder`` and wait for it.
 
@@ -57,6 +58,10 @@ def run_command(
         Where its output goes; without ``stderr`` both go to ``stdout``.
     timeout_s
         Longest time; None waits for ever.
+    environment
+        Variables besides those of this process.
+    patience_s
+        Time between the signals that ask the group to end and that end it, s.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def run_command(
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            end_group(process)
+            end_group(process, patience_s)
     if process.returncode in (_NOT_FOUND, _NOT_EXECUTABLE):
         raise WorkerError(
             f"{key} {command!r} could not be started (exit code {process.returncode}); "
@@ -94,7 +99,7 @@ def run_command(
 
 
 @undisturbed
-def end_group(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: subprocess.Popen[bytes], patience_s: float = PATIENCE_S) -> None:
     """End a process group: politely at first, so that mpirun ends its ranks, wherever they are.
 
     Also after a normal end of its leader, which ranks may outlive.
@@ -102,7 +107,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, how)
-            process.wait(PATIENCE_S)
+            process.wait(patience_s)
     process.wait()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -90,7 +90,9 @@ def numbers_behind(pad: LaunchPad, census: Census) -> Iterator[Finding]:
         yield Finding(COUNTER, 0, f"{key} of the LaunchPad", what, partial(_raise, pad, raised))
 
 
-def contradictions(pad: LaunchPad, census: Census, patience_s: float) -> Iterator[Finding]:
+def contradictions(
+    pad: LaunchPad, census: Census, patience_s: float, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[Finding]:
     """Find what no command can put right, still so ``patience_s`` after the census: each says what to do.
 
     Nodes without a Firework, Fireworks in two workflows or in none, numbers that two Fireworks have, launches that are
@@ -100,7 +102,7 @@ def contradictions(pad: LaunchPad, census: Census, patience_s: float) -> Iterato
     if not before:
         return
     # who adds, deletes or shelves just now writes one collection after the other
-    time.sleep(patience_s)
+    sleep(patience_s)
     for one in sorted(before & set(_all(pad, Census.of(pad))), key=lambda one: (one.kind, one.fw_id)):
         yield Finding(one.kind, one.fw_id, one.name, one.what, None, one.nodes)
 

@@ -11,6 +11,7 @@ from mlip_fw.attendance import Attendant, attendant, is_alive, queues
 from mlip_fw.recovery.slurm import Slurm, sees_jobs_of
 
 logger = logging.getLogger("mlip_fw")
+TAKING_S, SUBMITTING_S = 60.0, 600.0
 _CLOCK_S = 2.0
 _SOMEBODY_ELSE = -1
 
@@ -24,11 +25,21 @@ class Evidence:
         A run that nobody else can tell of is lost when it was last heard of so long ago, s.
     dead_workers
         Names of workers that are known to be gone.
+    taking_s, submitting_s
+        Longest time between taking a Firework and its launch, and between its reservation and its job, s.
     """
 
-    def __init__(self, heartbeat_s: float, dead_workers: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        heartbeat_s: float,
+        dead_workers: frozenset[str] = frozenset(),
+        *,
+        taking_s: float = TAKING_S,
+        submitting_s: float = SUBMITTING_S,
+    ) -> None:
         self.heartbeat_s = heartbeat_s
         self.dead_workers = dead_workers
+        self.taking_s, self.submitting_s = taking_s, submitting_s
         self.slurm = Slurm()
         self._said: set[str] = set()
 

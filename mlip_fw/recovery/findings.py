@@ -15,8 +15,6 @@ from mlip_fw.interrupts import INTERRUPTED
 from mlip_fw.mongo_errors import Trouble, classify_text
 from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservation_of
 
-_HALF_CHECKED_OUT_S = 60.0
-_SUBMITTING_S = 600.0
 _MOST_LOST = 5
 _OUR_TASKS = "{{mlip_fw."
 _OF_A_FAILURE = {
@@ -67,13 +65,13 @@ def reserved_in_vain(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
     """Find Fireworks that wait for a job that is gone, or that a worker died with while it took them."""
     for firework, reserved in _with_launches(pad, evidence, "RESERVED"):
         if not reserved:
-            if age_s(firework["updated_on"]) > _HALF_CHECKED_OUT_S:
+            if age_s(firework["updated_on"]) > evidence.taking_s:
                 what = "a worker died while it took it"
                 yield _finding("reservation", firework, what, partial(pad.rerun_fw, firework["fw_id"]))
             continue
         launch = reserved[0]
         job = evidence.lost_reservation(launch, directory_of(firework))
-        never_submitted = reservation_of(launch) is None and age_s(firework["updated_on"]) > _SUBMITTING_S
+        never_submitted = reservation_of(launch) is None and age_s(firework["updated_on"]) > evidence.submitting_s
         if job or never_submitted:
             what = f"its Slurm job {job} is gone" if job else "it was never submitted"
             yield _finding("reservation", firework, what, partial(_cancel, pad, launch["launch_id"], job))

@@ -10,7 +10,7 @@ without a workflow, too.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -50,7 +50,9 @@ class _Look:
     torn: dict[Any, _Torn]
 
 
-def torn_workflows(pad: LaunchPad, patience_s: float) -> Iterator[Finding]:
+def torn_workflows(
+    pad: LaunchPad, patience_s: float, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[Finding]:
     """Find locks that nobody holds, workflows half changed and Fireworks of no workflow, still so after ``patience_s``.
 
     A workflow is changed within a fraction of a second; one of thousands takes seconds. While new
@@ -60,7 +62,7 @@ def torn_workflows(pad: LaunchPad, patience_s: float) -> Iterator[Finding]:
     for _ in range(_MOST_LOOKS):
         if not before.orphans and not before.torn:
             return
-        time.sleep(patience_s)
+        sleep(patience_s)
         now = _look(pad)
         if now.orphans <= before.orphans:
             yield from _lasting(pad, before, now)

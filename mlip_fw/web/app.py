@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ def create_app(
     password: str | None = None,
     names: Sequence[str] = (),
     patience_s: float | None = PATIENCE_S,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Flask:
     """Return the application; it reads and never writes.
 
@@ -55,6 +57,8 @@ def create_app(
     patience_s
         So long a page waits for what has to be read anew before it shows what was known before; None: until it is
         read, and nothing is read ahead.
+    sleep
+        Waits for some seconds before a wrong password is answered.
 
     Examples
     --------
@@ -79,7 +83,7 @@ def create_app(
     if launchpad is not None:
         mounts[gui.PREFIX] = gui.fireworks_gui(launchpad)
     app.wsgi_app = Guard(  # type: ignore[method-assign]
-        DispatcherMiddleware(app.wsgi_app, mounts), Hosts(names), password
+        DispatcherMiddleware(app.wsgi_app, mounts), Hosts(names), password, sleep
     )
     return app
 

@@ -48,9 +48,18 @@ class Guard:
         Names by which a browser may call this server.
     password
         What everybody has to know; None on a loopback address without one.
+    sleep
+        Waits for some seconds: a wrong password is answered late, so that guessing takes long.
     """
 
-    def __init__(self, application: WSGIApplication, hosts: Hosts, password: str | None) -> None:
+    def __init__(
+        self,
+        application: WSGIApplication,
+        hosts: Hosts,
+        password: str | None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._sleep = sleep
         self._application, self._hosts, self._password = application, hosts, password
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -77,7 +86,7 @@ class Guard:
             return False
         if hmac.compare_digest((given.password or "").encode(), (self._password or "").encode()):
             return True
-        time.sleep(_WRONG_PASSWORD_S)
+        self._sleep(_WRONG_PASSWORD_S)
         return False
 
 

@@ -20,7 +20,6 @@ _ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 class _Quiet(WSGIRequestHandler):
     """Answers without a log line for each question, and gives up on who never ends asking."""
 
-    timeout = _SLOWEST_S
     server_version, sys_version = "mlip-fw", ""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -33,19 +32,33 @@ class _Quiet(WSGIRequestHandler):
         return self.server_version
 
 
-def open_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
+def open_server(
+    app: Flask, host: str, port: int, *, n_ports: int = _PORTS_TRIED, timeout_s: float = _SLOWEST_S
+) -> BaseWSGIServer:
     """Return a server that listens, on ``port`` or on the next one that is free; 0: any.
+
+    Parameters
+    ----------
+    app
+        What answers.
+    host, port
+        Address, and the first port to try.
+    n_ports
+        Number of ports to try.
+    timeout_s
+        Time after which a visitor is given up who does not end asking, s.
 
     Raises
     ------
     WorkerError
         If none of the next ports is free, or the address is not one of this machine.
     """
-    for candidate in range(port, min(port + _PORTS_TRIED, 65536)):
+    handler = type("_Quiet", (_Quiet,), {"timeout": timeout_s})
+    for candidate in range(port, min(port + n_ports, 65536)):
         try:
             with _listening(host, candidate) as listening:
                 server = make_server(
-                    host, listening.getsockname()[1], app, threaded=True, request_handler=_Quiet, fd=listening.fileno()
+                    host, listening.getsockname()[1], app, threaded=True, request_handler=handler, fd=listening.fileno()
                 )
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
@@ -54,7 +67,7 @@ def open_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
         except (UnicodeError, TypeError, ValueError) as error:
             raise _cant_listen(host, candidate, "it is no address and no name of a machine") from error
         return server
-    raise WorkerError(f"no port from {port} to {port + _PORTS_TRIED - 1} is free on {host}; give another --port")
+    raise WorkerError(f"no port from {port} to {port + n_ports - 1} is free on {host}; give another --port")
 
 
 def _cant_listen(host: str, port: int, why: str) -> WorkerError:

@@ -17,7 +17,7 @@ logger = logging.getLogger("mlip_fw")
 _AGAIN_S = 5.0
 
 
-def persistent(ping: Callable[..., None]) -> Callable[..., None]:
+def persistent(ping: Callable[..., None], again_s: float = _AGAIN_S) -> Callable[..., None]:
     """Return the function of a heartbeat thread, begun again each time that the database ended it.
 
     FireWorks' own end with the first sign of life that fails, and a run that lives on is then taken for lost.
@@ -27,6 +27,8 @@ def persistent(ping: Callable[..., None]) -> Callable[..., None]:
     ping
         ``ping_launch`` or ``ping_multilaunch`` of FireWorks: gives signs of life until an event that is
         among its arguments.
+    again_s
+        Time until it is begun again, s.
     """
 
     @functools.wraps(ping)
@@ -38,7 +40,7 @@ def persistent(ping: Callable[..., None]) -> Callable[..., None]:
             except (PyMongoError, RemoteError) as error:
                 why = explain(error) if isinstance(error, PyMongoError) else type(error).__name__
                 logger.warning("the heartbeat of this run was not stored, and the run continues: %s", why)
-                stop.wait(_AGAIN_S)
+                stop.wait(again_s)
             else:
                 return
 

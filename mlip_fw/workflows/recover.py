@@ -13,7 +13,7 @@ from fireworks.fw_config import PING_TIME_SECS
 from mlip_fw.attendance import remove_notes_of_the_dead
 from mlip_fw.mongo_errors import STOPS_EVERYTHING, classify
 from mlip_fw.recovery.contradictions import Census, contradictions, numbers_behind
-from mlip_fw.recovery.evidence import Evidence
+from mlip_fw.recovery.evidence import SUBMITTING_S, TAKING_S, Evidence
 from mlip_fw.recovery.files import left_files
 from mlip_fw.recovery.findings import Finding, ended_from_outside, finished_unnoticed, lost_runs, reserved_in_vain
 from mlip_fw.recovery.lease import Lease, alone
@@ -37,6 +37,8 @@ def recover(
     heartbeat_s: float | None = None,
     patience_s: float = PATIENCE_S,
     dead_workers: frozenset[str] = frozenset(),
+    taking_s: float = TAKING_S,
+    submitting_s: float = SUBMITTING_S,
 ) -> Iterator[Finding]:
     """Find what faults left of the campaigns on a LaunchPad, and put it right.
 
@@ -54,6 +56,8 @@ def recover(
         How long a workflow must be locked to be so for ever, s.
     dead_workers
         Names of workers that the caller has seen die.
+    taking_s, submitting_s
+        Longest time between taking a Firework and its launch, and between its reservation and its job, s.
 
     Yields
     ------
@@ -65,7 +69,8 @@ def recover(
     DirectoryError
         If another recovery of this LaunchPad is under way; a dry run may go beside it.
     """
-    evidence = Evidence(silence_s() if heartbeat_s is None else heartbeat_s, dead_workers)
+    silent_s = silence_s() if heartbeat_s is None else heartbeat_s
+    evidence = Evidence(silent_s, dead_workers, taking_s=taking_s, submitting_s=submitting_s)
     # to look needs no right to write, hence no lock
     with nullcontext() if dry_run else alone(launchpad.db) as lease:
         # first: what is mended can add Fireworks, which need numbers that nobody has

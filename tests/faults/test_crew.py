@@ -199,8 +199,7 @@ def test_a_worker_that_ends_slowly_is_waited_for(monkeypatch):
             self.process.stdout.readline()
 
     monkeypatch.setattr(crew, "_Hand", SlowHand)
-    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
-    with pytest.raises(Interrupted), heeding_signals(lambda _: True), crew._crew(1, []) as hands:
+    with pytest.raises(Interrupted), heeding_signals(lambda _: True, insist_s=0.1), crew._crew(1, []) as hands:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
     assert hands[0].process.returncode == 0

@@ -26,7 +26,6 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.warm import nursery
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.processes import start_ticks
-from mlip_fw.recovery import findings
 from mlip_fw.summary import summarize
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.recover import recover
@@ -108,7 +107,7 @@ class Farm:
     def finish(self, because=()):
         """Recover and run to the end; ``because`` takes what a person had to be told, who then does as told."""
         for _ in range(MOST_ROUNDS):
-            found = list(recover(self.pad, heartbeat_s=0.0, patience_s=PATIENCE_S))
+            found = list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=PATIENCE_S))
             for finding in found:
                 if finding.mend is None:
                     because.append(finding)
@@ -142,7 +141,7 @@ class Farm:
         assert len(states) == len(self.documents["summary"]["fireworks"])
         said = [state for workflow in workflows for state in workflow["fw_states"].values()]
         assert set(states.values()) | set(said) == {"COMPLETED"}
-        assert list(recover(self.pad, heartbeat_s=0.0, patience_s=0.0)) == []
+        assert list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=0.0)) == []
         assert not [note for note in (self.root / ".running").glob("*.json") if note.stem.isdigit()]
 
 
@@ -174,12 +173,6 @@ def farm(disk):
     os.chdir(here)
     stop_server(base / "database")
     lmp_server.kill()
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """Count a Firework that was half taken as lost at once."""
-    monkeypatch.setattr(findings, "_HALF_CHECKED_OUT_S", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +290,7 @@ def test_database_is_killed_in_a_write(case, step, seed):
     worker.join(3)
     if worker.is_alive():
         # it waits for a lock that is its own: cron frees it
-        list(recover(case.farm.pad, heartbeat_s=math.inf, patience_s=PATIENCE_S))
+        list(recover(case.farm.pad, heartbeat_s=math.inf, taking_s=0.0, patience_s=PATIENCE_S))
     code = case.end(worker)
     assert case.finish() == []
     case.said = f"resumed (write {number} of {case.farm.writes[step]}, worker ended with {code})"

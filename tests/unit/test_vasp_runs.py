@@ -223,8 +223,7 @@ def test_hanging_vasp_is_ended_with_its_ranks(label, tmp_path):
 
 
 @pytest.mark.slow
-def test_vasp_that_ignores_polite_signals_is_ended(label, tmp_path, monkeypatch):
-    monkeypatch.setattr("mlip_fw.engines.process.PATIENCE_S", 0.2)
+def test_vasp_that_ignores_polite_signals_is_ended(tmp_path):
     script = tmp_path / "vasp_std"
     script.write_text("#!/bin/sh\ntrap '' TERM\necho $$ > rank.pid\nwhile :; do sleep 1; done\n")
     script.chmod(0o755)
