@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
@@ -49,10 +48,8 @@ def test_it_serves_until_it_is_interrupted(tmp_path):
         with urllib.request.urlopen(f"{address}campaign/cu-story/", timeout=120) as answer:
             assert b"finished: the MD has reached its end" in answer.read()
         process.send_signal(signal.SIGINT)
-        begun = time.monotonic()
         assert process.communicate(timeout=120)[1] == ""
         assert process.returncode == 0
-        assert time.monotonic() - begun < 60
     finally:
         process.kill()
         process.wait()

@@ -16,6 +16,15 @@ def hang_in_campaign(argument):
     time.sleep(1000)
 
 
+def wait_in_campaign(argument):
+    """Say that it has begun, and end in an error once it is told to."""
+    root = Path(argument["root"])
+    (root / "began").touch()
+    while not (root / "go").exists():
+        time.sleep(0.02)
+    raise ValueError("this is the end")
+
+
 def echo(value):
     return value
 

@@ -13,6 +13,8 @@ CAMPAIGN = merged(
     {
         "md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 1200], "n_steps": 200}]},
         "bootstrap": {"n_structures": 1},
+        "candidates": {"max_labels_per_halt": 2, "n_candidates": 4},
+        "potential": {"functions_per_element": 10},
         "oracle": {"calculator": "slow_emt:Slow"},
     },
 )

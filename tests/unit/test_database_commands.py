@@ -339,6 +339,7 @@ class TestUniqueIndexes:
         talk.insert({"_id": 1, "x": 1})
         talk({"delete": "a", "deletes": [{"q": {"_id": 1}, "limit": 1}]})
         talk.insert({"_id": 2, "x": 1})
+        assert talk.ids() == [2]
 
     def test_documents_that_don_t_agree_are_refused(self, talk):
         talk.insert({"_id": 1, "x": 1}, {"_id": 2, "x": 1})

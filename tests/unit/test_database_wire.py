@@ -101,6 +101,7 @@ def test_document_of_many_levels_is_refused_or_read():
         received(message(struct.pack("<IB", 0, 0) + NESTED), largest=1 << 20)
     except BadMessageError:
         pass
+    assert received(message(op_msg({"ping": 1, "$db": "t"}))).name == "ping"
 
 
 @pytest.mark.parametrize("size", [0, 1, 10, 16, 30])

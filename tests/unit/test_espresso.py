@@ -263,7 +263,10 @@ def test_bands():
 
 def test_dipole_correction_is_no_field(worker):
     slab = {"control": {"tefield": True, "dipfield": True}, "system": {"eamp": 0.0, "edir": 3}}
-    require_own_keys_untouched(oracle(namelists=slab))
+    made = oracle(namelists=slab)
+    require_own_keys_untouched(made)
+    written = first_namelists(bulk("Si"), made, choose_pseudopotentials(made, worker, ["Si"]))
+    assert (written["control"]["tefield"], written["system"]["edir"]) == (True, 3)
 
 
 def test_keys_by_species_follow_the_element():

@@ -119,9 +119,8 @@ class TestChild:
         assert [one is found[0] for one in found] == [True] * 3
         assert len(calls) == 1
 
-    def test_other_pages_do_not_wait_for_it(self, trained, instead, monkeypatch):
-        instead("hang_in_campaign")
-        monkeypatch.setattr(parity, "LIMIT_S", 3.0)
+    def test_other_pages_do_not_wait_for_it(self, trained, instead):
+        instead("wait_in_campaign")
         directory = trained[0]
         directory.write_campaign(make_small())
         directory.log_event("run_started", campaign="small", process=1)
@@ -132,10 +131,10 @@ class TestChild:
         asking.start()
         while asking.is_alive() and not (directory.root / "began").exists():
             time.sleep(0.02)
-        begun = time.monotonic()
         for path in ("", "generation/0", "charts.json"):
             assert app.test_client().get(place + path).status_code == 200
-        assert asking.is_alive(), f"they took {time.monotonic() - begun:.1f} s"
+        assert asking.is_alive()
+        (directory.root / "go").touch()
         asking.join()
         assert page[0].status_code == 200
-        assert "took longer than 3 s" in html.unescape(page[0].text)
+        assert "this is the end" in html.unescape(page[0].text)
