@@ -277,7 +277,6 @@ def test_interrupt_that_a_finalizer_swallows_is_heard_again(tmp_path):
     from mlip_fw.errors import MlipError
     from mlip_fw.workflows.runner import interruptible
 
-    started = time.monotonic()
     with pytest.raises(MlipError, match="interrupted"), interruptible(tmp_path) as signals:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -285,4 +284,4 @@ def test_interrupt_that_a_finalizer_swallows_is_heard_again(tmp_path):
             pass
         assert signals == [signal.SIGTERM]
         time.sleep(LIMIT_S)
-    assert time.monotonic() - started < LIMIT_S
+        pytest.fail("the interrupt never came again")

@@ -296,6 +296,16 @@ def parent_of(pid):
     return int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
 
 
+def at_last(again):
+    """Go on until there is a label: on a busy machine a calculation may be cut more than once."""
+    answer = again()
+    for _ in range(20):
+        if not isinstance(answer, OutOfTime):
+            break
+        answer = again()
+    return answer
+
+
 @pytest.mark.slow
 class TestWalltime:
     WALLTIME = {"label_walltime_s": 30.0}
@@ -312,7 +322,7 @@ class TestWalltime:
         assert first.seconds > 1
         assert (tmp_path / "run" / "WAVECAR").is_file()
         assert not (tmp_path / "run" / "STOPCAR").exists()
-        second = slow()
+        second = at_last(slow)
         assert isinstance(second, Labelled)
         assert second.facts["label_seconds"] > first.seconds
         expect_emt(second.atoms, alloy())
@@ -322,7 +332,7 @@ class TestWalltime:
         slow()
         other = alloy()
         other.positions[0] += 0.05
-        answer = label_with_vasp(other, oracle(), worker(**self.WALLTIME), tmp_path / "run")
+        answer = at_last(lambda: label_with_vasp(other, oracle(), worker(**self.WALLTIME), tmp_path / "run"))
         expect_emt(answer.atoms, other)
         assert not (tmp_path / "run" / "WAVECAR").exists()
 
@@ -339,7 +349,7 @@ class TestWalltime:
     def test_corrections_are_kept_over_the_cut(self, slow, tmp_path):
         answer = slow("--fail brmix")
         assert isinstance(answer, OutOfTime)
-        answer = slow("--fail brmix")
+        answer = at_last(lambda: slow("--fail brmix"))
         assert answer.facts["corrections"] == 1
 
     def test_vasp_that_does_not_stop_is_ended_and_begun_anew(self, slow, tmp_path):
@@ -359,8 +369,9 @@ def test_walltime_that_is_not_reached_changes_nothing(label):
 
 
 def test_stop_in_time_asks_once(tmp_path):
-    handler = handlers.StopInTime(0.01)
-    time.sleep(0.02)
+    handler = handlers.StopInTime(0.0)
+    (tmp_path / "OSZICAR").write_text("DAV:   1    0.1E+01\n")
+    time.sleep(0.001)
     assert handler.check(str(tmp_path))
     handler.correct(str(tmp_path))
     assert not handler.check(str(tmp_path))
