@@ -7,7 +7,7 @@ import pytest
 from fireworks import FireTaskBase
 
 import mlip_fw.firetasks
-from tests.conftest import ROOT
+from tests.helpers.programs import ROOT
 
 ARCHITECTURE, CONTRIBUTING = ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"
 TABLE_HEAD = "| step | Firetask | step function | what follows | reads | writes |"

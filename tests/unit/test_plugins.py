@@ -32,7 +32,7 @@ from mlip_fw.models.oracle import DftOracle, OracleSettings
 from mlip_fw.models.worker import Worker, WorkerKeys
 from mlip_fw.plugins import ORACLES, Registry
 from mlip_fw.workflows.campaign import campaign_workflow
-from tests.conftest import make_small
+from tests.helpers.campaigns import make_small
 
 
 class HoleSettings(DftOracle):

@@ -6,7 +6,7 @@ from datetime import date
 from ruamel.yaml import YAML
 
 import mlip_fw
-from tests.conftest import ROOT
+from tests.helpers.programs import ROOT
 
 HEADING = re.compile(r"^## \[(.+?)\](?: - (\d{4}-\d{2}-\d{2}))?$", re.MULTILINE)
 CFF_KEYS = {
