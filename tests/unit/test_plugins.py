@@ -297,7 +297,7 @@ class TestTrainerOfAPlugIn:
         assert campaign.potential.refinement == PolisherSettings(every=2, at_end=True, rounds=5)
         assert not is_due(generations_by("linear", "polisher", "linear"), campaign)
         assert is_due(generations_by("linear", "polisher", "linear", "linear"), campaign)
-        schedule = decided(campaign, CampaignDirectory("/nowhere"))
+        schedule = decided(campaign, None, Path("/nowhere"))
         assert (
             schedule.words == "linear, polished by polisher every 2 generations and at the end (as the campaign says)"
         )

@@ -71,8 +71,7 @@ class EspressoBackend(OracleBackend[EspressoOracle]):
 
     def doctor(self, worker: Worker) -> str:
         """Ask pw.x for its version."""
-        from mlip_fw.engines.oracle.espresso.command import find_command
-        from mlip_fw.engines.oracle.espresso.probe import version_of
+        from mlip_fw.engines.oracle.espresso.command import find_command, version_of
 
         command = find_command(worker)
         return f"{command}: pw.x {version_of(command)}"

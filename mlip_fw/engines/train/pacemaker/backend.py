@@ -31,7 +31,7 @@ class PacemakerBackend(TrainerBackend):
 
     def require(self, campaign: Campaign, worker: Worker) -> None:
         """Look for the program."""
-        from mlip_fw.engines.train.pacemaker.job import require_pacemaker
+        from mlip_fw.engines.train.pacemaker.command import require_pacemaker
 
         require_pacemaker(campaign, worker)
 
@@ -45,7 +45,7 @@ class PacemakerBackend(TrainerBackend):
 
     def doctor(self, worker: Worker) -> str:
         """Start pacemaker and ask for the versions of what it needs."""
-        from mlip_fw.engines.train.pacemaker.probe import can_run
+        from mlip_fw.engines.train.pacemaker.command import can_run
 
         return can_run(worker)
 
