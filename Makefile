@@ -6,7 +6,7 @@ PACEMAKER := .venv-pacemaker
 CASES := tests/real tests/browser tests/faults tests/workflow tests/cli tests/unit
 MARKS := $(if $(MLIP_FW_LMP),,not native)
 
-.PHONY: demo demo-qe qe pacemaker test lint docs docs-campaigns screenshots bench clean
+.PHONY: demo demo-qe qe pacemaker test test-fast lint docs docs-campaigns screenshots bench clean
 
 # what runs campaigns
 $(VENV)/.demo: setup.cfg pyproject.toml
@@ -49,6 +49,10 @@ $(PACEMAKER)/.installed: Makefile
 # threads of BLAS that share a core with other processes spin: a fit with two took twenty times as long as with one
 test: $(VENV)/.installed lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 4 --dist loadfile --no-loadscope-reorder --durations=40
+
+# beside the editor: what computes no longer than a moment, in three minutes on two cores
+test-fast: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -m "not slow and not native" -n 2 --dist loadfile --quiet
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -49,7 +49,9 @@ def undisturbed(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterator[list[int]]:
+def heeding_signals(
+    may_interrupt: Callable[[FrameType | None], bool], insist_s: float = _INSIST_S
+) -> Iterator[list[int]]:
     """Raise :class:`Interrupted` when a signal asks this process to end, as soon as the running code allows it.
 
     An exception that is raised inside a finalizer is lost, so it is raised again until the block ends.
@@ -59,6 +61,8 @@ def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterat
     may_interrupt
         Called with the frame in which the signal arrived; where it returns False, and in functions that are
         :func:`undisturbed`, the interrupt waits.
+    insist_s
+        Time after which an interrupt is raised again, s.
 
     Yields
     ------
@@ -74,7 +78,7 @@ def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterat
             received.append(number)
         allowed = may_interrupt(frame) and not _is_undisturbed(frame)
         was_raised |= allowed
-        signal.setitimer(signal.ITIMER_REAL, _INSIST_S if was_raised else _DEFER_S)
+        signal.setitimer(signal.ITIMER_REAL, insist_s if was_raised else _DEFER_S)
         if allowed:
             raise Interrupted(received[0])
 

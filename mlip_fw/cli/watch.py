@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,7 +20,14 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.story.tale import CampaignAnalysis
 
 
-def watch(directory: CampaignDirectory, interval_s: float, counts: Callable[[], Counts]) -> int:
+def watch(
+    directory: CampaignDirectory,
+    interval_s: float,
+    counts: Callable[[], Counts],
+    *,
+    console: Console | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> int:
     """Show the status of a campaign until it ends or Ctrl-C is pressed.
 
     In a terminal the status is refreshed in place; elsewhere each change is a line.
@@ -34,32 +42,36 @@ def watch(directory: CampaignDirectory, interval_s: float, counts: Callable[[], 
         Time between refreshes, s.
     counts
         Returns the Fireworks by state, in words why they are not known, or None where no LaunchPad is asked.
+    console
+        Where the status is shown; None for standard output.
+    sleep
+        Waits between refreshes; called with ``interval_s``.
     """
-    console = Console()
+    console = console or Console()
     try:
         if console.is_terminal:
-            analysis = _in_place(directory, interval_s, counts, console)
+            analysis = _in_place(directory, counts, console, partial(sleep, interval_s))
         else:
-            analysis = _line_by_line(directory, interval_s)
+            analysis = _line_by_line(directory, partial(sleep, interval_s))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return 0 if analysis.summary.outcome == "CONVERGED" else EXIT_STOPPED
 
 
 def _in_place(
-    directory: CampaignDirectory, interval_s: float, counts: Callable[[], Counts], console: Console
+    directory: CampaignDirectory, counts: Callable[[], Counts], console: Console, wait: Callable[[], object]
 ) -> CampaignAnalysis:
     plain, cache = is_plain(console), FileCache()
     analysis = CampaignAnalysis(directory, cache)
     with Live(_screen(analysis, counts(), plain=plain), console=console, auto_refresh=False) as live:
         while not _is_over(analysis):
-            time.sleep(interval_s)
+            wait()
             analysis = CampaignAnalysis(directory, cache)
             live.update(_screen(analysis, counts(), plain=plain), refresh=True)
     return analysis
 
 
-def _line_by_line(directory: CampaignDirectory, interval_s: float) -> CampaignAnalysis:
+def _line_by_line(directory: CampaignDirectory, wait: Callable[[], object]) -> CampaignAnalysis:
     last_line, cache = "", FileCache()
     analysis = CampaignAnalysis(directory, cache)
     while True:
@@ -68,7 +80,7 @@ def _line_by_line(directory: CampaignDirectory, interval_s: float) -> CampaignAn
             print(f"{time.strftime('%H:%M:%S')} {last_line}", flush=True)
         if _is_over(analysis):
             return analysis
-        time.sleep(interval_s)
+        wait()
         analysis = CampaignAnalysis(directory, cache)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -90,7 +90,9 @@ def numbers_behind(pad: LaunchPad, census: Census) -> Iterator[Finding]:
         yield Finding(COUNTER, 0, f"{key} of the LaunchPad", what, partial(_raise, pad, raised))
 
 
-def contradictions(pad: LaunchPad, census: Census, patience_s: float) -> Iterator[Finding]:
+def contradictions(
+    pad: LaunchPad, census: Census, patience_s: float, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[Finding]:
     """Find contradictions that only a person can resolve, unchanged for ``patience_s``; each text says what to do.
 
     Listed Fireworks that do not exist, Fireworks in two workflows or in none, numbers of two Fireworks, launches that
@@ -100,7 +102,7 @@ def contradictions(pad: LaunchPad, census: Census, patience_s: float) -> Iterato
     if not before:
         return
     # whoever is adding, deleting or archiving writes one collection after the other
-    time.sleep(patience_s)
+    sleep(patience_s)
     for one in sorted(before & set(_all(pad, Census.of(pad))), key=lambda one: (one.kind, one.fw_id)):
         yield Finding(one.kind, one.fw_id, one.name, one.what, None, one.nodes)
 

@@ -11,6 +11,7 @@ from mlip_fw.attendance import Attendant, attendant, is_alive, queues
 from mlip_fw.recovery.slurm import Slurm, sees_jobs_of
 
 logger = logging.getLogger("mlip_fw")
+CHECKOUT_TIMEOUT_S, SUBMIT_TIMEOUT_S = 60.0, 600.0
 _CLOCK_TOLERANCE_S = 2.0
 _SOMEBODY_ELSE = -1
 
@@ -24,11 +25,21 @@ class Evidence:
         Time without heartbeat after which a run counts as lost, if nothing else can tell, s.
     dead_workers
         Names of workers that are known to be dead.
+    taking_s, submitting_s
+        Longest time from the checkout of a Firework to its launch, and from its reservation to its job, s.
     """
 
-    def __init__(self, heartbeat_s: float, dead_workers: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        heartbeat_s: float,
+        dead_workers: frozenset[str] = frozenset(),
+        *,
+        taking_s: float = CHECKOUT_TIMEOUT_S,
+        submitting_s: float = SUBMIT_TIMEOUT_S,
+    ) -> None:
         self.heartbeat_s = heartbeat_s
         self.dead_workers = dead_workers
+        self.taking_s, self.submitting_s = taking_s, submitting_s
         self.slurm = Slurm()
         self._warned: set[str] = set()
 

@@ -17,8 +17,6 @@ from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservatio
 from mlip_fw.recovery.lease import server_time
 from mlip_fw.travel.leftovers import Leftovers
 
-_CHECKOUT_TIMEOUT_S = 60.0
-_SUBMIT_TIMEOUT_S = 600.0
 _MAX_LOST = 5
 _OUR_TASKS = "{{mlip_fw."
 _FAILURE_FIELDS = {
@@ -69,13 +67,13 @@ def reserved_in_vain(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
     """Find RESERVED Fireworks whose job is gone or was never submitted, or whose worker died at their checkout."""
     for firework, reserved in _with_launches(pad, evidence, "RESERVED"):
         if not reserved:
-            if age_s(firework["updated_on"]) > _CHECKOUT_TIMEOUT_S:
+            if age_s(firework["updated_on"]) > evidence.taking_s:
                 what = "a worker died while it took it"
                 yield _finding("reservation", firework, what, partial(pad.rerun_fw, firework["fw_id"]))
             continue
         launch = reserved[0]
         job = evidence.lost_reservation(launch, directory_of(firework))
-        never_submitted = reservation_of(launch) is None and age_s(firework["updated_on"]) > _SUBMIT_TIMEOUT_S
+        never_submitted = reservation_of(launch) is None and age_s(firework["updated_on"]) > evidence.submitting_s
         if job or never_submitted:
             what = f"its Slurm job {job} is gone" if job else "it was never submitted"
             yield _finding("reservation", firework, what, partial(_cancel, pad, launch["launch_id"], job))

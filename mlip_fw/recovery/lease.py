@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
@@ -22,7 +22,7 @@ logger = logging.getLogger("mlip_fw")
 COLLECTION = "mlip_fw_locks"
 LASTS_S = 600.0
 """A lock that is not renewed for so long is free."""
-_RENEWAL_INTERVAL_S = 60.0
+RENEWAL_INTERVAL_S = 60.0
 _NAME = "recover"
 
 
@@ -31,9 +31,24 @@ class Lease:
 
     All times are the database server's (``localTime`` of its answer to ``hello``; MongoDB manual, "hello"), so that
     clocks of machines that differ can't make a lock look older than it is.
+
+    Parameters
+    ----------
+    database
+        Where the lock is.
+    renewed_every_s
+        Time between two renewals, s.
+    clock
+        Monotonic clock of this process, s.
     """
 
-    def __init__(self, database: Database[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        renewed_every_s: float = RENEWAL_INTERVAL_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._renewed_every_s, self._clock = renewed_every_s, clock
         self._database, self._locks = database, database[COLLECTION]
         self._token = uuid.uuid4().hex
         self._valid_until = 0.0
@@ -41,7 +56,7 @@ class Lease:
 
     def take(self) -> bool:
         """Take the lock if it is free or its holder is dead, and return whether that worked."""
-        began, now = time.monotonic(), server_time(self._database)
+        began, now = self._clock(), server_time(self._database)
         ours = {"until": now + LASTS_S, "owner": self._token, "process": this_process().plain()}
         try:
             self._locks.find_one_and_update({"_id": _NAME, "until": {"$lt": now}}, {"$set": ours}, upsert=True)
@@ -58,7 +73,7 @@ class Lease:
 
     def renew(self) -> None:
         """Extend the lock, if it is still ours."""
-        began = time.monotonic()
+        began = self._clock()
         until = server_time(self._database) + LASTS_S
         ours = {"_id": _NAME, "owner": self._token}
         is_ours = self._locks.update_one(ours, {"$set": {"until": until}}).matched_count
@@ -72,7 +87,7 @@ class Lease:
         DirectoryError
             If it was not renewed in time, for example because this process was suspended.
         """
-        if time.monotonic() >= self._valid_until:
+        if self._clock() >= self._valid_until:
             raise DirectoryError(
                 f"this recovery has lost its lock: it was stopped, or the database was away, for {LASTS_S:.0f} s, and "
                 "another may be at work; run mlip-fw recover again"
@@ -84,7 +99,7 @@ class Lease:
 
     def keep_renewing(self) -> None:
         """Renew the lock until :meth:`stop` is called."""
-        while not self._ended.wait(_RENEWAL_INTERVAL_S):
+        while not self._ended.wait(self._renewed_every_s):
             try:
                 self.renew()
             except PyMongoError as error:
@@ -96,7 +111,11 @@ class Lease:
 
 
 @contextmanager
-def alone(database: Database[dict[str, Any]]) -> Iterator[Lease]:
+def alone(
+    database: Database[dict[str, Any]],
+    renewed_every_s: float = RENEWAL_INTERVAL_S,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Lease]:
     """Hold the lock of a LaunchPad's recovery; one that died on another machine holds it for another ten minutes.
 
     Raises
@@ -104,7 +123,7 @@ def alone(database: Database[dict[str, Any]]) -> Iterator[Lease]:
     DirectoryError
         If another recovery holds it.
     """
-    lease = Lease(database)
+    lease = Lease(database, renewed_every_s, clock)
     if not lease.take():
         held = (database[COLLECTION].find_one({"_id": _NAME}) or {}).get("process") or {}
         who = f" (process {held['pid']} on {held['host']})" if {"pid", "host"} <= held.keys() else ""

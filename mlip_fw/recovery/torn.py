@@ -9,7 +9,7 @@ Fireworks are archived (:mod:`mlip_fw.shelving`) leaves them without a workflow.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -49,7 +49,9 @@ class _Scan:
     torn: dict[Any, _Torn]
 
 
-def torn_workflows(pad: LaunchPad, patience_s: float) -> Iterator[Finding]:
+def torn_workflows(
+    pad: LaunchPad, patience_s: float, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[Finding]:
     """Find stale locks, half updated workflows and Fireworks without a workflow, unchanged for ``patience_s``.
 
     An update takes a fraction of a second, with thousands of Fireworks seconds. While new Fireworks without workflow
@@ -59,7 +61,7 @@ def torn_workflows(pad: LaunchPad, patience_s: float) -> Iterator[Finding]:
     for _ in range(_MAX_SCANS):
         if not before.orphans and not before.torn:
             return
-        time.sleep(patience_s)
+        sleep(patience_s)
         now = _scan(pad)
         if now.orphans <= before.orphans:
             yield from _lasting(pad, before, now)

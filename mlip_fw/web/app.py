@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ def create_app(
     password: str | None = None,
     names: Sequence[str] = (),
     timeout_s: float | None = PAGE_TIMEOUT_S,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Flask:
     """Return the web application, which is read-only.
 
@@ -55,6 +57,8 @@ def create_app(
     timeout_s
         A page waits this long for files and database before it shows what was known before, s; None: until all is
         read, and nothing is read ahead.
+    sleep
+        Delays the answer to a wrong password; called with a time in s.
 
     Examples
     --------
@@ -79,7 +83,7 @@ def create_app(
     if launchpad is not None:
         mounts[gui.PREFIX] = gui.fireworks_gui(launchpad)
     app.wsgi_app = AccessControl(  # type: ignore[method-assign]
-        DispatcherMiddleware(app.wsgi_app, mounts), AllowedHosts(names), password
+        DispatcherMiddleware(app.wsgi_app, mounts), AllowedHosts(names), password, sleep
     )
     return app
 

@@ -48,9 +48,18 @@ class AccessControl:
         Host names of this server.
     password
         Required from every client; None on a loopback address.
+    sleep
+        Delays the answer to a wrong password, so that guessing takes long; called with a time in s.
     """
 
-    def __init__(self, application: WSGIApplication, hosts: AllowedHosts, password: str | None) -> None:
+    def __init__(
+        self,
+        application: WSGIApplication,
+        hosts: AllowedHosts,
+        password: str | None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._sleep = sleep
         self._application, self._hosts, self._password = application, hosts, password
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -77,7 +86,7 @@ class AccessControl:
             return False
         if hmac.compare_digest((given.password or "").encode(), (self._password or "").encode()):
             return True
-        time.sleep(_WRONG_PASSWORD_S)
+        self._sleep(_WRONG_PASSWORD_S)
         return False
 
 

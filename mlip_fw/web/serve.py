@@ -20,7 +20,6 @@ _END_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 class _QuietHandler(WSGIRequestHandler):
     """Writes no log line per request, and gives up on requests that never end."""
 
-    timeout = _REQUEST_TIMEOUT_S
     server_version, sys_version = "mlip-fw", ""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -33,15 +32,29 @@ class _QuietHandler(WSGIRequestHandler):
         return self.server_version
 
 
-def open_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
+def open_server(
+    app: Flask, host: str, port: int, *, n_ports: int = _MAX_PORTS, timeout_s: float = _REQUEST_TIMEOUT_S
+) -> BaseWSGIServer:
     """Return a listening server on ``port`` or the next one that is free; 0: any free port.
+
+    Parameters
+    ----------
+    app
+        The web application.
+    host, port
+        Address, and the first port to try.
+    n_ports
+        Number of ports to try.
+    timeout_s
+        Time after which a request that does not end is given up, s.
 
     Raises
     ------
     WorkerError
         If none of the next ports is free, or the address is not one of this machine.
     """
-    for candidate in range(port, min(port + _MAX_PORTS, 65536)):
+    handler = type("_QuietHandler", (_QuietHandler,), {"timeout": timeout_s})
+    for candidate in range(port, min(port + n_ports, 65536)):
         try:
             with _listening(host, candidate) as listening:
                 server = make_server(
@@ -49,7 +62,7 @@ def open_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
                     listening.getsockname()[1],
                     app,
                     threaded=True,
-                    request_handler=_QuietHandler,
+                    request_handler=handler,
                     fd=listening.fileno(),
                 )
         except OSError as error:
@@ -59,7 +72,7 @@ def open_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
         except (UnicodeError, TypeError, ValueError) as error:
             raise _cant_listen(host, candidate, "it is no address and no name of a machine") from error
         return server
-    raise WorkerError(f"no port from {port} to {port + _MAX_PORTS - 1} is free on {host}; give another --port")
+    raise WorkerError(f"no port from {port} to {port + n_ports - 1} is free on {host}; give another --port")
 
 
 def _cant_listen(host: str, port: int, why: str) -> WorkerError:

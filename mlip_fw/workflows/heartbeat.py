@@ -17,7 +17,7 @@ logger = logging.getLogger("mlip_fw")
 _RETRY_INTERVAL_S = 5.0
 
 
-def persistent(ping: Callable[..., None]) -> Callable[..., None]:
+def persistent(ping: Callable[..., None], again_s: float = _RETRY_INTERVAL_S) -> Callable[..., None]:
     """Return the function of a heartbeat thread that is restarted after database errors.
 
     FireWorks' own thread ends with the first ping that fails; the run goes on, but is then taken for lost.
@@ -26,6 +26,8 @@ def persistent(ping: Callable[..., None]) -> Callable[..., None]:
     ----------
     ping
         FireWorks' ``ping_launch`` or ``ping_multilaunch``; pings until an event among its arguments is set.
+    again_s
+        Time until it is restarted, s.
     """
 
     @functools.wraps(ping)
@@ -37,7 +39,7 @@ def persistent(ping: Callable[..., None]) -> Callable[..., None]:
             except (PyMongoError, RemoteError) as error:
                 why = explain(error) if isinstance(error, PyMongoError) else type(error).__name__
                 logger.warning("the heartbeat of this run was not stored, and the run continues: %s", why)
-                stop.wait(_RETRY_INTERVAL_S)
+                stop.wait(again_s)
             else:
                 return
 

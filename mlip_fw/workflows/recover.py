@@ -13,7 +13,7 @@ from fireworks.fw_config import PING_TIME_SECS
 from mlip_fw.attendance import remove_notes_of_the_dead
 from mlip_fw.mongo_errors import STOPS_EVERYTHING, classify
 from mlip_fw.recovery.contradictions import Census, contradictions, numbers_behind
-from mlip_fw.recovery.evidence import Evidence
+from mlip_fw.recovery.evidence import CHECKOUT_TIMEOUT_S, SUBMIT_TIMEOUT_S, Evidence
 from mlip_fw.recovery.findings import (
     Finding,
     ended_from_outside,
@@ -43,6 +43,8 @@ def recover(
     heartbeat_s: float | None = None,
     patience_s: float = PATIENCE_S,
     dead_workers: frozenset[str] = frozenset(),
+    taking_s: float = CHECKOUT_TIMEOUT_S,
+    submitting_s: float = SUBMIT_TIMEOUT_S,
 ) -> Iterator[Finding]:
     """Find what faults have left of the campaigns on a LaunchPad, and repair it.
 
@@ -60,6 +62,8 @@ def recover(
         Time after which the lock of a workflow counts as stale, s.
     dead_workers
         Names of workers that the caller knows to be dead.
+    taking_s, submitting_s
+        Longest time from the checkout of a Firework to its launch, and from its reservation to its job, s.
 
     Yields
     ------
@@ -71,7 +75,8 @@ def recover(
     DirectoryError
         If another recovery of this LaunchPad is under way, and this is no dry run.
     """
-    evidence = Evidence(silence_s() if heartbeat_s is None else heartbeat_s, dead_workers)
+    silent_s = silence_s() if heartbeat_s is None else heartbeat_s
+    evidence = Evidence(silent_s, dead_workers, taking_s=taking_s, submitting_s=submitting_s)
     # a dry run takes no lock: the user may have no right to write
     with nullcontext() if dry_run else alone(launchpad.db) as lease:
         # first: repairs can add Fireworks, which need unused numbers

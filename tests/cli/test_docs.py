@@ -17,8 +17,8 @@ import pytest
 import mlip_fw
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
-from tests.cli.pages import DOCS, blocks_in, pages
-from tests.conftest import ROOT, check_contract, require
+from tests.helpers.pages import DOCS, blocks_in, pages
+from tests.helpers.programs import ROOT, check_contract, require
 
 TUTORIAL = DOCS / "tutorial.md"
 RUNNABLE, CONTINUED = "runnable", "continued"

@@ -32,8 +32,8 @@ from mlip_fw.models.validation import ValidationReport
 from mlip_fw.models.worker import Worker
 from mlip_fw.notebook.tables import GENERATIONS, HALTS, LABELS
 from mlip_fw.plugins import ORACLES, PROPERTIES, STRATEGIES
-from tests.cli.pages import DOCS, blocks_in, names_in, pages
-from tests.conftest import ROOT
+from tests.helpers.pages import DOCS, blocks_in, names_in, pages
+from tests.helpers.programs import ROOT
 
 SETTINGS = {name: backend.settings for name, backend in ORACLES.usable().items()}
 REFERENCE, HOW_TO, EXPLANATION = DOCS / "reference", DOCS / "how-to", DOCS / "explanation"

@@ -22,8 +22,8 @@ from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rlaunch import rlaunch_cleanly
 from tests.helpers.relay import Relay, writes
-from tests.unit.stories import Scribe, campaign
-from tests.unit.web import LABELS, make_finished, visitor
+from tests.helpers.stories import Scribe, campaign
+from tests.helpers.web import LABELS, make_finished, visitor
 
 FEW, MANY = 2, 130
 """Campaigns; a cursor's first batch would end at 101 documents."""

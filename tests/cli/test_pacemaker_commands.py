@@ -10,7 +10,7 @@ from mlip_fw.cli.main import app
 from mlip_fw.cli.progress import _pacemaker_progress
 from mlip_fw.engines.train.pacemaker import schedule
 from mlip_fw.layout import CampaignDirectory
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 
 @pytest.fixture

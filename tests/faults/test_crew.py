@@ -18,7 +18,7 @@ from mlip_fw.interrupts import Interrupted, heeding_signals
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.workflows import crew
 from mlip_fw.workflows.embedded import embedded_launchpad
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 CAMPAIGN = merged(
     SMALL, {"md": {"walkers": 2, "stages": [{"ensemble": "nvt", "temperature_k": [300, 1200], "n_steps": 200}]}}
@@ -200,8 +200,8 @@ def test_a_worker_that_ends_slowly_is_waited_for(monkeypatch):
             self.process.stdout.readline()
 
     monkeypatch.setattr(crew, "_WorkerProcess", SlowWorker)
-    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
-    with pytest.raises(Interrupted), heeding_signals(lambda _: True), crew._running_workers(1, []) as pool:
+    interrupted = heeding_signals(lambda _: True, insist_s=0.1)
+    with pytest.raises(Interrupted), interrupted, crew._running_workers(1, []) as pool:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
     assert pool[0].process.returncode == 0

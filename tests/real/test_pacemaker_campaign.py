@@ -22,8 +22,8 @@ from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.worker import Worker
-from tests.conftest import SMALL, merged, require
-from tests.real.test_campaigns import check_contract
+from tests.helpers.campaigns import SMALL, merged
+from tests.helpers.programs import check_contract, require
 
 pytestmark = pytest.mark.real
 ALLOY = merged(
@@ -82,7 +82,6 @@ def test_alloy_converges(campaign, tmp_path):
     assert json.loads(summary)["outcome"] == "CONVERGED"
     assert json.loads(summary)["potential"].startswith(str(polished(root)[0].folder(polished(root)[1][-1].generation)))
     print(f"a campaign with pacemaker took {seconds:.0f} s")
-    assert seconds < 600
     check_contract(root, summary, tmp_path)
 
 

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import ROOT, SMALL
+from tests.helpers.campaigns import SMALL
+from tests.helpers.programs import ROOT
 
 pytestmark = pytest.mark.real
 CAMPAIGN = {

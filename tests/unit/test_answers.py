@@ -13,8 +13,8 @@ from mlip_fw.report.html import write_report
 from mlip_fw.story.answers import current_state, status_answers
 from mlip_fw.story.tale import CampaignAnalysis
 from mlip_fw.story.words import duration, percent
-from tests.unit.stories import Scribe, hashed
-from tests.unit.web import make_finished, visitor
+from tests.helpers.stories import Scribe, hashed
+from tests.helpers.web import make_finished, visitor
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
 

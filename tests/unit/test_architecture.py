@@ -2,14 +2,13 @@
 
 import importlib
 import re
-from pathlib import Path
 
 import pytest
 from fireworks import FireTaskBase
 
 import mlip_fw.firetasks
+from tests.helpers.programs import ROOT
 
-ROOT = Path(__file__).parents[2]
 ARCHITECTURE, CONTRIBUTING = ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"
 TABLE_HEAD = "| step | Firetask | step function | what follows | reads | writes |"
 CODE_NAME = re.compile(r"`((?:\w+\.)*\w+):([A-Za-z_]\w*)`")

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.bootstrap import bootstrap_structures
 from mlip_fw.engines.candidates import generate as generate_module
 from mlip_fw.engines.candidates import md_burst as md_burst_module
@@ -16,15 +15,8 @@ from mlip_fw.engines.candidates.normal_modes import LocalModes
 from mlip_fw.engines.geometry import closest_pair, heights_a, too_close
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.select import choose
-from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.models.campaign import BootstrapSettings
-from tests.conftest import SMALL
-from tests.unit.test_generation import teach
-
-
-def copper_potential(root):
-    generations, _, _ = teach(root, range(4), parse_campaign(SMALL, "test"))
-    return AcePotential.from_files(generations.potential(0))
+from tests.helpers.potentials import copper_potential
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +75,7 @@ def strategies_of(candidates):
     return Counter(c.strategy for c in candidates)
 
 
+@pytest.mark.slow
 def test_strategies_share_fairly(frame, potential):
     every = ["halt_frame", "rattle", "normal_modes", "md_burst"]
     candidates, rejected = generate(frame, potential, every, 16, np.random.default_rng(1))
@@ -108,6 +101,7 @@ def test_few_candidates_are_not_exceeded(frame, potential, n, monkeypatch):
     assert len(candidates) + sum(rejected.values()) == n
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["rattle", "normal_modes", "md_burst"])
 def test_every_strategy_is_reproducible_and_near_the_frame(frame, potential, strategy):
     first, again = (generate(frame, potential, [strategy], 4, np.random.default_rng(3))[0] for _ in range(2))

@@ -16,7 +16,7 @@ from mlip_fw.story.parity import Parity, WorstAtom
 from mlip_fw.story.tale import CampaignAnalysis
 from mlip_fw.story.trajectories import Segment, Trajectory
 from mlip_fw.story.words import percent
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.stories import Scribe, hashed
 
 OF_STORY = (
     interactive.gamma_chart,

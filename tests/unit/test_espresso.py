@@ -20,30 +20,10 @@ from mlip_fw.engines.process import Ended
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.espresso import read_pw_output, write_pw_input
 from mlip_fw.io.kpoints import kpoint_grid
-from mlip_fw.models.oracle import EspressoOracle
 from mlip_fw.models.worker import Worker
+from tests.helpers.espresso import UPF, UPF_1, oracle, upf_of
 
 RECORDED = Path(__file__).parent.parent / "data" / "pw"
-UPF = """<UPF version="2.0.1">
-<PP_HEADER element="{element}" z_valence="{charge}" functional="{functional}"
- is_paw="false"/>
-</UPF>
-"""
-UPF_1 = """<PP_HEADER>
-   0                   Version Number
-  {element}                   Element
-   NC                  Norm - Conserving pseudopotential
-    F                  Nonlinear Core Correction
- SLA  PZ   NOGX NOGC   PZ   Exchange-Corr  functional
-    {charge}000000000      Z valence
-</PP_HEADER>
-<PP_RHOATOM>
-</PP_RHOATOM>
-"""
-
-
-def oracle(**settings):
-    return EspressoOracle(**{"kind": "espresso", "ecutwfc_ry": 30.0, "kpoint_spacing_1_a": 0.3, **settings})
 
 
 @pytest.fixture
@@ -286,7 +266,10 @@ def test_bands():
 
 def test_dipole_correction_is_no_field(worker):
     slab = {"control": {"tefield": True, "dipfield": True}, "system": {"eamp": 0.0, "edir": 3}}
-    require_own_keys_untouched(oracle(namelists=slab))
+    made = oracle(namelists=slab)
+    require_own_keys_untouched(made)
+    written = first_namelists(bulk("Si"), made, choose_pseudopotentials(made, worker, ["Si"]))
+    assert (written["control"]["tefield"], written["system"]["edir"]) == (True, 3)
 
 
 def test_keys_by_species_follow_the_element():
@@ -484,11 +467,6 @@ def test_atoms_without_electrons_to_spare(worker):
     atoms = Atoms("O", cell=[5] * 3, pbc=True)
     charged = oracle(smearing="none", namelists={"system": {"tot_charge": 1.0}})
     assert first_namelists(atoms, charged, pseudos)["system"]["nbnd"] == 7
-
-
-def upf_of(folder, name, functional, element="Si"):
-    header = f'<PP_HEADER element="{element}" z_valence="4.0" functional="{functional}"/>'
-    (folder / name).write_text(f'<UPF version="2.0.1">{header}</UPF>')
 
 
 def test_functional_chooses_among_several_files(tmp_path):

@@ -13,7 +13,7 @@ from mlip_fw.report.formats import Format
 from mlip_fw.story.parity import Parity
 from mlip_fw.story.tale import CampaignAnalysis
 from mlip_fw.story.trajectories import Segment, Trajectory
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.stories import Scribe, hashed
 
 OF_STORY = (figures.gamma_figure, figures.error_figure, figures.halt_interval_figure, figures.cost_figure)
 
@@ -122,6 +122,7 @@ def test_svg_keeps_its_text_and_is_the_same_each_time(analysis, tmp_path):
     assert "candidates" in said
 
 
+@pytest.mark.slow
 def test_figures_are_written_under_their_names_in_each_format(analysis, tmp_path):
     told = []
     # without the files of the potentials, there is no calibration

@@ -30,7 +30,7 @@ from mlip_fw.steps import bootstrap
 from mlip_fw.steps.bootstrap import import_dataset
 from mlip_fw.travel.places import Places, inputs_of
 from mlip_fw.validation.parity import Pair, frame_errors
-from tests.unit.labelled import Style, Truth, outcar, pw_out, truth, vasprun
+from tests.helpers.labelled_files import Style, Truth, outcar, pw_out, truth, vasprun
 
 
 def copper(seed, n_atoms=4):

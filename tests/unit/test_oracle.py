@@ -165,3 +165,5 @@ def test_calculator_is_checked_beforehand(made, kind, said):
 @pytest.mark.parametrize("name", ["emt", "EMT", "lj", "ase.calculators.emt:EMT"])
 def test_names_of_calculators(name):
     require_calculator(oracle(name), Worker())
+    with pytest.raises((CampaignError, WorkerError), match=f"{name}x"):
+        require_calculator(oracle(f"{name}x"), Worker())

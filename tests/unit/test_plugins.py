@@ -32,7 +32,7 @@ from mlip_fw.models.oracle import DftOracle, OracleSettings
 from mlip_fw.models.worker import Worker, WorkerKeys
 from mlip_fw.plugins import ORACLES, Registry
 from mlip_fw.workflows.campaign import campaign_workflow
-from tests.conftest import make_small
+from tests.helpers.campaigns import make_small
 
 
 class HoleSettings(DftOracle):
@@ -297,7 +297,7 @@ class TestTrainerOfAPlugIn:
         assert campaign.potential.refinement == PolisherSettings(every=2, at_end=True, rounds=5)
         assert not is_due(generations_by("linear", "polisher", "linear"), campaign)
         assert is_due(generations_by("linear", "polisher", "linear", "linear"), campaign)
-        schedule = decided(campaign, CampaignDirectory("/nowhere"))
+        schedule = decided(campaign, None, Path("/nowhere"))
         assert (
             schedule.words == "linear, polished by polisher every 2 generations and at the end (as the campaign says)"
         )

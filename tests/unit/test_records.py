@@ -13,7 +13,7 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDResult
 from mlip_fw.story.tale import CampaignAnalysis
 from mlip_fw.summary import md_results, summarize
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.stories import Scribe, hashed
 
 A, B, C, D, E = (hashed(n) for n in range(0xA, 0xF))
 TWO_WALKERS = {"walkers": 2, "stages": [{"ensemble": "nvt", "n_steps": 1000, "temperature_k": 300.0}]}

@@ -2,13 +2,12 @@
 
 import re
 from datetime import date
-from pathlib import Path
 
 from ruamel.yaml import YAML
 
 import mlip_fw
+from tests.helpers.programs import ROOT
 
-ROOT = Path(__file__).parents[2]
 HEADING = re.compile(r"^## \[(.+?)\](?: - (\d{4}-\d{2}-\d{2}))?$", re.MULTILINE)
 CFF_KEYS = {
     *("abstract", "authors", "cff-version", "commit", "contact", "date-released", "doi", "identifiers", "keywords"),

@@ -15,7 +15,7 @@ from mlip_fw.io.structures import write_frames
 from mlip_fw.report.halts import chosen_halts, halt_structures
 from mlip_fw.report.html import _as_script, as_json, write_report
 from mlip_fw.story.tale import CampaignAnalysis
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.stories import Scribe, hashed
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202e" + "x" * 5000
 

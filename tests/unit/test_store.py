@@ -14,7 +14,7 @@ from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.retry import retry_workflow
 from mlip_fw.workflows.validate import validation_workflow
-from tests.unit.stories import campaign, hashed
+from tests.helpers.stories import campaign, hashed
 
 HERE, THERE = "/data/one/cu-story", "/data/two/cu-story"
 TWO_STAGES = [{"ensemble": "nvt", "n_steps": 1000, "temperature_k": 300.0}] * 2

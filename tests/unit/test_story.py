@@ -14,7 +14,7 @@ from mlip_fw.report.rows import summary_rows
 from mlip_fw.story.tale import CampaignAnalysis
 from mlip_fw.story.walkers import Phase
 from mlip_fw.summary import summarize
-from tests.unit.stories import START, Scribe, hashed
+from tests.helpers.stories import START, Scribe, hashed
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
 PARTS = (
@@ -539,7 +539,8 @@ def test_thinning_keeps_the_extremes():
 
 
 def test_times_are_plain_numbers(analysis):
-    json.dumps([halt.time for halt in analysis.halts])
+    times = [halt.time for halt in analysis.halts]
+    assert json.loads(json.dumps(times)) == times != []
 
 
 @pytest.mark.parametrize("name", ["labels/{A}.extxyz", "walkers/00/cycle_0000/result.json", "events.jsonl"])

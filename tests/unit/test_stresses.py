@@ -213,6 +213,7 @@ def test_record_says_what_was_done(learnt):
     assert abs(record.pressure_offset_ev_a3) < 1e-3
 
 
+@pytest.mark.slow
 def test_unseen_stresses_are_better(learnt, small_campaign, tmp_path):
     record = teach(tmp_path, small_campaign(potential={"stress_weight": 0}), [labelled(k) for k in range(8)])
     assert (record.stress_weight, record.dataset.stress_rmse_ev_a3, record.pressure_offset_ev_a3) == (None, None, None)
@@ -223,6 +224,7 @@ def test_unseen_stresses_are_better(learnt, small_campaign, tmp_path):
     assert with_stress < 0.7 * without
 
 
+@pytest.mark.slow
 def test_only_whole_labels_with_a_stress_have_rows(small_campaign, tmp_path):
     odd = labelled(5)
     odd.calc.results["stress"] = np.full(6, np.nan)
@@ -242,6 +244,7 @@ def test_only_whole_labels_with_a_stress_have_rows(small_campaign, tmp_path):
     assert record.dataset.stress_rmse_ev_a3 == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_labels_without_stress_are_learnt_as_if_there_were_none(small_campaign, tmp_path):
     for name, weight in (("a", "auto"), ("b", 0), ("c", 7.0)):
         campaign = small_campaign(potential={"stress_weight": weight})
@@ -250,6 +253,7 @@ def test_labels_without_stress_are_learnt_as_if_there_were_none(small_campaign, 
     assert a == b == c
 
 
+@pytest.mark.slow
 def test_fit_of_an_older_version_is_made_anew(small_campaign, tmp_path):
     """Labels that came in an order of their own, so that folds must be dealt out as they were."""
     campaign, parts = small_campaign(), ([labelled(0), labelled(1)], [labelled(2)], [cut_out(3), labelled(4)])
@@ -292,6 +296,7 @@ def test_size_counts_the_images(small_campaign):
     assert 5 < found < 15
 
 
+@pytest.mark.slow
 def test_two_compositions_say_the_pressure_of_an_alloy(small, tmp_path):
     """Two energies go into those of two elements; stresses of `ase` have no pressure of their own."""
     rng, dataset = np.random.default_rng(3), Dataset(tmp_path)

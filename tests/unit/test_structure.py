@@ -1,4 +1,4 @@
-"""The shape of the package: imports run one way, modules are small rooms."""
+"""The shape of the package: imports run one way."""
 
 import ast
 
@@ -7,7 +7,7 @@ import pytest
 from mlip_fw.campaign.events import Event
 from mlip_fw.errors import CampaignError
 from mlip_fw.firetasks.continuations import continuation_named
-from tests.conftest import ROOT
+from tests.helpers.programs import ROOT
 
 LAYERS = [
     {

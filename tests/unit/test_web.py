@@ -15,8 +15,8 @@ from mlip_fw.web import contents
 from mlip_fw.web.app import create_app
 from mlip_fw.web.drawing import loop_diagram
 from mlip_fw.web.patience import BackgroundCache
-from tests.unit.stories import Scribe, hashed
-from tests.unit.web import HOSTILE, LABELS, SCRIPT, add_hostile, launchpad_with, make_finished, visitor
+from tests.helpers.stories import Scribe, hashed
+from tests.helpers.web import HOSTILE, LABELS, SCRIPT, add_hostile, launchpad_with, make_finished, visitor
 
 
 @pytest.fixture(scope="module")

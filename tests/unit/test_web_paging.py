@@ -8,8 +8,8 @@ from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.web.paging import ROWS, Pager
 from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.retry import retry_workflow
-from tests.unit.stories import Scribe, hashed
-from tests.unit.web import visitor
+from tests.helpers.stories import Scribe, hashed
+from tests.helpers.web import visitor
 
 
 @pytest.mark.parametrize("total", [0, 1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS])

@@ -32,7 +32,7 @@ from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_workflow
 from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
 from mlip_fw.workflows.runner import run_campaign
-from tests.faults import farm_worker
+from tests.helpers import farm_worker
 
 LIMIT_S = 300
 STAGES = [

@@ -16,6 +16,7 @@ from mlip_fw.summary import md_results
 from mlip_fw.workflows import runner
 from mlip_fw.workflows.retry import retry_handoffs, retry_here
 from mlip_fw.workflows.runner import run_campaign
+from tests.helpers.campaigns import fireworks
 
 
 @pytest.fixture
@@ -41,16 +42,6 @@ def selections(directory):
     """Return what was selected, the bootstrap first."""
     records = CampaignRecords(directory)
     return [records.first_selection, *records.selections.values()]
-
-
-def fireworks(pad):
-    """Return {short name: (fw_id, state)} and {parent: sorted children} by short name."""
-    found = [pad.get_fw_by_id(i) for i in pad.get_fw_ids({})]
-    names = {fw.fw_id: fw.name.split(": ")[1] for fw in found}
-    states = {names[fw.fw_id]: fw.state for fw in found}
-    [workflow] = [pad.get_wf_by_fw_id(i) for i in pad.get_wf_ids({})]
-    links = {names[p]: sorted(names[c] for c in children) for p, children in workflow.links.items()}
-    return states, links
 
 
 def counted_events(directory):
@@ -397,7 +388,7 @@ def test_fault_of_the_machine_is_no_failed_label(small, stand_in, run, picky, tm
 def test_imported_labels_cost_nothing(small, stand_in, run, tmp_path):
     from ase.io import write
 
-    from tests.unit.test_generation import labelled
+    from tests.helpers.potentials import labelled
 
     write(tmp_path / "d.extxyz", [labelled(seed) for seed in range(4)])
     dataset = str(tmp_path / "d.extxyz")
@@ -408,7 +399,7 @@ def test_imported_labels_cost_nothing(small, stand_in, run, tmp_path):
 def test_initial_potential_with_a_dataset_learns_from_it(small, stand_in, tmp_path):
     from ase.io import write
 
-    from tests.unit.test_generation import labelled, teach
+    from tests.helpers.potentials import labelled, teach
 
     generations, _, _ = teach(tmp_path / "made", range(2), small())
     write(tmp_path / "d.extxyz", [labelled(seed) for seed in (3, 4)])

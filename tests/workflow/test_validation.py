@@ -20,7 +20,7 @@ from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.rockets import launch_quietly, raise_if_fizzled
 from mlip_fw.workflows.runner import run_campaign
 from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
-from tests.workflow.test_loop import fireworks
+from tests.helpers.campaigns import fireworks
 
 CRYSTAL = {"properties": ["equation_of_state", "vacancy"]}
 

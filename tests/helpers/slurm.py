@@ -1,6 +1,6 @@
 """A Slurm of one node on loopback: Debian's slurm-wlm and munge, started by hand as root.
 
-``python -m tests.real.slurm DIR`` starts one and waits for Ctrl-C; with ``SLURM_CONF=DIR/slurm.conf`` in
+``python -m tests.helpers.slurm DIR`` starts one and waits for Ctrl-C; with ``SLURM_CONF=DIR/slurm.conf`` in
 the environment, every Slurm command and ``qlaunch`` talk to it. All its files are in ``DIR``; it needs
 neither systemd nor cgroups nor an accounting database.
 """

@@ -1,4 +1,4 @@
-"""One worker of a farm to which something happens: run by :mod:`tests.faults.test_farm_faults` in a process of its own.
+"""One worker of a farm to which something happens: run by ``tests/faults/test_farm_faults.py`` in a process of its own.
 
 A fork server forks the workers, so that each is a process that has imported everything and shares nothing.
 """
@@ -44,6 +44,14 @@ TASKS = {
     "candidates": SelectCandidates,
     "summary": Summarize,
 }
+STEPS = tuple(TASKS)
+SHORT = {
+    "md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 600], "n_steps": 40}]},
+    "candidates": {"max_labels_per_halt": 2, "n_candidates": 4},
+    "bootstrap": {"n_structures": 1},
+    "potential": {"functions_per_element": 10},
+}
+"""A campaign that has each step and takes seconds."""
 WRITES = (
     *("find_one_and_update", "find_one_and_replace", "insert_one", "insert_many"),
     *("update_one", "delete_many", "replace_one", "delete_one"),

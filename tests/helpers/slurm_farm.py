@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from mlip_fw.database.control import ServerFacts, start_server, stop_server
 from mlip_fw.dataset import Dataset
 from mlip_fw.layout import CampaignDirectory
-from tests.real.slurm import CATEGORIES, Slurm
+from tests.helpers.slurm import CATEGORIES, Slurm
 
 SAME = ("outcome", "halts", "labels", "generations", "md_steps", "dataset_force_rmse_ev_a", "atoms_labelled")
 """What the summary of a campaign says whoever ran it, and whatever went wrong meanwhile."""

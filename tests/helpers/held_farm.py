@@ -5,15 +5,16 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-from tests.conftest import SMALL, merged
-from tests.faults.test_kill import SLOW_ORACLE
-from tests.real.slurm_farm import SAME
+from tests.helpers.campaigns import SLOW_ORACLE, SMALL, merged
+from tests.helpers.slurm_farm import SAME
 
 CAMPAIGN = merged(
     SMALL,
     {
         "md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 1200], "n_steps": 200}]},
         "bootstrap": {"n_structures": 1},
+        "candidates": {"max_labels_per_halt": 2, "n_candidates": 4},
+        "potential": {"functions_per_element": 10},
         "oracle": {"calculator": "slow_emt:Slow"},
     },
 )

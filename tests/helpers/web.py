@@ -7,7 +7,7 @@ from fireworks import Firework, ScriptTask, Workflow
 from mlip_fw.web.app import create_app
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.stories import Scribe, hashed
 
 SCRIPT = "<script>alert('taken')</script>"
 HOSTILE = [
