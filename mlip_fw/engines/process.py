@@ -44,7 +44,7 @@ def run_command(
     stderr: Path | None = None,
     timeout_s: float | None = None,
     environment: dict[str, str] | None = None,
-    patience_s: float = PATIENCE_S,
+    grace_s: float = PATIENCE_S,
 ) -> Ended:
     """Run a worker's command in ``folder`` and wait for it.
 
@@ -61,7 +61,7 @@ def run_command(
         Longest time, s; None is no limit.
     environment
         Variables to set, besides those of this process.
-    patience_s
+    grace_s
         Time between SIGTERM and SIGKILL at the end of the process group, s.
 
     Raises
@@ -87,7 +87,7 @@ def run_command(
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            end_group(process, patience_s)
+            end_group(process, grace_s)
     if process.returncode in (_NOT_FOUND, _NOT_EXECUTABLE):
         raise WorkerError(
             f"{key} {command!r} could not be started (exit code {process.returncode}); "
@@ -127,7 +127,7 @@ def start_group(
 
 
 @undisturbed
-def end_group(process: subprocess.Popen[bytes], patience_s: float = PATIENCE_S) -> None:
+def end_group(process: subprocess.Popen[bytes], grace_s: float = PATIENCE_S) -> None:
     """End a process group: by SIGTERM at first, so that mpirun can end its ranks on all nodes, then by SIGKILL.
 
     To be called even when the leader has ended normally: ranks may outlive it.
@@ -135,5 +135,5 @@ def end_group(process: subprocess.Popen[bytes], patience_s: float = PATIENCE_S) 
     for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, how)
-            process.wait(patience_s)
+            process.wait(grace_s)
     process.wait()

@@ -103,7 +103,7 @@ def test_a_command_that_ends_slowly_is_not_left_behind(tmp_path):
         "print(os.getpid(), flush=True); os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
     )
     with pytest.raises(Interrupted), heeding_signals(lambda _: True, insist_s=0.1):
-        run(tmp_path, code, patience_s=0.6)
+        run(tmp_path, code, grace_s=0.6)
     assert gone(int((tmp_path / "out").read_text()))
 
 
