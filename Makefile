@@ -6,7 +6,7 @@ PACEMAKER := .venv-pacemaker
 CASES := tests/real tests/browser tests/faults tests/workflow tests/cli tests/unit
 MARKS := $(if $(MLIP_FW_LMP),,not native)
 
-.PHONY: demo demo-qe qe pacemaker test lint docs screenshots bench clean
+.PHONY: demo demo-qe qe pacemaker test test-fast lint docs docs-campaigns screenshots bench clean
 
 # what runs campaigns
 $(VENV)/.demo: setup.cfg pyproject.toml
@@ -50,6 +50,10 @@ $(PACEMAKER)/.installed: Makefile
 test: $(VENV)/.installed lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(CASES) -m "$(MARKS)" -n 4 --dist loadfile --no-loadscope-reorder --durations=40
 
+# beside the editor: what computes no longer than a moment, in three minutes on two cores
+test-fast: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -m "not slow and not native" -n 2 --dist loadfile --quiet
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -57,6 +61,11 @@ lint: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+# run the campaigns of the tutorial and of examples/ anew (ten minutes; CAMPAIGNS="cu-melt argon": only these) and record
+# what pages show of them; docs/campaigns is committed
+docs-campaigns: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python docs/record_campaigns.py $(CAMPAIGNS)
 
 # needs Chromium; its pictures are committed
 screenshots: $(VENV)/.installed

@@ -23,7 +23,7 @@ from mlip_fw.models.campaign import Campaign, CutoutSettings
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Example:
     """A structure to be labelled, and what is learnt from it."""
 
     atoms: Atoms
@@ -34,7 +34,7 @@ class Lesson:
 
 
 Thresholds = dict[str, float]
-Policy = Callable[[Atoms, int, AcePotential, Thresholds], list[Lesson]]
+Policy = Callable[[Atoms, int, AcePotential, Thresholds], list[Example]]
 _GAMMA_SELECT = 2.0
 
 
@@ -46,12 +46,12 @@ def settings(elements: list[str], **changes: dict) -> Campaign:
     return Campaign.model_validate(needed | changes)
 
 
-def whole(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Lesson]:
+def whole(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Example]:
     """Label the halted cell as it is."""
     return [hard(canonical(atoms), np.ones(len(atoms), dtype=bool))]
 
 
-def never_cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Lesson]:
+def never_cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Example]:
     """Label the halted cell as it is; the first labels are copies of the whole start too."""
     return whole(atoms, center, potential, halts)
 
@@ -59,7 +59,7 @@ def never_cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresho
 def fitted(trained: str = "core or known", *, relax: bool = False, core_a: float = 4.0) -> Policy:
     """Label a cut-out as the package makes it."""
 
-    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Lesson]:
+    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Example]:
         found = cut_out(atoms, center, potential, CutoutSettings(relax_shell=relax, core_a=core_a), halts)
         return [_lesson(found.atoms, found.gamma, halts, trained, core_a)]
 
@@ -73,7 +73,7 @@ rehearsed = fitted()
 def with_candidates(strategies: list[str], gamma_worth: float) -> Policy:
     """Label the cut-out and what the package chooses of the candidates beside it, one at most."""
 
-    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Lesson]:
+    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Example]:
         assert potential.inverses is not None
         candidates = {"strategies": ["halt_frame", *strategies]}
         campaign = settings(sorted(halts), candidates=candidates)
@@ -96,7 +96,7 @@ def _mask(candidate: Candidate) -> np.ndarray:
 def cube(edge_a: float, trained: str = "core or known", core_a: float = 4.0) -> Policy:
     """Label a cube around the centre, whatever the crystal, without overlaps."""
 
-    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Lesson]:
+    def cut(atoms: Atoms, center: int, potential: AcePotential, halts: Thresholds) -> list[Example]:
         frame = uncut(atoms)
         near = cloud_around(frame, center, edge_a)
         inside = (np.abs(near.vectors) <= edge_a / 2).all(axis=1)
@@ -113,20 +113,20 @@ def cube(edge_a: float, trained: str = "core or known", core_a: float = 4.0) -> 
     return cut
 
 
-def _lesson(atoms: Atoms, gamma: np.ndarray, halts: Thresholds, trained: str, core_a: float) -> Lesson:
+def _lesson(atoms: Atoms, gamma: np.ndarray, halts: Thresholds, trained: str, core_a: float) -> Example:
     relative = gamma / np.array([halts[s] for s in atoms.get_chemical_symbols()])
     core = distances_from(atoms, 0) <= core_a
     known = core | (relative <= 1)
     if trained == "all forces":
-        return Lesson(atoms, known, np.ones(len(atoms)))
+        return Example(atoms, known, np.ones(len(atoms)))
     if trained == "weighted":
-        return Lesson(atoms, known, np.where(known, 1.0, 1 / relative))
+        return Example(atoms, known, np.where(known, 1.0, 1 / relative))
     return hard(atoms, {"all": np.ones_like(core), "core": core, "core or known": known}[trained])
 
 
-def hard(atoms: Atoms, mask: np.ndarray) -> Lesson:
-    """Return a lesson that counts the forces of the atoms in ``mask`` and no others."""
-    return Lesson(atoms, mask, mask.astype(float))
+def hard(atoms: Atoms, mask: np.ndarray) -> Example:
+    """Return a example that counts the forces of the atoms in ``mask`` and no others."""
+    return Example(atoms, mask, mask.astype(float))
 
 
 POLICIES: dict[str, Policy] = {

@@ -22,7 +22,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
-from cutout_policies import POLICIES, Lesson, Policy, hard, never_cut, rehearsed, settings, whole
+from cutout_policies import POLICIES, Example, Policy, hard, never_cut, rehearsed, settings, whole
 from cutout_systems import SYSTEMS, System, force_rmse, oracle_frames
 from threadpoolctl import threadpool_limits
 
@@ -39,7 +39,7 @@ _FRICTION_1_FS = 0.01
 
 
 class Learner:
-    """A linear ACE potential that takes up lessons one by one."""
+    """A linear ACE potential that takes up examples one by one."""
 
     def __init__(self, elements: list[str]) -> None:
         basis = linear_basis(elements, CUTOFF_A, N_FUNCTIONS)
@@ -52,15 +52,15 @@ class Learner:
         self._free_ev: dict[str, float] | None = None
         self.labels = self.labelled_atoms = self.trained_atoms = 0
 
-    def learn(self, lessons: list[Lesson]) -> AcePotential:
-        """Label ``lessons`` with EMT and return the potential that knows them."""
-        for lesson in lessons:
-            lesson.atoms.calc = EMT()
-            lesson.atoms.get_forces()
+    def learn(self, examples: list[Example]) -> AcePotential:
+        """Label ``examples`` with EMT and return the potential that knows them."""
+        for example in examples:
+            example.atoms.calc = EMT()
+            example.atoms.get_forces()
         if self._free_ev is None:
-            self._free_ev = self._free_energies([lesson.atoms for lesson in lessons])
-        for lesson in lessons:
-            self._take(lesson, self._free_ev)
+            self._free_ev = self._free_energies([example.atoms for example in examples])
+        for example in examples:
+            self._take(example, self._free_ev)
         coefficients, _ = self._fit.solve(self._degrees)
         for element, parts in self._rows.items():
             rows = np.concatenate(parts)
@@ -69,24 +69,24 @@ class Learner:
         inverses = {element: active.inverse for element, active in self._active.items()}
         return AcePotential(copy_of(self._shape.basis, coefficients), inverses)
 
-    def _take(self, lesson: Lesson, free_ev: dict[str, float]) -> None:
-        atoms, weights = lesson.atoms, lesson.weights[:, None]
+    def _take(self, example: Example, free_ev: dict[str, float]) -> None:
+        atoms, weights = example.atoms, example.weights[:, None]
         design, core = self._shape.design(atoms), self._shape.evaluate(atoms, gamma=False)
         energy = atoms.get_potential_energy() - sum(free_ev[s] for s in atoms.get_chemical_symbols())
         weighted = Design(design.energy, design.forces * weights[:, :, None], design.projections)
         forces = (atoms.get_forces() - core.forces_ev_a) * weights
-        self._fit = self._fit.with_label(weighted, energy - core.energy_ev, forces, self._in_fit(lesson))
-        for element, rows in rows_within(lesson.mask, design.projections, atoms).items():
+        self._fit = self._fit.with_label(weighted, energy - core.energy_ev, forces, self._in_fit(example))
+        for element, rows in rows_within(example.mask, design.projections, atoms).items():
             self._rows[element].append(rows)
         self.labels += 1
         self.labelled_atoms += len(atoms)
-        self.trained_atoms += int(lesson.mask.sum())
+        self.trained_atoms += int(example.mask.sum())
 
-    def _in_fit(self, lesson: Lesson) -> np.ndarray:
+    def _in_fit(self, example: Example) -> np.ndarray:
         """Return the atoms whose forces count; never all of them unless the energy counts too."""
-        inside = lesson.weights > 0
-        if not lesson.mask.all() and inside.all():
-            inside[int(np.argmin(lesson.weights))] = False
+        inside = example.weights > 0
+        if not example.mask.all() and inside.all():
+            inside[int(np.argmin(example.weights))] = False
         return inside
 
     def _free_energies(self, labelled: list[Atoms]) -> dict[str, float]:

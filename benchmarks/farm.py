@@ -40,12 +40,12 @@ from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
 from mlip_fw.fireworks.build import md_firework, summary_firework
 from mlip_fw.io.campaign_file import read_campaign
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import CandidatesHandoff, Handoff, LabelHandoff, MDHandoff, TrainHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Choice, Selection
+from mlip_fw.steps.step import Step
 from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
 
 SIZES = (10, 100, 1000)
@@ -63,10 +63,10 @@ class StandIns:
     labels_per_halt: int
     halts: int
 
-    def run_cycle(self, handoff: MDHandoff, _: object) -> MDResult:
+    def run_md(self, step: Step[MDHandoff], _: object) -> MDResult:
         """Return a halt one step further on, or the end."""
+        handoff, folder = step.handoff, step.files.folder
         self._note(handoff, "md", str(handoff.cycle))
-        folder = CampaignDirectory(handoff.directory).cycle(handoff.walker, handoff.cycle)
         return MDResult(
             outcome=MDOutcome.HALTED if handoff.cycle < self.halts else MDOutcome.FINISHED,
             engine="lammps",
@@ -82,8 +82,9 @@ class StandIns:
             frame=str(folder / "halt.extxyz"),
         )
 
-    def select(self, handoff: CandidatesHandoff, _: object) -> Selection:
+    def select(self, step: Step[CandidatesHandoff], _: object) -> Selection:
         """Return as many choices as are wanted."""
+        handoff = step.handoff
         names = [f"{handoff.walker}-{handoff.cycle}-{index}" for index in range(self.labels_per_halt)]
         chosen = [
             Choice(hash=sha256(name.encode()).hexdigest()[:16], strategy="rattle", reason="stand-in") for name in names
@@ -98,23 +99,23 @@ class StandIns:
             chosen=chosen,
         )
 
-    def label(self, handoff: LabelHandoff, _: object) -> LabelState:
+    def label(self, step: Step[LabelHandoff], _: object) -> LabelState:
         """Note the label."""
-        self._note(handoff, "label", handoff.hash)
+        self._note(step.handoff, "label", step.handoff.hash)
         return LabelState.DONE
 
-    def train(self, handoff: TrainHandoff, _: object) -> FWAction:
+    def train(self, step: Step[TrainHandoff], _: object) -> FWAction:
         """Note the training."""
-        self._note(handoff, "train", str(handoff.cycle))
-        return FWAction(stored_data={"generation": handoff.cycle})
+        self._note(step.handoff, "train", str(step.handoff.cycle))
+        return FWAction(stored_data={"generation": step.handoff.cycle})
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Put the stand-ins where the engines are called."""
         with (
-            patch("mlip_fw.firetasks.md.run_cycle", self.run_cycle),
-            patch("mlip_fw.firetasks.candidates.select_in_cycle", self.select),
-            patch("mlip_fw.firetasks.label.label_structure", self.label),
+            patch("mlip_fw.steps.md._run", self.run_md),
+            patch("mlip_fw.steps.select._select", self.select),
+            patch("mlip_fw.steps.label.label_structure", self.label),
             patch.object(TrainPotential, "work", self.train),
             patch.object(Summarize, "work", lambda *_: FWAction()),
         ):

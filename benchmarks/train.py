@@ -45,10 +45,11 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.bootstrap import bootstrap_structures
 from mlip_fw.engines.train.basis import linear_basis
 from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.pacemaker.command import command_of
 from mlip_fw.engines.train.pacemaker.form import without_cores
 from mlip_fw.engines.train.pacemaker.frame import kappa_of, rows_of
 from mlip_fw.engines.train.pacemaker.inputs import settings_of
-from mlip_fw.engines.train.pacemaker.job import Fit, PacemakerJob, command_of
+from mlip_fw.engines.train.pacemaker.job import FitRun
 from mlip_fw.engines.train.pacemaker.template import Template
 from mlip_fw.errors import WorkerError
 from mlip_fw.generations import Generations
@@ -136,12 +137,21 @@ def pacemaker(campaign: Campaign, frames: list[Atoms], worker: Worker, steps: in
     rows, form = rows_of(frames, dict.fromkeys(campaign.elements, energy), linear), without_cores(linear)
     settings = settings_of(campaign, Template(), kappa_of(rows, ENERGY_WEIGHT))
     with tempfile.TemporaryDirectory() as name:
-        fit = Fit(campaign, worker, Path(name), [], rows, form, form, settings, steps)
-        job = PacemakerJob(fit)
-        job.setup()
-        job.run()
-    if fit.found is not None:
-        raise RuntimeError(f"pacemaker: {fit.found.trouble}: {fit.found.said}")
+        fit = FitRun(
+            campaign=campaign,
+            worker=worker,
+            folder=Path(name),
+            labels=[],
+            rows=rows,
+            form=form,
+            begin=form,
+            settings=settings,
+            iterations=steps,
+        )
+        fit.prepare()
+        failure = fit.attempt()
+    if failure is not None:
+        raise RuntimeError(f"pacemaker: {failure.trouble}: {failure.message}")
 
 
 def here() -> Worker | None:

@@ -39,7 +39,7 @@ from mlip_fw.fireworks.build import candidates_firework, label_firework, md_fire
 from mlip_fw.models.handoff import CandidatesHandoff, LabelHandoff, MDHandoff, TrainHandoff
 from mlip_fw.workflows.campaign import campaign_workflow
 from tests.helpers.relay import Relay
-from tests.unit.stories import Scribe, campaign, hashed
+from tests.helpers.stories import Scribe, campaign, hashed
 
 _CYCLES = {100: 10, 10_000: 200}
 _REPEATS = 5

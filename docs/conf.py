@@ -16,12 +16,12 @@ version = release = mlip_fw.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "campaign_reference", "campaign_pictures"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "campaigns"]
 nitpicky = True
 # other libraries' classes, whose documentation is on the network, and our own that tell no more than their JSON
 nitpick_ignore_regex = [
     ("py:.*", r"(?!mlip_fw)(?!LoadedCampaign|.*Error$).*"),
-    ("py:class", r"mlip_fw\.(layout|models|story)\..*"),
+    ("py:class", r"mlip_fw\.(campaign|layout|models|story|views)\..*"),
 ]
 autodoc_typehints_format = "short"
 autodoc_class_signature = "separated"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mlip_fw.engines.calculator import AceCalculator
     from mlip_fw.notebook import LoadedCampaign
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["AceCalculator", "__version__", "load"]
 
 

@@ -1,7 +1,7 @@
-"""Which process works on which Firework: a note that lies in the campaign directory while it does.
+"""Worker records: which process works on which Firework, as a file in the campaign directory while it does.
 
-FireWorks knows of a running Firework only when it was last heard of. With the note, whoever looks
-after a campaign can see that a process is gone, at once and for certain.
+FireWorks only knows when it last heard from a running Firework. The record tells whether the process is still there,
+at once and for certain.
 """
 
 from __future__ import annotations
@@ -22,75 +22,83 @@ _JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "sge": "JOB_ID"}
 _CLUSTER_VARIABLE = "SLURM_CLUSTER_NAME"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _QUEUE = ".queue"
-_notes: list[Path] = []
+_written: list[Path] = []
+"""Records of this process that are not removed yet, at most one.
+
+State of the whole process, because nothing else connects its two ends: a Firetask writes the record, FireWorks stores
+what came of the Firework, and only then may the launcher, which gets nothing from the Firetask, remove it.
+"""
 
 
 class Attendant(Frozen):
-    """A process that works on a Firework."""
+    """A process that works on a Firework, as its record tells it."""
 
     host: str
     boot: str
     pid: int
     started: int
-    """When the process started, in clock ticks since boot: a number that a second process with its pid can't share."""
+    """When the process started, in clock ticks since boot: another process that gets its pid later has another."""
     since: float
+    """When it began with the Firework, s since 1970."""
     queue: str | None = None
+    """Kind of the batch system: slurm, pbs or sge."""
     job: str | None = None
+    """Number of its batch job."""
     cluster: str | None = None
-    """What :func:`queue_name` says of its queue."""
+    """Name of its queue by :func:`queue_name`."""
     uid: int | None = None
     namespace: str | None = None
-    """Where its pid is valid; notes of old versions don't say."""
+    """PID namespace in which its pid is valid; records of old versions don't say."""
 
 
 def attend(root: Path, fw_id: int | None) -> None:
-    """Leave a note that this process works on a Firework of the campaign in ``root``, and on no other any more."""
+    """Write the record that this process works on a Firework of the campaign in ``root``, and remove its last one."""
     dismiss()
     if fw_id is not None:
-        note, process = root / FOLDER / f"{fw_id}.json", this_process()
-        write_json(note, process)
-        _notes.append(note)
+        record, process = root / FOLDER / f"{fw_id}.json", this_process()
+        write_json(record, process)
+        _written.append(record)
         if process.cluster is not None:
             (root / FOLDER / f"{process.cluster}{_QUEUE}").touch()
 
 
 def dismiss() -> None:
-    """Take the note back.
+    """Remove the record of this process.
 
-    Not before FireWorks has written down what came of the Firework: if the process dies just then, the
-    note tells.
+    To be called after FireWorks has stored what came of the Firework: if the process dies just before, the
+    record still tells so.
     """
-    while _notes:
-        _notes.pop().unlink(missing_ok=True)
+    while _written:
+        _written.pop().unlink(missing_ok=True)
 
 
 def attendant(root: Path, fw_id: int) -> Attendant | None:
-    """Return who works, or worked until it died, on a Firework."""
+    """Return the process that works on a Firework, or worked on it until it died; None if there is no record."""
     return read_model(root / FOLDER / f"{fw_id}.json", Attendant)
 
 
 def queues(root: Path) -> set[str]:
-    """Return the names of all queues whose jobs have ever worked on the campaign in ``root``."""
+    """Return the names of all queues whose jobs have worked on the campaign in ``root``."""
     return {path.stem for path in (root / FOLDER).glob(f"*{_QUEUE}")}
 
 
 def queue_name(queue: str, cluster: str | None) -> str:
-    """Return the name of a cluster's queue, ``slurm-<cluster>``: job numbers of two clusters are the same."""
+    """Return the name of a cluster's queue, ``slurm-<cluster>``: two clusters may have jobs of the same number."""
     return "-".join([queue, *re.findall(r"[\w-]+", (cluster or "").lower())])
 
 
 def remove_notes_of_the_dead(root: Path, keep: set[int]) -> None:
-    """Remove the notes that processes of this host left when they were killed, but those on the Fireworks ``keep``."""
-    for note in (root / FOLDER).glob("[0-9]*.json"):
+    """Remove records of killed processes of this host, except those on the Fireworks ``keep``."""
+    for record in (root / FOLDER).glob("[0-9]*.json"):
         # those of other users may be neither readable nor removable
         with suppress(OSError):
-            process = read_model(note, Attendant)
-            if process is not None and is_alive(process) is False and int(note.stem) not in keep:
-                note.unlink()
+            process = read_model(record, Attendant)
+            if process is not None and is_alive(process) is False and int(record.stem) not in keep:
+                record.unlink()
 
 
 def this_process() -> Attendant:
-    """Return this process as an attendant."""
+    """Return this process as it is recorded."""
     queue = next((name for name, variable in _JOB_VARIABLES.items() if os.environ.get(variable)), None)
     return Attendant(
         host=socket.gethostname(),
@@ -107,13 +115,13 @@ def this_process() -> Attendant:
 
 
 def is_alive(process: Attendant) -> bool | None:
-    """Return whether a process still runs, or None if it can't be seen from here: on another host, in a container."""
+    """Return whether a process still runs; None if that can't be seen from here: another host or a container."""
     if process.host != socket.gethostname() or process.namespace not in (None, pid_namespace()):
         return None
     if process.boot != _boot_id():
         return False
     started = start_ticks(process.pid)
-    # a /proc with hidepid shows nobody the processes of others
+    # /proc mounted with hidepid hides the processes of other users
     is_hidden = started is None and process.uid is not None and os.getuid() not in (0, process.uid)
     return None if is_hidden else process.started == started
 

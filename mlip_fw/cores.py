@@ -1,4 +1,4 @@
-"""How many cores a piece of work has, from what its command and the batch job say."""
+"""Number of cores of a command or of this process, from the command line and the variables of the batch job."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _THREADS = "OMP_NUM_THREADS"
 
 
 def cores_of(command: str | None = None, environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many cores a command has: its ranks times its threads.
+    """Return the number of cores of a command: MPI ranks times threads.
 
     Ranks are those of ``mpirun -np N`` or the like, or else Slurm's tasks; threads are ``OMP_NUM_THREADS`` within the
-    command, or else Slurm's cores per task, or else ``OMP_NUM_THREADS``. What nobody says is 1. Work within this
-    process, which has no command, has all cores of its batch job.
+    command, or else Slurm's cores per task, or else ``OMP_NUM_THREADS``. Each is 1 where nothing says so. Work within
+    this process, which has no command, has all cores of its batch job.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def cores_of(command: str | None = None, environment: Mapping[str, str] = os.env
 
 def _ranks(words: list[str]) -> int | None:
     for word, following in zip(words, [*words[1:], ""], strict=True):
-        told = following if word in _RANKS else _value(word, "--ntasks")
-        if ranks := _number(told):
+        given = following if word in _RANKS else _value(word, "--ntasks")
+        if ranks := _number(given):
             return ranks
     return None
 

@@ -1,12 +1,14 @@
-"""Does this machine have what a campaign needs? Every check runs the real thing."""
+"""Checks of this machine for ``mlip-fw doctor``; each runs the program that it checks."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ase.build import bulk
 from ase.calculators.emt import EMT
@@ -17,11 +19,7 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.kernel.choice import why_not_here
 from mlip_fw.engines.md.canary import sing
 from mlip_fw.engines.md.run import Engine, choose_engine
-from mlip_fw.engines.oracle.ase_oracle import label_with_ase
-from mlip_fw.engines.oracle.espresso.command import find_command
-from mlip_fw.engines.oracle.espresso.probe import version_of
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.engines.train.pacemaker.probe import can_run
 from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.generations import Generations
@@ -30,9 +28,9 @@ from mlip_fw.io.locks import alone
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
 from mlip_fw.mongo_sentences import explain
+from mlip_fw.plugins import ORACLES, REGISTRIES, TRAINERS, Registry
 
 logger = logging.getLogger("mlip_fw")
 _CANARY = {
@@ -45,8 +43,8 @@ _CANARY = {
 }
 
 
-class Finding(Frozen):
-    """One thing that was looked at."""
+class MachineFinding(Frozen):
+    """Result of one check."""
 
     what: str
     ok: bool
@@ -55,7 +53,7 @@ class Finding(Frozen):
 
 def examine(
     fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None, say: Callable[[str], None] = logger.info
-) -> list[Finding]:
+) -> list[MachineFinding]:
     """Return what was found of LAMMPS, the ACE kernel, gamma, oracles, pacemaker, file locks, the queue and a database.
 
     Parameters
@@ -79,27 +77,27 @@ def examine(
         _look("MD engine", which_engine),
         _look("ACE kernel", lambda: _kernel(read_worker(fworker.env), say)),
         _look("gamma canary", lambda: _canary(engine, read_worker(fworker.env))),
-        _look("oracle (EMT)", _oracle),
-        _look("Quantum ESPRESSO", lambda: _espresso(read_worker(fworker.env))),
-        _look("pacemaker", lambda: _pacemaker(read_worker(fworker.env))),
+        *(_look(title, look) for title, look in _codes(ORACLES, "oracle.kind", lambda: read_worker(fworker.env))),
+        *(_look(title, look) for title, look in _codes(TRAINERS, "potential.kind", lambda: read_worker(fworker.env))),
         _look("file locks", _locks),
         _look(
             "queue",
             lambda: shutil.which("sbatch") or "no sbatch; campaigns can run on this machine, but not through Slurm",
         ),
     ]
+    findings += [_look("plug-ins", _plug_ins)] if any(registry.plug_ins() for registry in REGISTRIES) else []
     if launchpad is not None:
         findings.append(_look("LaunchPad", lambda: _database(launchpad())))
     return findings
 
 
-def _look(what: str, how: Callable[[], str]) -> Finding:
+def _look(what: str, how: Callable[[], str]) -> MachineFinding:
     try:
-        return Finding(what=what, ok=True, found=how())
+        return MachineFinding(what=what, ok=True, found=how())
     except MlipError as error:
-        return Finding(what=what, ok=False, found=str(error))
+        return MachineFinding(what=what, ok=False, found=str(error))
     except Exception as error:
-        return Finding(what=what, ok=False, found=f"{type(error).__name__}: {error}")
+        return MachineFinding(what=what, ok=False, found=f"{type(error).__name__}: {error}")
 
 
 def _kernel(worker: Worker, say: Callable[[str], None]) -> str:
@@ -136,25 +134,27 @@ def _tiny_potential(root: Path) -> Generations:
     return generations
 
 
-def _oracle() -> str:
-    atoms = bulk("Cu", cubic=True)
-    facts = label_with_ase(atoms, AseOracle(kind="ase", calculator="emt")).facts
-    return f"{facts['code']}: {facts['label_seconds']:.3f} s for {len(atoms)} atoms"
+def _codes(registry: Registry, key: str, worker: Callable[[], Worker]) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the rows of the installed oracles or trainers: one that is missing is no fault, unless it is wanted."""
+    for kind, backend in registry.usable().items():
+        if backend.title:
+            yield backend.title, partial(_found_of, backend, worker, f"{key}: {kind}")
 
 
-def _espresso(worker: Worker) -> str:
+def _found_of(backend: Any, worker: Callable[[], Worker], wanted_by: str) -> str:
+    here = worker()
     try:
-        command = find_command(worker)
+        return str(backend.doctor(here))
     except WorkerError as error:
-        return f"not found ({error}); only needed for oracle.kind: espresso"
-    return f"{command}: pw.x {version_of(command)}"
+        return f"not found ({error}); only needed for {wanted_by}"
 
 
-def _pacemaker(worker: Worker) -> str:
-    try:
-        return can_run(worker)
-    except WorkerError as error:
-        return f"not found ({error}); only needed for potential.kind: pacemaker"
+def _plug_ins() -> str:
+    """List the entry points of other distributions; what is wrong with one of them is an error."""
+    if faults := [fault for registry in REGISTRIES for fault in registry.faults().values()]:
+        raise WorkerError("; ".join(faults))
+    found = [f"{registry.what} {e.name} ({e.origin})" for registry in REGISTRIES for e in registry.plug_ins()]
+    return ", ".join(found)
 
 
 def _locks() -> str:

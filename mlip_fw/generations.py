@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlip_fw.errors import DirectoryError, NumberTakenError
 from mlip_fw.io.files import read_model
-from mlip_fw.models.training import Trainer, TrainingRecord
+from mlip_fw.models.training import TrainingRecord
 
 _NAME = re.compile(r"gen_(\d{4})")
 _MOST = 9999
@@ -66,11 +66,11 @@ class Generations:
         numbers = self.numbers()
         return numbers[-1] if numbers else None
 
-    def newest_of(self, trainer: Trainer) -> int | None:
+    def newest_of(self, trainer: str) -> int | None:
         """Return the number of the newest generation that ``trainer`` made, or None."""
         return next((n for n in reversed(self.numbers()) if self.trainer(n) == trainer), None)
 
-    def trainer(self, generation: int) -> Trainer:
+    def trainer(self, generation: int) -> str:
         """Return who made a generation; one whose record is damaged counts as linear."""
         record = self.record(generation)
         return record.trainer if record is not None else "linear"

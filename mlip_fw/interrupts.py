@@ -1,8 +1,8 @@
-"""Signals that ask this process to end, turned into an exception where that does no harm.
+"""Signals that ask this process to end, turned into an exception wherever that is safe.
 
 A cluster ends a job with SIGTERM, a user with SIGINT or SIGHUP. In the middle of a calculation the
-exception ends it cleanly: its children go, and what was reached is on disk. In the middle of a
-write to the LaunchPad, or while other processes are ended, it waits until that is over.
+exception ends it cleanly: its child processes end, and what was reached is on disk. In the middle of a
+write to the LaunchPad, or while other processes are being ended, it waits until that is over.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from typing import ParamSpec, TypeVar
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What users and batch systems send to end a process, or to warn it of its end."""
 _INSIST_S = 3.0
+"""The exception is raised again after this time, for as long as it was lost."""
 _DEFER_S = 0.1
+"""While it is not safe, it is tried again after this time."""
 INTERRUPTED = "Interrupted"
 """What FireWorks stores as the kind of error of a launch that a signal ended."""
 _undisturbed: set[CodeType] = set()
+"""Code of the decorated functions. Filled when modules are imported; a signal handler sees only frames, and of a
+frame's function only its code."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -39,27 +43,31 @@ class Interrupted(KeyboardInterrupt):
 
 
 def undisturbed(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function come to its end before any interrupt: a decorator for what cleans up after one."""
+    """Let a function finish before any interrupt; a decorator for functions that clean up."""
     _undisturbed.add(function.__code__)
     return function
 
 
 @contextmanager
-def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterator[list[int]]:
-    """Raise :class:`Interrupted` when a signal asks to end and the place where it finds us allows it.
+def heeding_signals(
+    may_interrupt: Callable[[FrameType | None], bool], insist_s: float = _INSIST_S
+) -> Iterator[list[int]]:
+    """Raise :class:`Interrupted` when a signal asks this process to end, as soon as the running code allows it.
 
-    An exception that is raised inside a finalizer is lost, so the interrupt comes again until it is heard.
+    An exception that is raised inside a finalizer is lost, so it is raised again until the block ends.
 
     Parameters
     ----------
     may_interrupt
-        Told the frame that a signal found running; where it says no, the interrupt waits, as it does in
-        what is :func:`undisturbed`.
+        Called with the frame in which the signal arrived; where it returns False, and in functions that are
+        :func:`undisturbed`, the interrupt waits.
+    insist_s
+        Time after which an interrupt is raised again, s.
 
     Yields
     ------
     received
-        Numbers of the signals so far.
+        Numbers of the signals that have arrived so far.
     """
     received: list[int] = []
     was_raised = False
@@ -70,7 +78,7 @@ def heeding_signals(may_interrupt: Callable[[FrameType | None], bool]) -> Iterat
             received.append(number)
         allowed = may_interrupt(frame) and not _is_undisturbed(frame)
         was_raised |= allowed
-        signal.setitimer(signal.ITIMER_REAL, _INSIST_S if was_raised else _DEFER_S)
+        signal.setitimer(signal.ITIMER_REAL, insist_s if was_raised else _DEFER_S)
         if allowed:
             raise Interrupted(received[0])
 

@@ -1,4 +1,4 @@
-"""How long the batch job around this process goes on."""
+"""Time that is left in the batch job of this process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import time
 
 _VARIABLES = ("MLIP_FW_JOB_END", "SLURM_JOB_END_TIME")
 _MARGIN_S = 180.0
+"""Kept free at the end of a job: batch systems send a warning signal before they end it."""
 
 
 def seconds_left() -> float | None:
-    """Return the time until the batch system ends this job, s; None if nobody says.
+    """Return the time until the batch system ends this job, s; None if it is not known.
 
     The end is in ``MLIP_FW_JOB_END`` (the queue adapters' scripts set it) or in Slurm's
     ``SLURM_JOB_END_TIME``, as seconds since 1970.
@@ -24,6 +25,6 @@ def seconds_left() -> float | None:
 
 
 def working_seconds_left() -> float | None:
-    """Return the time for a calculation that has to end by itself, s: before the queue's warning signal comes."""
+    """Return the time for a calculation that is to end by itself before the queue's warning, s; None if unknown."""
     left = seconds_left()
     return None if left is None else max(left - _MARGIN_S, left / 2)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mlip_fw.attendance import FOLDER
+from mlip_fw.campaign.cycle_files import CycleFiles
+from mlip_fw.campaign.events import Event, append_event
+from mlip_fw.campaign.journal import merged_events, read_journal
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
-from mlip_fw.io.events import read_event
 from mlip_fw.io.files import write_json, write_text
 from mlip_fw.io.links import links_out_of
 from mlip_fw.io.locks import alone, try_lock
 from mlip_fw.models.campaign import Campaign
 
+logger = logging.getLogger("mlip_fw")
 _LOCK_TRIES = 5
 _INPUTS = "inputs.json"
 _OWN_LINKS = ("labelling/*/pseudo", "labelling/*/tmp")
@@ -63,9 +66,23 @@ class CampaignDirectory:
         """Folder of what happened on other machines, where files travel."""
         return self.root / "events"
 
+    @property
+    def journals(self) -> list[Path]:
+        """The journal, and those that came from other machines."""
+        return [self.journal, *sorted(self.from_elsewhere.glob("*.jsonl"))]
+
     def labelling(self, name: str) -> Path:
         """Return the folder in which the label ``name`` is computed; gone when it is there."""
         return self.root / "labelling" / name
+
+    def engine_check(self, engine: str) -> Path:
+        """Return the folder in which an MD engine was compared with pyace."""
+        return self.root / "canary" / engine
+
+    @property
+    def summary_file(self) -> Path:
+        """What the campaign has come to, written at its end."""
+        return self.root / "summary.json"
 
     @property
     def validation(self) -> Path:
@@ -99,8 +116,12 @@ class CampaignDirectory:
         return self.root / "walkers" / f"{walker:02d}"
 
     def cycle(self, walker: int, cycle: int) -> Path:
-        """Return the folder of one MD run and its mending."""
+        """Return the folder of one MD run, and of the selection, labels and training that follow its halt."""
         return self.walker(walker) / f"cycle_{cycle:04d}"
+
+    def files(self, walker_and_cycle: tuple[int, int] | None) -> CycleFiles:
+        """Return the files of a cycle; those of the bootstrap for None."""
+        return CycleFiles(self.bootstrap if walker_and_cycle is None else self.cycle(*walker_and_cycle))
 
     def cycles(self, walker: int | None = None) -> list[Path]:
         """Return the existing cycle folders, in order, of one walker or of all."""
@@ -121,6 +142,10 @@ class CampaignDirectory:
             raise DirectoryError(
                 f"can't look into {self.root}: {error.strerror}; check its permissions, or name another directory"
             ) from error
+
+    def begun(self) -> Campaign | None:
+        """Return the campaign that was started here, or None if none was."""
+        return self.read_campaign() if self.exists() else None
 
     def read_campaign(self) -> Campaign:
         """Return the campaign that was started here."""
@@ -204,18 +229,32 @@ class CampaignDirectory:
         except (OSError, DirectoryError):
             return False
 
+    def record(self, event: Event, message: str | None = None, *, at: int = logging.INFO, **facts: Any) -> None:
+        """Append an event to the journal, and write its line to the log.
+
+        Parameters
+        ----------
+        event
+            What happened.
+        message
+            Line of the log; None: none.
+        at
+            Level of that line, as of :mod:`logging`.
+        facts
+            What the event is about, as plain JSON values.
+
+        Raises
+        ------
+        DirectoryError
+            If the journal can't be written.
+        """
+        self.log_event(event, **facts)
+        if message is not None:
+            logger.log(at, "%s", message)
+
     def log_event(self, kind: str, **facts: Any) -> None:
         """Append one line to the journal; a line is written whole or not at all."""
-        line = json.dumps({"time": round(time.time(), 3), "event": kind, **facts}, allow_nan=False) + "\n"
-        try:
-            descriptor = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                start = "\n" if _ends_torn(descriptor) else ""
-                os.write(descriptor, (start + line).encode())
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise DirectoryError(f"can't write {self.journal}: {error.strerror}") from error
+        append_event(self.journal, kind, facts)
 
     def mend_journal(self) -> None:
         """Drop a last line that a crash left unfinished."""
@@ -225,11 +264,7 @@ class CampaignDirectory:
 
     def events(self) -> list[dict[str, Any]]:
         """Return all whole events, oldest first; with those that came from other machines."""
-        parts = sorted(self.from_elsewhere.glob("*.jsonl"))
-        texts = [path.read_text(errors="replace") for path in (self.journal, *parts) if path.is_file()]
-        lines = [line for text in texts for line in text.splitlines()]
-        found = [event for line in (dict.fromkeys(lines) if parts else lines) if (event := read_event(line))]
-        return sorted(found, key=lambda event: event["time"]) if parts else found
+        return merged_events([read_journal(path) for path in self.journals if path.is_file()])
 
     def _holds_something_else(self) -> bool:
         # FireWorks makes the first Firework's folder before that Firework can claim the directory
@@ -265,11 +300,6 @@ def input_hashes(campaign: Campaign) -> dict[str, str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _ends_torn(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""A LaunchPad for commands that only look: where no database answers, they say so within seconds."""
+"""A LaunchPad for commands that only read: a missing server is reported within seconds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from fireworks import LaunchPad
 
 SOON_MS = 4_000
-"""So long a server is looked for; workers wait 30 s, pymongo's default, which is longer than a failover takes."""
+"""Time to find a server; workers wait pymongo's default of 30 s, which outlasts a failover."""
 _SOCKET_MS = 60_000
 
 
-class _Looking(LaunchPad):
-    """Reads the file as FireWorks does, and shortens what the file leaves open."""
+class _ReadOnlyLaunchPad(LaunchPad):
+    """Reads the file as FireWorks does, with short time limits where the file sets none."""
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> LaunchPad:
@@ -27,7 +27,7 @@ class _Looking(LaunchPad):
 
 
 def launchpad_to_look_at(path: Path | None) -> LaunchPad:
-    """Return the LaunchPad of a file, or FireWorks' own; it does not wait long for its server."""
+    """Return the LaunchPad of a file, or of FireWorks' configuration, with short time limits."""
     if path is None:
-        return _Looking.from_dict({"host": None})
-    return _Looking.from_file(str(path))
+        return _ReadOnlyLaunchPad.from_dict({"host": None})
+    return _ReadOnlyLaunchPad.from_file(str(path))

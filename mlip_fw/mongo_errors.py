@@ -1,7 +1,7 @@
-"""What an error of MongoDB's driver means: by its class, code and labels, not by its words.
+"""Classification of the MongoDB driver's errors, by class, code and labels rather than by message.
 
-Codes are those of MongoDB's ``error_codes.yml``; which of them a client should wait for is in MongoDB's
-specifications of server discovery and of retryable reads and writes.
+Codes are those of MongoDB's ``error_codes.yml``; which of them are temporary follows from MongoDB's specifications of
+server discovery and of retryable reads and writes.
 """
 
 from __future__ import annotations
@@ -39,35 +39,35 @@ _WRONG_PASSWORD = frozenset({11, 18, 334})
 """UserNotFound, AuthenticationFailed, MechanismUnavailable."""
 _UNAUTHORIZED, _ATLAS = 13, 8000
 _BAD_QUERY = frozenset({2, 9, 14, 40, 52, 57, 59, 72, 73, 115, 168, 238, 291, 322, 323})
-"""BadValue, FailedToParse, TypeMismatch and others that the same query always meets."""
+"""BadValue, FailedToParse, TypeMismatch and others that the same query always gets."""
 _NOT_THE_QUERY = frozenset({10334, 11000, 11001, 12582, 13388, 14031, 17280})
-"""Numbers above 10000 are places in MongoDB's parser of queries, but for these."""
-_LEAST_LOCATION = 10000
+"""Codes above 10000 are errors of MongoDB's query parser, except for these."""
+_MIN_PARSER_CODE = 10000
 _APPENDED = (", Timeout: ", ", full error: ", " (configured timeouts", ", Topology Description: ")
 _NO_USER = re.compile(r"requires authentication|auth required|not logged in", re.IGNORECASE)
 
 
 class Trouble(StrEnum):
-    """Why a LaunchPad's database did not do what it was asked."""
+    """Why a request to a LaunchPad's database failed."""
 
     AWAY = "no answer"
-    """It, or the way to it, is not there just now: what waits and asks again will be served."""
+    """Server or network are unavailable at the moment: a later retry will work."""
     WRONG_PASSWORD = "wrong password"
     NO_USER = "no user"
-    """It wants a user, and none is named."""
+    """The server requires a user, and none is configured."""
     MISSING_ROLE = "missing role"
     BAD_QUERY = "bad query"
     SETTINGS = "settings"
-    """The settings of the connection, or the version of the server, don't fit."""
+    """The connection settings or the version of the server don't fit."""
     OTHER = "other"
 
 
 STOPS_EVERYTHING = frozenset({Trouble.AWAY, Trouble.WRONG_PASSWORD, Trouble.NO_USER, Trouble.MISSING_ROLE})
-"""What any other question would meet, too."""
+"""Kinds that every other request would get, too."""
 
 
 def classify(error: BaseException) -> Trouble:
-    """Return what an error means; of one that is none of pymongo's, :attr:`Trouble.OTHER`.
+    """Return the kind of an error; :attr:`Trouble.OTHER` if it is not one of pymongo.
 
     Examples
     --------
@@ -93,12 +93,12 @@ def classify(error: BaseException) -> Trouble:
 
 
 def is_slow(error: BaseException) -> bool:
-    """Return whether a server was found and took too long, rather than that none was found."""
+    """Return whether a server was found but answered too slowly."""
     return isinstance(error, PyMongoError) and error.timeout and not isinstance(error, ServerSelectionTimeoutError)
 
 
 def classify_text(line: str) -> Trouble:
-    """Return what an error means of which only the last line of its traceback is left, as FireWorks stores it.
+    """Return the kind of an error from the last line of its traceback, which is all that FireWorks stores.
 
     Examples
     --------
@@ -119,49 +119,49 @@ def classify_text(line: str) -> Trouble:
 
 
 def said_by(error: BaseException) -> str:
-    """Return the words of the server or the driver without what the driver appends: settings, topology, whole replies.
+    """Return the message of an error without what the driver appends: settings, topology, the whole reply.
 
     Examples
     --------
     >>> said_by(OperationFailure("unknown operator: $x", 2, {"ok": 0.0}))
     'unknown operator: $x'
     """
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     for appended in _APPENDED:
-        said = said.split(appended)[0]
-    return said.rstrip(" .;") or type(error).__name__
+        message = message.split(appended)[0]
+    return message.rstrip(" .;") or type(error).__name__
 
 
 def _of_codes(found: Iterable[tuple[int | None, str]]) -> Trouble:
-    """Return the first meaning that is known among the codes of one error; what is over by waiting comes first."""
-    meanings = [_of_code(code, said) for code, said in found]
-    known = [meaning for meaning in Trouble if meaning in meanings]
+    """Return the kind of an error with several codes; temporary ones have precedence."""
+    kinds = [_of_code(code, message) for code, message in found]
+    known = [kind for kind in Trouble if kind in kinds]
     return known[0] if known else Trouble.OTHER
 
 
-def _of_code(code: int | None, said: str) -> Trouble:
+def _of_code(code: int | None, message: str) -> Trouble:
     if code in _AWAY:
         return Trouble.AWAY
     if code in _WRONG_PASSWORD:
         return Trouble.WRONG_PASSWORD
     if code == _UNAUTHORIZED:
-        return Trouble.NO_USER if _NO_USER.search(said) else Trouble.MISSING_ROLE
+        return Trouble.NO_USER if _NO_USER.search(message) else Trouble.MISSING_ROLE
     if code == _ATLAS:
-        return _of_atlas(said)
-    if code in _BAD_QUERY or (code is not None and code >= _LEAST_LOCATION and code not in _NOT_THE_QUERY):
+        return _of_atlas(message)
+    if code in _BAD_QUERY or (code is not None and code >= _MIN_PARSER_CODE and code not in _NOT_THE_QUERY):
         return Trouble.BAD_QUERY
     return Trouble.OTHER
 
 
-def _of_atlas(said: str) -> Trouble:
-    """Return what MongoDB Atlas means, which has one code for all that it refuses itself."""
-    if "auth" in said.lower() and "fail" in said.lower():
+def _of_atlas(message: str) -> Trouble:
+    """Return the kind of an error of MongoDB Atlas, which uses one code for all its own refusals."""
+    if "auth" in message.lower() and "fail" in message.lower():
         return Trouble.WRONG_PASSWORD
-    return Trouble.MISSING_ROLE if "not allowed to do action" in said else Trouble.OTHER
+    return Trouble.MISSING_ROLE if "not allowed to do action" in message else Trouble.OTHER
 
 
 def _inner(details: Mapping[str, Any] | None) -> Iterator[tuple[int | None, str]]:
-    """Give codes and words of what failed inside of a command that writes several documents."""
+    """Yield codes and messages of the failed writes inside a bulk command."""
     for key in ("writeErrors", "writeConcernErrors"):
         for one in (details or {}).get(key) or ():
             if isinstance(one, Mapping):

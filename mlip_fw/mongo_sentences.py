@@ -1,4 +1,4 @@
-"""One sentence on what is wrong with a LaunchPad's database, and what to do about it."""
+"""Advice on database errors: one sentence on what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _AUTHSOURCE = re.compile(r"[?&]authSource=([^&]+)", re.IGNORECASE)
 
 
 def explain(error: BaseException, pad: LaunchPad | None = None, *, in_public: bool = False) -> str:
-    """Return one sentence on what is wrong with a LaunchPad's database and what to do; no password is in it.
+    """Return one sentence on what is wrong with a LaunchPad's database and what to do; it contains no password.
 
     Parameters
     ----------
     error
-        What was raised when it was asked.
+        The error that a request raised.
     pad
         The LaunchPad, if it is known.
     in_public
-        Leave out the words of the server and the driver, which may tell more of the site than a page should.
+        Leave out the message of the server or driver, which may reveal more of the site than a web page should.
     """
     access, trouble = _access(pad), classify(error)
     database = f"the LaunchPad database{access.at}"
@@ -70,10 +70,10 @@ def explain(error: BaseException, pad: LaunchPad | None = None, *, in_public: bo
 
 @dataclass(frozen=True)
 class _Access:
-    """As whom, and with what, a LaunchPad connects."""
+    """User, database and secrets of a LaunchPad's connection."""
 
     at: str = ""
-    """`` at HOST``; empty where the LaunchPad is not known."""
+    """`` at HOST``; empty if the LaunchPad is unknown."""
     who: str = "the user of my_launchpad.yaml"
     database: str = "the database"
     against: str = ""
@@ -114,7 +114,7 @@ def _texts(*values: Any) -> tuple[str, ...]:
 
 
 def _may_not(text: str, database: str) -> str:
-    """Return what is refused and which role is missing, from the server's refusal."""
+    """Return which action was refused and which role is missing, from the server's message."""
     refused = next((found for pattern in _REFUSED if (found := pattern.search(text))), None)
     action, collection = refused.groups() if refused else ("", "")
     reads = action in _READS

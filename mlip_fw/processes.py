@@ -1,4 +1,4 @@
-"""What processes promise each other."""
+"""Linux process helpers: parent-death signal, PID namespace and start time."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _FIELD_OF_START = 19
+"""``starttime`` in /proc/PID/stat, counted from the field after the command name."""
 
 
 def die_with_parent(how: int = signal.SIGKILL) -> None:
-    """Have the kernel send this process a signal when its parent dies."""
+    """Have the kernel send this process a signal when its parent (more exactly: the thread that forked it) dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how)
 
 
 def pid_namespace() -> str:
-    """Return the name of the world in which process numbers of this process are valid: containers have their own."""
+    """Return the PID namespace in which the pid of this process is valid (containers have their own), or ""."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -26,7 +27,7 @@ def pid_namespace() -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Return the start of a process in clock ticks since boot; None if there is none or it is a zombie (man 5 proc)."""
+    """Return when a process started, in clock ticks since boot; None if it is gone or a zombie (man 5 proc)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Standard output belongs to the answer of a command; what others write goes to standard error."""
+"""Keep standard output for the answer of a command, and send all other output to standard error."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _STDOUT, _STDERR = 1, 2
 
 @contextmanager
 def stdout_on_stderr() -> Iterator[None]:
-    """Send all that is written to standard output to standard error while the block runs.
+    """Redirect standard output to standard error while the block runs.
 
-    Python's ``print`` as well as file descriptor 1, to which C code and child processes write. A logging handler
-    that is made in the block keeps to standard error afterwards.
+    Both Python's ``print`` and file descriptor 1, to which C code and child processes write. A logging handler that
+    is made in the block goes on writing to standard error afterwards.
     """
     before = sys.stdout
     kept = _kept_descriptor()
@@ -36,10 +36,10 @@ def stdout_on_stderr() -> Iterator[None]:
 
 
 def claim_stdout() -> TextIO:
-    """Return standard output for one answer, and send all else to standard error until the process ends.
+    """Return a stream to standard output, and redirect everything else to standard error until the process ends.
 
-    Threads, libraries and programs that are started later can't get into the answer either. A standard output that
-    is no file descriptor, as in notebooks, is returned as it is.
+    So threads, libraries and programs that are started later can't write into the answer, either. A standard output
+    that is not file descriptor 1, as in notebooks, is returned as it is.
     """
     stream = sys.stdout
     _flush(stream)
@@ -50,7 +50,7 @@ def claim_stdout() -> TextIO:
 
 
 def _kept_descriptor() -> int | None:
-    """Return a copy of file descriptor 1 after pointing that to standard error; None where one of both is closed."""
+    """Point file descriptor 1 to standard error and return a copy of the old one; None where one of both is closed."""
     try:
         kept = os.dup(_STDOUT)
     except OSError:

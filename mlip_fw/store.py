@@ -1,14 +1,13 @@
-"""Read-only questions to the LaunchPad about campaigns.
+"""Read-only queries about the campaigns on a LaunchPad.
 
-States are read from the workflows, which hold one line for each Firework; documents of Fireworks are read in part,
-and no more of them than are shown. So a question costs about the same at ten thousand Fireworks as at ten, and
-takes the same few round trips however many campaigns there are: a database may be 50 ms away.
+States are read from the workflows, which hold one entry per Firework; of the Fireworks' documents only those that are
+shown are read, and only in part. A query costs about the same for ten thousand Fireworks as for ten, and takes the same
+few round trips for any number of campaigns: a database may be 50 ms away.
 """
 
 from __future__ import annotations
 
 import datetime
-import functools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -17,10 +16,10 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from mlip_fw.firework_names import AT_ONCE, Key, campaign_of, learns_its_cycle, read_name, stage_of, work_of
+from mlip_fw.firework_names import AT_ONCE, Key, KnownNames, campaign_of, learns_its_cycle, read_name, stage_of, work_of
 
-_OURS = {"metadata.mlip_fw": True}
-_SEEN = {
+_CAMPAIGNS = {"metadata.mlip_fw": True}
+_ROW_FIELDS = {
     "_id": 0,
     "fw_id": 1,
     "name": 1,
@@ -31,16 +30,15 @@ _SEEN = {
     "spec._launch_dir": 1,
 }
 _PLACE = re.compile(r"walkers/(\d{2,})/cycle_(\d{4,})(?:/|$)")
-_BATON = re.compile(r"mlip_fw_baton_(\d{2,})_(\d{2,})$")
-_MANY = 200
-_DENSE = 0.5
-_MOST_WORKFLOWS = 256
+_CARRY_OVER = re.compile(r"mlip_fw_baton_(\d{2,})_(\d{2,})$")
+_MANY, _DENSE = 200, 0.5
+"""A range of numbers is queried if more than so many are wanted, and they are more than this share of the range."""
 _UNTOUCHED = {"READY", "WAITING", "PAUSED"}
 
 
 @dataclass(frozen=True)
 class FireworkRow:
-    """One Firework, as a list shows it."""
+    """One Firework, as a row of a table."""
 
     fw_id: int
     name: str
@@ -51,17 +49,17 @@ class FireworkRow:
     walker: int | None
     cycle: int | None
     label: str | None
-    """Hash of the structure that it labels."""
+    """Hash of the structure to be labelled."""
     updated_on: float
     """s since 1970."""
     created_on: float
     directory: str | None
-    """Where it runs; None where files travel, as each worker has a folder of its own."""
+    """Folder that it runs in; None for ``files: filepad``, where each worker has its own."""
 
 
 @dataclass(frozen=True)
 class StoredCampaign:
-    """A campaign that the LaunchPad knows."""
+    """A campaign on the LaunchPad."""
 
     name: str
     directory: str
@@ -70,16 +68,16 @@ class StoredCampaign:
     counts: dict[str, int]
     """Fireworks by state."""
     updated_on: float
-    """The newest change, s since 1970."""
+    """Time of the newest change, s since 1970."""
 
     @property
     def is_untouched(self) -> bool:
-        """Whether no worker has taken any of its Fireworks yet."""
+        """Whether no worker has run any of its Fireworks yet."""
         return set(self.counts) <= _UNTOUCHED
 
 
 class Store:
-    """What a LaunchPad knows of campaigns; nothing is changed.
+    """Queries about campaigns; nothing is changed.
 
     Parameters
     ----------
@@ -94,12 +92,13 @@ class Store:
     def __init__(self, launchpad: LaunchPad) -> None:
         self.launchpad = launchpad
         self._workflows, self._fireworks = launchpad.workflows, launchpad.fireworks
+        self._known = KnownNames()
 
     def campaigns(self) -> list[StoredCampaign]:
-        """Return all campaigns, the one that changed last first; documents that are none of ours are left out."""
+        """Return all campaigns, the last changed first; documents that can't be read as a campaign are left out."""
         seen = {"name": 1, "metadata": 1, "fw_states": 1, "updated_on": 1, "nodes": {"$slice": 1}}
         found: dict[str, list[dict[str, Any]]] = {}
-        for workflow in self._all(self._workflows, _OURS, seen):
+        for workflow in self._all(self._workflows, _CAMPAIGNS, seen):
             found.setdefault(str(workflow["metadata"].get("directory")), []).append(workflow)
         files = self._files({directory: _first_of(parts) for directory, parts in found.items()})
         read = (_campaign_or_none(directory, parts, files[directory]) for directory, parts in found.items())
@@ -117,7 +116,7 @@ class Store:
         *,
         kind: str | None = None,
         states: Collection[str] | None = None,
-        most: int = 200,
+        limit: int = 200,
     ) -> list[FireworkRow]:
         """Return Fireworks, the newest first.
 
@@ -129,8 +128,8 @@ class Store:
             Only those of one kind.
         states
             Only those in one of these states.
-        most
-            No more than so many.
+        limit
+            Maximum number of rows.
         """
         parts = self._parts(campaign, directory)
         states_of, keys = _states(parts), self._keys(parts, campaign)
@@ -139,7 +138,7 @@ class Store:
             for fw_id in sorted(keys, reverse=True)
             if (kind is None or keys[fw_id][0] == kind) and (states is None or states_of[fw_id] in states)
         ]
-        return list(self._rows(chosen[:most], campaign))
+        return list(self._rows(chosen[:limit], campaign))
 
     def fw_id_of(
         self,
@@ -151,14 +150,15 @@ class Store:
         cycle: int | None = None,
         label: str | None = None,
     ) -> int | None:
-        """Return the number of the newest Firework that does one piece of work, or None."""
+        """Return the number of the newest Firework for a piece of work, or None."""
         return self.links(campaign, directory).get((kind, walker, cycle, label))
 
     def links(self, campaign: str, directory: str | None = None) -> dict[Key, int]:
-        """Return the number of the newest Firework of each piece of work.
+        """Return the number of the newest Firework for each piece of work.
 
-        The key is (kind, walker, cycle, label), with None for what does not apply: ``("md", 0, 3, None)``,
-        ``("label", None, None, "6da489910402c9b4")``, ``("train", None, None, None)`` for that of the bootstrap.
+        The key is (kind, walker, cycle, label), with None for what does not apply, for example ``("md", 0, 3, None)``,
+        ``("label", None, None, "6da489910402c9b4")``, or
+        ``("train", None, None, None)`` for the training of the bootstrap.
         """
         keys = self._keys(self._parts(campaign, directory), campaign)
         found = {work_of(key): fw_id for fw_id, key in sorted(keys.items())}
@@ -168,13 +168,13 @@ class Store:
         return {key: fw_id for key, fw_id in found.items() if not learns_its_cycle(key)}
 
     def _keys(self, parts: list[dict[str, Any]], campaign: str) -> dict[int, Key]:
-        """Return what each Firework of a campaign does; names never change, so each is asked for once."""
+        """Return what each Firework of a campaign does, by its number; each name is read from the database once."""
         of_part = {str(part["_id"]): {int(fw_id) for fw_id in part.get("fw_states", {})} for part in parts}
-        unknown = {fw_id for part, wanted in of_part.items() for fw_id in wanted - _known(part).keys()}
+        unknown = {fw_id for part, wanted in of_part.items() for fw_id in wanted - self._known.of(part).keys()}
         names = self._names(unknown, campaign)
         found: dict[int, Key] = {}
         for part, wanted in of_part.items():
-            known = _known(part)
+            known = self._known.of(part)
             known |= {fw_id: names[fw_id] for fw_id in wanted & names.keys()}
             found |= {fw_id: known[fw_id] for fw_id in wanted & known.keys()}
         return found
@@ -186,24 +186,24 @@ class Store:
         return {one["fw_id"]: read_name(one["name"], campaign) for one in documents if one["fw_id"] in fw_ids}
 
     def _all(self, where: Any, query: dict[str, Any], seen: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return all documents at once, so that no cursor waits while something else is done."""
+        """Return all documents at once: no cursor stays open, and could time out, while they are processed."""
         return list(where.find(query, seen, batch_size=AT_ONCE))
 
     def _parts(self, campaign: str, directory: str | None) -> list[dict[str, Any]]:
-        """Return the workflow of a campaign, and the shelves of its finished parts."""
-        wanted = {**_OURS, **({"metadata.directory": directory} if directory is not None else {})}
+        """Return the workflows of a campaign: the active one, and those of its archived parts."""
+        wanted = {**_CAMPAIGNS, **({"metadata.directory": directory} if directory is not None else {})}
         parts = self._all(self._workflows, wanted, {"name": 1, "fw_states": 1})
         return [part for part in parts if campaign_of(str(part.get("name"))) == campaign]
 
     def _files(self, first_ones: dict[str, int | None]) -> dict[str, str]:
-        """Return where the files of campaigns are, by what one Firework of each says."""
+        """Return the key ``files`` of campaigns, by directory, from one Firework of each."""
         wanted = {"fw_id": {"$in": sorted({fw_id for fw_id in first_ones.values() if fw_id is not None})}}
         seen = {"_id": 0, "fw_id": 1, "spec._tasks.handoff.campaign.files": 1}
         read = {one["fw_id"]: one for one in self._all(self._fireworks, wanted, seen)} if first_ones else {}
         return {directory: _files_of(read.get(fw_id)) for directory, fw_id in first_ones.items()}
 
     def _rows(self, fw_ids: list[int], campaign: str) -> Iterator[FireworkRow]:
-        documents = self._all(self._fireworks, {"fw_id": {"$in": fw_ids}}, _SEEN) if fw_ids else []
+        documents = self._all(self._fireworks, {"fw_id": {"$in": fw_ids}}, _ROW_FIELDS) if fw_ids else []
         documents.sort(key=lambda one: -int(one["fw_id"]))
         read = {document["fw_id"]: read_name(document["name"], campaign) for document in documents}
         later = self._later_stages([fw_id for fw_id, key in read.items() if learns_its_cycle(key)])
@@ -228,28 +228,22 @@ class Store:
             )
 
     def _later_stages(self, fw_ids: list[int]) -> dict[int, tuple[int, int]]:
-        """Return walker and cycle of MD that learns its cycle only from the stage before."""
+        """Return walker and cycle of MD Fireworks of later stages, which get their cycle from the stage before."""
         found = {}
         if not fw_ids:
             return {}
         for document in self._all(self._fireworks, {"fw_id": {"$in": fw_ids}}, {"_id": 0, "spec._tasks": 0}):
-            for key, baton in document.get("spec", {}).items():
-                if (named := _BATON.match(key)) and stage_of(document["name"]) == int(named[2]):
-                    found[document["fw_id"]] = int(named[1]), int(baton["cycle"])
+            for key, carry_over in document.get("spec", {}).items():
+                if (named := _CARRY_OVER.match(key)) and stage_of(document["name"]) == int(named[2]):
+                    found[document["fw_id"]] = int(named[1]), int(carry_over["cycle"])
         return found
 
 
-@functools.lru_cache(maxsize=_MOST_WORKFLOWS)
-def _known(workflow: str) -> dict[int, Key]:
-    """Return the one place for the names of a workflow's Fireworks that all looks of this process share."""
-    return {}
-
-
 def _among(fw_ids: set[int]) -> dict[str, Any]:
-    """Return the condition that a number is one of these, or near them: a range is looked up quicker than many."""
-    least, most = min(fw_ids), max(fw_ids)
-    is_range = len(fw_ids) > _MANY and len(fw_ids) > _DENSE * (most - least + 1)
-    return {"$gte": least, "$lte": most} if is_range else {"$in": sorted(fw_ids)}
+    """Return the condition for these numbers, or for their range, which is faster for many of them."""
+    low, high = min(fw_ids), max(fw_ids)
+    is_range = len(fw_ids) > _MANY and len(fw_ids) > _DENSE * (high - low + 1)
+    return {"$gte": low, "$lte": high} if is_range else {"$in": sorted(fw_ids)}
 
 
 def _states(parts: list[dict[str, Any]]) -> dict[int, str]:
@@ -284,7 +278,7 @@ def _files_of(firework: dict[str, Any] | None) -> str:
 
 
 def _seconds(when: object) -> float:
-    """Return a time of FireWorks, which is UTC as text or as a date, in s since 1970."""
+    """Return a time of FireWorks, stored as text or as a date in UTC, in s since 1970; 0 if there is none."""
     if isinstance(when, str):
         try:
             when = datetime.datetime.fromisoformat(when)

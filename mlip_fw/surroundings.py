@@ -1,6 +1,6 @@
-"""What has to be in order around a process before it does anything: streams, Python's options, the current folder.
+"""Environment of a process at its start: encoding, standard streams, Python's options, current folder.
 
-Nothing but the standard library is imported here, since what is wrong may break every other import.
+Only the standard library is imported here (and the exceptions), since a broken environment may break other imports.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _STREAMS = {0: ("stdin", "r"), 1: ("stdout", "w"), 2: ("stderr", "w")}
 
 
 def use_utf8() -> None:
-    """Start again in Python's UTF-8 mode where the locale has another encoding.
+    """Start Python again in its UTF-8 mode where the locale has another encoding.
 
-    Names of files, files without an encoding of their own and what children print are UTF-8 then, as on
-    all other machines that see the same campaign. The terminal keeps its encoding: see
-    :func:`prepare_streams`.
+    File names, text files and the output of child processes are then UTF-8, as on all other machines that work on the
+    same campaign. The terminal keeps its encoding: see :func:`prepare_streams`.
     """
+    # the variable is checked as well: if it did not help, starting again would go on for ever
     if sys.flags.utf8_mode or _is_utf8(locale.getencoding()) or os.environ.get(_UTF8_MODE) == "1":
         return
     os.environ[_UTF8_MODE] = "1"
@@ -31,11 +31,11 @@ def use_utf8() -> None:
 
 
 def prepare_streams() -> None:
-    """Give standard input, output and error something to be: /dev/null where they are closed.
+    """Open /dev/null as standard input, output or error where that is closed, and set the encoding of the streams.
 
-    Otherwise the first file that is opened would take their number, and what a child writes to its
-    standard output would end up in that file. Characters that an encoding does not have are written as
-    escapes, as they can't be where a file name is not UTF-8 or a terminal knows ASCII only.
+    Otherwise the first file that is opened would get the descriptor, and what a child writes to its standard output
+    would end up in that file. Characters that the encoding lacks are written as escapes: file names may not be UTF-8,
+    and terminals may know ASCII only.
     """
     for number in _STREAMS:
         if not _is_open(number):
@@ -50,7 +50,7 @@ def prepare_streams() -> None:
 
 
 def require_assertions() -> None:
-    """Refuse ``python -O``, without whose assertions ASE misreads files.
+    """Refuse ``python -O``: it removes assertions, and without some of them ASE misreads files.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def require_assertions() -> None:
 
 
 def require_current_folder() -> None:
-    """Refuse to work where the current folder is gone or closed to this user.
+    """Refuse to work in a current folder that is gone or not accessible to this user.
 
     Raises
     ------
@@ -84,14 +84,14 @@ def require_current_folder() -> None:
 
 
 def require_utf8(path: Path, what: str, then: str) -> None:
-    """Refuse a path that the LaunchPad and JSON files, which hold UTF-8, can't hold.
+    """Refuse a path that is not UTF-8: the LaunchPad and JSON files could not store it.
 
     Parameters
     ----------
     path, what
-        The path, and what lies there.
+        The path, and what it is the path of, for the message.
     then
-        What to do about it.
+        What the user can do about it, for the message.
 
     Raises
     ------

@@ -37,10 +37,11 @@ def campaign_markdown() -> str:
 
 
 def worker_markdown() -> str:
-    """Return every key of a worker file's ``env:``."""
-    from mlip_fw.models.worker import Worker
+    """Return every key of a worker file's ``env:``, with those that oracles and trainers add."""
+    from mlip_fw.models.worker import Worker, declared_keys
 
-    return model_markdown(Worker, None)
+    added = [model_markdown(model, f"Keys of `{kind}`") for kind, model in declared_keys().items()]
+    return "\n".join([model_markdown(Worker, None), *added])
 
 
 def summary_markdown() -> str:

@@ -1,4 +1,4 @@
-"""The application that every command adds itself to, and its general options."""
+"""The typer application, to which each command module adds its command, and the general options."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ORDER = (
 
 
 class _Ordered(TyperGroup):
-    """Commands in the order in which users meet them."""
+    """Lists the commands in the order in which users need them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)

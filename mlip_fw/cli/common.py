@@ -1,4 +1,4 @@
-"""What the commands share: where a campaign lies, who the worker is, how to log."""
+"""Shared by the commands: find campaigns, load worker and LaunchPad files, log, report database errors."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def log_to_stderr() -> None:
-    """Show one line for every change of state, and nothing of the libraries below."""
+    """Log mlip_fw's messages to standard error, one line each, and nothing of other libraries."""
     warnings.filterwarnings("ignore")
     keep_libraries_quiet()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    ours = logging.getLogger("mlip_fw")
-    ours.handlers, ours.propagate = [handler], False
-    ours.setLevel(logging.INFO)
+    logger = logging.getLogger("mlip_fw")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
 
 
 def keep_libraries_quiet() -> None:
-    """Leave pyace nothing to set up: when it is imported it shows the log of all libraries, if nobody else does."""
+    """Keep pyace from showing the log of all libraries, which it does on import if the root logger has no handler."""
     if not logging.root.handlers:
         logging.root.addHandler(logging.NullHandler())
 
 
 class _Printable(logging.Formatter):
-    """A line of the log that does nothing to the terminal."""
+    """Formats log lines without control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with control characters written out: a terminal obeys them, and reasons can be anybody's."""
+    """Return ``text`` with control characters escaped: a terminal would obey them, and texts may be anybody's."""
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
@@ -94,7 +94,7 @@ def campaigns_here() -> list[CampaignDirectory]:
 
 
 def _has_begun(folder: Path) -> bool:
-    """Return whether a campaign was begun in a folder; one that can't be looked into hides no other."""
+    """Return whether a folder is a campaign directory; False if it can't be read, so that others are still found."""
     try:
         return (folder / "events.jsonl").is_file() and (folder / "campaign.yaml").is_file()
     except OSError:
@@ -102,7 +102,7 @@ def _has_begun(folder: Path) -> bool:
 
 
 def load_fworker(path: Path | None) -> FWorker:
-    """Return the worker from ``path``, or from where FireWorks users keep it, or a plain one."""
+    """Return the worker of ``path``, or of the usual places of FireWorks users, or one without settings."""
     import_fireworks()
     from fireworks import FWorker
     from fireworks.fw_config import FWORKER_LOC
@@ -120,20 +120,19 @@ def load_fworker(path: Path | None) -> FWorker:
 
 
 def load_launchpad(path: Path | None, *, looking: bool = False) -> LaunchPad:
-    """Return the LaunchPad from ``path`` or from where FireWorks users keep it.
+    """Return the LaunchPad of ``path``, or of the usual places of FireWorks users.
 
     Parameters
     ----------
     path
         ``my_launchpad.yaml``.
     looking
-        For a command that only reads: its server is looked for 4 s instead of 30 s, unless the file says otherwise.
+        For a command that only reads: wait 4 s instead of 30 s for the server, unless the file says otherwise.
 
     Raises
     ------
     WorkerError
-        If it can't be read. Never shows the file's text, or what MongoDB's driver makes of it: a password may
-        be in it.
+        If it can't be read. The message contains neither text of the file nor of the driver: a password may be in it.
     """
     import_fireworks()
     from fireworks import LaunchPad
@@ -158,7 +157,7 @@ def load_launchpad(path: Path | None, *, looking: bool = False) -> LaunchPad:
 
 
 def known_launchpad() -> Path | None:
-    """Return the file of the LaunchPad that commands take when none is named, or None if there is none."""
+    """Return the default LaunchPad file, or None if there is none."""
     import_fireworks()
     from fireworks.fw_config import LAUNCHPAD_LOC
 
@@ -170,7 +169,7 @@ def _launchpad_here() -> Path | None:
 
 
 def _without_its_text(error: Exception) -> str:
-    """Return what is wrong with a LaunchPad file without a word from it."""
+    """Return what is wrong with a LaunchPad file, without quoting it."""
     from ruamel.yaml.error import MarkedYAMLError
 
     if isinstance(error, MarkedYAMLError):
@@ -210,12 +209,12 @@ def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
 
 @contextmanager
 def answering(pad: LaunchPad) -> Iterator[None]:
-    """Say in one sentence what is wrong with the database of a LaunchPad.
+    """Turn errors of a LaunchPad's database into one sentence with advice.
 
     Raises
     ------
     WorkerError
-        If it does not answer, or refuses user, password or query.
+        If the database does not answer, or refuses user, password or query.
     """
     from pymongo.errors import PyMongoError
 

@@ -1,4 +1,4 @@
-"""How many Fireworks of campaigns are in each state, for ``status -l``."""
+"""The number of Fireworks of each campaign by state, for ``status -l``."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from mlip_fw.store import Store, StoredCampaign
 
 Counts = Mapping[str, int] | str | None
-"""Fireworks by state; in words why they are not known; None where no LaunchPad was asked."""
+"""Number of Fireworks by state; in words why it is not known; None where no LaunchPad was asked."""
 
 
 class FireworkCounts:
-    """Asks a LaunchPad, through one connection, as often as it is called.
+    """Queries a LaunchPad through one connection, which is opened on the first query.
 
     Parameters
     ----------
     path
-        ``my_launchpad.yaml``; None: nobody is asked.
+        ``my_launchpad.yaml``; None: no LaunchPad is queried.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -31,7 +31,7 @@ class FireworkCounts:
         self._store: Store | None = None
 
     def of(self, directories: Sequence[CampaignDirectory]) -> list[Counts]:
-        """Return the counts of campaigns; a LaunchPad that can't be asked hides nothing that files say."""
+        """Return the counts of each campaign, or why they are not known if the LaunchPad can't be queried."""
         if self._path is None:
             return [None] * len(directories)
         try:
@@ -54,6 +54,6 @@ def _counts(stored: Sequence[StoredCampaign], directory: CampaignDirectory) -> C
     """Return the counts of the campaign that was added with this directory, or of which this is the only copy."""
     name = directory.read_campaign().campaign
     added = [one for one in stored if one.directory == str(directory.root) and one.name == name]
-    travelled = [one for one in stored if one.files == "filepad" and one.name == name]
-    found = added or (travelled if len(travelled) == 1 else [])
+    with_files_there = [one for one in stored if one.files == "filepad" and one.name == name]
+    found = added or (with_files_there if len(with_files_there) == 1 else [])
     return dict(found[0].counts) if found else {}

@@ -1,4 +1,4 @@
-"""FireWorks is imported here first: it reads its configuration as it is imported, which may be broken or chatty."""
+"""The first import of FireWorks: it reads its configuration then, which may be broken or print text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VARIABLE = "FW_CONFIG_FILE"
 
 
 def import_fireworks() -> None:
-    """Import FireWorks; what it prints goes to standard error.
+    """Import FireWorks; anything that it prints goes to standard error.
 
     Raises
     ------
@@ -57,5 +57,5 @@ def _is_there(path: Path) -> bool:
 def _why(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"it needs the package {error.name}, which is not installed (JSON_SCHEMA_VALIDATE: true does so)"
-    said = " ".join(str(error).split())
-    return said or type(error).__name__
+    message = " ".join(str(error).split())
+    return message or type(error).__name__

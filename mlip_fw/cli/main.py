@@ -8,7 +8,25 @@ import sys
 import traceback
 from contextlib import suppress
 
-from mlip_fw.cli import db, farm, look, machine, mend, publish, pull, run, start, validate, web  # noqa: F401  each adds its commands
+from mlip_fw.cli import (  # noqa: F401  each module adds its command to the application
+    add,
+    check,
+    db,
+    doctor,
+    export,
+    init,
+    pull,
+    rebuild,
+    recover,
+    report,
+    retry_labels,
+    rlaunch,
+    run,
+    status,
+    validate,
+    web,
+    workflow,
+)
 from mlip_fw.cli.app import EXIT_ERROR, TRACEBACK, app
 from mlip_fw.cli.common import keep_libraries_quiet, printable
 from mlip_fw.errors import MlipError
@@ -26,6 +44,7 @@ def main() -> None:
     prepare_streams()
     keep_libraries_quiet()
     wants_traceback = TRACEBACK in sys.argv
+    # accepted anywhere on the command line, also behind a command
     sys.argv = [argument for argument in sys.argv if argument != TRACEBACK]
     try:
         app()
@@ -38,11 +57,11 @@ def main() -> None:
         sys.exit(EXIT_ERROR)
     except OSError as error:
         _drop_unwritten_output()
-        _report(_of_the_machine(error) or _unexpected(error), wants_traceback)
+        _report(_disk_or_permission_message(error) or _unexpected_message(error), wants_traceback)
     except RuntimeError as error:
-        _report(_of_home(error) or _unexpected(error), wants_traceback)
+        _report(_no_home_message(error) or _unexpected_message(error), wants_traceback)
     except Exception as error:
-        _report(_unexpected(error), wants_traceback)
+        _report(_unexpected_message(error), wants_traceback)
 
 
 def _drop_unwritten_output() -> None:
@@ -54,7 +73,7 @@ def _drop_unwritten_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _of_the_machine(error: OSError) -> str | None:
+def _disk_or_permission_message(error: OSError) -> str | None:
     if not error.filename:
         what = f"can't write the output: {error.strerror}" if error.errno in _NO_OUTPUT else None
     else:
@@ -63,12 +82,12 @@ def _of_the_machine(error: OSError) -> str | None:
     return f"{what}{advice}" if what else None
 
 
-def _of_home(error: RuntimeError) -> str | None:
+def _no_home_message(error: RuntimeError) -> str | None:
     """Return what to do where pathlib finds no home folder, which containers and batch jobs may not have."""
     return "this user has no home folder: set HOME" if "home directory" in str(error) else None
 
 
-def _unexpected(error: Exception) -> str:
+def _unexpected_message(error: Exception) -> str:
     first = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
     return f"{first}. This should not happen; run the command again with {TRACEBACK} and report what it shows"
 

@@ -1,4 +1,4 @@
-"""A line at the bottom of the terminal that shows how far a command is; nothing where there is no terminal."""
+"""Progress line at the bottom of the terminal while a command runs; nothing without a terminal."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _INTERVAL_S = 0.5
 
 
-class Tell:
-    """Shows the progress of a command, where there is a terminal."""
+class ProgressLine:
+    """The progress line of a command; without a terminal, calls do nothing."""
 
     def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
         self._progress, self._task = progress, task
 
     def __call__(self, what: str | None = None, *, done: float | None = None, total: float | None = None) -> None:
-        """Change what stands in the line: what is done now, and how much of it is."""
+        """Change the line: what is being done, and how much of it."""
         if self._progress is None or self._task is None:
             return
         if what is not None:
@@ -35,31 +35,42 @@ class Tell:
 
 
 @contextmanager
-def working(what: str) -> Iterator[Tell]:
-    """Show what a command does, and for how long, while the block runs; silent when not a terminal.
+def working(what: str) -> Iterator[ProgressLine]:
+    """Show what a command does, and for how long, while the block runs; silent without a terminal.
 
     Parameters
     ----------
     what
-        What it does, until it is told otherwise.
+        What it does at first.
     """
     if not sys.stderr.isatty():
-        yield Tell()
+        yield ProgressLine()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.text import Text
 
-    from mlip_fw.cli.columns import Count
+    class CountColumn(MofNCompleteColumn):
+        def render(self, task: Task) -> Text:
+            return super().render(task) if task.total is not None else Text()
 
     described = TextColumn("{task.description}", markup=False)
-    columns = (SpinnerColumn(), described, BarColumn(), Count(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), described, BarColumn(), CountColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
-        yield Tell(progress, progress.add_task(what, total=None))
+        yield ProgressLine(progress, progress.add_task(what, total=None))
 
 
 @contextmanager
 def live_progress(campaign: Campaign, directory: CampaignDirectory) -> Iterator[None]:
-    """Show steps, gamma and labels while the block runs; silent when not a terminal."""
+    """Show MD steps, gamma and labels while the block runs; silent without a terminal."""
     if not sys.stderr.isatty():
         yield
         return
@@ -80,8 +91,8 @@ def live_progress(campaign: Campaign, directory: CampaignDirectory) -> Iterator[
 
         def watch() -> None:
             while not done.wait(_INTERVAL_S):
-                steps, cycle, gamma = _where(campaign, directory)
-                progress.update(task, completed=steps, facts=_facts(campaign, directory, cycle, gamma))
+                steps, cycle, gamma = _md_progress(campaign, directory)
+                progress.update(task, completed=steps, facts=_details(campaign, directory, cycle, gamma))
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -92,7 +103,7 @@ def live_progress(campaign: Campaign, directory: CampaignDirectory) -> Iterator[
             thread.join()
 
 
-def _facts(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: float | None) -> str:
+def _details(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: float | None) -> str:
     from mlip_fw.dataset import Dataset
     from mlip_fw.generations import Generations
 
@@ -100,11 +111,13 @@ def _facts(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: 
     seen = "-" if gamma is None else f"{gamma:.2f}"
     generation = "-" if newest is None else f"{newest}"
     halt = campaign.uncertainty.lowest_gamma_halt
-    return f"cycle {cycle}, γ {seen} of {halt:g}, {labels} labels, generation {generation}{_polishing(directory)}"
+    return (
+        f"cycle {cycle}, γ {seen} of {halt:g}, {labels} labels, generation {generation}{_pacemaker_progress(directory)}"
+    )
 
 
-def _polishing(directory: CampaignDirectory) -> str:
-    """Return how far pacemaker is, while it trains."""
+def _pacemaker_progress(directory: CampaignDirectory) -> str:
+    """Return the newest step of pacemaker as text, while it trains."""
     from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 
     if not (metrics := read_metrics(directory.polishing)):
@@ -112,8 +125,8 @@ def _polishing(directory: CampaignDirectory) -> str:
     return f", pacemaker step {metrics[-1].iteration}: {1000 * metrics[-1].force_rmse_ev_a:.1f} meV/Å"
 
 
-def _where(campaign: Campaign, directory: CampaignDirectory) -> tuple[int, int, float | None]:
-    """Return the steps of all walkers, the newest cycle of any and the gamma that was seen last."""
+def _md_progress(campaign: Campaign, directory: CampaignDirectory) -> tuple[int, int, float | None]:
+    """Return the MD steps of all walkers together, the newest cycle of any, and the newest gamma."""
     from mlip_fw.engines.md.script import GAMMA_LOG
     from mlip_fw.io.lammps import read_gamma_log
 

@@ -1,4 +1,4 @@
-"""``pull``: the files of a campaign that travel, brought here."""
+"""``pull``: fetch the files of a campaign with ``files: filepad``."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def pull(
     """Fetch the new files of a campaign with `files: filepad`, for status, report and the other commands."""
     log_to_stderr()
     import_fireworks()
-    from mlip_fw.travel.pull import pull as bring
+    from mlip_fw.travel.pull import pull as pull_files
     from mlip_fw.travel.pull import remove_published
 
     require_utf8(directory or Path(), "the folder to bring files to", "give another one with --dir")
     pad = load_launchpad(launchpad)
     with answering(pad), working("fetching files"):
-        copy = bring(pad, campaign, directory)
+        copy = pull_files(pad, campaign, directory)
         if remove:
             remove_published(pad, copy)
     n_bytes = sum(filed.size for filed in copy.fetched)

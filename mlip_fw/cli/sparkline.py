@@ -1,4 +1,4 @@
-"""Numbers as a line of small bars, and text for terminals that know only ASCII."""
+"""Sparklines of numbers, and text for terminals that only support ASCII."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from rich.console import Console
 
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 _PLAIN = str.maketrans({"γ": "gamma", "Å": "A", "·": "-", "→": "->", "…": "...", "–": "-"})
-MOST = 40
-"""The newest so many numbers are shown."""
+MAX_BARS = 40
+"""Of more numbers, only the newest are shown."""
 
 
 def sparkline(values: Sequence[float], *, plain: bool = False) -> str:
-    """Return one bar for each of the newest numbers, the lowest for the least of them and the highest for the most.
+    """Return one bar for each of the newest numbers, scaled from their minimum to their maximum.
 
-    Numbers of more than two orders of magnitude are drawn on a logarithmic scale. What is no number is a blank.
+    Numbers that span more than two orders of magnitude are drawn on a logarithmic scale. NaN and infinity are blank.
     """
-    bars, newest = _PLAIN_BARS if plain else _BARS, list(values)[-MOST:]
+    bars, newest = _PLAIN_BARS if plain else _BARS, list(values)[-MAX_BARS:]
     known = [value for value in newest if math.isfinite(value)]
     if not known:
         return " " * len(newest)
@@ -36,10 +36,10 @@ def sparkline(values: Sequence[float], *, plain: bool = False) -> str:
 
 
 def is_plain(console: Console) -> bool:
-    """Return whether a terminal or file takes ASCII only."""
+    """Return whether a terminal or file only supports ASCII."""
     return console.options.ascii_only
 
 
-def written(text: str, *, plain: bool) -> str:
-    """Return ``text`` as a terminal can write it."""
+def encodable(text: str, *, plain: bool) -> str:
+    """Return ``text`` as the terminal can encode it; with ``plain`` as ASCII."""
     return text.translate(_PLAIN).encode("ascii", "backslashreplace").decode() if plain else text

@@ -1,4 +1,4 @@
-"""A campaign's numbers in the terminal."""
+"""Print status, summary, refused generations and failed labels of a campaign in the terminal."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from rich.text import Text
 
 from mlip_fw.cli.common import printable
 from mlip_fw.cli.counts import Counts
-from mlip_fw.cli.glance import glance
-from mlip_fw.cli.sparkline import is_plain, written
+from mlip_fw.cli.glance import status_table
+from mlip_fw.cli.sparkline import encodable, is_plain
 from mlip_fw.dataset import Dataset
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.report.rows import summary_rows
-from mlip_fw.story.tale import Story
+from mlip_fw.story.tale import CampaignAnalysis
 
 
-def print_glance(story: Story, fireworks: Counts) -> None:
-    """Print the five-second answer on standard output."""
+def print_status(analysis: CampaignAnalysis, fireworks: Counts) -> None:
+    """Print the status on standard output."""
     console = Console(emoji=False)
-    console.print(glance(story, fireworks, plain=is_plain(console)))
+    console.print(status_table(analysis, fireworks, plain=is_plain(console)))
     print()
 
 
@@ -34,7 +34,7 @@ def print_summary(summary: CampaignSummary) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for what, value in summary_rows(summary):
-        table.add_row(what, Text(written(printable(value), plain=is_plain(console))))
+        table.add_row(what, Text(encodable(printable(value), plain=is_plain(console))))
     console.print(table)
     for what, path in (("potential", summary.potential), ("active set", summary.active_set)):
         print(f"{what}: {path or 'none yet'}")
@@ -64,8 +64,8 @@ def print_quarantine(directory: CampaignDirectory) -> None:
     print("fix the cause, then run: mlip-fw retry-labels")
 
 
-def print_age(story: Story) -> None:
-    """Print how old the files are, if they come from the LaunchPad."""
-    if story.campaign.files == "filepad":
-        pulled = datetime.datetime.fromtimestamp(story.directory.journal.stat().st_mtime)
+def print_age(analysis: CampaignAnalysis) -> None:
+    """Print when the files were pulled, if they come from the LaunchPad."""
+    if analysis.campaign.files == "filepad":
+        pulled = datetime.datetime.fromtimestamp(analysis.directory.journal.stat().st_mtime)
         print(f"as of the last mlip-fw pull, {pulled:%Y-%m-%d %H:%M:%S}")

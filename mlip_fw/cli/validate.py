@@ -1,4 +1,4 @@
-"""``validate``: how good a potential is."""
+"""``validate``: compare a potential with its oracle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlip_fw.cli.common import add_to_launchpad, find_campaign, load_fworker, lo
 from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
-from mlip_fw.models.properties import Property
+from mlip_fw.plugins import PROPERTIES
 from mlip_fw.stdout import claim_stdout
 
 if TYPE_CHECKING:
@@ -21,17 +21,25 @@ if TYPE_CHECKING:
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 
 
+def _known(properties: list[str] | None) -> list[str] | None:
+    """Refuse a property that is not installed."""
+    if unknown := [name for name in properties or [] if name not in PROPERTIES.names()]:
+        raise typer.BadParameter(f"{unknown[0]!r} is not a property; {PROPERTIES.hint(unknown[0])}")
+    return properties
+
+
 @app.command(rich_help_panel=CAMPAIGNS)
 def validate(
     campaign: str | None = _WHICH,
     frames: int | None = typer.Option(
         None, "--frames", min=0, max=10_000, metavar="N", help="number of held-out frames to label"
     ),
-    properties: list[Property] | None = typer.Option(
+    properties: list[str] | None = typer.Option(
         None,
         "--property",
         metavar="NAME",
-        help="equation_of_state, elastic, phonons, vacancy, surface or rdf (may be repeated)",
+        callback=_known,
+        help="equation_of_state, elastic, phonons, vacancy, surface, rdf or one of a plug-in (may be repeated)",
     ),
     retry: bool = typer.Option(False, "--retry", help="retry labels that failed in an earlier validation"),
     fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
@@ -50,7 +58,7 @@ def validate(
     answer = claim_stdout() if as_json else None
     import_fireworks()
     from mlip_fw.firetasks.base import read_worker
-    from mlip_fw.validation.conduct import last_report
+    from mlip_fw.validation.examine import last_report
     from mlip_fw.workflows.runner import interruptible
     from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
 

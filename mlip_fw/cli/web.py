@@ -101,7 +101,7 @@ def _require_password(host: str, password: str | None) -> None:
 
 
 def _launchpad(path: Path | None) -> LaunchPad | None:
-    """Return the LaunchPad, if one is known; one that nobody named must not keep local campaigns from being shown."""
+    """Return the LaunchPad, or None; a default one that can't be opened is only a warning."""
     if path is not None:
         return load_launchpad(path, looking=True)
     try:

@@ -1,7 +1,7 @@
-"""The process of the server: ``python -m mlip_fw.database DIRECTORY PORT DESCRIPTOR``.
+"""The server process: ``python -m mlip_fw.database DIRECTORY PORT DESCRIPTOR``.
 
-It tells the process that started it, through the pipe ``DESCRIPTOR``, on which port it listens, or
-why it doesn't. The secret is read from the directory; no argument and no variable carries it.
+It reports to the process that started it through the pipe ``DESCRIPTOR``: the port that it listens on, or an error.
+The password is read from the directory, never from an argument or an environment variable, which others can see.
 """
 
 from __future__ import annotations
@@ -24,72 +24,72 @@ from mlip_fw.database.journal import Journal
 from mlip_fw.database.scram import Keys
 from mlip_fw.database.server import Server
 from mlip_fw.database.store import Store
-from mlip_fw.errors import DirectoryError
+from mlip_fw.database.system import ServerError
 
 _LOG_BYTES = 1_000_000
 _log = logging.getLogger("mlip_fw.database")
 
 
 def main(directory: str, port: str, descriptor: str) -> int:
-    """Serve the database in ``directory`` until a signal ends it, and return the exit code."""
+    """Serve the database in ``directory`` until SIGTERM or SIGINT, and return the exit code."""
     os.umask(0o077)
-    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
     home = Home(Path(directory))
     pipe = int(descriptor)
     try:
-        with home.locked():
+        with home.server_lock():
             _log_to(home.log)
-            home.write_down(home.last_port(), ready=False)
+            home.write_status(home.last_port(), ready=False)
             store = Store(Journal.open(home.journal))
             keys = Keys(home.secret())
             asyncio.run(_serve(home, Server(store, keys), int(port), pipe))
             store.close()
             _log.info("stopped")
-    except DirectoryError as error:
-        _tell(pipe, {"error": str(error)})
+    except ServerError as error:
+        _report(pipe, {"error": str(error)})
         return 1
     except OSError as error:
-        said = f"can't serve the database in {directory}: {error.strerror or error}; free space or check permissions"
-        _tell(pipe, {"error": said})
+        message = f"can't serve the database in {directory}: {error.strerror or error}; free space or check permissions"
+        _report(pipe, {"error": message})
         return 1
     return 0
 
 
 async def _serve(home: Home, server: Server, wanted: int, pipe: int) -> None:
-    stop = _signalled()
+    stop = _stop_event()
     port = await _listen(server, wanted, home.last_port())
     home.write_launchpad_file(port)
-    home.write_down(port, ready=True)
+    home.write_status(port, ready=True)
     _log.info("listening on %s:%d", HOST, port)
-    _tell(pipe, {"port": port})
+    _report(pipe, {"port": port})
     await stop.wait()
     await server.close()
 
 
-def _signalled() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set; later ones change nothing, also after the end of the loop."""
+def _stop_event() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set; signals after the end of the event loop are ignored."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
-    def set_it(*_: Any) -> None:
+    def set_event(*_: Any) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(stop.set)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, set_it)
+        signal.signal(number, set_event)
     return stop
 
 
 async def _listen(server: Server, wanted: int, last: int) -> int:
-    """Listen on the port that is wanted; else on the last one, which workers know, if it is free."""
+    """Listen on the wanted port, or else on the last one, if it is free: running workers know that one."""
     for port in [wanted] if wanted else [last, 0]:
         try:
             return await server.listen(port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise DirectoryError(f"can't listen on port {port}: {error.strerror}; choose another one") from error
+                raise ServerError(f"can't listen on port {port}: {error.strerror}; choose another one") from error
             _log.warning("port %d is taken", port)
-    raise DirectoryError(f"port {wanted} is taken by another program; choose another one, or none for a free one")
+    raise ServerError(f"port {wanted} is taken by another program; choose another one, or none for a free one")
 
 
 def _log_to(path: Path) -> None:
@@ -97,7 +97,7 @@ def _log_to(path: Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s")
 
 
-def _tell(pipe: int, message: dict[str, Any]) -> None:
+def _report(pipe: int, message: dict[str, Any]) -> None:
     os.write(pipe, json.dumps(message).encode() + b"\n")
     os.close(pipe)
 

@@ -1,4 +1,8 @@
-"""Aggregation pipelines: by mongomock's engine, with ``$dateFromString``, which FireWorks sorts by."""
+"""Aggregation pipelines, run by mongomock's engine.
+
+Added to it are ``$dateFromString``, which FireWorks sorts by, and the shortcuts for the pipelines that FireWorks and
+the web pages ask for often.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ _DATE_FORM = "$dateFromString"
 
 
 def run_pipeline(store: Store, database: str, name: str, pipeline: Any) -> list[bytes]:
-    """Return the encoded documents that a pipeline makes of a collection."""
+    """Return the encoded documents that result from a pipeline on a collection."""
     _require_known(pipeline)
     collection = store.find(database, name)
     query, rest = _leading_query(pipeline)
@@ -43,11 +47,14 @@ def run_pipeline(store: Store, database: str, name: str, pipeline: Any) -> list[
     else:
         documents = [_copy(stored) for stored in found]
     with engine_speaks():
-        return [bson.encode(made) for made in aggregate.process_pipeline(documents, _Seen(store, database), rest, None)]
+        return [
+            bson.encode(made)
+            for made in aggregate.process_pipeline(documents, _LookupDatabase(store, database), rest, None)
+        ]
 
 
 def _counted(found: Iterable[Stored], stages: list[Fields]) -> list[Fields] | None:
-    """Return how many documents have each text in a field, if the first stage asks for that: nothing is decoded."""
+    """Return the number of documents for each text in a field, if the first stage asks for that; decodes nothing."""
     group = stages[0].get("$group") if stages else None
     if not isinstance(group, dict) or len(group) != 2 or list(group.values())[1] != {"$sum": 1}:
         return None
@@ -61,7 +68,7 @@ def _counted(found: Iterable[Stored], stages: list[Fields]) -> list[Fields] | No
 
 
 def _copy(stored: Stored) -> Fields:
-    """Return a document that stages may change."""
+    """Return a copy of a document that stages may change."""
     return bson.decode(stored.body, CODEC)
 
 
@@ -92,24 +99,24 @@ def _require_order(sort: Any) -> None:
 
 
 def _leading_query(pipeline: list[Fields]) -> tuple[Fields, list[Fields]]:
-    """Return what the first stage asks for, so that indexes help, and the other stages."""
+    """Split off a leading ``$match``, which indexes can answer, from the other stages."""
     if pipeline and "$match" in pipeline[0]:
         return pipeline[0]["$match"], pipeline[1:]
     return {}, pipeline
 
 
-class _Seen:
-    """What stages like ``$lookup`` see of the database."""
+class _LookupDatabase:
+    """The database as mongomock's ``$lookup`` and ``$graphLookup`` use it."""
 
     def __init__(self, store: Store, database: str) -> None:
         self._store, self._database = store, database
 
-    def get_collection(self, name: str) -> _Foreign:
-        return _Foreign(self._store.find(self._database, name))
+    def get_collection(self, name: str) -> _LookupCollection:
+        return _LookupCollection(self._store.find(self._database, name))
 
 
-class _Foreign:
-    """A collection that a stage looks into."""
+class _LookupCollection:
+    """A collection that a ``$lookup`` searches."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -119,7 +126,7 @@ class _Foreign:
 
 
 def _date_from_string(parser: Any, options: Any) -> Any:
-    """Return the date that a text says: in UTC, as FireWorks writes it (ISO 8601)."""
+    """Return the UTC date in an ISO 8601 text, which is how FireWorks writes dates."""
     unknown = set(options) - {"dateString", "onError", "onNull"}
     if unknown:
         raise not_here(f"{_DATE_FORM} with {sorted(unknown)[0]}")
@@ -138,7 +145,7 @@ def _date_from_string(parser: Any, options: Any) -> Any:
     return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
 
 
-def _also_from_strings(original: Callable[..., Any]) -> Callable[..., Any]:
+def _with_date_from_string(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def handle(parser: Any, operator: str, values: Any) -> Any:
         return _date_from_string(parser, values) if operator == _DATE_FORM else original(parser, operator, values)
@@ -147,7 +154,7 @@ def _also_from_strings(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _unwind(documents: list[Fields], database: Any, options: Any) -> list[Fields]:
-    """Give a document for each item of a list, without a copy of the list in each at first."""
+    """Yield one document per item of a list; unlike mongomock's, it does not copy the whole list for each of them."""
     path = options if isinstance(options, str) else ""
     if not path.startswith("$") or "." in path:
         return list(_UNWIND(documents, database, options))
@@ -160,12 +167,14 @@ def _unwind(documents: list[Fields], database: Any, options: Any) -> list[Fields
 
 
 def _match(documents: list[Fields], database: Any, options: Any) -> list[Fields]:
-    """Give the documents that match, by the rules of all other queries."""
+    """Return the documents that match, by the same rules as ``find``."""
     ask = predicate(options)
     return [document for document in documents if ask(document)]
 
 
+# mongomock has no way to register stages and operators, and $facet runs pipelines from within. Only the server process
+# imports this module, so nobody else meets the changed engine
 _UNWIND = aggregate._PIPELINE_HANDLERS["$unwind"]
 aggregate._PIPELINE_HANDLERS["$unwind"] = _unwind
 aggregate._PIPELINE_HANDLERS["$match"] = _match
-aggregate._Parser._handle_date_operator = _also_from_strings(aggregate._Parser._handle_date_operator)
+aggregate._Parser._handle_date_operator = _with_date_from_string(aggregate._Parser._handle_date_operator)

@@ -1,4 +1,4 @@
-"""Commands about databases, collections and indexes."""
+"""Catalog commands: databases, collections and indexes."""
 
 from __future__ import annotations
 

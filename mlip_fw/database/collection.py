@@ -1,6 +1,6 @@
-"""The documents of one collection in memory, with what finds them quickly.
+"""One collection in memory: its documents and its indexes.
 
-A stored document is never changed but replaced, so whoever reads may keep it.
+A stored document is replaced, never changed, so a reader may keep it without a copy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A document as it is stored."""
+    """A stored document: its row in the SQLite file, its BSON and its decoded fields."""
 
     row: int
     body: bytes
@@ -30,12 +30,12 @@ class Stored:
 
 
 class Collection:
-    """Documents in the order of their insertion, and indexes."""
+    """Documents in insertion order, with indexes."""
 
     def __init__(self, number: int, full_name: str, indexes: Mapping[str, Fields]) -> None:
         self.number = number
         self.full_name = full_name
-        """Database and name with a dot between."""
+        """``database.name``."""
         self.indexes: dict[str, Fields] = {}
         self._documents: dict[int, Stored] = {}
         self._found: dict[str, dict[Hashable, set[int]]] = {}
@@ -49,12 +49,12 @@ class Collection:
         return iter(self._documents.values())
 
     def set_indexes(self, indexes: Mapping[str, Fields]) -> None:
-        """Have these indexes from now on.
+        """Replace the indexes.
 
         Raises
         ------
         RefusedError
-            With code 11000 if the documents don't agree with a unique one; the indexes are the old ones then.
+            With code 11000 if the documents violate a unique index; the old indexes stay then.
         """
         before = self.indexes
         self.indexes = dict(indexes)
@@ -70,71 +70,71 @@ class Collection:
         self._owners = {name: {} for name, index in self.indexes.items() if index.get("unique")}
         for stored in self:
             self.require_unique(stored.fields, stored.row)
-            self._enter(stored, set(self._found))
+            self._add_to_indexes(stored, set(self._found))
 
     def exchange(self, before: Stored | None, after: Stored | None) -> None:
-        """Put ``after`` in the place of ``before``; None stands for no document."""
-        moved = self._moved(before, after)
+        """Replace ``before`` by ``after``; None for ``before`` inserts, None for ``after`` deletes."""
+        moved = self._changed_fields(before, after)
         if before is not None:
-            self._leave(before, moved)
+            self._remove_from_indexes(before, moved)
             if after is None:
                 del self._documents[before.row]
         if after is not None:
             is_out_of_order = before is None and self._documents and after.row < next(reversed(self._documents))
             self._documents[after.row] = after
-            self._enter(after, moved)
+            self._add_to_indexes(after, moved)
             if is_out_of_order:
                 self._documents = dict(sorted(self._documents.items()))
 
-    def _moved(self, before: Stored | None, after: Stored | None) -> set[str]:
-        """Return the fields with an index in which ``after`` differs from ``before``; few do in most changes."""
+    def _changed_fields(self, before: Stored | None, after: Stored | None) -> set[str]:
+        """Return the indexed fields in which ``after`` differs from ``before``; in most changes they are few."""
         if before is None or after is None:
             return set(self._found)
         return {field for field in self._found if not _is_same(before.fields, after.fields, field.partition(".")[0])}
 
-    def _owners_by(self, moved: set[str]) -> list[tuple[Fields, dict[Hashable, int]]]:
-        """Return the unique indexes that documents leave or enter if these fields differ, with their owners."""
+    def _affected_owners(self, moved: set[str]) -> list[tuple[Fields, dict[Hashable, int]]]:
+        """Return the unique indexes that a change of these fields affects, each with its map from key to row."""
         unique = [(self.indexes[name], owners) for name, owners in self._owners.items()]
         return [(i, owners) for i, owners in unique if "partialFilterExpression" in i or moved & i["key"].keys()]
 
-    def _enter(self, stored: Stored, moved: set[str]) -> None:
+    def _add_to_indexes(self, stored: Stored, moved: set[str]) -> None:
         for field in moved:
             for value in _values(stored.fields, field):
                 self._found[field].setdefault(value, set()).add(stored.row)
-        for index, owners in self._owners_by(moved):
+        for index, owners in self._affected_owners(moved):
             for key in _keys(index, stored.fields):
                 owners[key] = stored.row
 
-    def _leave(self, stored: Stored, moved: set[str]) -> None:
+    def _remove_from_indexes(self, stored: Stored, moved: set[str]) -> None:
         for field in moved:
             rows = self._found[field]
             for value in _values(stored.fields, field):
                 rows[value].discard(stored.row)
                 if not rows[value]:
                     del rows[value]
-        for index, owners in self._owners_by(moved):
+        for index, owners in self._affected_owners(moved):
             for key in _keys(index, stored.fields):
                 del owners[key]
 
     def require_unique(self, fields: Fields, row: int | None) -> None:
-        """Refuse a document that another one than ``row`` excludes."""
+        """Refuse a document whose unique keys another row than ``row`` has already."""
         for name, owners in self._owners.items():
             for key in _keys(self.indexes[name], fields):
                 if owners.get(key, row) != row:
                     pattern = self.indexes[name]["key"]
                     value = {field: _first(fields, field) for field in pattern}
-                    said = ", ".join(f"{field}: {one!r}" for field, one in value.items())
+                    shown = ", ".join(f"{field}: {one!r}" for field, one in value.items())
                     raise RefusedError(
                         11000,
-                        f"E11000 duplicate key error collection: {self.full_name} index: {name} dup key: {{ {said} }}",
+                        f"E11000 duplicate key error collection: {self.full_name} index: {name} dup key: {{ {shown} }}",
                         keyPattern=pattern,
                         keyValue=value,
                     )
 
     def candidates(self, query: Mapping[str, Any]) -> tuple[list[Stored], str | None]:
-        """Return all documents that may match, in their order, and the field that they needn't be asked for any more.
+        """Return the documents that may match, in insertion order, and the field whose condition the index has checked.
 
-        The index that leaves the fewest documents answers its part of the query.
+        The index that leaves the fewest documents is used; without one, all documents are returned, with None.
         """
         best: list[set[int]] | None = None
         answered = None
@@ -150,7 +150,7 @@ class Collection:
 
 
 def _exact(wanted: Any) -> list[Hashable] | None:
-    """Return the values, one of which a field must have; None if that is not what a condition says."""
+    """Return the values that an equality or ``$in`` condition allows; None for any other condition."""
     if isinstance(wanted, dict) and len(wanted) == 1:
         ((operator, operand),) = wanted.items()
         values = operand if operator == "$in" and isinstance(operand, list) else [operand]
@@ -162,20 +162,20 @@ def _exact(wanted: Any) -> list[Hashable] | None:
 
 
 def _is_same(one: Fields, other: Fields, name: str) -> bool:
-    """Return whether a field is the same in two documents, to the type of each number."""
+    """Return whether a field is the same in two documents, including the types of numbers (1 is not 1.0)."""
     if name not in one or name not in other:
         return name not in one and name not in other
     return one[name] is other[name] or bson.encode({"": one[name]}) == bson.encode({"": other[name]})
 
 
 def _values(fields: Fields, path: str) -> set[Hashable]:
-    """Return the values of a field, or of the items of a list, that can be looked for exactly."""
+    """Return the index keys of a field: its value, or those of a list's items, as far as they can be looked up."""
     found = iter_key_candidates(path, fields) if "." in path else [fields.get(path)]
     return {hashed(item) for item in _items(found) if isinstance(item, EXACT)}
 
 
 def _keys(index: Fields, fields: Fields) -> Iterable[Hashable]:
-    """Return what of a document must be unique."""
+    """Return the keys of a document in a unique index."""
     if "partialFilterExpression" in index and not matches(index["partialFilterExpression"], fields):
         return ()
     values = [list(iter_key_candidates(field, fields)) or [NOTHING] for field in index["key"]]
@@ -185,12 +185,12 @@ def _keys(index: Fields, fields: Fields) -> Iterable[Hashable]:
 
 
 def _items(found: Iterable[Any]) -> list[Any]:
-    """Return values with the items of lists in the place of the lists."""
+    """Return values, with lists replaced by their items."""
     return list(itertools.chain.from_iterable(value if isinstance(value, list) else [value] for value in found))
 
 
 def _same(value: Any) -> Hashable:
-    """Return something that is equal for values that MongoDB deems equal."""
+    """Return a key that is equal for values that MongoDB compares as equal."""
     if value is NOTHING or value is None:
         return None
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Answers in portions: what a client has not fetched yet."""
+"""Cursors: results that clients fetch batch by batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlip_fw.database.refusal import RefusedError
 
 FIRST_BATCH = 101
 _MAX_BATCH_BYTES = 16 * 1024 * 1024
-_FORGOTTEN_AFTER_S = 600.0
+_IDLE_TIMEOUT_S = 600.0
 
 
 @dataclass
@@ -25,11 +25,11 @@ class _Cursor:
     position: int = 0
     last_used: float = 0.0
 
-    def portion(self, most: int | None) -> list[RawBSONDocument]:
-        """Return the next documents: at most ``most``, and not more than fit one message."""
+    def next_batch(self, max_documents: int | None) -> list[RawBSONDocument]:
+        """Return the next documents, at most ``max_documents`` and no more than fit into one message."""
         batch: list[RawBSONDocument] = []
         size = 0
-        while not self.is_spent and (most is None or len(batch) < most):
+        while not self.is_spent and (max_documents is None or len(batch) < max_documents):
             document = self.documents[self.position]
             size += len(document)
             if batch and size > _MAX_BATCH_BYTES:
@@ -45,7 +45,7 @@ class _Cursor:
 
 
 class Cursors:
-    """The open cursors of all clients; one that nobody asks for is forgotten after ten minutes."""
+    """The open cursors of all clients; unused ones are dropped after ten minutes."""
 
     def __init__(self) -> None:
         self._open: dict[int, _Cursor] = {}
@@ -53,21 +53,21 @@ class Cursors:
     def first(
         self, space: str, documents: Sequence[bytes], batch_size: int | None = None, *, single: bool = False
     ) -> dict[str, Any]:
-        """Return the ``cursor`` part of the answer to a query, with its first documents.
+        """Return the ``cursor`` part of the reply to a query, with the first batch.
 
         Parameters
         ----------
         space
-            Database and collection, with a dot between.
+            ``database.collection``.
         documents
             Encoded documents.
         batch_size
-            Most documents of the first portion.
+            Maximum number of documents in the first batch.
         single
-            Whether the client does not want more than that.
+            Whether the client wants the first batch only.
         """
         cursor = _Cursor(space, documents)
-        batch = cursor.portion(FIRST_BATCH if batch_size is None else batch_size)
+        batch = cursor.next_batch(FIRST_BATCH if batch_size is None else batch_size)
         number = 0
         if not cursor.is_spent and not single:
             self._forget_old()
@@ -76,7 +76,7 @@ class Cursors:
         return {"firstBatch": batch, "id": Int64(number), "ns": space}
 
     def more(self, number: int, space: str, batch_size: int | None) -> dict[str, Any]:
-        """Return the ``cursor`` part with the next documents.
+        """Return the ``cursor`` part of the reply to ``getMore``, with the next batch.
 
         Raises
         ------
@@ -86,13 +86,13 @@ class Cursors:
         cursor = self._open.get(number)
         if cursor is None or cursor.space != space:
             raise RefusedError(43, f"cursor id {number} not found")
-        batch = cursor.portion(batch_size or None)
+        batch = cursor.next_batch(batch_size or None)
         if cursor.is_spent:
             del self._open[number]
         return {"nextBatch": batch, "id": Int64(number if number in self._open else 0), "ns": space}
 
     def kill(self, numbers: Iterable[int]) -> tuple[list[int], list[int]]:
-        """Forget cursors; returns those that were there and those that weren't."""
+        """Close cursors; return the numbers that were open and those that weren't."""
         gone: list[int] = []
         missing: list[int] = []
         for number in numbers:
@@ -100,5 +100,5 @@ class Cursors:
         return gone, missing
 
     def _forget_old(self) -> None:
-        oldest = time.monotonic() - _FORGOTTEN_AFTER_S
+        oldest = time.monotonic() - _IDLE_TIMEOUT_S
         self._open = {number: cursor for number, cursor in self._open.items() if cursor.last_used > oldest}

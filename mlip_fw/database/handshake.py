@@ -1,4 +1,4 @@
-"""Commands about the connection: who is there, and who may go on."""
+"""Connection commands: hello, authentication, server information."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mlip_fw.database.session import OK, Command, Reply, Session
 from mlip_fw.database.store import MAX_DOCUMENT_BYTES
 from mlip_fw.database.wire import MAX_MESSAGE_BYTES, Request
 
-# what drivers take a server of this protocol for; newer commands are refused by name
+# the MongoDB release whose protocol is spoken; commands of newer ones are refused by name
 _VERSION, _WIRE_VERSION = (7, 0, 0), 21
 _MAX_WRITES = 100_000
 
 
 def _hello(session: Session, request: Request) -> Reply:
-    """Say what this is: one server, without sessions, hence without retried writes."""
+    """Describe the server: standalone and without sessions, so drivers retry no writes."""
     reply: dict[str, Any] = {
         "helloOk": True,
         "isWritablePrimary": True,

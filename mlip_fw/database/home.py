@@ -1,4 +1,4 @@
-"""The directory of a database: who may be in it, what lies there, and whether its server runs."""
+"""Directory of a database: its files, their permissions, and the lock that says whether a server runs."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mlip_fw.database import HOST, NAME, USER
-from mlip_fw.errors import DirectoryError
-from mlip_fw.io.files import write_text
-from mlip_fw.io.locks import try_lock
+from mlip_fw.database.system import ServerError, try_lock, write_private
 
 _LOCK_TRIES = 10
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server as it wrote itself down."""
+    """A running server, as it describes itself in the lock file."""
 
     pid: int
     machine: str
     port: int
-    """0 while it starts."""
+    """0 while the server starts."""
 
 
 class Home:
     """The directory of a database and the files in it.
 
-    The server holds a lock on one of them as long as it lives, so a process number that was left
-    behind is never mistaken for a server.
+    The server holds the lock on one of them as long as it lives, so a stale process number is never taken for a
+    running server.
     """
 
     def __init__(self, root: Path) -> None:
@@ -47,67 +45,67 @@ class Home:
         self._secret = self.root / "secret"
 
     def prepare(self) -> None:
-        """Make the directory for this user alone.
+        """Create the directory, readable for this user only.
 
         Raises
         ------
-        DirectoryError
-            If it can't be made, belongs to somebody else, or holds other things.
+        ServerError
+            If it can't be created, belongs to another user, or holds other files.
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.root.stat().st_uid != os.geteuid():
-                raise DirectoryError(f"the directory {self.root} belongs to another user; choose another with --dir")
+                raise ServerError(f"the directory {self.root} belongs to another user; choose another with --dir")
             there = {path.name for path in self.root.iterdir()}
             if there and self._lock.name not in there:
-                raise DirectoryError(
+                raise ServerError(
                     f"the directory {self.root} is not empty and no database of mlip-fw; choose another with --dir"
                 )
             self.root.chmod(0o700)
             for path in (self._lock, self._starting):
                 path.touch(mode=0o600)
         except OSError as error:
-            raise DirectoryError(
+            raise ServerError(
                 f"can't use the database directory {self.root}: {error.strerror}; check its permissions or "
                 "choose another with --dir"
             ) from error
 
     def open_log(self) -> BinaryIO:
-        """Open the server's log at its end, for what its logger can't catch."""
+        """Open the server's log for appending: the standard error of the server process goes there."""
         return os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb")
 
     @contextlib.contextmanager
-    def starting(self) -> Iterator[None]:
-        """Let one process at a time start a server here; others wait for it."""
+    def start_lock(self) -> Iterator[None]:
+        """Let one process at a time start a server; others wait."""
         with self._starting.open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the one server of this database.
+    def server_lock(self) -> Iterator[None]:
+        """Hold the lock of the server; at most one server runs for a database.
 
         Raises
         ------
-        DirectoryError
-            If there is one already.
+        ServerError
+            If a server runs already.
         """
         with self._lock.open("r+") as handle:
             if not any(try_lock(handle) for _ in range(_LOCK_TRIES)):
-                raise DirectoryError(f"a server of the database in {self.root} runs already: `mlip-fw db status`")
+                raise ServerError(f"a server of the database in {self.root} runs already: `mlip-fw db status`")
             yield
 
-    def running(self) -> Running | None:
-        """Return the server that runs, or None."""
+    def running_server(self) -> Running | None:
+        """Return the running server, or None."""
         try:
             with self._lock.open("r") as handle:
-                if try_lock(handle, only_looking=True):
+                if try_lock(handle, shared=True):
                     return None
                 facts = _facts(handle.read())
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise DirectoryError(f"can't look into {self.root}: {error.strerror}") from error
+            raise ServerError(f"can't look into {self.root}: {error.strerror}") from error
         return Running(
             _number(facts, "pid"), str(facts.get("machine")), _number(facts, "port") if facts.get("ready") else 0
         )
@@ -116,21 +114,21 @@ class Home:
         """Return the port of the last server here, or 0."""
         return _number(_facts(self._lock.read_text()), "port")
 
-    def write_down(self, port: int, *, ready: bool) -> None:
-        """Say who the server is; only the server does."""
+    def write_status(self, port: int, *, ready: bool) -> None:
+        """Write the server's process number, host and port to the lock file; only the server calls this."""
         facts = {"pid": os.getpid(), "machine": socket.gethostname(), "port": port, "ready": ready}
-        # in place: the lock is on this very file
+        # in place, not by renaming a new file: the lock is on this one
         with self._lock.open("r+") as handle:
             handle.write(json.dumps(facts))
             handle.truncate()
 
     def secret(self) -> str:
-        """Return the secret of this database, made if there is none.
+        """Return the password of this database; create it if there is none.
 
-        It is kept as it is: ``my_launchpad.yaml`` beside it, with the same rights, must hold it anyhow.
+        It is stored as plain text: ``my_launchpad.yaml`` beside it, with the same permissions, must hold it anyhow.
         """
         if not self._secret.exists():
-            write_text(self._secret, secrets.token_urlsafe(32) + "\n", private=True)
+            write_private(self._secret, secrets.token_urlsafe(32) + "\n")
         self._secret.chmod(0o600)
         return self._secret.read_text().strip()
 
@@ -150,11 +148,11 @@ class Home:
         }
         text = "# written by `mlip-fw db start`; the password is for you alone\n"
         text += "".join(f"{key}: {value}\n" for key, value in lines.items())
-        write_text(self.launchpad_file, text, private=True)
+        write_private(self.launchpad_file, text)
 
 
 def default_directory() -> Path:
-    """Return where the database of this user lies unless said otherwise."""
+    """Return the default directory of this user's database."""
     data = os.environ.get("XDG_DATA_HOME", "")
     return (Path(data) if data.startswith("/") else Path.home() / ".local" / "share") / "mlip_fw" / "launchpad"
 

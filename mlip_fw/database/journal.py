@@ -1,7 +1,7 @@
-"""The database on disk: one SQLite file with one row a document.
+"""The database on disk: one SQLite file with one row per document.
 
-A change is on the disk (write-ahead log, ``synchronous=FULL``) before anybody hears of it. A changed
-document replaces its row, so the file does not grow with the number of changes.
+A change is on the disk (write-ahead log, ``synchronous=FULL``) before the client gets its reply. A changed document
+replaces its row, so the file does not grow with the number of changes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mlip_fw.errors import DirectoryError
+from mlip_fw.database.system import ServerError
 
 _VERSION = 1
 _SCHEMA = """
@@ -23,44 +23,43 @@ Statement = tuple[str, tuple[Any, ...]]
 
 
 class Journal:
-    """The file of a database, opened by this process alone."""
+    """The SQLite file of a database, opened by one process only."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # the server's lock keeps others out; without shared memory it also works on network file systems
+        # exclusive: the server's lock keeps other processes out, and without shared memory WAL also works on network
+        # file systems (SQLite documentation, "Write-Ahead Logging", section 8)
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._pragma("locking_mode=EXCLUSIVE")
 
     @classmethod
     def open(cls, path: Path) -> Journal:
-        """Open the file, or make it.
+        """Open the file, or create it.
 
         Raises
         ------
-        DirectoryError
-            If it is damaged, of another program, or can't be written.
+        ServerError
+            If it is damaged, belongs to another program, or can't be written.
         """
         try:
             journal = cls(path)
             journal._prepare()
         except sqlite3.OperationalError as error:
-            raise DirectoryError(
-                f"can't write the database {path}: {error}; free space or fix its permissions"
-            ) from error
+            raise ServerError(f"can't write the database {path}: {error}; free space or fix its permissions") from error
         except sqlite3.DatabaseError as error:
             raise _damaged(path, str(error)) from error
         return journal
 
-    def damaged(self, how: str) -> DirectoryError:
-        """Return the error that says that the content makes no sense."""
+    def damaged(self, how: str) -> ServerError:
+        """Return the error for content that can't be understood."""
         return _damaged(self._path, how)
 
     def _prepare(self) -> None:
-        """Check the file before anything in it is touched."""
+        """Check the file before anything in it is changed, and set SQLite's modes."""
         version = self._pragma("user_version")
         is_new = version == 0 and not self._connection.execute("SELECT * FROM sqlite_schema").fetchall()
         if not is_new and version != _VERSION:
-            raise DirectoryError(
+            raise ServerError(
                 f"{self._path} has version {version} and this mlip-fw reads {_VERSION}; use the mlip-fw that wrote it"
             )
         verdict = self._pragma("quick_check(1)")
@@ -80,20 +79,20 @@ class Journal:
         return rows[0][0] if rows else None
 
     def collections(self) -> Iterator[tuple[int, str, str, bytes]]:
-        """Give number, database, name and indexes of each collection."""
+        """Yield number, database, name and indexes of each collection."""
         yield from self._connection.execute("SELECT number, database, name, indexes FROM collections ORDER BY number")
 
     def documents(self) -> Iterator[tuple[int, int, bytes]]:
-        """Give row, number of the collection and body of each document, the oldest first."""
+        """Yield row, number of the collection and body of each document, the oldest first."""
         yield from self._connection.execute("SELECT row, collection, body FROM documents ORDER BY row")
 
     def commit(self, statements: Iterable[Statement]) -> None:
-        """Do all of the statements or none, and return when they are on the disk.
+        """Execute all statements in one transaction, and return when they are on the disk.
 
         Raises
         ------
         sqlite3.Error
-            If the disk is full or broken; nothing has changed then.
+            If the disk is full or broken; the transaction is rolled back.
         """
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -106,12 +105,12 @@ class Journal:
             raise
 
     def close(self) -> None:
-        """Fold the log into the file and close it."""
+        """Close the file; SQLite folds its write-ahead log into it."""
         self._connection.close()
 
 
-def _damaged(path: Path, how: str) -> DirectoryError:
+def _damaged(path: Path, how: str) -> ServerError:
     how = " ".join(how.split())
-    return DirectoryError(
+    return ServerError(
         f"{path} is damaged or no database of mlip-fw ({how}); put a backup in its place, or move it away for a new one"
     )

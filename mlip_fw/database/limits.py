@@ -1,8 +1,8 @@
-"""What MongoDB does not store: too deep documents, names that begin with a dollar, some ``_id``.
+"""Documents that MongoDB does not store: too deeply nested, field names with a leading ``$``, invalid ``_id``.
 
 Source: MongoDB manual, "MongoDB Limits and Thresholds" (nested depth), "Documents" (the ``_id`` field), "Field Names
-with Periods and Dollar Signs". Servers before 5.0 insert no name that begins with ``$``: what must work with all of
-them doesn't either.
+with Periods and Dollar Signs". Servers before 5.0 refuse a leading ``$`` in field names; so does this one, since
+what works here must work with all of them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ MOST_LEVELS = 100
 
 
 def require_storable(document: dict[str, Any]) -> None:
-    """Refuse a document that MongoDB does not store, whatever its size.
+    """Refuse a document that MongoDB does not store; its size is checked elsewhere.
 
     Raises
     ------
     RefusedError
-        With code 15 if it is too deep, 52 for a name, 53 for its ``_id``.
+        With code 15 if it is nested too deeply, 52 for a field name, 53 for its ``_id``.
     """
     for name in document:
         if name.startswith("$"):
@@ -31,7 +31,7 @@ def require_storable(document: dict[str, Any]) -> None:
 
 
 def require_identity(identity: Any) -> None:
-    """Refuse an ``_id`` that no document may have."""
+    """Refuse a value that can't be an ``_id``."""
     if isinstance(identity, list) or is_regex(identity):
         kind = "array" if isinstance(identity, list) else "regex"
         raise RefusedError(53, f"The '_id' value cannot be of type {kind}")
@@ -41,13 +41,13 @@ def require_identity(identity: Any) -> None:
 
 
 def require_depth(value: Any, above: int = 0) -> None:
-    """Refuse a value that, below so many levels, makes a document deeper than is allowed."""
+    """Refuse a value whose own levels and ``above`` levels around it exceed the limit."""
     if isinstance(value, dict | list) and not _fits(value, MOST_LEVELS - above):
         raise RefusedError(15, f"cannot store a document because it exceeds {MOST_LEVELS} nesting levels")
 
 
 def _fits(value: dict[str, Any] | list[Any], levels: int) -> bool:
-    """Return whether a document or list has no more levels of them, its own one counted."""
+    """Return whether a document or list is nested at most ``levels`` deep, its own level included."""
     if levels < 1:
         return False
     for one in value.values() if isinstance(value, dict) else value:

@@ -1,4 +1,4 @@
-"""Which documents match, and in which order."""
+"""mongomock's engine behind the server: error translation, matching one document, sort keys."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _ORDER_OF_TYPES = {float: 10, int: 10, str: 15, bytes: 30, ObjectId: 35, bool: 4
 
 
 def new_machine() -> Any:
-    """Return an empty collection of mongomock, whose methods work on documents that are given to them."""
+    """Return an empty collection of mongomock; some of its methods work on documents that are passed in."""
     return mongomock.MongoClient().machine.machine
 
 
 @contextmanager
 def engine_speaks() -> Iterator[None]:
-    """Turn what mongomock raises into MongoDB's errors."""
+    """Translate exceptions of mongomock into MongoDB's errors."""
     try:
         yield
     except NotImplementedError as error:
-        said = str(error).replace(" in mongomock yet", "").replace(" in Mongomock", "").rstrip(".")
-        raise RefusedError(115, f"{said}: {ELSEWHERE}") from error
+        message = str(error).replace(" in mongomock yet", "").replace(" in Mongomock", "").rstrip(".")
+        raise RefusedError(115, f"{message}: {ELSEWHERE}") from error
     except PyMongoError as error:
         raise RefusedError(2, f"{error}: {PERHAPS_ELSEWHERE}") from error
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
@@ -45,7 +45,7 @@ def matches(query: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
 
 
 def sort_key(fields: Mapping[str, Any], path: str, descending: bool) -> tuple[int, Any]:
-    """Return what the documents are sorted by; of a list, its smallest or largest item counts."""
+    """Return the sort key of a document; a list sorts by its smallest item, or by its largest if descending."""
     value = _value_at(path, fields)
     if not isinstance(value, list):
         return _comparable(value)
@@ -58,7 +58,7 @@ def _value_at(path: str, fields: Mapping[str, Any]) -> Any:
     value: Any = fields
     for part in path.split("."):
         if not isinstance(value, dict):
-            # a list on the way: as the engine has it
+            # a list on the path: mongomock resolves it
             return resolve_key(path, fields)
         value = value.get(part)
     return value

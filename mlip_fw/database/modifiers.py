@@ -1,4 +1,4 @@
-"""What MongoDB refuses of an update: before it looks at any document, and when it meets one.
+"""Checks of update operators: those that need no document, and those on the document to be updated.
 
 Source: MongoDB manual, "Update Operators", "Field Names with Periods and Dollar Signs". Codes of errors: MongoDB's
 ``error_codes.yml``.
@@ -19,11 +19,11 @@ from mlip_fw.database.values import type_name
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _ELSEWHERE = {"$mul", "$bit"}
 _NO_NEW_PATH = {"$unset", "$pull", "$pullAll", "$pop", "$rename"}
-"""What these do not find is no error."""
+"""Operators for which a missing path is no error."""
 
 
 def require_operators(update: Mapping[str, Any]) -> None:
-    """Refuse an update by operators that is wrong for every document.
+    """Refuse update operators that are wrong for any document.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def require_operators(update: Mapping[str, Any]) -> None:
 
 
 def require_applicable(fields: dict[str, Any], update: Mapping[str, Any]) -> None:
-    """Refuse operators that a document has no place or another type for.
+    """Refuse update operators that do not fit a document: a path that can't be created, or a value of another type.
 
     Raises
     ------
@@ -68,10 +68,10 @@ def require_applicable(fields: dict[str, Any], update: Mapping[str, Any]) -> Non
     for name, changes in update.items():
         for path, value in changes.items():
             if "$" in path:
-                continue  # where it leads is known when the array is searched
+                continue  # positional: which item is meant is known only when the array is searched
             found = _found(fields, path, strict=name not in _NO_NEW_PATH)
-            if found is not NOTHING and name in _MEETS:
-                _MEETS[name](name, path, value, found, fields.get("_id"))
+            if found is not NOTHING and name in _CHECKS_OF_FOUND:
+                _CHECKS_OF_FOUND[name](name, path, value, found, fields.get("_id"))
 
 
 def _require_path(path: str) -> None:
@@ -92,7 +92,7 @@ def _require_path(path: str) -> None:
 
 
 def _add_path(paths: dict[str, str], path: str) -> None:
-    """Note a path that is changed, with all that lead to it; refuse one that meets another."""
+    """Record a changed path and its prefixes; refuse one that conflicts with another."""
     parts = path.split(".")
     ways = [".".join(parts[: n + 1]) for n in range(len(parts))]
     meets = next((way for way in ways if paths.get(way) == "changed"), path if path in paths else None)
@@ -104,7 +104,7 @@ def _add_path(paths: dict[str, str], path: str) -> None:
 
 
 def _found(fields: dict[str, Any], path: str, *, strict: bool) -> Any:
-    """Return what a path leads to in a document, NOTHING if nothing is there."""
+    """Return the value at a path of a document, NOTHING if there is none."""
     parts = path.split(".")
     value: Any = fields
     for part, following in itertools.pairwise(parts):
@@ -130,7 +130,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _anything(name: str, path: str, value: Any) -> None:
-    """Find nothing wrong."""
+    """Accept any value."""
 
 
 def _check_inc(name: str, path: str, value: Any) -> None:
@@ -165,14 +165,14 @@ def _check_each(name: str, path: str, value: Any) -> None:
         return
     if not isinstance(value["$each"], list):
         code = 2 if name == "$push" else 14
-        said = f"The argument to $each in {name} must be an array but it was of type {type_name(value['$each'])}"
-        raise RefusedError(code, said)
+        message = f"The argument to $each in {name} must be an array but it was of type {type_name(value['$each'])}"
+        raise RefusedError(code, message)
     known = {"$each", "$slice", "$sort", "$position"} if name == "$push" else {"$each"}
     if unknown := sorted(value.keys() - known):
         raise RefusedError(2, f"Unrecognized clause in {name}: {unknown[0]}")
 
 
-def _meet_inc(name: str, path: str, value: Any, found: Any, identity: Any) -> None:
+def _check_found_inc(name: str, path: str, value: Any, found: Any, identity: Any) -> None:
     if not _is_number(found):
         raise RefusedError(
             14,
@@ -187,7 +187,7 @@ def _meet_inc(name: str, path: str, value: Any, found: Any, identity: Any) -> No
         )
 
 
-def _meet_push(name: str, path: str, value: Any, found: Any, identity: Any) -> None:
+def _check_found_push(name: str, path: str, value: Any, found: Any, identity: Any) -> None:
     if not isinstance(found, list):
         kind = type_name(found)
         raise RefusedError(
@@ -195,7 +195,7 @@ def _meet_push(name: str, path: str, value: Any, found: Any, identity: Any) -> N
         )
 
 
-def _meet_add_to_set(name: str, path: str, value: Any, found: Any, identity: Any) -> None:
+def _check_found_add_to_set(name: str, path: str, value: Any, found: Any, identity: Any) -> None:
     if not isinstance(found, list):
         last, kind = path.rpartition(".")[2], type_name(found)
         raise RefusedError(
@@ -203,12 +203,12 @@ def _meet_add_to_set(name: str, path: str, value: Any, found: Any, identity: Any
         )
 
 
-def _meet_pull(name: str, path: str, value: Any, found: Any, identity: Any) -> None:
+def _check_found_pull(name: str, path: str, value: Any, found: Any, identity: Any) -> None:
     if not isinstance(found, list):
         raise RefusedError(2, "Cannot apply $pull to a non-array value")
 
 
-def _meet_pop(name: str, path: str, value: Any, found: Any, identity: Any) -> None:
+def _check_found_pop(name: str, path: str, value: Any, found: Any, identity: Any) -> None:
     if not isinstance(found, list):
         raise RefusedError(14, f"Path '{path}' contains an element of non-array type '{type_name(found)}'")
 
@@ -222,11 +222,11 @@ _CHECKS: Mapping[str, Callable[[str, str, Any], None]] = {
     "$push": _check_each,
     "$addToSet": _check_each,
 }
-_MEETS: Mapping[str, Callable[[str, str, Any, Any, Any], None]] = {
-    "$inc": _meet_inc,
-    "$push": _meet_push,
-    "$addToSet": _meet_add_to_set,
-    "$pull": _meet_pull,
-    "$pullAll": _meet_pull,
-    "$pop": _meet_pop,
+_CHECKS_OF_FOUND: Mapping[str, Callable[[str, str, Any, Any, Any], None]] = {
+    "$inc": _check_found_inc,
+    "$push": _check_found_push,
+    "$addToSet": _check_found_add_to_set,
+    "$pull": _check_found_pull,
+    "$pullAll": _check_found_pull,
+    "$pop": _check_found_pop,
 }

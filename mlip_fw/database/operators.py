@@ -1,4 +1,4 @@
-"""The operators of queries that test one value, and what MongoDB refuses of them (code 2, BadValue).
+"""Query operators that test one value; operands that MongoDB refuses are refused with its code 2 (BadValue).
 
 Source: MongoDB manual, "Query Predicates".
 """
@@ -49,33 +49,33 @@ def is_regex(value: Any) -> bool:
 
 
 def is_expression(wanted: Any) -> bool:
-    """Return whether a condition is made of operators; otherwise it is a value to be equal to."""
+    """Return whether a condition consists of operators, rather than being a value for equality."""
     if not isinstance(wanted, dict) or not wanted or not next(iter(wanted)).startswith("$"):
         return False
     return not {"$ref", "$id"} <= wanted.keys()
 
 
-def value_test(path: str, name: str, operand: Any, said: str | None = None) -> Test:
-    """Return the test of an operator.
+def value_test(path: str, name: str, operand: Any, written: str | None = None) -> Test:
+    """Return the test function of an operator.
 
     Parameters
     ----------
     path
         The field, for messages.
     name
-        The operator; of those that test a whole array only ``$size``.
-    said
-        What the user has written, if it is the opposite.
+        The operator. Of the operators on whole arrays only ``$size`` is known here.
+    written
+        The operator that the user wrote, if it is the negation of ``name``.
 
     Raises
     ------
     RefusedError
-        If a MongoDB refuses it, or there is none.
+        If MongoDB refuses the operand, or does not know the operator.
     """
     if name == "$eq":
         return _equality_test(operand)
     if name == "$in":
-        return _in_test(operand, said or name)
+        return _in_test(operand, written or name)
     if name in _ORDERS:
         return _order_test(path, name, operand)
     if name in _OTHERS:
@@ -86,7 +86,7 @@ def value_test(path: str, name: str, operand: Any, said: str | None = None) -> T
 
 
 def regex_test(wanted: Any, options: Any = None) -> Test:
-    """Return the test of a regular expression, which only a text passes."""
+    """Return the test function of a regular expression; only strings can pass it."""
     if isinstance(wanted, Regex | re.Pattern):
         pattern, flags = wanted.pattern, wanted.flags
     elif isinstance(wanted, str):
@@ -122,11 +122,11 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is NOTHING
 
 
-def _in_test(operand: Any, said: str) -> Test:
+def _in_test(operand: Any, written: str) -> Test:
     if not isinstance(operand, list):
-        raise RefusedError(2, f"{said} needs an array")
+        raise RefusedError(2, f"{written} needs an array")
     if any(is_expression(item) for item in operand):
-        raise RefusedError(2, f"cannot nest $ under {said}")
+        raise RefusedError(2, f"cannot nest $ under {written}")
     exact = {hashed(item) for item in operand if isinstance(item, EXACT)}
     others = [_other_test(item) for item in operand if not isinstance(item, EXACT)]
 
@@ -148,7 +148,7 @@ def _order_test(path: str, name: str, operand: Any) -> Test:
     if is_regex(operand):
         raise RefusedError(2, f"Can't have RegEx as arg to predicate over field '{path}'.")
     if operand is None:
-        # null is neither below nor above anything, but with itself
+        # null is comparable with null only, and equal to it
         return _is_missing if name in ("$gte", "$lte") else lambda _: False
     decide, kind = _ORDERS[name], rank(operand)
     return lambda value: rank(value) == kind and not _is_nan(value) and decide(compare(value, operand), 0)
@@ -193,7 +193,7 @@ def _mod_test(operand: Any) -> Test:
 
 
 def _remainder(value: float, divisor: int) -> int:
-    """Return what is left of a division towards zero, as C has it."""
+    """Return the remainder of a division that truncates towards zero, as in C."""
     return int(value) - divisor * int(int(value) / divisor)
 
 

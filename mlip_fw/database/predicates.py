@@ -1,4 +1,4 @@
-"""What a query asks of a document: read once, refused as MongoDB refuses it, then asked of many documents.
+"""Queries compiled to predicates: parsed and checked once, then applied to many documents.
 
 Source: MongoDB manual, "Query Predicates", "Query for Null or Missing Fields", "Query an Array". Codes of errors:
 MongoDB's ``error_codes.yml``, here 2 (BadValue).
@@ -25,12 +25,12 @@ _ELSEWHERE = {"$where", "$text", "$jsonSchema"}
 
 
 def conditions(query: Any) -> list[tuple[str, Predicate]]:
-    """Return what a query asks, all of which must be so, each with the field or operator that it is about.
+    """Return the conditions of a query, all of which must hold, each with its field or logical operator.
 
     Raises
     ------
     RefusedError
-        With code 2 if a MongoDB refuses the query, with 115 if only a MongoDB understands it.
+        With code 2 if MongoDB refuses the query, with 115 if only MongoDB supports it.
     """
     if not isinstance(query, dict):
         raise RefusedError(14, f"a query must be an object, not {type(query).__name__}")
@@ -38,7 +38,7 @@ def conditions(query: Any) -> list[tuple[str, Predicate]]:
 
 
 def predicate(query: Any) -> Predicate:
-    """Return a function that says whether a document matches a query."""
+    """Return a function that tells whether a document matches a query."""
     asked = [ask for _, ask in conditions(query)]
     return lambda fields: all(ask(fields) for ask in asked)
 
@@ -68,7 +68,7 @@ def _logical(name: str, parts: Any) -> Predicate:
 
 
 def _field(path: str, wanted: Any) -> Predicate:
-    """Return what is asked of one field."""
+    """Return the predicate of one field's condition."""
     if is_regex(wanted):
         return _any_value(path, regex_test(wanted))
     if not is_expression(wanted):
@@ -87,7 +87,7 @@ def _operator(path: str, name: str, operand: Any, whole: Mapping[str, Any]) -> P
     if name in _NEGATED:
         if name == "$ne" and is_regex(operand):
             raise RefusedError(2, "Can't have regex as arg to $ne.")
-        return _negated(_any_value(path, value_test(path, _NEGATED[name], operand, said=name)))
+        return _negated(_any_value(path, value_test(path, _NEGATED[name], operand, written=name)))
     if name == "$not":
         return _negated(_field(path, _of_not(operand)))
     if name == "$exists":
@@ -133,7 +133,7 @@ def _all(path: str, operand: Any) -> Predicate:
 
 
 def _element_test(operand: Any) -> Test:
-    """Return whether a value is an array of which one item has all that is asked."""
+    """Return the test of ``$elemMatch``: an array with an item that meets all conditions."""
     if not isinstance(operand, dict):
         raise RefusedError(2, "$elemMatch needs an Object")
     if is_expression(operand) and next(iter(operand)) not in _LOGICAL:
@@ -144,7 +144,7 @@ def _element_test(operand: Any) -> Test:
 
 
 def _any_value(path: str, test: Test) -> Predicate:
-    """Return whether a field, or an item of the array that it is, passes a test."""
+    """Return the predicate that a field, or an item of it if it is an array, passes a test."""
 
     def passes(value: Any) -> bool:
         return (isinstance(value, list) and any(map(test, value))) or test(value)
@@ -169,7 +169,7 @@ def _any_leaf(path: str, test: Test) -> Predicate:
 
 
 def _leaves(value: Any, parts: list[str], at: int) -> Iterator[Any]:
-    """Give what a path leads to: in each document of an array that is on its way, NOTHING where a field is missing."""
+    """Yield the values at a path, from every document of an array on the path; NOTHING where a field is missing."""
     if at == len(parts):
         yield value
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Which fields of a document are shown: by mongomock's engine, after what MongoDB refuses was refused.
+"""Projections: checked as MongoDB checks them, then applied by mongomock's engine.
 
 Source: MongoDB manual, "Project Fields to Return from Query" and "find", Projection (since 4.4).
 """
@@ -16,12 +16,13 @@ _MACHINE = new_machine()
 
 
 def plain_projection(projection: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a projection with True and False for what is shown and what is not.
+    """Check a projection and return it with True for included and False for excluded fields.
 
     Raises
     ------
     RefusedError
-        With MongoDB's code: 31254 and 31253 if it mixes both, 31249 and 31250 if it names a field and a part of it.
+        With MongoDB's code: 31254 or 31253 if it mixes inclusion and exclusion, 31249 or 31250 if it names a field and
+        a part of that field.
     """
     plain: dict[str, Any] = {}
     for path, wanted in projection.items():
@@ -41,7 +42,7 @@ def plain_projection(projection: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown(fields: dict[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a document that a plain projection shows."""
+    """Return the part of a document that a checked projection selects."""
     kept = [name for name, value in plain.items() if value is True]
     if len(kept) == len(plain) and not any("." in name for name in kept):
         return {name: fields[name] for name in ("_id", *kept) if name in fields}

@@ -1,4 +1,4 @@
-"""Looking for documents: by index first, then by what else is asked, then in order."""
+"""Find documents: candidates from the indexes, then the other conditions, then the order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlip_fw.database.values import type_name
 
 
 def as_document(value: Any, what: str) -> Fields:
-    """Return an option that must be a document; absent is an empty one."""
+    """Check that an option is a document and return it; an absent one is empty."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -25,7 +25,7 @@ def as_document(value: Any, what: str) -> Fields:
 
 
 def as_count(value: Any, what: str) -> int:
-    """Return an option that must be a whole number, not negative; absent is 0."""
+    """Check that an option is a number of at least 0 and return it as an integer; an absent one is 0."""
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -40,12 +40,12 @@ def as_count(value: Any, what: str) -> int:
 
 
 def as_limit(value: Any) -> int:
-    """Return how many documents ``count`` is asked for, 0 for all; negative means the same."""
+    """Return the limit of a ``count``; 0 means all, and a negative number counts by its absolute value."""
     return as_count(-value if isinstance(value, int | float) and value < 0 else value, "limit")
 
 
-def select(collection: Collection, query: Fields, sort: Fields | None = None, most: int = 0) -> list[Stored]:
-    """Return the documents that match, in order; at most ``most`` unless that is 0."""
+def select(collection: Collection, query: Fields, sort: Fields | None = None, limit: int = 0) -> list[Stored]:
+    """Return the documents that match, sorted; at most ``limit`` unless that is 0."""
     flat = _flat(query)
     asked = conditions(flat)
     candidates, answered = collection.candidates(flat)
@@ -53,14 +53,14 @@ def select(collection: Collection, query: Fields, sort: Fields | None = None, mo
         candidates = in_order(candidates, sort)
     asks = [ask for name, ask in asked if name != answered]
     if not asks:
-        return candidates[:most] if most else candidates
+        return candidates[:limit] if limit else candidates
     with engine_speaks():
         found = (stored for stored in candidates if all(ask(stored.fields) for ask in asks))
-        return list(itertools.islice(found, most or None))
+        return list(itertools.islice(found, limit or None))
 
 
 def _flat(query: Fields) -> Fields:
-    """Return a query with what is inside ``$and`` beside the rest, where no field has two conditions."""
+    """Return a query with the conditions inside ``$and`` moved to the top level, unless a field would have two."""
     parts = query.get("$and")
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
         return query
@@ -73,7 +73,7 @@ def _flat(query: Fields) -> Fields:
 
 
 def require_sort(sort: Fields) -> None:
-    """Refuse what is no order (MongoDB manual, "cursor.sort()")."""
+    """Refuse an invalid sort specification (MongoDB manual, "cursor.sort()")."""
     for path, direction in sort.items():
         if path.startswith("$") and path != "$natural":
             raise RefusedError(16410, f"FieldPath field names may not start with '$'. Consider using $getField: {path}")
@@ -88,7 +88,7 @@ def require_sort(sort: Fields) -> None:
 
 
 def in_order(documents: list[Stored], sort: Fields) -> list[Stored]:
-    """Return documents sorted by fields, the first one the most important."""
+    """Return documents sorted by fields; the first field is the primary key."""
     require_sort(sort)
     for path, direction in reversed(sort.items()):
         descending = direction < 0
@@ -104,7 +104,7 @@ def in_order(documents: list[Stored], sort: Fields) -> list[Stored]:
 
 
 def encoded(documents: list[Stored], projection: Fields) -> list[bytes]:
-    """Return what of the documents is asked for."""
+    """Return documents as BSON, after a projection."""
     if not projection:
         return [stored.body for stored in documents]
     plain = plain_projection(projection)

@@ -1,4 +1,4 @@
-"""Commands that read."""
+"""Read commands: find, aggregate, count, distinct, and cursors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _find(session: Session, request: Request) -> Reply:
         session.store.find(request.database, name),
         query,
         as_document(command.get("sort"), "sort"),
-        most=skip + limit if limit else 0,
+        limit=skip + limit if limit else 0,
     )[skip:]
     documents = encoded(found, as_document(command.get("projection"), "projection"))
     return {**_cursor(session, request, name, documents, command.get("batchSize")), **OK}

@@ -1,4 +1,4 @@
-"""What the server can't or won't do, in the words and numbers of MongoDB."""
+"""Errors of commands, with MongoDB's codes and messages."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ _NAMES = {
 
 
 class RefusedError(Exception):
-    """An answer with ``ok: 0``, or one entry of ``writeErrors``."""
+    """A command or statement failed: a reply with ``ok: 0``, or one entry of ``writeErrors``."""
 
     def __init__(self, code: int, message: str, **details: Any) -> None:
         super().__init__(message)
         self.code = code
         self.details = details
-        """Further fields of a write error, such as ``keyValue``."""
+        """Further fields of the reply, such as ``keyValue``."""
 
     def reply(self) -> dict[str, Any]:
-        """Return the answer to a command that failed as a whole."""
+        """Return the reply to a command that failed as a whole."""
         return {
             "ok": 0.0,
             "errmsg": str(self),
@@ -61,10 +61,10 @@ class RefusedError(Exception):
         }
 
     def write_error(self, index: int) -> dict[str, Any]:
-        """Return what failed in the statement ``index`` of a command that writes several."""
+        """Return the entry of ``writeErrors`` for the statement ``index``."""
         return {"index": index, "code": self.code, "errmsg": str(self), **self.details}
 
 
 def not_here(what: str) -> RefusedError:
-    """Return the refusal of something that only a MongoDB has."""
+    """Return the error for a feature that only MongoDB has."""
     return RefusedError(115, f"{what} is not supported: {ELSEWHERE}")

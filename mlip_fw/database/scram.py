@@ -1,6 +1,6 @@
 """SCRAM-SHA-256 for one user: the server's half of RFC 5802 and RFC 7677.
 
-The secret never travels: the client proves that it knows it, the server proves the same in return.
+The password is never sent: the client proves that it knows it, and so does the server in return.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from mlip_fw.database import USER
 from mlip_fw.database.refusal import RefusedError
 
 MECHANISM = "SCRAM-SHA-256"
-# a guess at 32 random bytes is hopeless however fast it is tried; drivers take no fewer rounds
+# the fewest that drivers accept; more would not help, as 32 random bytes can't be guessed
 _ROUNDS = 4096
 
 
 class Keys:
-    """What the server needs of the secret, with a salt of its own."""
+    """The keys that the server derives from the password, with a random salt."""
 
     def __init__(self, secret: str) -> None:
         self.salt = secrets.token_bytes(16)
@@ -29,17 +29,17 @@ class Keys:
 
 
 class Conversation:
-    """One attempt of one client to prove that it knows the secret."""
+    """One authentication attempt of one client."""
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._messages: list[bytes] = []
         self._header = self._nonce = self._user = b""
         self.is_proven = False
-        """Whether the client knows the secret."""
+        """Whether the client has proven that it knows the password."""
 
     def start(self, payload: bytes) -> bytes:
-        """Answer the client's first message: with nonce, salt and number of rounds."""
+        """Return the reply to the client's first message: nonce, salt and number of rounds."""
         header, _, bare = payload.partition(b",,")
         fields = _fields(bare)
         if header not in (b"n", b"y") or not fields.get(b"r"):
@@ -57,7 +57,7 @@ class Conversation:
         Raises
         ------
         RefusedError
-            With code 18 if user or secret are wrong.
+            With code 18 if user or password is wrong.
         """
         unproven, _, _ = payload.rpartition(b",p=")
         fields = _fields(payload)

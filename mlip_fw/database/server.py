@@ -1,4 +1,7 @@
-"""Connections: each command is read, answered alone, and replied to before the next one."""
+"""The TCP server: reads one command of a connection after the other, runs it, and sends the reply.
+
+Commands run one at a time, in one thread, so each is atomic.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ COMMANDS: Mapping[str, Command] = {
     **writing.COMMANDS,
     **catalogue.COMMANDS,
 }
-_STRANGER_BYTES = 1 << 16
-_PATIENCE_S, _FAREWELL_S = 60.0, 2.0
-_MOST_STRANGERS = 500
+_MAX_BYTES_BEFORE_LOGIN = 1 << 16
+_MESSAGE_TIMEOUT_S, _CLOSE_TIMEOUT_S = 60.0, 2.0
+_MAX_CONNECTIONS_BEFORE_LOGIN = 500
 _log = logging.getLogger(__name__)
 
 
 def answer(session: Session, request: Request) -> Reply:
-    """Return the reply to a command; what fails is a reply too."""
+    """Run a command and return its reply; errors are replies, too."""
     try:
         command = COMMANDS.get(request.name)
         if command is not None and command.is_open:
@@ -53,46 +56,46 @@ def answer(session: Session, request: Request) -> Reply:
 
 
 class Server:
-    """Listens on the loopback interface, and nowhere else."""
+    """Listens on the loopback interface only."""
 
     def __init__(self, store: Store, keys: Keys) -> None:
         self._store, self._keys = store, keys
         self._cursors = Cursors()
         self._numbers = itertools.count(1)
         self._connections: dict[asyncio.StreamWriter, Session] = {}
-        self._conversations: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
 
     async def listen(self, port: int) -> int:
-        """Answer from now on, on ``port`` or, if that is 0, on any that is free; returns which."""
+        """Start to listen on ``port``, or on any free one if that is 0, and return the port."""
         self._listener = await asyncio.start_server(self._connected, HOST, port, backlog=512)
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Hang up, after the replies that are on their way."""
+        """Close all connections; replies that are being sent get 2 s."""
         if self._listener is not None:
             self._listener.close()
         for writer in self._connections:
             writer.close()
-        if self._conversations:
-            await asyncio.wait(self._conversations, timeout=_FAREWELL_S)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_TIMEOUT_S)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._make_room()
         self._connections[writer] = session = Session(self._store, self._cursors, self._keys, next(self._numbers))
-        conversation = asyncio.get_running_loop().create_task(self._serve(session, reader, writer))
-        self._conversations.add(conversation)
-        conversation.add_done_callback(self._conversations.discard)
+        task = asyncio.get_running_loop().create_task(self._serve(session, reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _make_room(self) -> None:
-        """Hang up on the oldest stranger if there are too many: nobody can keep the owner out."""
-        strangers = [writer for writer, session in self._connections.items() if not session.is_authenticated]
-        if len(strangers) >= _MOST_STRANGERS:
-            strangers[0].close()
+        """Close the oldest unauthenticated connection if there are too many, so that they can't lock the owner out."""
+        waiting = [writer for writer, session in self._connections.items() if not session.is_authenticated]
+        if len(waiting) >= _MAX_CONNECTIONS_BEFORE_LOGIN:
+            waiting[0].close()
 
     async def _serve(self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await self._converse(session, reader, writer)
+            await self._run_commands(session, reader, writer)
         except BadMessageError as error:
             _log.warning("connection %d dropped: %s", session.number, error)
         except (EOFError, OSError, TimeoutError):
@@ -101,10 +104,10 @@ class Server:
             del self._connections[writer]
             writer.close()
 
-    async def _converse(self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _run_commands(self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            largest = MAX_MESSAGE_BYTES if session.is_authenticated else _STRANGER_BYTES
-            request = await read_request(reader, largest, _PATIENCE_S)
+            largest = MAX_MESSAGE_BYTES if session.is_authenticated else _MAX_BYTES_BEFORE_LOGIN
+            request = await read_request(reader, largest, _MESSAGE_TIMEOUT_S)
             reply = answer(session, request)
             if request.wants_reply:
                 writer.write(_encoded(request, reply))

@@ -1,4 +1,4 @@
-"""What a command is given, and what it may not ask for."""
+"""A client's connection, and the description of a command with the options that it supports."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mlip_fw.database.wire import Request
 Reply = dict[str, Any]
 OK = {"ok": 1.0}
 
-_HARMLESS = {
+_IGNORED_OPTIONS = {
     *("$db", "lsid", "$clusterTime", "$readPreference", "readConcern", "writeConcern", "maxTimeMS", "comment"),
     *("apiVersion", "apiStrict", "apiDeprecationErrors", "hint", "allowDiskUse", "noCursorTimeout"),
     *("bypassDocumentValidation", "ordered", "batchSize", "singleBatch"),
 }
-"""Options that every command may carry: what they ask for is so anyhow, or does not matter here."""
+"""Options that are accepted with every command: they ask for what is the case anyhow, or make no difference here."""
 
 
 @dataclass
@@ -35,24 +35,24 @@ class Session:
 
     @property
     def is_authenticated(self) -> bool:
-        """Whether the client has proven that it knows the secret."""
+        """Whether the client has proven that it knows the password."""
         return self.conversation is not None and self.conversation.is_proven
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command, and how it is answered."""
+    """A command: the function that runs it and the options that it supports."""
 
     answer: Callable[[Session, Request], Reply]
     options: frozenset[str]
     is_open: bool = False
-    """Whether it is answered before authentication."""
+    """Whether it is allowed before authentication."""
 
 
 def refuse_options(command: Request, known: frozenset[str]) -> None:
-    """Refuse what would change the meaning of a command and is not known here."""
+    """Refuse options that are not supported: to ignore them would change the meaning of the command."""
     if command.command.get("txnNumber") is not None or command.command.get("startTransaction"):
         raise RefusedError(20, f"transactions and retried writes are not supported: {ELSEWHERE}")
     for name, value in command.command.items():
-        if name not in known and name not in _HARMLESS and value not in (None, False, {}, []):
+        if name not in known and name not in _IGNORED_OPTIONS and value not in (None, False, {}, []):
             raise not_here(f"{name!r} of the command {command.name}")

@@ -1,4 +1,4 @@
-"""All collections, in memory and in the journal: a change is in both or in neither."""
+"""All collections, in memory and in the SQLite file; a transaction changes both or neither."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ID_INDEX = {"_id_": {"key": {"_id": 1}, "unique": True}}
 
 
 class Store:
-    """The databases of the server.
+    """The databases of the server, by database and collection name.
 
-    Changes are made inside :meth:`transaction`, one at a time.
+    All changes are made inside :meth:`transaction`.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -47,7 +47,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write down at the end what was changed inside, or forget all of it.
+        """Commit the changes made inside at the end, or undo all of them if anything fails.
 
         Raises
         ------
@@ -76,12 +76,12 @@ class Store:
         return sorted({database for database, _ in self._collections})
 
     def find(self, database: str, name: str) -> Collection:
-        """Return a collection; an empty one if it is not there."""
+        """Return a collection; if it does not exist an empty one, which is not kept."""
         found = self._collections.get((database, name))
         return Collection(0, f"{database}.{name}", {}) if found is None else found
 
     def require(self, database: str, name: str) -> Collection:
-        """Return a collection, made if it is not there."""
+        """Return a collection; create it if it does not exist."""
         if (database, name) in self._collections:
             return self._collections[database, name]
         _require_valid(database, name)
@@ -96,7 +96,7 @@ class Store:
         return collection
 
     def drop(self, database: str, name: str) -> bool:
-        """Remove a collection and return whether there was one."""
+        """Drop a collection and return whether it existed."""
         collection = self._collections.pop((database, name), None)
         if collection is None:
             return False
@@ -109,7 +109,7 @@ class Store:
         return True
 
     def rename(self, database: str, name: str, new_database: str, new_name: str) -> None:
-        """Give a collection another name, which no other one has."""
+        """Rename a collection to a name that is free."""
         _require_valid(new_database, new_name)
         collection = self._collections.pop((database, name))
         self._move(collection, new_database, new_name)
@@ -129,7 +129,7 @@ class Store:
         self._collections[database, name] = collection
 
     def set_indexes(self, collection: Collection, indexes: Mapping[str, Fields]) -> None:
-        """Give a collection other indexes."""
+        """Replace the indexes of a collection."""
         before = collection.indexes
         collection.set_indexes(indexes)
         self._note(
@@ -139,8 +139,8 @@ class Store:
         )
 
     def insert(self, collection: Collection, fields: Fields) -> Stored:
-        """Add a document, which has an ``_id``."""
-        stored = self._acceptable(collection, fields, None)
+        """Insert a document, which must have an ``_id``."""
+        stored = self._checked(collection, fields, None)
         collection.exchange(None, stored)
         self._note(
             "INSERT INTO documents VALUES (?, ?, ?)",
@@ -150,8 +150,8 @@ class Store:
         return stored
 
     def replace(self, collection: Collection, before: Stored, fields: Fields) -> Stored:
-        """Put another document in the place of ``before``; returns ``before`` if they are equal."""
-        after = self._acceptable(collection, fields, before.row)
+        """Replace the document ``before`` and return the new one; return ``before`` if they are equal."""
+        after = self._checked(collection, fields, before.row)
         if after.body == before.body:
             return before
         collection.exchange(before, after)
@@ -163,7 +163,7 @@ class Store:
         return after
 
     def delete(self, collection: Collection, stored: Stored) -> None:
-        """Remove a document."""
+        """Delete a document."""
         collection.exchange(stored, None)
         self._note(
             "DELETE FROM documents WHERE row = ?",
@@ -172,10 +172,10 @@ class Store:
         )
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the SQLite file."""
         self._journal.close()
 
-    def _acceptable(self, collection: Collection, fields: Fields, row: int | None) -> Stored:
+    def _checked(self, collection: Collection, fields: Fields, row: int | None) -> Stored:
         body = bson.encode(fields)
         if len(body) > MAX_DOCUMENT_BYTES:
             raise RefusedError(

@@ -1,4 +1,4 @@
-"""What an update makes of a document: by mongomock's engine, on a copy."""
+"""Updates of documents: shallow ``$set`` and ``$unset`` here, all others by mongomock's engine on a copy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MACHINE = new_machine()
 
 
 def is_replacement(update: Any) -> bool:
-    """Return whether an update is a whole new document; refuse what is neither that nor known operators."""
+    """Check an update and return whether it is a whole new document, rather than operators."""
     if isinstance(update, list):
         raise not_here("an update by a pipeline")
     if not isinstance(update, dict):
@@ -40,12 +40,12 @@ def is_replacement(update: Any) -> bool:
 
 
 def changed(before: Stored, query: Mapping[str, Any], update: Any, *, is_new: bool = False) -> Fields:
-    """Return the fields of the document ``before`` after an update.
+    """Return the fields of a document after an update.
 
     Raises
     ------
     RefusedError
-        With code 66 if that changed its ``_id``, or with what mongomock makes of the update.
+        With code 66 if the ``_id`` would change, or with the translated error of mongomock.
     """
     identity = before.fields.get("_id")
     if not next(iter(update), "").startswith("$"):
@@ -64,19 +64,22 @@ def changed(before: Stored, query: Mapping[str, Any], update: Any, *, is_new: bo
 
 
 def _is_shallow(update: Fields) -> bool:
-    """Return whether whole fields are set and removed, and nothing within them."""
+    """Return whether an update only sets and unsets top-level fields."""
     paths = [path for changes in update.values() for path in changes]
     return update.keys() <= {"$set", "$unset"} and not any("." in p or p.startswith("$") or p == "_id" for p in paths)
 
 
 def _with_other_fields(before: Fields, update: Fields) -> Fields:
-    """Return a document that shares with ``before`` what is not changed, so that a lock costs no copy of it all."""
+    """Return a document that shares the unchanged fields with ``before``.
+
+    FireWorks locks a workflow by setting a field: that should not cost a copy of the whole workflow.
+    """
     gone = update.get("$unset", {})
     return {name: value for name, value in (before | update.get("$set", {})).items() if name not in gone}
 
 
 def upserted(query: Mapping[str, Any], update: Any) -> Fields:
-    """Return the document that an upsert makes when nothing matched."""
+    """Return the document that an upsert inserts when nothing matched."""
     with engine_speaks():
         expanded = _MACHINE._expand_dots(_equalities(query))
         start, _ = _MACHINE._discard_operators(expanded)
@@ -95,7 +98,7 @@ def upserted(query: Mapping[str, Any], update: Any) -> Fields:
 
 
 def _equalities(query: Mapping[str, Any]) -> Fields:
-    """Return the conditions that say what a new document holds."""
+    """Return the equality conditions of a query, whose values an upserted document gets."""
     found: Fields = {}
     for name, wanted in query.items():
         if name == "$and" and isinstance(wanted, list):

@@ -1,4 +1,4 @@
-"""How MongoDB compares values: numbers by value, documents field by field in their order, never across types.
+"""MongoDB's comparison of values: numbers by value, documents field by field in their order, types never mixed.
 
 Source: MongoDB manual, "Comparison/Sort Order" and "Query on Embedded/Nested Documents" (an equality of a whole
 embedded document needs the same fields in the same order).
@@ -17,7 +17,7 @@ from bson.int64 import Int64
 from mongomock.filtering import NOTHING
 
 EXACT = (str, int, float, bool, ObjectId, datetime, bytes)
-"""Types whose values are equal if their keys of :func:`hashed` are."""
+"""Types whose values are equal exactly if their keys (:func:`hashed`) are."""
 _NUMBER, _OBJECT, _LIST, _BYTES, _UNKNOWN = 10, 20, 25, 30, 100
 _RANKS: dict[type, int] = {
     **{MinKey: -1, type(None): 5, int: _NUMBER, Int64: _NUMBER, float: _NUMBER, Decimal128: _NUMBER, str: 15},
@@ -33,7 +33,7 @@ _ALIASES: dict[type, str] = {
 
 
 def rank(value: Any) -> int:
-    """Return the place of the value's type in the order of types."""
+    """Return the position of the value's type in MongoDB's order of types."""
     return _RANKS.get(type(value), _UNKNOWN)
 
 
@@ -45,7 +45,7 @@ def type_name(value: Any) -> str:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Return whether two values are equal, which documents with another order of their fields are not."""
+    """Return whether two values are equal; documents with the same fields in another order are not."""
     if isinstance(one, dict):
         return (
             isinstance(other, dict)
@@ -63,7 +63,7 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def compare(one: Any, other: Any) -> int:
-    """Return a number below, equal to or above 0 as ``one`` comes before, with or after ``other``."""
+    """Return a number below, equal to or above 0 if ``one`` sorts before, with or after ``other``."""
     kind, its_kind = rank(one), rank(other)
     if kind != its_kind:
         return kind - its_kind
@@ -93,5 +93,5 @@ def _compare_items(ones: Iterator[Any], others: Iterator[Any]) -> int:
 
 
 def hashed(value: Any) -> Hashable:
-    """Return a key for a value of one of the types ``EXACT``; 1 and True are one for Python, but not here."""
+    """Return a dictionary key for a value of one of the types ``EXACT``; unlike for Python, 1 and True differ."""
     return (bool, value) if isinstance(value, bool) else value

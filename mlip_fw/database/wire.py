@@ -1,6 +1,6 @@
-"""MongoDB's wire protocol: messages in, messages out.
+"""MongoDB's wire protocol: decode requests, encode replies.
 
-OP_MSG carries everything; the legacy OP_QUERY is answered too, because drivers may say hello with it.
+Commands come as OP_MSG; the legacy OP_QUERY is accepted too, since drivers may send their first hello with it.
 Layout of the messages: MongoDB manual, "MongoDB Wire Protocol".
 """
 
@@ -24,12 +24,12 @@ CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
 
 
 class BadMessageError(Exception):
-    """What came is no message of MongoDB's protocol, or too large a one."""
+    """Received bytes are no message of MongoDB's protocol, or the message is too large."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A command as it came."""
+    """A command as it was received."""
 
     number: int
     command: dict[str, Any]
@@ -47,29 +47,29 @@ class Request:
         return str(self.command.get("$db", ""))
 
 
-async def read_request(reader: asyncio.StreamReader, largest: int, patience_s: float) -> Request:
+async def read_request(reader: asyncio.StreamReader, max_bytes: int, timeout_s: float) -> Request:
     """Wait for a message and return it.
 
     Parameters
     ----------
-    largest
-        Most bytes that this client may send at once.
-    patience_s
-        Longest time between the first byte of a message and its last.
+    max_bytes
+        Largest message that is accepted.
+    timeout_s
+        Longest time between the first and the last byte of a message.
 
     Raises
     ------
     BadMessageError
-        If it is no message, or too large.
+        If it is not a message, or too large.
     EOFError, TimeoutError
-        If the client is gone, or stops in the middle.
+        If the client has closed the connection, or stops in the middle of a message.
     """
     first = await reader.readexactly(1)
-    async with asyncio.timeout(patience_s):
+    async with asyncio.timeout(timeout_s):
         head = first + await reader.readexactly(_HEADER.size - 1)
         length, number, _, kind = _HEADER.unpack(head)
-        if not _HEADER.size < length <= largest:
-            raise BadMessageError(f"a message of {length} bytes; at most {largest} are taken")
+        if not _HEADER.size < length <= max_bytes:
+            raise BadMessageError(f"a message of {length} bytes; at most {max_bytes} are taken")
         body = await reader.readexactly(length - _HEADER.size)
     try:
         return parse(number, kind, body)
@@ -118,7 +118,7 @@ def _parse_query(number: int, body: bytes) -> Request:
 
 
 def encode_reply(request: Request, reply: dict[str, Any]) -> bytes:
-    """Return the bytes that answer ``request``."""
+    """Return the reply to ``request`` as a message."""
     document = bson.encode(reply)
     if request.is_legacy:
         kind, body = _OP_REPLY, struct.pack("<iqii", 8, 0, 0, 1) + document

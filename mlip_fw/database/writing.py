@@ -1,4 +1,4 @@
-"""Commands that write; each is one transaction."""
+"""Write commands: insert, update, delete, findAndModify; each is one transaction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MANY, _ONE = 0, 1
 
 
 def _each(session: Session, request: Request, statements: Any, write: Callable[[int, Fields], None]) -> Reply:
-    """Do the statements one by one; a failing one ends an ordered command and is reported."""
+    """Execute the statements of a command; a failed one is reported, and ends the command if it is ordered."""
     if not isinstance(statements, list) or not all(isinstance(statement, dict) for statement in statements):
         raise RefusedError(9, f"the command {request.name} has a list of documents")
     failures = []
@@ -62,7 +62,7 @@ def _update(session: Session, request: Request) -> Reply:
         if is_replaced and multi:
             raise RefusedError(9, "multi update is not supported for a whole new document")
         collection = session.store.find(request.database, str(request.command["update"]))
-        found = select(collection, query, most=_MANY if multi else _ONE)
+        found = select(collection, query, limit=_MANY if multi else _ONE)
         for stored in found:
             after = session.store.replace(collection, stored, changed(stored, query, update))
             matched.append(index)
@@ -84,8 +84,7 @@ def _delete(session: Session, request: Request) -> Reply:
         collection = session.store.find(request.database, str(request.command["delete"]))
         if (limit := statement.get("limit", 0)) not in (0, 1):
             raise RefusedError(9, f"The limit field in delete objects must be 0 or 1. Got {limit}")
-        most = _ONE if limit else _MANY
-        for stored in select(collection, as_document(statement.get("q"), "q"), most=most):
+        for stored in select(collection, as_document(statement.get("q"), "q"), limit=limit):
             session.store.delete(collection, stored)
             done.append(index)
 
@@ -104,7 +103,7 @@ def _find_and_modify(session: Session, request: Request) -> Reply:
     if update is not None:
         is_replacement(update)
     collection = store.find(request.database, _target(command))
-    found = select(collection, query, as_document(command.get("sort"), "sort"), most=_ONE)
+    found = select(collection, query, as_document(command.get("sort"), "sort"), limit=_ONE)
     with store.transaction():
         before = found[0] if found else None
         after, made = _modify(store, request, collection, before, query)
@@ -121,7 +120,7 @@ def _find_and_modify(session: Session, request: Request) -> Reply:
 def _modify(
     store: Store, request: Request, collection: Collection, before: Stored | None, query: Fields
 ) -> tuple[Stored | None, Stored | None]:
-    """Return the document afterwards, and the one that was made because none matched."""
+    """Return the document after the change, and the one that an upsert has inserted."""
     update = request.command.get("update")
     if before is None:
         made = _upsert(store, request, query, update) if request.command.get("upsert") else None
@@ -138,12 +137,12 @@ def _upsert(store: Store, request: Request, query: Fields, update: Any) -> Store
 
 
 def _target(command: Fields) -> str:
-    """Return the collection that a command names in its first field."""
+    """Return the name of the collection, the first field of a command."""
     return str(next(iter(command.values())))
 
 
 def refuse_parts(statement: Fields, known: set[str]) -> None:
-    """Refuse what would change the meaning of a statement and is not known here."""
+    """Refuse options of a statement that are not supported: to ignore them would change its meaning."""
     for name, value in statement.items():
         if name not in known and value not in (None, False, {}, []):
             raise not_here(f"{name!r} of an update or delete")

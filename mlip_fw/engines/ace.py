@@ -1,4 +1,4 @@
-"""Energies, forces, extrapolation grades and design rows of an ACE potential, from compiled code or from pyace."""
+"""ACE potential: energies, forces, extrapolation grades and design-matrix rows, by compiled code or by pyace."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VOIGT_OF_NINE = [0, 4, 8, 5, 2, 1]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a potential says of one structure."""
+    """Energy, forces, virial and extrapolation grades of one structure by a potential."""
 
     energy_ev: float
     forces_ev_a: np.ndarray
@@ -39,10 +39,10 @@ class Evaluation:
     virial_ev: np.ndarray
     """(6,) xx, yy, zz, xy, xz, yz: the sum of r·f over pairs, as LAMMPS counts it."""
     gamma: np.ndarray | None
-    """(n,) extrapolation grade, or None where it was not asked for."""
+    """(n,) extrapolation grades; None if they were not computed."""
 
     def stress_ev_a3(self, volume_a3: float) -> np.ndarray:
-        """Return the (6,) stress in ASE's sign and Voigt order."""
+        """Return the (6,) stress in ASE's sign convention (positive under tension) and Voigt order, eV/Å³."""
         return -self.virial_ev[_VOIGT] / volume_a3
 
 
@@ -56,9 +56,9 @@ class AcePotential:
     basis
         The potential.
     inverses
-        Inverse of the active set by element, or None for a potential without gamma.
+        Inverse of the active set of each element; None: no extrapolation grades can be computed.
     evaluator
-        By what to evaluate it; None for what this process is told to use.
+        What evaluates it; None: what :func:`~mlip_fw.engines.kernel.choice.use` set for this process.
 
     Notes
     -----
@@ -78,7 +78,7 @@ class AcePotential:
 
     @classmethod
     def from_files(cls, yaml_path: Path, evaluator: Evaluator | None = None) -> AcePotential:
-        """Read a potential and the ``.asi`` beside it; a file that has not changed is read once."""
+        """Read a potential and its active set (``.asi``, same folder); cached until the file changes."""
         changed_ns = yaml_path.stat().st_mtime_ns if yaml_path.is_file() else 0
         return _loaded(yaml_path, changed_ns, evaluator or wanted())
 
@@ -139,10 +139,10 @@ class AcePotential:
         return answer, self._by_element(self._pyace.projections(), atoms)
 
     def design(self, atoms: Atoms, *, stress: bool = False) -> Design:
-        """Return what a linear fit needs of one structure, with its stress or without.
+        """Return the design-matrix rows of one structure for a linear fit, with rows for its stress if asked.
 
-        pyace has forces by basis function, but no virial. With the images as atoms of their own it is
-        the sum of position times force over all atoms.
+        pyace returns forces per basis function, but no virial. The virial is obtained by treating periodic images
+        as separate atoms and summing position times force over all atoms.
         """
         neighbours, positions, cell = self.neighbours(atoms), atoms.positions, atoms.cell.array
         if (kernel := self._kernel_for(neighbours.species, positions, cell)) is not None:
@@ -232,7 +232,7 @@ class _Pyace:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Pause the garbage collector, which goes through 100,000 new lists again and again and finds nothing."""
+    """Pause the garbage collector: pyace returns 100,000 lists, which it would scan repeatedly without effect."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -249,7 +249,7 @@ def functions_of(basis: ACEBBasisSet) -> dict[str, int]:
 
 
 def rows_within(mask: np.ndarray, projections: dict[str, np.ndarray], atoms: Atoms) -> dict[str, np.ndarray]:
-    """Return of the basis functions by element only the rows of the atoms that are in ``mask`` (n_atoms,)."""
+    """Return, for each element, the rows of ``projections`` that belong to atoms in ``mask`` (n_atoms,) of bool."""
     symbols = np.array(atoms.get_chemical_symbols())
     return {name: rows[mask[symbols == name]] for name, rows in projections.items()}
 
@@ -262,10 +262,10 @@ def _loaded(yaml_path: Path, _: int, evaluator: Evaluator) -> AcePotential:
 
 @dataclass(frozen=True)
 class Design:
-    """Rows of the linear problem from one structure: they don't change while the basis doesn't."""
+    """Design-matrix rows of one structure; they depend on the basis functions, not on the coefficients."""
 
     energy: np.ndarray
-    """(n_functions,) of all elements, one after the other: derivative of the total energy."""
+    """(n_functions,) derivative of the total energy by each coefficient; elements one after the other."""
     forces: np.ndarray
     """(n_atoms, 3, n_functions)"""
     projections: dict[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""The first structures to be labelled: strained and rattled copies of the starts."""
+"""First structures to label: strained and rattled copies of the start structures."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _TRIES = 20
 
 
 def labelled_cell(start: Atoms, settings: CutoutSettings, cutoff_a: float) -> Atoms:
-    """Return the cell whose copies are labelled first: the start, or a small cell like it if that is too large.
+    """Return the cell to rattle for the first labels: the start structure, or a small cell cut from it if too large.
 
     Raises
     ------
     CampaignError
-        If no small cell is like it, or no cut-out of an MD frame could hold what surrounds an atom.
+        If no small cell has its elements and environments, or a cut-out of an MD frame would be too small to hold
+        the environment of an atom.
     """
     if settings.mode == "never" or len(start) <= settings.max_atoms:
         return start
@@ -40,21 +41,21 @@ def labelled_cell(start: Atoms, settings: CutoutSettings, cutoff_a: float) -> At
 
 
 def bootstrap_structures(start: Atoms, settings: BootstrapSettings, rng: np.random.Generator) -> list[Atoms]:
-    """Return ``n_structures`` copies with random strain and displacements, no atoms too close."""
+    """Return ``n_structures`` copies with random strain and displacements in which no atoms are too close."""
     return [_copy(start, settings, rng) for _ in range(settings.n_structures)]
 
 
 def first_structures(starts: list[Atoms], campaign: Campaign, rng: np.random.Generator) -> list[Atoms]:
-    """Return rattled copies of the start structures in turn: ``n_structures``, but at least one of each.
+    """Return ``n_structures`` rattled copies of the start structures in turn, at least one of each.
 
-    A start that is too large to be labelled gives small cells like it: the first from its middle, the
-    others from anywhere in it. Where they would have fewer atoms of an element than it has functions,
-    there are twice as many.
+    From a start that is too large to label, small cells are cut: the first from its middle, the others at random
+    places. Twice as many are cut if they would have fewer atoms of an element than the basis has functions for it,
+    because the active set of that element could then not be filled.
 
     Raises
     ------
     CampaignError
-        If no small cell is like it.
+        If no small cell has the elements and environments of a start.
     """
     cutout, cutoff_a = campaign.candidates.cutout, campaign.potential.cutoff_a
     middles = [labelled_cell(start, cutout, cutoff_a) for start in starts]
@@ -71,7 +72,7 @@ def first_structures(starts: list[Atoms], campaign: Campaign, rng: np.random.Gen
 
 
 def _elsewhere(start: Atoms, middle: Atoms, campaign: Campaign, rng: np.random.Generator) -> Atoms:
-    """Return a small cell from another place of ``start``; from its middle if no other has all elements."""
+    """Return a small cell cut at a random place of ``start``; ``middle`` if that cell lacks an element."""
     most = campaign.candidates.cutout.max_atoms
     if len(middle) == len(start):
         return middle
@@ -80,7 +81,7 @@ def _elsewhere(start: Atoms, middle: Atoms, campaign: Campaign, rng: np.random.G
 
 
 def _too_few(cell: Atoms, campaign: Campaign) -> bool:
-    """Return whether ``n_structures`` such cells leave the active set of an element without enough atoms."""
+    """Return whether ``n_structures`` such cells have too few atoms of an element to fill its active set."""
     least = min(Counter(cell.get_chemical_symbols()).values())
     return campaign.bootstrap.n_structures * least < campaign.fewest_functions
 

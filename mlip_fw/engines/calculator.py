@@ -1,4 +1,4 @@
-"""A potential of ours for whatever ASE can do with one."""
+"""ASE calculator for an ACE potential."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SKIN_A = 1.0
 
 
 class AceCalculator(Calculator):
-    """Energy, forces, stress and extrapolation grades of a potential.
+    """Energy, forces, stress and extrapolation grades of an ACE potential; neighbour lists are reused as atoms move.
 
     Parameters
     ----------
     potential
-        The ``.yaml`` of a potential that has its active set beside it (``.asi``), or one that was read already.
+        The ``.yaml`` of a potential with its active set (``.asi``) in the same folder, or one that was read already.
     gamma
-        Whether to evaluate extrapolation grades too; without them it is faster.
+        Whether to compute extrapolation grades as well, which is slower.
 
     Notes
     -----
@@ -52,7 +52,7 @@ class AceCalculator(Calculator):
         return np.asarray(self.results.get("gamma", ()), dtype=float)
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
-        """Evaluate the atoms as ASE asks for it.
+        """Compute energy, forces, stress and extrapolation grades (interface of ASE).
 
         Raises
         ------

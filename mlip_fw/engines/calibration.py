@@ -1,4 +1,4 @@
-"""Do gamma and the committee tell the error? Asked of labels before they were trained on."""
+"""Calibration of uncertainties: gamma and committee spread against true force errors on labels not yet trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FEWEST_IN_BIN = 10
 
 @dataclass(frozen=True)
 class Unseen:
-    """Atoms of labels, as the generation before saw them."""
+    """Atoms of labels, evaluated by the generation before the one that was trained on them."""
 
     gamma: np.ndarray
     """(n,) extrapolation grade."""
@@ -37,13 +37,13 @@ class Unseen:
 
     @property
     def overconfidence(self) -> float:
-        """How many times as large as the spread the error is, both as root mean squares; 0 without atoms."""
+        """Ratio of root-mean-square error to root-mean-square spread; 0 without atoms."""
         known = np.isfinite(self.spread_ev_a)
         spread, error = (float(np.sum(values[known] ** 2)) for values in (self.spread_ev_a, self.error_ev_a))
         return float(np.sqrt(error / spread)) if spread > 0 else 0.0
 
     def quantiles(self, which: float) -> np.ndarray:
-        """Return (m, 2) gamma and the ``which``-quantile of the error, for bins of gamma with 10 atoms or more."""
+        """Return (m, 2) median gamma and ``which``-quantile of the error, for bins of gamma with at least 10 atoms."""
         bins = np.digitize(self.gamma, _BIN_EDGES)
         full = [b for b in np.unique(bins) if np.sum(bins == b) >= _FEWEST_IN_BIN]
         points = [(np.median(self.gamma[bins == b]), np.quantile(self.error_ev_a[bins == b], which)) for b in full]
@@ -53,20 +53,20 @@ class Unseen:
 def unseen_atoms(
     generations: Generations, dataset: Dataset, most_labels: int = MOST_LABELS, *, with_spread: bool = True
 ) -> Unseen:
-    """Return gamma, spread and true error of the forces on labels, by the generation before the one that learnt them.
+    """Return gamma, committee spread and true force error on labels, by the generation before they were trained on.
 
     Parameters
     ----------
     generations, dataset
         Of a campaign.
     most_labels
-        Of more labels, as many are taken at even distances, and the first and the last.
+        Upper limit; of more labels an evenly spaced sample is taken, with the first and the last.
     with_spread
-        Ask the committees too, which takes longer than all the rest.
+        Whether to compute committee spreads, the slowest part.
 
     Notes
     -----
-    Atoms that are masked out, or whose force is not known, are left out: nothing is asked of their forces.
+    Atoms that are masked out, or whose reference force is unknown, are left out.
     """
     records = [record for n in generations.numbers() if (record := generations.record(n)) is not None]
     pairs = [(r.parent, name) for r in records for name in r.new_labels if r.parent is not None]

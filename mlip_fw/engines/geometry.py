@@ -1,4 +1,4 @@
-"""Distances that matter: too-close atoms and cells that are too small."""
+"""Interatomic distances and cell heights: checks for atoms too close and cells too thin."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def closest_pair(atoms: Atoms) -> tuple[float, tuple[int, int]] | None:
 
 
 def too_close(atoms: Atoms) -> str | None:
-    """Return a sentence about the closest pair if it is closer than any chemistry, else None."""
+    """Return a sentence on the closest pair if it is unphysically close (see ``CLOSEST_FRACTION``), else None."""
     found = closest_pair(atoms)
     if found is None or found[0] >= CLOSEST_FRACTION:
         return None
@@ -39,7 +39,7 @@ def too_close(atoms: Atoms) -> str | None:
 
 
 def heights_a(cell: np.ndarray) -> np.ndarray:
-    """Return the (3,) distances between opposite faces of a cell (3, 3), Å."""
+    """Return the (3,) heights of a cell (3, 3), the distances between its opposite faces, Å."""
     return np.asarray(1 / np.linalg.norm(np.linalg.inv(cell), axis=0))
 
 

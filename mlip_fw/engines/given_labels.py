@@ -1,4 +1,4 @@
-"""The labelled structures that a campaign starts with, and the checks that they deserve."""
+"""Labelled structures given as ``bootstrap.dataset``: reading and checking them."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ WHAT = "bootstrap.dataset"
 
 @dataclass(frozen=True)
 class GivenLabels:
-    """The labels of ``bootstrap.dataset``, without copies, and what was understood of their file."""
+    """The labels of ``bootstrap.dataset`` without duplicates, and how their file was interpreted."""
 
     frames: list[LabelledFrame]
     audit: DatasetAudit
 
 
 def given_labels(campaign: Campaign) -> GivenLabels | None:
-    """Return the checked labels that a campaign starts with; None if it names none.
+    """Read and check ``bootstrap.dataset``; None if the campaign has none.
 
     Raises
     ------
     CampaignError
-        If the file can't be understood, or a structure has other elements than the campaign, atoms too close, or
-        forces or stresses beyond the oracle's limits.
+        If the file can't be read or interpreted, or a structure has elements that the campaign lacks, atoms too
+        close, or forces or stresses above the oracle's limits.
     """
     settings = campaign.bootstrap.dataset_settings
     if settings is None:

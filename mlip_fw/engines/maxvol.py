@@ -1,4 +1,4 @@
-"""MaxVol: the rows of a tall matrix that span (nearly) the largest volume."""
+"""MaxVol algorithm: find the rows of a tall matrix that span (nearly) the largest volume (D-optimality)."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from dataclasses import dataclass
 import numpy as np
 
 TOLERANCE = 1.001
-"""No |component| of an environment that an active set was chosen from is above this."""
+"""MaxVol stops when no environment has a larger extrapolation grade than this."""
 MOST_SWAPS = 5000
-"""A bound on exchanges, for data that rounding keeps from settling."""
+"""Limit on row exchanges, in case rounding errors prevent convergence."""
 _VIRTUAL_SCALE = 1e-2
 _SMALLEST = 1e-6
 _POOL = 10
-"""Rows that take part in exchanges at a time, in units of the size of the active set."""
+"""Number of candidate rows considered at a time, as a multiple of the size of the active set."""
 _BLOCK = 500
-"""Rows whose components are looked at together: those of very many would not stay in the processor's cache."""
+"""Rows multiplied by the inverse at a time, so that the product stays in the processor's cache."""
 _UNSCALED = 1e-20
-"""Size of virtual rows where no environment says how large functions are."""
+"""Size of virtual rows before any environment has shown how large the basis functions are."""
 
 
 @dataclass(frozen=True)
 class ActiveSet:
     """The active set of one element.
 
-    Rows that no environment has filled yet are *virtual*: tiny multiples of unit vectors. They keep
-    the matrix invertible, and make gamma large for whatever the data don't span.
+    Rows that no environment has filled yet are *virtual*: tiny multiples of unit vectors. They keep the matrix
+    invertible, and make gamma large in every direction that the data do not span.
     """
 
     matrix: np.ndarray
-    """(n, n) rows are environments."""
+    """(n, n) one environment (its basis functions) in each row."""
     inverse: np.ndarray
     """(n, n)"""
 
@@ -43,17 +43,17 @@ class ActiveSet:
 
     @property
     def is_blank(self) -> bool:
-        """Whether no environment has been seen at all: virtual rows only, of no scale."""
+        """Whether all rows are virtual and no environment has set their scale."""
         return bool(np.abs(self.matrix).max() < 2 * _UNSCALED)
 
     @classmethod
     def from_inverse(cls, inverse: np.ndarray) -> ActiveSet:
-        """Take up an active set that was stored as its inverse."""
+        """Make an active set from its stored inverse."""
         return cls(np.linalg.inv(inverse), inverse)
 
     @classmethod
     def empty(cls, rows: np.ndarray, n_functions: int) -> ActiveSet:
-        """Return virtual rows only, scaled to the spread of ``rows`` (m, n_functions)."""
+        """Return an active set of virtual rows, scaled by the root mean square of each column of ``rows`` (m, n)."""
         typical = np.sqrt(np.mean(rows**2, axis=0)) if len(rows) else np.zeros(n_functions)
         largest = float(typical.max(initial=0.0))
         scale = (
@@ -64,7 +64,7 @@ class ActiveSet:
 
 @dataclass(frozen=True)
 class Exchange:
-    """The outcome of a MaxVol run."""
+    """Result of a MaxVol run."""
 
     active: ActiveSet
     swaps: int
@@ -72,32 +72,32 @@ class Exchange:
     """Growth of ln |det A|."""
 
     def followed_by(self, more: Exchange) -> Exchange:
-        """Return the outcome of this run and of one that went on from it."""
+        """Return the combined result of this run and one that continued from it."""
         return Exchange(more.active, self.swaps + more.swaps, self.log_gain + more.log_gain)
 
 
 def exchange(
     active: ActiveSet, rows: np.ndarray, *, tolerance: float = TOLERANCE, max_swaps: int = MOST_SWAPS
 ) -> Exchange:
-    """Exchange rows of the active set for better ones until no exchange adds volume.
+    """Exchange rows of the active set for rows of larger gamma until no exchange increases the volume.
 
     Parameters
     ----------
     active
-        Where to start from; with a good start few exchanges are needed.
+        Initial active set; the better it is, the fewer exchanges are needed.
     rows
         (m, n) environments to choose from.
     tolerance
-        Stop when every |component| of ``rows`` in the active set is at most this.
+        Stop when no row has a gamma above this.
     max_swaps
-        A bound on the number of exchanges.
+        Limit on the number of exchanges.
 
     Notes
     -----
     Each exchange multiplies the volume by the largest component and costs O(m n), by a rank-1
     update (Goreinov et al., "How to find a good submatrix", 2010; Podryabinkin and Shapeev,
-    Comput. Mater. Sci. 140, 171 (2017)). Of very many rows, only those of the largest components take part;
-    all are looked at again when these have settled.
+    Comput. Mater. Sci. 140, 171 (2017)). Of very many rows, only a pool with the largest gamma takes part at first;
+    when it has converged, gamma of all rows is computed again.
     """
     found, most = Exchange(active, 0, 0.0), _POOL * active.matrix.shape[1]
     while found.swaps < max_swaps and len(rows):

@@ -1,4 +1,4 @@
-"""Neighbour lists of periodic cells, kept while atoms move little."""
+"""Neighbour lists of periodic cells, with a skin (Verlet list) for moving atoms."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from mlip_fw.engines.pairs import Pairs
 class Neighbours:
     """The pairs of a fully periodic cell, built in linear time and reused.
 
-    Periodic images within the cutoff are explicit atoms ("ghosts"). The list holds pairs up to
-    ``cutoff_a + skin_a`` and is built again only when a pair outside it could have come within
-    ``cutoff_a``, for moving atoms and for a changing cell alike.
+    Periodic images within the cutoff are explicit ghost atoms. The list holds pairs up to ``cutoff_a + skin_a`` and is
+    rebuilt only when a pair outside of it could have come within ``cutoff_a`` by motion of atoms or change of the cell.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ class Neighbours:
         return self._for_pyace()
 
     def with_own_images(self) -> ACEAtomicEnvironment:
-        """Return the pairs for pyace with images as atoms of their own: forces on them are not their origin's."""
+        """Return the environment with images as separate atoms: their forces are not added to the originals'."""
         environment, n_images = ACEAtomicEnvironment(), len(self.origins) - len(self.species)
         usual = self._for_pyace()
         environment.x = usual.x
@@ -58,7 +57,7 @@ class Neighbours:
 
     @property
     def origins(self) -> np.ndarray:
-        """The atom that each atom or image is an image of; the first are their own."""
+        """Index of the original of each atom or image; originals come first and are their own."""
         return self._pairs.owner
 
     def _for_pyace(self) -> ACEAtomicEnvironment:
@@ -117,7 +116,7 @@ class Neighbours:
 
 
 def _distinct(atoms: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first index of each distinct (atom, shift) pair, and for every pair the number of its like."""
+    """Return the first index of each distinct (atom, shift) pair, and for every pair the number of its distinct one."""
     reach = int(np.abs(shifts).max(initial=0))
     keys = atoms.astype(np.int64)
     for axis in range(3):

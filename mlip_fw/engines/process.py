@@ -1,24 +1,25 @@
-"""A worker's command in a process group of its own, with a time limit."""
+"""Run a worker's command in a process group of its own, with a time limit."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import os
 import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from mlip_fw.errors import WorkerError
 from mlip_fw.interrupts import undisturbed
 from mlip_fw.processes import die_with_parent
 
 PATIENCE_S = 10.0
+"""How long a process group has to end after SIGTERM, before SIGKILL."""
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 
@@ -43,20 +44,25 @@ def run_command(
     stderr: Path | None = None,
     timeout_s: float | None = None,
     environment: dict[str, str] | None = None,
+    grace_s: float = PATIENCE_S,
 ) -> Ended:
     """Run a worker's command in ``folder`` and wait for it.
 
-    The command leads a process group, which ends as a whole when the time is over, when this process
-    is interrupted, or when it dies.
+    The command leads a process group, which is ended as a whole when the time is over or this process is
+    interrupted; if this process dies, the command gets SIGTERM.
 
     Parameters
     ----------
     key
-        Key of the worker's ``env`` that holds the command, to be named in errors.
+        Key of the worker's ``env`` that holds the command, for messages.
     stdout, stderr
         Where its output goes; without ``stderr`` both go to ``stdout``.
     timeout_s
-        Longest time; None waits for ever.
+        Longest time, s; None is no limit.
+    environment
+        Variables to set, besides those of this process.
+    grace_s
+        Time between SIGTERM and SIGKILL at the end of the process group, s.
 
     Raises
     ------
@@ -66,15 +72,12 @@ def run_command(
     started = time.perf_counter()
     with stdout.open("wb") as out, (stderr or Path(os.devnull)).open("wb") as err:
         try:
-            process = subprocess.Popen(
+            process = start_group(
                 [*shlex.split(command), *arguments],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
+                folder,
                 stdout=out,
                 stderr=err if stderr is not None else subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, **(environment or {})},
-                preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509  one system call
+                environment=environment,
             )
         except (OSError, ValueError) as error:
             raise WorkerError(f"can't run {key} {command!r}: {error}; correct env.{key} in my_fworker.yaml") from error
@@ -84,7 +87,7 @@ def run_command(
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            end_group(process)
+            end_group(process, grace_s)
     if process.returncode in (_NOT_FOUND, _NOT_EXECUTABLE):
         raise WorkerError(
             f"{key} {command!r} could not be started (exit code {process.returncode}); "
@@ -94,25 +97,43 @@ def run_command(
 
 
 @undisturbed
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process group: politely at first, so that mpirun ends its ranks, wherever they are.
+def start_group(
+    words: Sequence[str],
+    folder: Path,
+    *,
+    stdout: IO[bytes],
+    stderr: IO[bytes] | int,
+    environment: dict[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command as the leader of a process group of its own, which gets SIGTERM if this process dies.
 
-    Also after a normal end of its leader, which ranks may outlive.
+    No interrupt comes in between: a process that has started is always known to the caller.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it can't be started.
+    """
+    return subprocess.Popen(
+        words,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+        env={**os.environ, **(environment or {})},
+        preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509  one system call
+    )
+
+
+@undisturbed
+def end_group(process: subprocess.Popen[bytes], grace_s: float = PATIENCE_S) -> None:
+    """End a process group: by SIGTERM at first, so that mpirun can end its ranks on all nodes, then by SIGKILL.
+
+    To be called even when the leader has ended normally: ranks may outlive it.
     """
     for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, how)
-            process.wait(PATIENCE_S)
+            process.wait(grace_s)
     process.wait()
-
-
-@contextlib.contextmanager
-def quietly(name: str) -> Iterator[None]:
-    """Keep a library's logger silent."""
-    chatty = logging.getLogger(name)
-    level = chatty.level
-    chatty.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        chatty.setLevel(level)

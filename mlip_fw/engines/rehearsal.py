@@ -1,8 +1,8 @@
-"""The rehearsal: small cells go through all stages of the MD before the large ones do.
+"""The small-cell prerun ("rehearsal" in campaign files): small cells go through all stages before the large ones do.
 
-A rehearsal is a walker whose number comes after those of the campaign's own walkers. It halts, is mended and goes
-on as they do; but its cell is small enough to be labelled whole, so what it teaches is natural to the last atom.
-All of its atoms move, also where the large cell has fixed ones.
+It is a walker whose number comes after those of the campaign's own walkers. It halts and goes on as they do, but its
+cell is small enough to be labelled whole: no atom of it is near an artificial boundary. All of its atoms move, also
+where the large cell has fixed ones.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _MOST_WALKERS = 100
 
 
 def rehearsals(campaign: Campaign) -> dict[int, Atoms]:
-    """Return the small cell of each rehearsal by the number of its walker: one for each start that needs one.
+    """Return the small cell of each prerun by the number of its walker: one for each start structure that needs one.
 
-    With ``auto`` an alloy needs one if it is too large to be labelled: each small piece of it is arranged in its own
-    way, and the first of them, rattled, teach little of how the arrangements move.
+    With ``auto`` an alloy needs one if it is too large to be labelled: the elements are arranged differently in each
+    small piece of it, and rattled copies of a few pieces teach little of how such arrangements move.
     """
     cutout, cutoff_a = campaign.candidates.cutout, campaign.potential.cutoff_a
     if campaign.bootstrap.rehearsal == "never" or cutout.mode == "never" or campaign.potential.initial is not None:
@@ -42,12 +42,12 @@ def _is_to_rehearse(start: Atoms, campaign: Campaign) -> bool:
 
 
 def is_rehearsal(campaign: Campaign, walker: int) -> bool:
-    """Return whether a walker is a rehearsal."""
+    """Return whether a walker is a small-cell prerun."""
     return walker >= campaign.md.walkers
 
 
 def start_of_run(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
-    """Return the start of a walker or rehearsal, and whether it must not move as its file says."""
+    """Return the start of a walker or prerun, and whether it needs velocities other than those of its file."""
     if is_rehearsal(campaign, walker):
         cell = rehearsals(campaign)[walker]
         logger.info("walker %d rehearses in a cell of %d atoms before the large one starts", walker, len(cell))
@@ -56,12 +56,12 @@ def start_of_run(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
 
 
 def kept_from_file(campaign: Campaign, walker: int) -> tuple[np.ndarray | None, tuple[float, ...] | None]:
-    """Return what a walker keeps of its file from cycle to cycle, in which nothing else says it.
+    """Return what a walker keeps of its start file in every cycle, as restart files of LAMMPS don't hold it.
 
     Returns
     -------
     fixed : numpy.ndarray | None
-        (n, 3) of bool, the components of atoms that stay; None if all move, as they do in a rehearsal.
+        (n, 3) of bool, the components of atoms that stay; None if all move, as they do in a prerun.
     masses_u : tuple | None
         The mass of each element of the campaign, u; None if all are the usual ones.
     """

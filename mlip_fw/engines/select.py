@@ -1,4 +1,4 @@
-"""D-optimal choice: which candidates add most to what the active set spans."""
+"""D-optimal selection: the candidates that increase the volume of the active set most."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ ActiveSets = dict[str, ActiveSet]
 
 
 def grades(active: ActiveSets, candidate: Candidate) -> dict[str, float]:
-    """Return the largest extrapolation grade of a candidate's atoms, by element."""
+    """Return the largest extrapolation grade among a candidate's atoms of each element."""
     return {e: float(active[e].gamma(rows).max(initial=0.0)) for e, rows in candidate.projections.items()}
 
 
 def absorb(active: ActiveSets, candidate: Candidate) -> tuple[ActiveSets, float]:
-    """Return the active sets with the candidate's atoms taken in, and the growth of ln(volume)."""
+    """Return the active sets updated by MaxVol with the candidate's atoms, and the increase of ln(volume)."""
     grown, gain = {}, 0.0
     for element, rows in candidate.projections.items():
         outcome = exchange(active[element], rows)
@@ -33,7 +33,7 @@ def choose(
     worth: dict[str, float],
     costs: list[float] | None = None,
 ) -> list[tuple[int, Choice]]:
-    """Return the indices of the chosen candidates, with the reasons.
+    """Select candidates greedily by D-optimality; return their indices with the reasons.
 
     Parameters
     ----------
@@ -42,19 +42,18 @@ def choose(
     active
         The active sets of the current potential.
     limit
-        The most candidates to choose.
+        Maximum number of candidates.
     worth
-        By element. A further candidate is worth a label only if the gamma of any atom, with all that is
-        chosen so far taken into the active set, still exceeds the value of its element.
+        Threshold of gamma for each element. A further candidate is selected only if gamma of one of its atoms, with
+        the candidates selected so far in the active set, exceeds the threshold of its element.
     costs
-        Estimated cost of each label, to choose by what a candidate adds per cost; None: all cost the same.
+        Estimated cost of each label; ln(volume) gained per cost is then maximised. None: equal costs.
 
     Notes
     -----
-    A halted frame comes first if there is one among the candidates, whatever it costs: it alone is known
-    to be on the trajectory, and without it the MD would halt there again. Then, greedily, whatever adds
-    most to ln(volume), or most per cost: that is D-optimal design, one structure at a time (Podryabinkin
-    and Shapeev, Comput. Mater. Sci. 140, 171 (2017)). Equal costs give the choice without costs.
+    The halted frame is selected first, whatever it costs: it is the only candidate that the trajectory certainly
+    visits, and without it the MD would halt there again. Then, one at a time, the candidate that increases
+    ln(volume) most (per cost): greedy D-optimal design (Podryabinkin and Shapeev, Comput. Mater. Sci. 140, 171 (2017)).
     """
     prices = costs or [1.0] * len(candidates)
     aim = "most volume" if costs is None else "most volume per cost"

@@ -1,4 +1,4 @@
-"""The structures that a campaign starts from, and the checks that they deserve."""
+"""Start structures of a campaign: building or reading them, and checking that MD can start from them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ from ase import Atoms
 from ase.build import bulk
 
 from mlip_fw.engines.geometry import heights_a, too_close
-from mlip_fw.engines.given_labels import GivenLabels, given_labels
 from mlip_fw.engines.start_file import notes_of, read_start, require_movable
-from mlip_fw.engines.train.basis import require_linear
-from mlip_fw.engines.train.pacemaker.form import require_possible
-from mlip_fw.engines.train.pacemaker.template import read_template
-from mlip_fw.errors import CampaignError, TrainingError
-from mlip_fw.io.files import require_file
-from mlip_fw.io.pace import read_active_set, read_basis
+from mlip_fw.errors import CampaignError
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.structure import BulkSettings
 from mlip_fw.seeds import derived_seed
 
 _MAX_ATOMS = 2_000_000
-_MOST_BYTES = 2_000_000_000
 
 
 def start_structures(campaign: Campaign) -> list[Atoms]:
@@ -33,8 +26,8 @@ def start_structures(campaign: Campaign) -> list[Atoms]:
     ------
     CampaignError
         If one can't be built or read, is not fully periodic, is smaller than the cutoff, has atoms too
-        close, positions that are not numbers, or something that its file says and MD can't keep, or if together
-        they have other elements than the campaign.
+        close, non-finite positions, or constraints that MD can't keep, or if together they have other elements than
+        the campaign.
     """
     settings = campaign.structure
     if settings.bulk is not None:
@@ -51,21 +44,21 @@ def start_structures(campaign: Campaign) -> list[Atoms]:
 
 
 def start_of_walker(campaign: Campaign, walker: int) -> tuple[Atoms, bool]:
-    """Return the start structure of a walker, and whether an earlier walker has the same."""
+    """Return the start structure of a walker, and whether an earlier walker starts from the same one."""
     starts = start_structures(campaign)
     turn, index = divmod(walker, len(starts))
     return starts[index], turn > 0
 
 
 def said_by_file(campaign: Campaign, index: int) -> Atoms | None:
-    """Return the start that a file gives, unchecked, for what it says of masses and fixed atoms; None of a crystal.
+    """Return a start structure as in its file, unchecked, with masses and fixed atoms; None if there is no file.
 
     Parameters
     ----------
     campaign
         The campaign.
     index
-        The number of the walker; rehearsals count on from the campaign's own walkers.
+        Number of the walker; walkers of small-cell preruns come after the campaign's own.
     """
     files = list(campaign.structure.named_files().items())
     if not files:
@@ -75,65 +68,13 @@ def said_by_file(campaign: Campaign, index: int) -> Atoms | None:
 
 
 def start_notes(campaign: Campaign, starts: list[Atoms]) -> list[str]:
-    """Return a sentence for each thing that the files of ``starts`` say besides elements, positions and cell."""
+    """Return a sentence for each fixed atom, velocity and unusual mass that the files of ``starts`` contain."""
     keys = list(campaign.structure.named_files())
     return [note for where, atoms in zip(keys, starts, strict=False) for note in notes_of(atoms, where)]
 
 
-def check_given_files(campaign: Campaign) -> GivenLabels | None:
-    """Check the files that a campaign names besides its structure; return its labels, if it names some.
-
-    Raises
-    ------
-    CampaignError
-        If a potential, its active set, a dataset or a trajectory is missing or has other elements or no labels.
-    """
-    check_initial(campaign)
-    require_possible(campaign, read_template(campaign.potential.pacemaker.template))
-    if campaign.validation.reference_trajectory is not None:
-        require_file(Path(campaign.validation.reference_trajectory), "validation.reference_trajectory", _MOST_BYTES)
-    return given_labels(campaign)
-
-
-def check_initial(campaign: Campaign) -> None:
-    """Check the potential that a campaign starts with, if it does.
-
-    Raises
-    ------
-    CampaignError
-        If it or its active set is missing, has other elements or is not linear.
-    """
-    if campaign.potential.initial is None:
-        return
-    source = Path(campaign.potential.initial)
-    for path in (source, source.with_suffix(".asi")):
-        require_file(path, "potential.initial", _MOST_BYTES)
-    _check_initial(source, campaign)
-
-
-def _check_initial(source: Path, campaign: Campaign) -> None:
-    basis = read_basis(source)
-    elements = [str(name) for name in basis.elements_name]
-    if set(elements) != set(campaign.elements):
-        raise CampaignError(
-            f"potential.initial is for {_list(set(elements))}, the campaign for {_list(set(campaign.elements))}"
-        )
-    try:
-        require_linear(basis, str(source))
-    except TrainingError as error:
-        raise CampaignError(
-            f"potential.initial: {error}. Every campaign learns so, also with potential.kind: pacemaker. Give the "
-            "labels behind it as bootstrap.dataset instead, or the linear generation that it was made from"
-        ) from error
-    inverses = read_active_set(source.with_suffix(".asi"), elements)
-    for name, first, rest in zip(elements, basis.basis_rank1, basis.basis, strict=True):
-        wanted = (len(first) + len(rest),) * 2
-        if inverses[name].shape != wanted:
-            raise CampaignError(f"potential.initial: the active set of {name} is {inverses[name].shape}, not {wanted}")
-
-
 def unit_cell(settings: BulkSettings) -> Atoms:
-    """Return the cell of a crystal that is repeated; ASE raises what it likes if there is none."""
+    """Return the unit cell of a crystal; whatever ASE raises for impossible settings is passed on."""
     return bulk(
         settings.symbol,
         settings.crystal,

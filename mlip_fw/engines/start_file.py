@@ -1,4 +1,4 @@
-"""A start structure as its file states it: masses, velocities, and atoms that stay where they are."""
+"""Start structures from files, with their masses, velocities and fixed atoms."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _OTHER_MASS = 1e-3
 def read_start(path: Path, where: str) -> Atoms:
     """Return the last frame of a start file with its masses and velocities.
 
-    What the file fixes is the array ``FIXED``, (n, 3) of bool along the axes of LAMMPS; no constraint is left.
+    Constraints become the array ``FIXED``, (n, 3) of bool along the axes of LAMMPS, and are removed from the atoms.
 
     Raises
     ------
     CampaignError
-        If the file can't be read, or says something that MD can't keep.
+        If the file can't be read, or has constraints that MD can't keep.
     """
     atoms = read_any(path, where)[-1]
     keep_moments(atoms)
@@ -35,7 +35,7 @@ def read_start(path: Path, where: str) -> Atoms:
         fixed = fixed_components(atoms, where)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise CampaignError(f"{where}: can't read all of {path} ({type(error).__name__}: {error})") from error
-    # a calculator's forces of what ASE fixes are zero: labels are of all atoms
+    # ASE sets the forces on constrained atoms to zero, but labels need the forces on all atoms
     atoms.set_constraint()
     if fixed is not None:
         atoms.set_array(FIXED, fixed)
@@ -43,7 +43,7 @@ def read_start(path: Path, where: str) -> Atoms:
 
 
 def notes_of(atoms: Atoms, where: str) -> list[str]:
-    """Return a sentence for each thing that the file of a start says besides elements, positions and cell."""
+    """Return a sentence for each of fixed atoms, velocities and unusual masses that a start structure has."""
     notes, fixed = [], atoms.arrays.get(FIXED)
     if fixed is not None:
         if whole := int(fixed.all(axis=1).sum()):
@@ -62,7 +62,7 @@ def notes_of(atoms: Atoms, where: str) -> list[str]:
 
 
 def require_movable(atoms: Atoms, where: str, campaign: Campaign) -> None:
-    """Refuse fixed atoms where the MD can't keep them.
+    """Refuse fixed atoms in a campaign whose MD can't keep them.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""Child processes that are ready before they are needed.
+"""Fork server: calls in fresh child processes that have already imported what they need.
 
-One *nursery* process imports what the engines need, once, and forks a fresh child for every call: a
-call starts in milliseconds instead of seconds, a crash takes only that child down, and nothing leaks
-from one call into the next. A child leads a process group of its own, which is killed as a whole on
-a time-out, and dies with the nursery, which dies with the worker.
+One server process imports the engines once and forks a child for every call. So a call starts in milliseconds
+instead of seconds, a crash ends only that child, and no state leaks from one call into the next. A child leads a
+process group of its own, which is killed as a whole when its time is over. It dies with the server, and the server
+with the worker.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from mlip_fw.processes import die_with_parent
 
 _PRELOAD = ("mlip_fw.engines.md.embedded", "mlip_fw.engines.oracle.ase_child", "mlip_fw.engines.kernel.preload")
 _READY = b"!"
+"""Written by a child when it leads its process group."""
 KILLED = (-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGKILL, 128 + signal.SIGTERM)
 """Exit codes of a process that was killed from outside; the larger ones are what mpirun and shells make of it."""
 
 
 class Nursery:
-    """A process that forks a child for every call.
+    """The server process, as the worker sees it; calls of several threads wait for each other.
 
     Examples
     --------
@@ -49,12 +50,12 @@ class Nursery:
         self._received = b""
 
     def start(self) -> None:
-        """Start the process if it is not running; returns at once while it imports."""
+        """Start the process if it is not running, and return at once, while it still imports."""
         if self._process is None or self._process.poll() is not None:
             self._received = b""
             self._process = subprocess.Popen(
                 # -P: not from the current folder, which may be anybody's, but from where this process imports
-                [sys.executable, "-P", "-m", "mlip_fw.engines.warm", json.dumps(_places()), *self._preload],
+                [sys.executable, "-P", "-m", "mlip_fw.engines.warm", json.dumps(_import_path()), *self._preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
@@ -69,20 +70,20 @@ class Nursery:
         log: Path | None = None,
         timeout_s: float | None = None,
     ) -> Any:
-        """Call ``module:name`` with one JSON value in a fresh child and return its JSON result.
+        """Call a function in a fresh child and return its result.
 
         Parameters
         ----------
         function
-            What to call, as ``module:name``.
+            As ``module:name``.
         argument
-            Its one argument, made of plain JSON values.
+            Its only argument, made of plain JSON values, as its result is.
         folder
-            Working directory of the child.
+            Working directory of the child; None: that of this process.
         log
-            File for what the child prints.
+            File to which the output of the child is appended; None: it is discarded.
         timeout_s
-            Kill the child and everything it started after this time, s.
+            Time after which the child and all that it started are killed, s; None is no limit.
 
         Raises
         ------
@@ -134,6 +135,7 @@ class Nursery:
         raise ChildError(answer["error"], answer.get("exit_code"), tuple(answer.get("kinds", ())))
 
     def _answer(self, deadline: float | None) -> Any:
+        """Return the next answer of the server, or None if there is none at the deadline (monotonic time, s)."""
         assert self._process is not None and self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         while b"\n" not in self._received:
@@ -161,8 +163,8 @@ class Nursery:
             self._process, self._received = None, b""
 
 
-def _places() -> list[str]:
-    """Return where this process imports from."""
+def _import_path() -> list[str]:
+    """Return where this process imports from, as absolute paths."""
     return [str(Path(place).absolute()) for place in sys.path]
 
 
@@ -174,10 +176,12 @@ def _kill_group(pid: int) -> None:
 
 
 _shared: Nursery | None = None
+"""The one of this process. State of the process on purpose: the worker starts it early, and engines that know nothing
+of the worker, nor of each other, use it; one each would import for seconds and hold the memory several times."""
 
 
 def nursery() -> Nursery:
-    """Return the nursery of this process, started."""
+    """Return the fork server of this process, started."""
     global _shared
     if _shared is None:
         _shared = Nursery()
@@ -187,8 +191,9 @@ def nursery() -> Nursery:
 
 
 def _serve(modules: list[str]) -> None:
-    """Answer requests on standard input until it closes."""
+    """Be the server: answer requests, one JSON value a line, on standard input until it closes."""
     die_with_parent()
+    # standard output is for answers only; what modules print goes to standard error
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     for module in modules:
@@ -200,23 +205,25 @@ def _serve(modules: list[str]) -> None:
         if pid == 0:
             os.close(reader)
             answers.close()
-            _be_child(request, writer)
+            _run_child(request, writer)
         os.close(writer)
         with os.fdopen(reader, "rb") as pipe:
             pipe.read(len(_READY))  # only a child that leads its own group can be killed as a group
             answers.write(json.dumps({"pid": pid}).encode() + b"\n")
             said = pipe.read()
         _, status = os.waitpid(pid, 0)
-        answers.write((said if said.endswith(b"\n") else _obituary(request, status)) or b"")
+        answers.write((said if said.endswith(b"\n") else _death_message(request, status)) or b"")
 
 
-def _obituary(request: dict[str, Any], status: int) -> bytes:
+def _death_message(request: dict[str, Any], status: int) -> bytes:
+    """Return the answer for a child that ended without one."""
     code = os.waitstatus_to_exitcode(status)
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     return json.dumps({"error": f"{request['function']} {how}", "exit_code": code}).encode() + b"\n"
 
 
-def _be_child(request: dict[str, Any], writer: int) -> NoReturn:
+def _run_child(request: dict[str, Any], writer: int) -> NoReturn:
+    """Be the child: call the function, write its result to ``writer`` and end."""
     code = 1
     try:
         os.setsid()
@@ -226,7 +233,7 @@ def _be_child(request: dict[str, Any], writer: int) -> NoReturn:
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        os.chdir(request["folder"])
+        os.chdir(request["folder"])  # this process ends with the call: nobody else sees it
         module, name = request["function"].split(":")
         result = getattr(importlib.import_module(module), name)(request["argument"])
         said, code = json.dumps({"result": result}), 0

@@ -1,1 +1,1 @@
-"""A potential with all that its readers need: files, dataset, examples, model card, and the way to make it again."""
+"""Export of a potential: files, dataset, examples, model card, and how to reproduce it."""

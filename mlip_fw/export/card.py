@@ -73,7 +73,7 @@ def model_card(
         training_errors=last.dataset,
         unseen_errors=_unseen(records),
         domain=_domain(directory, campaign, frames),
-        versions=_versions() | last.versions,
+        versions=_versions() | _plug_ins(campaign) | last.versions,
         sha256={name: sha256(folder / name) for name in HASHED},
         recipe=recipe(records),
     )
@@ -111,6 +111,12 @@ def sha256(path: Path) -> str:
 
 def _versions() -> dict[str, str]:
     return {"Python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PROGRAMS}}
+
+
+def _plug_ins(campaign: Campaign) -> dict[str, str]:
+    """Return the versions of the distributions whose plug-ins the campaign names."""
+    origins = [registry.origin(name) for registry, name in campaign.kinds() if not registry.is_built_in(name)]
+    return {distribution: version for distribution, _, version in (origin.rpartition(" ") for origin in origins)}
 
 
 def _code(atoms: Atoms) -> str:

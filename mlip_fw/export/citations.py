@@ -1,9 +1,10 @@
-"""What to cite with a potential."""
+"""BibTeX entries of the methods and programs behind a potential."""
 
 from __future__ import annotations
 
+from mlip_fw.engines.oracle.backend import backend_of
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.training import Trainer
+from mlip_fw.plugins import TRAINERS
 
 _ALWAYS = {
     "Drautz2019": (
@@ -50,44 +51,12 @@ _ALWAYS = {
         "10.1088/1361-648X/aa680e",
     ),
 }
-_BY_ORACLE = {
-    "espresso": {
-        "Giannozzi2017": (
-            "P. Giannozzi and others",
-            "Advanced capabilities for materials modelling with Quantum ESPRESSO",
-            "J. Phys.: Condens. Matter 29, 465901",
-            2017,
-            "10.1088/1361-648X/aa8f79",
-        )
-    },
-    "vasp": {
-        "Kresse1996": (
-            "G. Kresse and J. Furthmüller",
-            "Efficient iterative schemes for ab initio total-energy calculations using a plane-wave basis set",
-            "Phys. Rev. B 54, 11169",
-            1996,
-            "10.1103/PhysRevB.54.11169",
-        )
-    },
-    "ase": {},
-}
-_BY_TRAINER = {
-    "pacemaker": {
-        "Bochkarev2022": (
-            "A. Bochkarev and others",
-            "Efficient parametrization of the atomic cluster expansion",
-            "Phys. Rev. Materials 6, 013804",
-            2022,
-            "10.1103/PhysRevMaterials.6.013804",
-        )
-    },
-    "linear": {},
-}
 
 
-def citations(campaign: Campaign, trainer: Trainer) -> str:
-    """Return as BibTeX what the methods and programs of a campaign ask to be cited, and the one that trained."""
-    entries = {**_ALWAYS, **_BY_ORACLE[campaign.oracle.kind], **_BY_TRAINER[trainer]}
+def citations(campaign: Campaign, trainer: str) -> str:
+    """Return the BibTeX entries of a campaign's methods, its oracle, and the trainer of the exported generation."""
+    of_trainer = {} if trainer == "linear" else TRAINERS.get(trainer).citations
+    entries = {**_ALWAYS, **backend_of(campaign.oracle).citations, **of_trainer}
     return "\n".join(_entry(key, *fields) for key, fields in entries.items())
 
 

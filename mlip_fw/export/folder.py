@@ -1,4 +1,4 @@
-"""A generation of a campaign as a folder that needs nothing else."""
+"""Export of one generation to a self-contained folder."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from mlip_fw.io.structures import mask_of, read_any, write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.card import ModelCard
-from mlip_fw.models.training import Trainer, TrainingRecord
+from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.validation import ValidationReport
-from mlip_fw.validation.conduct import last_report
+from mlip_fw.plugins import TRAINERS
+from mlip_fw.validation.examine import last_report
 
 _POTENTIAL = ("potential.yaml", "potential.asi", "potential.yace", "training.json")
-_BY_PACEMAKER = ("pacemaker.yaml", "pacemaker.txt")
 _EXAMPLES = ("in.lammps", "in.gamma.lammps", "use_in_ase.py", "README.md")
 _PLAIN_TEMPERATURE_K = 300.0
 
@@ -81,11 +81,11 @@ def _write(
     return card
 
 
-def _files(trainer: Trainer) -> tuple[str, ...]:
-    return (*_POTENTIAL, *(_BY_PACEMAKER if trainer == "pacemaker" else ()))
+def _files(trainer: str) -> tuple[str, ...]:
+    return (*_POTENTIAL, *(() if trainer == "linear" else TRAINERS.get(trainer).files))
 
 
-def _require_whole(source: Path, trainer: Trainer) -> None:
+def _require_whole(source: Path, trainer: str) -> None:
     """Refuse a generation of which something is missing or damaged, before anything is written."""
     if gone := [name for name in _files(trainer) if not (source / name).is_file()]:
         raise DirectoryError(f"{source} has no {', '.join(gone)}; restore it")

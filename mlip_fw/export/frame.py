@@ -1,4 +1,4 @@
-"""The dataset as pacemaker reads it."""
+"""The dataset in the format of pacemaker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which labels a generation learnt, and when: the order decides the last bits of its coefficients."""
+"""Order in which the labels of a generation were trained on; it decides the last bits of the coefficients."""
 
 from __future__ import annotations
 

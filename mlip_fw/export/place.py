@@ -1,4 +1,4 @@
-"""The folder that an export is written to: whole or not there, and nothing of anybody else's is lost."""
+"""The target folder of an export: written completely or not at all, and no foreign file is overwritten."""
 
 from __future__ import annotations
 

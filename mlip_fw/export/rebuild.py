@@ -1,4 +1,4 @@
-"""An exported potential made once more, to see that dataset and recipe are all it takes."""
+"""Retraining of an exported potential from its dataset and recipe, to check that it is reproducible."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rebuild(folder: Path, target: Path) -> Iterator[int]:
     card = read_card(folder)
     if card.trainer != "linear":
         raise DirectoryError(
-            f"generation {card.generation} in {folder} is by pacemaker, whose results depend on the machine; only "
+            f"generation {card.generation} in {folder} is by {card.trainer}, whose results depend on the machine; only "
             "linear generations can be made again to the bit: export one with --generation"
         )
     for name in HASHED:

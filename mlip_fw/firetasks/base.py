@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar
 
 from fireworks import FireTaskBase, FWAction
@@ -15,22 +13,19 @@ from pydantic import ValidationError
 from mlip_fw.attendance import attend
 from mlip_fw.engines.kernel.choice import evaluator_of, use
 from mlip_fw.errors import CampaignError, WorkerError
-from mlip_fw.generations import Generations
+from mlip_fw.firetasks.continuations import continuation_named
 from mlip_fw.jobtime import working_seconds_left
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.handoff import Handoff, is_baton
-from mlip_fw.models.worker import Worker
+from mlip_fw.models.handoff import Handoff
+from mlip_fw.models.worker import Worker, hint_for_keys
 from mlip_fw.shelving import shelve_finished
+from mlip_fw.steps.step import Step
 from mlip_fw.surroundings import require_assertions
-from mlip_fw.travel.copy import LocalCopy
 from mlip_fw.travel.errand import INPUTS, Errand
 from mlip_fw.travel.start import open_copy, require_inputs
 
 logger = logging.getLogger("mlip_fw")
-LOOP = "mlip_fw.workflows.loop"
-"""Module of the functions that say what follows; a spec can name no other code."""
 STOPPED = "mlip_fw_stopped"
-"""Key of a spec: why the campaign stops; MD and training that find it do nothing."""
+"""Key of a spec: why the campaign stops. Firetasks that go on with the campaign do nothing if they find it."""
 
 
 class CampaignTask(FireTaskBase):
@@ -40,57 +35,44 @@ class CampaignTask(FireTaskBase):
     optional_params = ["then"]  # noqa: RUF012
 
     handed_kind: ClassVar[type[Handoff]] = Handoff
-    local: LocalCopy | None = None
-    """This machine's copy, where files travel."""
+    needs_worker: ClassVar[bool] = True
+    """Whether the step looks at the worker file; else a fault in that is no reason to fail."""
+    goes_on: ClassVar[bool] = False
+    """Whether the work is pointless once the campaign stops."""
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
-        """Do the work, one process at a time, with a note of who does it.
+        """Do the work, one process at a time, with a record of the worker in the campaign directory.
 
         Raises
         ------
         CampaignError
             If the hand-off is damaged, or names a place outside of the campaign directory.
         WorkerError
-            If Python runs without assertions.
+            If Python runs without assertions, or the worker file has an unknown or wrong key.
         """
         require_assertions()
-        use(evaluator_of(read_worker(fw_spec.get("_fw_env"))))
-        handoff = self._handed()
+        handoff, stop = self._handed(fw_spec), fw_spec.get(STOPPED)
         if handoff.campaign.files == "filepad":
-            return self._run_in_copy(handoff, fw_spec)
-        with self._attending(handoff, fw_spec):
-            return self.work(handoff, fw_spec)
+            return self._run_in_copy(handoff, stop, fw_spec)
+        step = Step(handoff, stop=stop)
+        with self._alone(step):
+            return self._work_unless_stopped(step, fw_spec)
 
-    def work(self, handoff: Any, fw_spec: dict[str, Any]) -> FWAction:
-        """Call one engine with what was handed over, and return what follows."""
+    def work(self, step: Step[Any], worker: Worker) -> FWAction:
+        """Call one step and return what follows."""
         raise NotImplementedError
 
-    def errand(self, handoff: Any, fw_spec: dict[str, Any]) -> Errand:
-        """Return what this Firework needs and makes, for campaigns whose files travel."""
+    def staging(self, step: Step[Any]) -> Errand:
+        """Return the files to fetch before the work and to publish after it, where files travel through the FilePad."""
         raise NotImplementedError
 
-    def generations(self, directory: str) -> Generations:
-        """Return the versions of the potential to train from, and to publish a new one in."""
-        return Generations(Path(directory)) if self.local is None else self.local.generations()
+    def receive(self, handoff: Any, fw_spec: dict[str, Any]) -> Handoff:
+        """Return the hand-off with what earlier Fireworks left in the spec."""
+        received: Handoff = handoff
+        return received
 
-    def look_again(self) -> None:
-        """Fetch what other machines have published since the work began."""
-        if self.local is not None:
-            self.local.fetch(self.errands)
-
-    def share(self, *made: str) -> None:
-        """Publish what is made, before the work is over."""
-        if self.local is not None:
-            self.local.publish(made)
-
-    def stay_here(self, action: FWAction) -> None:
-        """Let the Fireworks that follow run on this machine only, which has files that do not travel."""
-        if self.local is not None:
-            for firework in action.detours:
-                firework.spec["_fworker"] = self.fworker.name
-
-    def turn(self, handoff: Any, fw_spec: dict[str, Any]) -> str | None:
-        """Return the name of the work that no two processes may do at once; None if they may."""
+    def lock_name(self, handoff: Any) -> str | None:
+        """Return the name of the lock that lets one process at a time do this work; None if several may."""
         return None
 
     def then(self) -> Callable[..., FWAction]:
@@ -101,23 +83,17 @@ class CampaignTask(FireTaskBase):
         CampaignError
             If it is none of :mod:`mlip_fw.workflows.loop`'s.
         """
-        module, _, name = str(self["then"]).partition(":")
-        if module != LOOP or not name.startswith("after_"):
-            raise CampaignError(
-                f"`then` of this Firework must be {LOOP}:after_…, not {self['then']!r}; add the campaign again"
-            )
-        function: Callable[..., FWAction] = getattr(importlib.import_module(LOOP), name)
-        return function
+        return continuation_named(self["then"])
 
     def shelve_finished(self) -> None:
-        """Keep this Firework's workflow short, if the database can be reached from here."""
+        """Archive old finished Fireworks of this one's workflow, if the database can be reached from here."""
         launchpad = getattr(self, "launchpad", None)
         if launchpad is not None:
             shelve_finished(launchpad, self.fw_id)
 
-    def _handed(self) -> Handoff:
+    def _handed(self, fw_spec: dict[str, Any]) -> Handoff:
         try:
-            return self.handed_kind.model_validate(self["handoff"])
+            return self.receive(self.handed_kind.model_validate(self["handoff"]), fw_spec)
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors()[:4])
             raise CampaignError(
@@ -125,32 +101,48 @@ class CampaignTask(FireTaskBase):
                 "goes on from what is in its directory"
             ) from None
 
-    def _run_in_copy(self, handed: Handoff, fw_spec: dict[str, Any]) -> FWAction:
+    def _work_unless_stopped(self, step: Step[Any], fw_spec: dict[str, Any]) -> FWAction:
+        if step.stop is not None and self.goes_on:
+            return FWAction(update_spec={STOPPED: step.stop})
+        worker = self._worker_of(fw_spec.get("_fw_env"))
+        use(evaluator_of(worker))
+        return self.work(step, worker)
+
+    def _worker_of(self, env: dict[str, Any] | None) -> Worker:
+        """Return the worker's keys; the defaults where it has faults and the step does not need it."""
+        try:
+            return read_worker(env)
+        except WorkerError:
+            if self.needs_worker:
+                raise
+            return Worker()
+
+    def _run_in_copy(self, handed: Handoff, stop: str | None, fw_spec: dict[str, Any]) -> FWAction:
         """Fetch, work and publish; once more with what another machine has published meanwhile."""
-        self.local = open_copy(handed, read_worker(fw_spec.get("_fw_env")), getattr(self, "launchpad", None))
-        places = self.local.places
-        handoff = self.handed_kind.model_validate(places.here(handed.plain()))
-        spec = {key: places.here(value) if is_baton(key) else value for key, value in fw_spec.items()}
-        self.errands = self.errand(handoff, spec)
-        with self._attending(handoff, spec):
+        copy = open_copy(handed, read_worker(fw_spec.get("_fw_env")), getattr(self, "launchpad", None))
+        handoff = self.handed_kind.model_validate(copy.places.here(handed.plain()))
+        step = Step(handoff, stop=stop, local_copy=copy, fworker=self.fworker.name)
+        if stop is None or not self.goes_on:
+            step.staging = self.staging(step)
+        with self._alone(step):
             is_first = False
             while not is_first:
-                self.local.fetch(self.errands)
-                if INPUTS in self.errands.wants:
-                    require_inputs(self.local, handed.campaign)
-                action = self.work(handoff, spec)
-                is_first = self.local.publish(self.errands.makes)
-        return FWAction.from_dict(places.there(action.to_dict()))
+                step.fetch()
+                if INPUTS in step.staging.wants:
+                    require_inputs(copy, handed.campaign)
+                action = self._work_unless_stopped(step, fw_spec)
+                is_first = copy.publish(step.staging.makes)
+        return FWAction.from_dict(copy.places.there(action.to_dict()))
 
     @contextmanager
-    def _attending(self, handoff: Handoff, fw_spec: dict[str, Any]) -> Iterator[None]:
-        directory = CampaignDirectory(handoff.directory)
-        attend(directory.root, getattr(self, "fw_id", None))
-        turn = self.turn(handoff, fw_spec)
-        if turn is None:
+    def _alone(self, step: Step[Any]) -> Iterator[None]:
+        """Write a worker record, and let no second process do the same work meanwhile."""
+        attend(step.directory.root, getattr(self, "fw_id", None))
+        name = self.lock_name(step.handoff)
+        if name is None:
             yield
             return
-        with directory.turn_locked(turn):
+        with step.directory.turn_locked(name):
             yield
 
 
@@ -166,7 +158,8 @@ def read_worker(env: dict[str, Any] | None) -> Worker:
         return Worker.model_validate(env or {}).ending_within(working_seconds_left())
     except ValidationError as error:
         faults = "; ".join(f"env.{e['loc'][0]} {_complaint(e['type'], e['input'])}" for e in error.errors())
-        raise WorkerError(f"my_fworker.yaml: {faults}; known keys are {', '.join(Worker.model_fields)}") from None
+        unknown = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
+        raise WorkerError(f"my_fworker.yaml: {faults}; {hint_for_keys(unknown)}") from None
 
 
 def _complaint(kind: str, value: object) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from fireworks import FWAction, explicit_serialize
 
-from mlip_fw.engines.oracle.labelling import MOST_PEERS, label_structure
-from mlip_fw.firetasks.base import CampaignTask, read_worker
+from mlip_fw.campaign.cycle_files import SELECTION
+from mlip_fw.firetasks.base import CampaignTask
 from mlip_fw.models.handoff import LabelHandoff
-from mlip_fw.models.label import LabelState
+from mlip_fw.models.worker import Worker
+from mlip_fw.steps.label import MAX_PEERS, files_of_label, label_structures
+from mlip_fw.steps.step import Step
 from mlip_fw.travel.errand import LEVEL, Errand, Want
 
 
@@ -20,32 +21,20 @@ class LabelStructure(CampaignTask):
 
     handed_kind = LabelHandoff
 
-    def errand(self, handoff: LabelHandoff, fw_spec: dict[str, Any]) -> Errand:
-        """Return what travels: the structures here, with some labels to compare with, and the new ones from here."""
+    def staging(self, step: Step[LabelHandoff]) -> Errand:
+        """Return what is staged: structures and some labels to compare with are fetched, new labels published."""
+        handoff = step.handoff
         names = [handoff.hash, *(structure.hash for structure in handoff.more)]
         source = Path(handoff.structures)
-        marker = source.with_suffix(".json") if handoff.retry else source.with_name("selection.json")
-        wants = [Want(handoff.place(marker), only=(source.name,)), Want(LEVEL), Want("labels/", most=MOST_PEERS)]
+        marker = source.with_suffix(".json") if handoff.retry else source.with_name(SELECTION)
+        wants = [Want(step.relative(marker), only=(source.name,)), Want(LEVEL), Want("labels/", limit=MAX_PEERS)]
         wants += [want for name in names for want in (Want(f"labels/{name}"), _failure(name))]
-        return Errand(tuple(wants), (LEVEL, *(made for name in names for made in _made(name))))
+        return Errand(tuple(wants), (LEVEL, *(made for name in names for made in files_of_label(name))))
 
-    def work(self, handoff: LabelHandoff, fw_spec: dict[str, Any]) -> FWAction:
+    def work(self, step: Step[LabelHandoff], worker: Worker) -> FWAction:
         """Return what became of the last label; a failed label is a result, not a failure of the Firework."""
-        for one in handoff.one_by_one():
-            # asked each time, as the batch job's time runs out
-            state = label_structure(one, read_worker(fw_spec.get("_fw_env")))
-            if state is LabelState.UNFINISHED:
-                break
-            self.share(LEVEL, *_made(one.hash))
-        action: FWAction = self.then()(one, state)
-        if state is LabelState.UNFINISHED:
-            self.stay_here(action)
-        return action
+        return self.then()(step, label_structures(step, worker))
 
 
 def _failure(name: str) -> Want:
     return Want(f"quarantine/{name}", only=("*.json",))
-
-
-def _made(name: str) -> tuple[str, str]:
-    return f"labels/{name}.extxyz", f"quarantine/{name}.json"

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, explicit_serialize
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.train.pacemaker.schedule import is_left_to_do
-from mlip_fw.engines.train.pacemaker.trainer import OutOfTime, polish
-from mlip_fw.firetasks.base import CampaignTask, logger, read_worker
-from mlip_fw.firetasks.train import tell_if_refused
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.firetasks.base import CampaignTask
 from mlip_fw.models.handoff import PolishHandoff
-from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.worker import Worker
+from mlip_fw.steps.refine import refine_potential
+from mlip_fw.steps.step import Step
 
 
 @explicit_serialize
@@ -22,41 +17,10 @@ class PolishPotential(CampaignTask):
 
     handed_kind = PolishHandoff
 
-    def turn(self, handoff: PolishHandoff, fw_spec: dict[str, Any]) -> str:
-        """Return the one name that all polishings of a campaign share."""
+    def lock_name(self, handoff: PolishHandoff) -> str:
+        """Return the one name that all trainings by pacemaker of a campaign share."""
         return "polish"
 
-    def work(self, handoff: PolishHandoff, fw_spec: dict[str, Any]) -> FWAction:
+    def work(self, step: Step[PolishHandoff], worker: Worker) -> FWAction:
         """Return what was made, or the same Firework again if the walltime cut it."""
-        directory = CampaignDirectory(handoff.directory)
-        generations = self.generations(handoff.directory)
-        made = None
-        if is_left_to_do(generations):
-            worker = read_worker(fw_spec.get("_fw_env"))
-            made = polish(generations, Dataset(directory.root), handoff.campaign, worker, directory.polishing)
-        if isinstance(made, TrainingRecord):
-            _tell(made, directory)
-        action: FWAction = self.then()(handoff, fw_spec, cut=isinstance(made, OutOfTime))
-        return action
-
-
-def _tell(record: TrainingRecord, directory: CampaignDirectory) -> None:
-    assert record.dataset is not None
-    tell_if_refused(record, directory)
-    directory.log_event(
-        "polished",
-        generation=record.generation,
-        parent=record.parent,
-        labels=len(record.labels),
-        steps=record.iterations,
-        force_rmse_ev_a=record.dataset.force_rmse_ev_a,
-        seconds=round(record.seconds, 3),
-    )
-    logger.info(
-        "generation %d by pacemaker: %d labels, force RMSE %.1f meV/Å (training set), %d steps, %.0f s",
-        record.generation,
-        len(record.labels),
-        1000 * record.dataset.force_rmse_ev_a,
-        record.iterations,
-        record.seconds,
-    )
+        return self.then()(step, cut=refine_potential(step, worker))

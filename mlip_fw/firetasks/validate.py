@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fireworks import FWAction, explicit_serialize
 
-from mlip_fw.firetasks.base import STOPPED, CampaignTask, read_worker
+from mlip_fw.firetasks.base import CampaignTask
 from mlip_fw.models.handoff import ValidateHandoff
-from mlip_fw.validation.conduct import conduct
+from mlip_fw.models.worker import Worker
+from mlip_fw.steps.step import Step
+from mlip_fw.steps.validate import validate_potential
 
 
 @explicit_serialize
@@ -16,15 +16,12 @@ class ValidatePotential(CampaignTask):
     """Compare the newest potential with the oracle, as far as there are labels."""
 
     handed_kind = ValidateHandoff
+    goes_on = True
 
-    def turn(self, handoff: ValidateHandoff, fw_spec: dict[str, Any]) -> str:
+    def lock_name(self, handoff: ValidateHandoff) -> str:
         """Return the one name that all validations of a campaign share."""
         return "validation"
 
-    def work(self, handoff: ValidateHandoff, fw_spec: dict[str, Any]) -> FWAction:
+    def work(self, step: Step[ValidateHandoff], worker: Worker) -> FWAction:
         """Return the Label Fireworks of what is missing, and this one again after them, as a detour."""
-        if STOPPED in fw_spec:
-            return FWAction(update_spec={STOPPED: fw_spec[STOPPED]})
-        missing = conduct(handoff, read_worker(fw_spec.get("_fw_env")))
-        action: FWAction = self.then()(handoff, missing)
-        return action
+        return self.then()(step, validate_potential(step, worker))

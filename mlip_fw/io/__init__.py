@@ -1,1 +1,1 @@
-"""Files <-> models, and nothing else."""
+"""Reading and writing of files: files to models and structures, and back."""

@@ -1,4 +1,4 @@
-"""Addresses of databases without what must not be told."""
+"""Database addresses without credentials, for messages and logs."""
 
 from __future__ import annotations
 

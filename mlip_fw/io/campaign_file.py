@@ -13,11 +13,13 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from mlip_fw.errors import CampaignError
+from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.files import write_text
 from mlip_fw.io.safe_yaml import load_yaml
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.oracle import ORACLES
+from mlip_fw.models.kinds import BROKEN, UNKNOWN
+from mlip_fw.models.oracle import OracleSettings
+from mlip_fw.plugins import ORACLES
 
 _MAX_BYTES = 1_000_000
 _PATHS: tuple[tuple[str, ...], ...] = (
@@ -27,12 +29,9 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("potential", "pacemaker", "template"),
     ("bootstrap", "dataset"),
     ("bootstrap", "dataset", "file"),
-    ("oracle", "pseudo_dir"),
     ("validation", "reference_trajectory"),
 )
-_KINDS = list(ORACLES)
-_TAGS = {*(("oracle", kind) for kind in _KINDS), ("gamma_halt", "number"), ("gamma_halt", "by_element")}
-_TAGS |= {("dataset", "path"), ("dataset", "mapping")}
+_TAGS = {("gamma_halt", "number"), ("gamma_halt", "by_element"), ("dataset", "path"), ("dataset", "mapping")}
 """Where pydantic names the branch of a union that it took, which users don't write."""
 _OR_AUTO = ("constrained-float", "constrained-int")
 """Where a number or the word auto may stand, pydantic tells of both."""
@@ -92,7 +91,7 @@ def parse_campaign(data: dict[str, Any], where: str) -> Campaign:
     except ValidationError as error:
         told = [e for e in error.errors() if e["loc"][-1:] != ("literal['auto']",)]
         faults = "; ".join(
-            _explain(e) + (" (or auto)" if e["loc"][-1:] and e["loc"][-1] in _OR_AUTO else "") for e in told[:8]
+            _explain(e, data) + (" (or auto)" if e["loc"][-1:] and e["loc"][-1] in _OR_AUTO else "") for e in told[:8]
         )
         raise CampaignError(f"{where}: {faults}") from None
 
@@ -110,7 +109,8 @@ def campaign_text(campaign: Campaign) -> str:
 
 
 def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
-    for keys in _PATHS:
+    settings = _oracle_settings(data)
+    for keys in (*_PATHS, *(("oracle", key) for key in (settings.path_keys if settings else ()))):
         data = _with_absolute_path(data, keys, base)
     return data
 
@@ -135,16 +135,24 @@ def _absolute(value: Any, base: Path) -> Any:
         raise CampaignError(f"there is no home folder for {value}; write the whole path") from None
 
 
-def _explain(error: Any) -> str:
+def _oracle_settings(data: dict[str, Any]) -> type[OracleSettings] | None:
+    """Return the model of the section ``oracle``, or None if its kind is not one that can be used here."""
+    kind = data["oracle"].get("kind") if isinstance(data.get("oracle"), dict) else None
+    try:
+        settings = ORACLES.get(kind).settings if isinstance(kind, str) else None
+    except WorkerError:
+        return None
+    return settings if isinstance(settings, type) and issubclass(settings, OracleSettings) else None
+
+
+def _explain(error: Any, data: dict[str, Any]) -> str:
     location, kind = _as_written(error["loc"]), error["type"]
     name = ".".join(str(part) for part in location) or "the campaign"
     if kind == "extra_forbidden":
-        known = _keys_beside(error["loc"])
+        known = _keys_beside(error["loc"], data)
         return f"{name} is not a key of a campaign; {_hint(str(location[-1]), known, 'known keys')}"
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        found = error["input"].get("kind") if isinstance(error["input"], dict) else None
-        fault = "is missing" if found is None else f"can't be {_show(found)}"
-        return f"{name}.kind {fault}; {_hint(str(found), _KINDS, 'one of')}"
+    if kind in (UNKNOWN, BROKEN):
+        return f"{name} {error['msg']}" if kind == UNKNOWN else f"{name}: {error['msg']}"
     if kind == "value_error":
         return f"{name}: {error['ctx']['error']}"
     if kind in _SAYS:
@@ -163,12 +171,12 @@ def _as_written(location: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(part for part in written if part not in _OR_AUTO)
 
 
-def _keys_beside(location: tuple[Any, ...]) -> list[str]:
+def _keys_beside(location: tuple[Any, ...], data: dict[str, Any]) -> list[str]:
     """Return the keys that are allowed where the unknown key ``location`` stands."""
     model: type[BaseModel] = Campaign
     for part in location[:-1]:
-        if part in ORACLES:
-            model = ORACLES[part]
+        if part == "oracle":
+            model = _oracle_settings(data) or OracleSettings
         elif isinstance(part, str) and part in model.model_fields:
             model = _model_in(model.model_fields[part].annotation) or model
     return list(model.model_fields)

@@ -1,4 +1,4 @@
-"""Which atoms, or which of their Cartesian components, a structure file fixes."""
+"""Constraints of structure files: fixed atoms and fixed Cartesian components."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ase.constraints import FixAtoms, FixCartesian, FixedLine, FixedPlane, FixSc
 from mlip_fw.errors import CampaignError
 
 FIXED = "fixed"
-"""Name of the (n, 3) array of a start structure: True where a component of an atom stays, along x, y, z of LAMMPS."""
+"""Name of the (n, 3) array of a start structure: True where a component is fixed, along x, y, z of LAMMPS."""
 _ALIGNED = 1e-6
 _CLASSES = ("FixAtoms", "FixCartesian", "FixScaled", "FixedPlane", "FixedLine")
 
 
 def fixed_components(atoms: Atoms, where: str) -> np.ndarray | None:
-    """Return (n, 3) of bool: which Cartesian components of which atoms stay, in LAMMPS' frame; None if all move.
+    """Return (n, 3) of bool: the fixed Cartesian components in LAMMPS' frame; None if there are none.
 
-    LAMMPS turns a cell so that its first vector is along x and its second in the x-y plane; the components are
-    along the axes after that turn.
+    LAMMPS rotates a cell so that its first vector is along x and its second in the x-y plane; components are those
+    after this rotation.
 
     Raises
     ------
@@ -73,14 +73,14 @@ def _stays(free: np.ndarray, turn: np.ndarray, where: str, constraint: FixAtoms)
 
 
 def selective_flags(path: Path, n_atoms: int, where: str) -> np.ndarray:
-    """Return (n, 3) of bool: what the selective dynamics of a POSCAR fix, along its cell vectors.
+    """Return (n, 3) of bool: the directions, along cell vectors, fixed by the selective dynamics of a POSCAR.
 
-    ASE knows the letter F alone; VASP reads any of Fortran's words for false (VASP wiki, POSCAR).
+    VASP accepts any spelling of a Fortran logical (``.FALSE.``, ``f``; VASP wiki, POSCAR), ASE only the letter F.
 
     Raises
     ------
     CampaignError
-        If a flag is none of Fortran's words for true and false.
+        If a flag is not a Fortran logical.
     """
     lines = path.read_text(errors="replace").splitlines()
     first, is_selective = poscar_rows(lines)
@@ -97,7 +97,7 @@ def selective_flags(path: Path, n_atoms: int, where: str) -> np.ndarray:
 
 
 def poscar_rows(lines: list[str]) -> tuple[int, bool]:
-    """Return the line of a POSCAR's first atom, and whether it has selective dynamics; VASP 4 names no elements."""
+    """Return the line index of a POSCAR's first atom, and whether it has selective dynamics (VASP 4 and 5 format)."""
     counts = 5 if lines[5].split()[0].isdigit() else 6
     is_selective = lines[counts + 1].strip().lower().startswith("s")
     return counts + 2 + is_selective, is_selective

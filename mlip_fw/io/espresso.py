@@ -1,4 +1,4 @@
-"""Files of Quantum ESPRESSO's pw.x: the input out, energy, forces and stress in."""
+"""Files of Quantum ESPRESSO's pw.x: writing the input, reading energy, forces and stress."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_pw_input(
     pseudopotentials: Mapping[str, str],
     grid: tuple[int, int, int] | None,
 ) -> None:
-    """Write the input of one calculation, atoms in the order given.
+    """Write the input of one calculation; the order of atoms is kept.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Writing so that a file is either whole or not there."""
+"""Atomic writing: a file is either complete or not there."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from mlip_fw.errors import CampaignError, DirectoryError
 
 _PREFIX = ".writing-"
 _MOST_NAME = 50
-"""So much of a file's name is in its temporary one, which must not be too long where its own is not."""
+"""Number of characters of a file's name in its temporary name, which would else become too long."""
 _MOST_UNPACKED = 100
-"""Arrays that are so many times larger than their file are an attack on the memory."""
+"""Archives with a larger compression ratio are refused (zip bombs)."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` and rename it to ``path`` at the end.
+    """Yield a temporary path beside ``path``, and rename it to ``path`` at the end.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def require_no_folder(path: Path) -> None:
-    """Refuse to write a file where a folder is.
+    """Check that ``path``, which is to be written, is not a folder.
 
     Raises
     ------
     DirectoryError
-        If one is.
+        If it is.
     """
     try:
         is_there = path.is_dir()
@@ -73,10 +73,10 @@ def require_no_folder(path: Path) -> None:
 
 
 def _make_lasting(folder: Path) -> None:
-    """Have the names in a folder outlive a power cut: what is said to be there must be there then."""
+    """Sync a folder, so that renamed files survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # some network file systems can't, and have no need to
+        # not supported on some network file systems, which do not need it
         with suppress(OSError):
             os.fsync(descriptor)
     finally:
@@ -84,12 +84,12 @@ def _make_lasting(folder: Path) -> None:
 
 
 def require_file(path: Path, what: str, most_bytes: int) -> None:
-    """Refuse a user's file that is missing or too large to be what it should be; ``what`` says which file it is.
+    """Check that a user's file exists and is not too large; ``what`` names it in messages.
 
     Raises
     ------
     CampaignError
-        If it is.
+        If it is missing or too large.
     """
     if not path.is_file():
         raise CampaignError(f"{what}: there is no file {path}; paths are relative to the campaign file")
@@ -98,7 +98,7 @@ def require_file(path: Path, what: str, most_bytes: int) -> None:
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
-    """Write ``text`` to ``path`` in one step; what is private only its owner can read."""
+    """Write ``text`` to ``path`` atomically; ``private``: readable by the owner only."""
     with whole_file(path) as temporary:
         if private:
             temporary.touch(mode=0o600)
@@ -106,19 +106,19 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value``, a model or plain JSON values, to ``path`` in one step."""
+    """Write ``value``, a model or plain JSON values, to ``path`` atomically."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     write_text(path, json.dumps(plain, indent=1, allow_nan=False) + "\n")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays (``.npz``) to ``path`` in one step, whatever its suffix."""
+    """Write named arrays (``.npz`` format, whatever the suffix) to ``path`` atomically."""
     with whole_file(path) as temporary, temporary.open("wb") as handle:
         np.savez(handle, **arrays)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
-    """Return the named arrays in ``path``, or None if there is no whole file of them."""
+    """Return the named arrays in ``path``; None if the file is missing or damaged."""
     try:
         with zipfile.ZipFile(path) as packed:
             if sum(part.file_size for part in packed.infolist()) > _MOST_UNPACKED * path.stat().st_size:
@@ -130,13 +130,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Write one array (``.npy``) to ``path`` in one step."""
+    """Write one array (``.npy``) to ``path`` atomically."""
     with whole_file(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, array)
 
 
 def map_array(path: Path) -> np.ndarray | None:
-    """Return the array (``.npy``) in ``path``, read where it is looked at; None if there is no whole file of it."""
+    """Return the array (``.npy``) in ``path`` as a memory map; None if the file is missing or damaged."""
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError):
@@ -144,7 +144,7 @@ def map_array(path: Path) -> np.ndarray | None:
 
 
 def read_model(path: Path, model: type[Model]) -> Model | None:
-    """Return the model stored in ``path``, or None if there is no whole one.
+    """Return the model stored in ``path``; None if the file is missing or damaged.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def read_model(path: Path, model: type[Model]) -> Model | None:
 
 
 def once(path: Path, model: type[Model], make: Callable[[], Model]) -> Model:
-    """Return the model in ``path``; make and write it only if it is not there."""
+    """Return the model stored in ``path``; if there is none, create it by ``make`` and write it."""
     found = read_model(path, model)
     if found is None:
         found = make()
@@ -169,7 +169,7 @@ def once(path: Path, model: type[Model], make: Callable[[], Model]) -> Model:
 
 
 def remove_half_written(folder: Path) -> int:
-    """Remove what interrupted writes left below ``folder`` and return how many files that were."""
+    """Remove temporary files of interrupted writes below ``folder``; return their number."""
     leftovers = list(folder.rglob(f"{_PREFIX}*"))
     for path in leftovers:
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""k-point meshes that are alike for small and large cells."""
+"""k-point meshes from a spacing, equally dense for small and large cells."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def kpoint_grid(cell: np.ndarray, spacing_1_a: float | None) -> tuple[int, int, 
     if spacing_1_a is None:
         return None
     lengths = 2 * math.pi * np.linalg.norm(np.linalg.inv(cell), axis=0)
-    # a hair below a whole number is that number, on every machine
+    # rounding errors must not change the mesh between machines
     divisions = [max(1, math.ceil(length / spacing_1_a - 1e-8)) for length in lengths]
     return divisions[0], divisions[1], divisions[2]

@@ -1,4 +1,4 @@
-"""Files of LAMMPS: data files in, frames, gamma and messages out."""
+"""Files of LAMMPS: writing data files, reading dumps, gamma and log messages."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ERROR = re.compile(r"^ERROR[^:]*: (.+)$", re.MULTILINE)
 _METAL_VELOCITY = units.Ang / (1000 * units.fs)
 """Å/ps, LAMMPS' metal unit, in ASE's unit of velocity."""
 _UNHELD = ("f_true_force[1]", "f_true_force[2]", "f_true_force[3]")
-"""Forces before those on held components were set to zero."""
+"""Dump columns of the forces before ``fix setforce`` zeroed those on fixed components."""
 
 
 def write_data(path: Path, atoms: Atoms, elements: tuple[str, ...]) -> None:
-    """Write a data file; types are the positions in ``elements``, velocities go along if there are any."""
+    """Write a data file with velocities, if there are any; atom types are the positions in ``elements``."""
     from ase.io import write
 
     plain = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
@@ -44,8 +44,8 @@ def write_data(path: Path, atoms: Atoms, elements: tuple[str, ...]) -> None:
 def read_dump(path: Path) -> list[tuple[int, Atoms]]:
     """Read (step, frame) pairs of a text dump with columns ``id element x y z …``.
 
-    Gamma, where the dump has it, comes as the array ``gamma`` (n,); velocities and forces as ASE
-    keeps them (forces as the array ``md_forces``). A last frame that is not whole is left out.
+    Frames have gamma as the array ``gamma`` (n,), velocities as momenta, and forces as the array ``md_forces``, if the
+    dump has these columns. An incomplete last frame is skipped.
     """
     frames = []
     with path.open() as handle:
@@ -55,13 +55,13 @@ def read_dump(path: Path) -> list[tuple[int, Atoms]]:
 
 
 def dump_steps(path: Path) -> list[int]:
-    """Return the steps of the frames of a text dump, the last one too if it is not whole."""
+    """Return the steps of all frames of a text dump, including an incomplete last one."""
     with path.open() as handle:
         return [int(next(handle, "0")) for line in handle if line.startswith("ITEM: TIMESTEP")]
 
 
 def read_dumped_step(path: Path, step: int) -> Atoms | None:
-    """Read the frame of one step of a text dump as :func:`read_dump` does, and pass over the others."""
+    """Read the frame of one step of a text dump as :func:`read_dump` does, skipping the others."""
     with path.open() as handle:
         for line in handle:
             if line.startswith("ITEM: TIMESTEP") and int(next(handle, "-1")) == step:
@@ -113,7 +113,7 @@ def _frame(titles: list[str], rows: list[list[str]], box: np.ndarray, *, triclin
 def read_gamma_log(path: Path) -> np.ndarray:
     """Return (n, 2) steps and largest extrapolation grades; empty if there are none yet.
 
-    What is no number, and a last line that is still being written, are left out.
+    Lines that are not numbers, and an incomplete last line, are skipped.
     """
     whole = path.read_text(errors="replace").rpartition("\n")[0] if path.is_file() else ""
     lines = [line for line in whole.split("\n") if line[:1].isdigit()]
@@ -134,19 +134,19 @@ def _step_and_gamma(fields: list[str]) -> tuple[float, float] | None:
 
 
 def halt_in_log(log: str, fix_id: str) -> tuple[int, float] | None:
-    """Return step and value of the last halt by ``fix_id`` that LAMMPS reported."""
+    """Return step and value of the last halt by ``fix_id`` in a log; None if there is none."""
     found = [m for m in _HALT.finditer(log) if m.group(1) == fix_id]
     return (int(found[-1].group(2)), float(found[-1].group(3))) if found else None
 
 
 def error_in_log(log: str) -> str | None:
-    """Return the last error that LAMMPS reported."""
+    """Return the last error message in a log; None if there is none."""
     found = _ERROR.findall(log)
     return str(found[-1]).strip() if found else None
 
 
 def thermo_in_log(log: str, column: str) -> dict[int, float]:
-    """Return one column of LAMMPS' thermodynamic output by step; of a step that was written twice, the later value.
+    """Return one column of LAMMPS' thermodynamic output by step; the later value if a step occurs twice.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def thermo_in_log(log: str, column: str) -> dict[int, float]:
 
 
 def temperatures_in_log(path: Path) -> dict[int, float]:
-    """Return the temperature (K) that LAMMPS measured, by step, from its log file; empty if there is none."""
+    """Return temperatures (K) by step from a log file; empty if there are none."""
     text = path.read_text(errors="replace") if path.is_file() else ""
     measured = thermo_in_log(text, "Temp")
     return {step: kelvin for step, kelvin in measured.items() if np.isfinite(kelvin) and kelvin >= 0}

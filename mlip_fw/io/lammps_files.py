@@ -1,4 +1,4 @@
-"""LAMMPS data files and text dumps that a user gives: units, atom types and labels as the file states them."""
+"""LAMMPS data files and text dumps given by users, with the units, atom types and type labels that they state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ase.io import read
 from mlip_fw.errors import CampaignError
 
 UNITS = ("metal", "real")
-"""LAMMPS' unit styles that are read: lengths in Å, masses in g/mol, velocities in Å/ps or Å/fs."""
+"""Supported unit styles of LAMMPS: lengths in Å, masses in g/mol, velocities in Å/ps or Å/fs."""
 _STATED = re.compile(r"\bunits\s*[=:]?\s*(metal|real|si|cgs|electron|micro|nano|lj)\b", re.IGNORECASE)
 _SECTION = re.compile(r"\s*[A-Z][A-Za-z]*(\s+[A-Z][A-Za-z0-9]*)*\s*(#.*)?$")
 _LABELS, _MASSES, _ATOMS = "Atom Type Labels", "Masses", "Atoms"
@@ -24,7 +24,7 @@ _TYPE_SECOND = ("atomic", "charge")
 _DUMP_HEAD = 1000
 _HEAVY_HYDROGEN_U = (2.014, 3.016)
 _NEAR_U = 0.6
-"""A mass is an element's if it differs by no more than this, u."""
+"""Largest deviation of a mass from that of its element, u."""
 _SAME_U = 0.02
 
 
@@ -85,7 +85,7 @@ def read_dump_file(path: Path, what: str) -> list[Atoms]:
 
 
 def _take_masses(frames: list[Atoms], path: Path) -> None:
-    """Give the last frame the masses of its column, which ASE reads only to guess elements."""
+    """Set the masses of the last frame from its column; ASE uses that column only to guess elements."""
     with path.open(errors="replace") as handle:
         header: list[str] = []
         rows: list[list[str]] = []
@@ -134,7 +134,7 @@ def _rows(lines: list[str], sections: dict[str, int], name: str) -> list[list[st
 
 
 def _number_types(lines: list[str], sections: dict[str, int], labels: dict[str, str]) -> None:
-    """Put the number of each type where the file has its label: ASE goes by the number."""
+    """Replace type labels by type numbers in ``lines``, because ASE reads only numbers."""
     style = lines[sections[_ATOMS]].partition("#")[2].strip() if _ATOMS in sections else ""
     for name, column in ((_MASSES, 0), (_ATOMS, 1 if style in _TYPE_SECOND else _type_column(lines, sections, style))):
         for k in _span(lines, sections, name):
@@ -147,7 +147,7 @@ def _number_types(lines: list[str], sections: dict[str, int], labels: dict[str, 
 
 
 def _type_column(lines: list[str], sections: dict[str, int], style: str) -> int:
-    """Return where the type is if the title does not say so: without a style it goes by the number of columns."""
+    """Return the column of the atom type; without an atom style in the title it follows from the number of columns."""
     rows = _rows(lines, sections, _ATOMS)
     return 1 if not style and rows and len(rows[0]) in (5, 8) else 2
 

@@ -1,4 +1,4 @@
-"""Symbolic links that lead out of a folder."""
+"""Search for symbolic links whose target is outside of a folder."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def links_out_of(root: Path, own: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Give the symbolic links below ``root`` whose target lies elsewhere.
+    """Yield the symbolic links below ``root`` whose target is outside of it.
 
     Parameters
     ----------
     own
-        Patterns, relative to ``root``, of links that are meant to lead out, or of folders of such.
+        Patterns, relative to ``root``, of links that are intended, and of folders with such links.
     """
     home = Path(os.path.realpath(root))
     folders = [root]

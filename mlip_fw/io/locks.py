@@ -1,4 +1,4 @@
-"""Locks that the kernel takes back when their holder dies."""
+"""File locks (``flock``), which the kernel releases when their holder dies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNKNOWN = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Wait for the lock on a file, which its holder removes at the end.
+    """Hold an exclusive lock on a file, after waiting for it; the file is removed at the end.
 
     Raises
     ------
@@ -44,17 +44,19 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def try_lock(handle: TextIO, *, only_looking: bool = False) -> bool:
-    """Return whether the lock on an open file could be had; wait a moment if not, as a look holds it for one.
+    """Try to lock an open file without blocking; return whether that succeeded.
+
+    After a failure it pauses briefly, because a process that only looks holds the lock for a moment.
 
     Parameters
     ----------
     only_looking
-        Share the lock with others that look, and don't wait.
+        Take a shared lock, and do not pause.
 
     Raises
     ------
     DirectoryError
-        If the file system knows no locks.
+        If the file system does not support locks.
     """
     try:
         _flock(handle, (fcntl.LOCK_SH if only_looking else fcntl.LOCK_EX) | fcntl.LOCK_NB)

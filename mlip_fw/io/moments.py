@@ -1,4 +1,4 @@
-"""Magnetic moments and charges as structure files state them."""
+"""Magnetic moments and charges stated in structure files."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _CHARGES = re.compile(r"(initial|total|net)?charges?")
 
 @dataclass(frozen=True)
 class StatedMoments:
-    """What a file says of spin and charge."""
+    """Spin and charge information of one file."""
 
     columns: list[np.ndarray]
     """Moments of all atoms, (n,) or (n, 3), of each column that has any."""
     unit: str = " μB"
     """Unit of the moments, to be written behind a number; empty if they are fractions."""
     charges: list[str] = field(default_factory=list)
-    """Names of what says that something is charged."""
+    """Names of keys and columns with non-zero charges."""
     unread: str = ""
-    """A sentence on moments that can't be read; empty if there are none."""
+    """Sentence about moments that can't be interpreted; empty if there are none."""
 
 
 def keep_moments(atoms: Atoms) -> None:
-    """Keep the moments that a file gives as results, before its calculator is dropped."""
+    """Copy moments from the results of the calculator to arrays, before the calculator is removed."""
     results = atoms.calc.results if atoms.calc is not None else {}
     for name in ("magmoms", "magmom"):  # a column magmom is a result of the whole to ASE
         found = results.get(name)
@@ -43,7 +43,7 @@ def keep_moments(atoms: Atoms) -> None:
 
 
 def stated_moments(atoms: Atoms, path: Path, where: str) -> StatedMoments:
-    """Return what the file of a structure says of moments and charges.
+    """Return the magnetic moments and charges that the file of a structure states.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Partial occupancies in a structure file: it is then an average of structures, and none that MD can start from."""
+"""Refusal of structure files with partial occupancies: they describe averages, not structures for MD."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _require_full_rows(block: Any, path: Path, where: str) -> None:
 
 
 def _is_partial(share: object) -> bool:
-    """Return whether an occupancy is other than 1; a missing one (``.`` or ``?``) is not."""
+    """Return whether an occupancy differs from 1; missing values (``.`` or ``?``) count as 1."""
     try:
         return abs(float(str(share)) - 1.0) > _FULL
     except ValueError:

@@ -54,11 +54,11 @@ def read_active_set(path: Path, elements: list[str]) -> dict[str, np.ndarray]:
 
 
 def _may_be_inverse(matrix: np.ndarray) -> bool:
-    """Return whether gamma can come of it: with zeros it would always be small, and no MD would ever halt."""
+    """Return whether ``matrix`` can be an inverse; with a zero row or column, gamma would be too small to halt MD."""
     is_square = matrix.dtype.kind == "f" and matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
     return is_square and bool(np.isfinite(matrix).all() and matrix.any(axis=0).all() and matrix.any(axis=1).all())
 
 
 def write_active_set(path: Path, inverses: dict[str, np.ndarray]) -> None:
-    """Write the inverses of the active sets as LAMMPS and pyace read them."""
+    """Write the inverses of the active sets in the format of LAMMPS and pyace."""
     write_arrays(path, {name: inverses[name] for name in sorted(inverses)})

@@ -1,4 +1,4 @@
-"""YAML from somebody else: plain values only, and no more of them than the text is long."""
+"""Loading of untrusted YAML: plain values only, with limits on size and depth after alias expansion."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load_yaml(text: str) -> Any:
 
 
 def _require_modest(text: str) -> None:
-    """Count values before any is made: a few aliases of aliases stand for billions."""
+    """Count values, with aliases expanded, before any is created: nested aliases can stand for billions."""
     sizes: dict[str, int] = {}
     open_collections: list[tuple[str | None, int]] = []
     total = 0

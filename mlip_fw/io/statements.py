@@ -1,4 +1,4 @@
-"""What a structure file says besides elements, positions and cell: it is taken over, or refused in a sentence."""
+"""Masses, velocities and constraints stated in structure files: adopted, or refused with a sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlip_fw.io.occupancies import require_full_sites
 _A_FS = units.Ang / units.fs
 """Å/fs in ASE's unit of velocity."""
 _VELOCITIES = {"velo": "the extended XYZ specification, Å/fs", "vel": "GPUMD, Å/fs"}
-"""Columns of velocities whose unit a specification gives."""
+"""Columns of velocities whose unit is specified, and by what."""
 _LIKE_VELOCITIES = re.compile(r"v|v[xyz]|vels?|velo|.*veloc.*|.*_velo?s?|speeds?|momentum|moment[au]_.*|p[xyz]", re.I)
 _LIKE_CONSTRAINTS = re.compile(
     r"(is_?)?(fix(ed)?|frozen|freeze|cnstr|constr(aints?|ained)?|selective|mobile|movable|moves?|if_pos)"
@@ -34,12 +34,12 @@ _OTHER_LENGTH = re.compile(
 _HOTTEST_K = 100_000.0
 _SAME_MASS = 1e-3
 _MASS_FACTOR = 50.0
-"""A mass that is off by more than this factor is in another unit."""
+"""A mass that differs by more than this factor is assumed to be in another unit."""
 _QE_MASS = 0.02
 
 
 def take_over(atoms: Atoms, path: Path, kind: str, where: str) -> None:
-    """Give ``atoms`` the masses, velocities and constraints that its file states and ASE does not read.
+    """Set masses, velocities and constraints of ``atoms`` that its file states but ASE does not read.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _require_known_facts(info: dict[str, Any], where: str) -> None:
 
 
 def _take_masses(atoms: Atoms, where: str) -> None:
-    """Take the column ``mass`` as well as ASE's ``masses``, in u; each element has one."""
+    """Set masses from the column ``mass`` or ASE's ``masses``, in u; all atoms of an element must have the same."""
     if (column := atoms.arrays.pop("mass", None)) is not None:
         atoms.set_masses(np.asarray(column, dtype=float))
     if not atoms.has("masses"):

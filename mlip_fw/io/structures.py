@@ -1,4 +1,4 @@
-"""Structures as extended XYZ."""
+"""Structures and labels as extended XYZ, and reading of structure files of users."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mlip_fw.io.files import require_file, whole_file
 MASK = "mask"
 """Name of the per-atom array of a label: True where the force is trained on and may enter the active set."""
 FORCE_UNKNOWN = "force_unknown"
-"""Name of the (n_atoms, 3) array of a label: True where a force component is not known, because the atom was fixed.
+"""Name of the (n_atoms, 3) array of a label: True where a force component is unknown because the atom was fixed.
 
-Energy, stress and the surroundings of such an atom are right all the same, unlike those outside of ``MASK``.
+Unlike outside of ``MASK``, energy, stress and the environment of such an atom are valid.
 """
 READABLE = (
     "extxyz",
@@ -37,18 +37,18 @@ READABLE = (
     "aims",
     "xsf",
 )
-"""ASE's formats that are read from users: none runs code, starts a program, opens a database or unpacks anything."""
+"""ASE's formats accepted from users: none of them can run code, start a program, open a database or unpack files."""
 _PACKED = (".gz", ".bz2", ".xz")
 _LAMMPS_DATA = re.compile(rb"^\s*\S+\s+\S+\s+(xlo\s+xhi|\S+\s+avec)\b", re.MULTILINE)
 _HEAD_BYTES = 10_000
 _MOST_BYTES = 2_000_000_000
 _FACT = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 DECIMALS = 8
-"""Positions and cells are kept to this many decimals, in Å, which is what extended XYZ holds."""
+"""Decimals of positions and cells, Å: the precision of extended XYZ."""
 
 
 def canonical(atoms: Atoms) -> Atoms:
-    """Return a copy with positions and cell as a file would hold them, wrapped into the cell."""
+    """Return a copy with positions wrapped into the cell, and rounded to the precision of a file."""
     copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     copy.set_cell(np.round(copy.cell.array, DECIMALS) + 0.0)
     copy.wrap()
@@ -57,13 +57,13 @@ def canonical(atoms: Atoms) -> Atoms:
 
 
 def mask_of(atoms: Atoms) -> np.ndarray:
-    """Return the (n_atoms,) mask of a labelled structure; without one, all atoms are in."""
+    """Return the (n_atoms,) mask of a labelled structure; all True if it has none."""
     mask = atoms.arrays.get(MASK)
     return np.ones(len(atoms), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
 
 
 def known_forces(atoms: Atoms) -> np.ndarray:
-    """Return (n_atoms, 3) of bool: the force components of a label that can be trained on and compared with."""
+    """Return (n_atoms, 3) of bool: the valid force components of a label, for training and comparison."""
     known = np.repeat(mask_of(atoms)[:, None], 3, axis=1)
     unknown = atoms.arrays.get(FORCE_UNKNOWN)
     return known if unknown is None else known & ~np.asarray(unknown, dtype=bool).reshape(len(atoms), -1)
@@ -75,9 +75,9 @@ def atoms_with_forces(atoms: Atoms) -> np.ndarray:
 
 
 def stress_of(atoms: Atoms) -> np.ndarray | None:
-    """Return the (6,) stress of a label in ASE's sign and Voigt order, eV/Å³; None if it has none that can be learnt.
+    """Return the (6,) stress of a label in ASE's sign and Voigt order, eV/Å³; None if it has none to train on.
 
-    That of a cut-out is of its boundary, too.
+    The stress of a masked cut-out is not valid, because it includes the boundary.
     """
     stress = atoms.calc.results.get("stress")
     if stress is None or not (mask_of(atoms).all() and atoms.pbc.all()):
@@ -87,7 +87,7 @@ def stress_of(atoms: Atoms) -> np.ndarray | None:
 
 
 def structure_hash(atoms: Atoms, level_of_theory: dict[str, Any]) -> str:
-    """Return the name of a label: 16 hexadecimal digits from structure and level of theory."""
+    """Return the hash that names a label: 16 hexadecimal digits from structure and level of theory."""
     kept = canonical(atoms)
     digest = hashlib.sha256()
     digest.update(kept.numbers.astype("<i4").tobytes())
@@ -99,7 +99,7 @@ def structure_hash(atoms: Atoms, level_of_theory: dict[str, Any]) -> str:
 
 
 def write_frames(path: Path, frames: list[Atoms]) -> None:
-    """Write ``frames`` to an extended XYZ file in one step."""
+    """Write ``frames`` to an extended XYZ file atomically."""
     from ase.io import write
 
     with whole_file(path) as temporary:
@@ -107,7 +107,7 @@ def write_frames(path: Path, frames: list[Atoms]) -> None:
 
 
 def read_frame(path: Path, index: int = 0) -> Atoms:
-    """Read one frame of an extended XYZ file; the others are passed over, which takes a fifteenth of the time.
+    """Read one frame of an extended XYZ file; skipping the others takes a fifteenth of the time of reading all.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def read_frame(path: Path, index: int = 0) -> Atoms:
 
 
 def read_head(path: Path) -> tuple[int, dict[str, str]]:
-    """Read how many atoms the first frame of an extended XYZ file has, and its facts as text; no atom is read.
+    """Read the number of atoms and the comment line (key: text) of the first frame of an extended XYZ file.
 
     Raises
     ------
@@ -205,13 +205,13 @@ def format_of(path: Path, what: str) -> str:
 
 
 def _is_lammps_data(path: Path) -> bool:
-    """Tell by the content: users name such files as they like, and ASE goes by the name."""
+    """Return whether the content is a LAMMPS data file: these have no common suffix, and ASE judges by the suffix."""
     with path.open("rb") as handle:
         return _LAMMPS_DATA.search(handle.read(_HEAD_BYTES)) is not None
 
 
 def with_labels(atoms: Atoms, energy_ev: float, forces_ev_a: np.ndarray, stress_ev_a3: np.ndarray | None) -> Atoms:
-    """Return a copy that carries a reference energy, forces (n, 3) and stress (6,) in Voigt order."""
+    """Return a copy with reference energy, forces (n, 3) and stress (6,) (Voigt order) as calculator results."""
     from ase.calculators.singlepoint import SinglePointCalculator
 
     copy = atoms.copy()

@@ -1,4 +1,4 @@
-"""Files of VASP, by pymatgen: the inputs out; energy, forces, stress and convergence in."""
+"""Files of VASP by pymatgen: writing inputs, reading energy, forces, stress and convergence."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _SAME_PLACE_A = 1e-3
 
 @dataclass(frozen=True)
 class VaspRun:
-    """What ``vasprun.xml`` says of a static calculation, atoms in the order of POSCAR."""
+    """Results of a static calculation in ``vasprun.xml``; atoms in the order of POSCAR."""
 
     version: str
     structure: Structure
     energy_ev: float
-    """Free energy with the entropy of the smearing, the one whose derivative the forces are, eV."""
+    """Free energy (with the entropy of the smearing), of which the forces are the derivative, eV."""
     forces_ev_a: np.ndarray
     """(n_atoms, 3), eV/Å."""
     stress_ev_a3: np.ndarray
@@ -46,34 +46,34 @@ class VaspRun:
 
 @dataclass(frozen=True)
 class OutcarEnd:
-    """What OUTCAR says of how the run ended."""
+    """How a run ended, according to OUTCAR."""
 
     scf_ended: str | None
-    """Why the last self-consistency loop ended, in VASP's words; None if it didn't."""
+    """Why the last SCF loop ended, in VASP's words; None if it did not end."""
     finished: bool
-    """VASP came to its closing lines."""
+    """Whether VASP printed its closing lines."""
 
     @property
     def converged(self) -> bool:
-        """Whether the last self-consistency loop ended because EDIFF was reached."""
+        """Whether the last SCF loop ended because EDIFF was reached."""
         return self.scf_ended == _REACHED
 
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Keep pymatgen from warning of what is checked here or meant so."""
+    """Suppress pymatgen's warnings about settings that are checked here or intended."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def species_order(atoms: Atoms) -> np.ndarray:
-    """Return the (n_atoms,) indices that sort atoms by species, those of one species as they were."""
+    """Return the (n_atoms,) indices of a stable sort of the atoms by species."""
     return np.argsort(atoms.numbers, kind="stable")
 
 
 def for_vasp(atoms: Atoms) -> Structure:
-    """Return the structure as VASP wants it: atoms sorted by species, cell vectors right-handed.
+    """Return the structure in VASP's conventions: atoms sorted by species, right-handed cell vectors.
 
     Cartesian positions stay as they are, so forces and stress mean the same in both.
     """

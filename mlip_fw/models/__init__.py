@@ -1,1 +1,1 @@
-"""Frozen models of everything that is written down: campaign, hand-offs, results."""
+"""Immutable pydantic models of everything that is stored: the campaign, specs of Fireworks, results, records."""

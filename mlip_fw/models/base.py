@@ -1,4 +1,4 @@
-"""What all models share, and number types that refuse strings such as ``"2 fs"``."""
+"""Base class of all models, and number types that refuse strings such as ``"2 fs"``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The campaign: the science and the budget, as one frozen model."""
+"""The campaign file as one immutable model: every setting that decides the result, and the budget."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import re
 from typing import Annotated, Any, Literal
 
 from ase.data import chemical_symbols
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from mlip_fw.errors import WorkerError
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
 from mlip_fw.models.dataset import DatasetChoice, DatasetSettings
+from mlip_fw.models.kinds import NameIn
 from mlip_fw.models.md import MDSettings
-from mlip_fw.models.oracle import MAY_CHANGE, AseOracle, EspressoOracle, Oracle
+from mlip_fw.models.oracle import DftOracle, Oracle
 from mlip_fw.models.structure import StructureSettings
 from mlip_fw.models.validation import ValidationSettings
+from mlip_fw.plugins import ORACLES, PROPERTIES, STRATEGIES, TRAINERS, Registry
 
 ENERGY_WEIGHT = 10.0
 AUTO_FUNCTIONS = (50, 200)
@@ -25,7 +28,7 @@ Thresholds = Annotated[
 
 
 class UncertaintySettings(Frozen):
-    """When MD stops."""
+    """Thresholds of the extrapolation grade, at which MD halts and from which on a structure is worth a label."""
 
     gamma_select: Positive = Field(2.0, description="extrapolation grade below which no candidate is worth a label")
     gamma_halt: Thresholds = Field(
@@ -55,14 +58,14 @@ class UncertaintySettings(Frozen):
         return self.gamma_halt if isinstance(self.gamma_halt, dict) else dict.fromkeys(elements, self.gamma_halt)
 
     def named_thresholds(self) -> dict[str, float]:
-        """Return gamma_halt under the names that a figure gives it."""
+        """Return gamma_halt with the label of each threshold in a figure."""
         if isinstance(self.gamma_halt, dict):
             return {f"gamma_halt of {name}": halt for name, halt in self.gamma_halt.items()}
         return {"gamma_halt": self.gamma_halt}
 
 
 class CutoutSettings(Frozen):
-    """Whether and how to label a part of a large cell."""
+    """How a small cell is cut out of a large one to be labelled in its place."""
 
     mode: Literal["auto", "never"] = Field("auto", description="auto: cut only when the MD cell is larger")
     max_atoms: PositiveCount = Field(200, description="largest cell that is labelled whole, and largest cut-out")
@@ -72,9 +75,9 @@ class CutoutSettings(Frozen):
 
 
 class CandidateSettings(Frozen):
-    """What may be labelled after a halt."""
+    """How structures to label are made and chosen after a halt."""
 
-    strategies: list[Literal["halt_frame", "rattle", "normal_modes", "md_burst"]] = Field(
+    strategies: list[Annotated[str, NameIn(STRATEGIES)]] = Field(
         ["halt_frame", "rattle"], min_length=1, description="where candidates come from"
     )
     n_candidates: PositiveCount = Field(16, le=10_000, description="candidates made after a halt")
@@ -95,7 +98,14 @@ class CandidateSettings(Frozen):
 Functions = Annotated[int, Field(strict=True, ge=10, le=5000)]
 
 
-class PacemakerSettings(Frozen):
+class RefineSettings(Frozen):
+    """When a trainer refines the potential; each trainer has a subclass with its own keys."""
+
+    every: PositiveCount = Field(10, description="linear generations between two that the trainer refines")
+    at_end: bool = Field(True, description="refine once more when all MD has ended")
+
+
+class PacemakerSettings(RefineSettings):
     """When and how pacemaker polishes the potential."""
 
     every: PositiveCount = Field(10, description="linear generations between two that pacemaker polishes")
@@ -110,9 +120,9 @@ class PacemakerSettings(Frozen):
 
 
 class PotentialSettings(Frozen):
-    """The form of the potential."""
+    """Form and training of the potential."""
 
-    kind: Literal["auto", "linear", "pacemaker"] = Field(
+    kind: Annotated[str, NameIn(TRAINERS, also=("auto", "linear"))] = Field(
         "auto",
         description="linear: least squares, seconds per retraining; pacemaker: the same, and polished by pacemaker at "
         "times; auto: pacemaker if it is installed where the campaign is first run or added, else linear",
@@ -133,10 +143,38 @@ class PotentialSettings(Frozen):
     )
     initial: str | None = Field(None, description="potential (.yaml) to start from; its .asi beside it")
     pacemaker: PacemakerSettings = PacemakerSettings()
+    trainer: dict[str, Any] = Field(
+        default_factory=dict, description="keys of a trainer that a plug-in adds, if kind names one"
+    )
+
+    @model_validator(mode="after")
+    def _trainer_takes_its_keys(self) -> PotentialSettings:
+        if self.kind in ("auto", "linear") or TRAINERS.is_built_in(self.kind):
+            if self.trainer:
+                raise ValueError(f"trainer has keys of a plug-in, but kind is {self.kind}; leave them out")
+            return self
+        try:
+            _ = self.refinement
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ValueError(f"trainer does not fit kind {self.kind}: {faults}") from None
+        except WorkerError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def refinement(self) -> RefineSettings | None:
+        """When the trainer refines linear generations; None if there is none, or ``auto`` is not decided yet."""
+        if self.kind in ("auto", "linear"):
+            return None
+        if self.kind == "pacemaker":
+            return self.pacemaker
+        settings: type[RefineSettings] = TRAINERS.get(self.kind).settings
+        return settings.model_validate(self.trainer)
 
 
 class BootstrapSettings(Frozen):
-    """The first labels, when there is no potential to start from."""
+    """How the first labels are made or imported if there is no potential to start from."""
 
     n_structures: PositiveCount = Field(
         2, description="rattled copies of the start structures to label, one of each at least"
@@ -212,7 +250,7 @@ class Campaign(Frozen):
     def _every_element_has_its_threshold(self) -> Campaign:
         if isinstance(self.uncertainty.gamma_halt, dict):
             self._require_same_elements("uncertainty.gamma_halt", set(self.uncertainty.gamma_halt), whole=True)
-        if not isinstance(self.oracle, AseOracle):
+        if isinstance(self.oracle, DftOracle):
             self._require_same_elements("oracle.starting_moments_mub", set(self.oracle.starting_moments_mub))
         return self
 
@@ -226,20 +264,21 @@ class Campaign(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _pacemaker_has_one_directory(self) -> Campaign:
-        if self.files == "filepad" and self.potential.kind == "pacemaker":
+    def _trainer_has_one_directory(self) -> Campaign:
+        if self.files == "filepad" and self.potential.refinement is not None:
             raise ValueError(
-                "potential.kind: pacemaker needs one campaign directory, and with files: filepad there are several: "
-                "say linear, or files: shared"
+                f"potential.kind: {self.potential.kind} needs one campaign directory, and with files: filepad there "
+                "are several: say linear, or files: shared"
             )
         return self
 
     @model_validator(mode="after")
-    def _folders_do_not_travel(self) -> Campaign:
-        if self.files == "filepad" and isinstance(self.oracle, EspressoOracle) and self.oracle.pseudo_dir is not None:
+    def _paths_of_the_oracle_do_not_travel(self) -> Campaign:
+        given = [key for key in self.oracle.path_keys if getattr(self.oracle, key) is not None]
+        if self.files == "filepad" and given:
             raise ValueError(
-                "oracle.pseudo_dir is a folder of one machine, and with files: filepad there are several: leave it out "
-                "and give env.pseudo_dir in each worker's file"
+                f"oracle.{given[0]} is a file or folder of one machine, and with files: filepad there are several: "
+                f"leave it out and give env.{given[0]} in each worker's file"
             )
         return self
 
@@ -275,7 +314,7 @@ class Campaign(Frozen):
         return min(each * len(self.elements), most) if wanted == "auto" else wanted
 
     def named_files(self) -> dict[str, str]:
-        """Return the files to read under the keys that name them."""
+        """Return the input files, by the key of the campaign file that names each."""
         others = {
             "potential.initial": self.potential.initial,
             "potential.pacemaker.template": self.potential.pacemaker.template,
@@ -283,17 +322,27 @@ class Campaign(Frozen):
         }
         return {**self.structure.named_files(), **{key: name for key, name in others.items() if name}}
 
-    def identity(self) -> dict[str, Any]:
-        """Return what must not change while a campaign directory is in use.
+    def kinds(self) -> list[tuple[Registry, str]]:
+        """Return the registries and the names that the campaign takes from them."""
+        trainer = [] if self.potential.refinement is None else [(TRAINERS, self.potential.kind)]
+        return [
+            (ORACLES, self.oracle.kind),
+            *((STRATEGIES, name) for name in self.candidates.strategies),
+            *trainer,
+            *((PROPERTIES, name) for name in self.validation.properties),
+        ]
 
-        The budget may, and so may the validation, the size of cut-outs, the way of files, the oracle's limits, and the
-        way to a label that leaves its value alone.
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that must stay the same while a campaign directory is in use, as plain values.
+
+        Free to change are the budget, the validation, cut-outs, how files are shared, and the oracle's keys that don't
+        change the value of a label.
         """
         may_change: dict[str, Any] = {
             "budget": True,
             "files": True,
             "validation": True,
-            "oracle": MAY_CHANGE,
+            "oracle": set(self.oracle.free_to_change),
             "candidates": {"cutout"},
         }
         return self.model_dump(mode="json", exclude=may_change)

@@ -1,4 +1,4 @@
-"""What is told of a potential that is handed on, as written to ``model.json``."""
+"""The model card of an exported potential, as written to ``model.json``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, Real
-from mlip_fw.models.training import Errors, Trainer
+from mlip_fw.models.training import Errors
 
 _LabelName = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 """It becomes the name of a file."""
 
 
 class Domain(Frozen):
-    """Where the potential has learnt."""
+    """Temperatures, pressures, densities and compositions that the potential was trained at."""
 
     temperature_k: list[NotNegative] | None = Field(
         None, description="lowest and highest target temperature of the MD, K; null: of nve runs alone"
@@ -28,7 +28,7 @@ class Domain(Frozen):
 
 
 class Recipe(Frozen):
-    """In which order the labels came: with the dataset, all that decides the coefficients."""
+    """Order in which labels were trained on; with the dataset it reproduces the coefficients."""
 
     imported: bool = Field(description="whether it all began with a potential that was given; it is in initial/")
     steps: list[list[_LabelName]] = Field(
@@ -41,7 +41,7 @@ class ModelCard(Frozen):
 
     campaign: str
     generation: Count
-    trainer: Trainer = "linear"
+    trainer: str = "linear"
     seed: Count
     elements: list[str]
     cutoff_a: NotNegative

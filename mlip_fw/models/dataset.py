@@ -1,4 +1,4 @@
-"""A user's labelled structures: how a campaign file names them, and what was understood of them."""
+"""Labelled structures given by the user: their section in the campaign file, and the report of how they were read."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class LeftOut(Frozen):
 
 
 class DatasetAudit(Frozen):
-    """What was understood of a file of labelled structures."""
+    """Report of how a file of labelled structures was read: names, units, counts, structures left out."""
 
     file: str = Field(description="path of the file")
     format: str = Field(description="its format")

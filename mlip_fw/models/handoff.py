@@ -1,4 +1,4 @@
-"""What one Firework hands to the next: paths, hashes and numbers, never structures."""
+"""Arguments of the Firetasks, stored in the spec of each Firework: paths, hashes and numbers, never structures."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ _BATON = "mlip_fw_baton_"
 
 
 class Handoff(Frozen):
-    """What every Firework of a campaign knows."""
+    """Arguments that every Firework of a campaign has."""
 
     campaign: Campaign
     directory: str = Field(description="absolute path of the campaign directory", pattern=r"^/[^\x00-\x1f]*$")
 
-    def place(self, path: Path | str) -> str:
-        """Return a path of the campaign directory relative to it."""
-        return Path(path).relative_to(self.directory).as_posix()
+    @property
+    def dataset_root(self) -> Path:
+        """Folder of the labels that the work is about: with ``labels/`` and ``quarantine/``."""
+        return Path(self.directory)
+
+    @property
+    def walker_and_cycle(self) -> tuple[int, int] | None:
+        """The cycle that the work belongs to; None: the bootstrap, or the campaign as a whole."""
+        return None
 
     def require_inside(self, key: str, path: str) -> None:
         """Refuse a path that leaves the campaign directory."""
@@ -33,7 +39,7 @@ class Handoff(Frozen):
 
 
 class Baton(Frozen):
-    """Where the next stage of a walker goes on."""
+    """Where the next stage of a walker starts, left in the spec by the stage before."""
 
     start: str
     cycle: Count
@@ -41,22 +47,17 @@ class Baton(Frozen):
 
 
 def baton_key(walker: int, stage: int) -> str:
-    """Return the key of a spec that holds the baton for a stage."""
+    """Return the key of a spec under which a finished stage leaves where the next one starts."""
     return f"{_BATON}{walker:02d}_{stage:02d}"
 
 
-def is_baton(key: str) -> bool:
-    """Return whether a key of a spec holds a baton."""
-    return key.startswith(_BATON)
-
-
 class MDHandoff(Handoff):
-    """To an MD Firework."""
+    """Arguments of an MD Firework."""
 
     walker: Count
     cycle: Count = 0
     stage: Count = 0
-    turns: Count = Field(0, description="halt-to-resume turns of this walker so far")
+    turns: Count = Field(0, description="halts of this walker so far after which MD was resumed")
     start: str | None = Field(None, description="restart file; None: the stage's natural start")
     first_step: Count = 0
     last_halt_step: Count | None = None
@@ -69,8 +70,13 @@ class MDHandoff(Handoff):
             self.require_inside("start", self.start)
         return self
 
+    @property
+    def walker_and_cycle(self) -> tuple[int, int]:
+        """The cycle that the work belongs to."""
+        return self.walker, self.cycle
+
     def taking_baton(self, spec: dict[str, Any]) -> MDHandoff:
-        """Return the hand-off with what the stage before left in the spec, if it left something."""
+        """Return the hand-off with the start that the stage before left in the spec, if it did."""
         baton = spec.get(baton_key(self.walker, self.stage))
         if baton is None or self.start is not None:
             return self
@@ -78,11 +84,16 @@ class MDHandoff(Handoff):
 
 
 class CandidatesHandoff(Handoff):
-    """To a Candidates Firework."""
+    """Arguments of a Candidates Firework."""
 
     walker: Count
     cycle: Count
     repeats: Count = 0
+
+    @property
+    def walker_and_cycle(self) -> tuple[int, int]:
+        """The cycle that the work belongs to."""
+        return self.walker, self.cycle
 
 
 class Structure(Frozen):
@@ -93,7 +104,7 @@ class Structure(Frozen):
 
 
 class LabelHandoff(Handoff):
-    """To a Label Firework."""
+    """Arguments of a Label Firework."""
 
     hash: str = Field(pattern=r"^[0-9a-f]{16}$")
     structures: str = Field(description="extxyz file that holds the structure")
@@ -114,7 +125,7 @@ class LabelHandoff(Handoff):
         return Path(self.directory) / "validation" if self.apart else Path(self.directory)
 
     def one_by_one(self) -> Iterator[LabelHandoff]:
-        """Yield this hand-off, then one for each that follows; each still knows what comes after it."""
+        """Yield a hand-off for each structure in turn; each still holds those that come after it in ``more``."""
         yield self
         for done, structure in enumerate(self.more, start=1):
             update = {**structure.model_dump(), "more": self.more[done:], "turns": 0}
@@ -122,24 +133,29 @@ class LabelHandoff(Handoff):
 
 
 class TrainHandoff(Handoff):
-    """To a Train Firework; without walker and cycle it is the bootstrap's."""
+    """Arguments of a Train Firework; without walker and cycle it is the one of the bootstrap."""
 
     walker: Count | None = None
     cycle: Count | None = None
 
+    @property
+    def walker_and_cycle(self) -> tuple[int, int] | None:
+        """The cycle that the work belongs to; None: the bootstrap."""
+        return None if self.walker is None or self.cycle is None else (self.walker, self.cycle)
+
 
 class ValidateHandoff(Handoff):
-    """To a Validate Firework."""
+    """Arguments of a Validate Firework."""
 
     asked: dict[str, Count] = Field(default_factory=dict, description="labels that it waited for, how often each")
 
     def waiting_for(self, labels: Iterable[LabelHandoff]) -> ValidateHandoff:
-        """Return the hand-off of the look that comes after ``labels``."""
+        """Return the arguments of the Validate Firework that comes after ``labels``."""
         again = {label.hash: self.asked.get(label.hash, 0) + 1 for label in labels}
         return self.model_copy(update={"asked": {**self.asked, **again}})
 
 
 class PolishHandoff(Handoff):
-    """To a Polish Firework."""
+    """Arguments of a Polish Firework."""
 
     turns: Count = Field(0, description="how often the fit was cut by the walltime and continued")

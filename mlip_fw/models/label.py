@@ -1,4 +1,4 @@
-"""A datum of the reference: where it is and what became of it."""
+"""Records of labels, and of structures that could not be labelled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount
 
 
 class LabelState(StrEnum):
-    """What a labelling Firework came to."""
+    """Outcome of a labelling Firework."""
 
     DONE = "done"
     EXISTED = "existed"
@@ -29,7 +29,7 @@ class Label(Frozen):
 
 
 class LabelBalance(Frozen):
-    """What a Train Firework found of labels and failures, written once so that a rerun decides the same."""
+    """Numbers of labels and failures that a Train Firework found; stored, so that a rerun decides the same."""
 
     done: Count
     failed: Count

@@ -1,4 +1,4 @@
-"""Settings of the molecular dynamics and what a run of it can come to."""
+"""Settings of molecular dynamics, and the record of an MD run."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class MDSettings(Frozen):
 
 
 class MDOutcome(StrEnum):
-    """What a run of LAMMPS came to, from its log, its files and its exit code together."""
+    """Outcome of a LAMMPS run, judged from its log, its files and its exit code together."""
 
     FINISHED = "finished"
     HALTED = "halted"

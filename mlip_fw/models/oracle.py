@@ -1,4 +1,4 @@
-"""What makes labels: an ASE calculator, Quantum ESPRESSO or VASP, each with its own keys."""
+"""Settings of what makes labels: an ASE calculator, Quantum ESPRESSO, VASP or a plug-in, each with its own keys."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ase.data import chemical_symbols
 from pydantic import Field, field_validator, model_validator
 
 from mlip_fw.models.base import Frozen, NotNegative, Positive, PositiveCount, Real
+from mlip_fw.models.kinds import SettingsByKind
+from mlip_fw.plugins import ORACLES
 
 Functional = Literal["LDA", "PBE", "PBEsol"]
 Smearing = Literal["none", "gaussian", "methfessel-paxton", "marzari-vanderbilt", "fermi-dirac"]
 
 
 class LabelLimits(Frozen):
-    """What no trustworthy label exceeds, whatever made it."""
+    """Limits of every oracle: a label beyond one of them is refused."""
 
-    has_pulay_stress: ClassVar[bool] = False
-    """Whether stresses have a pressure that energies don't."""
     timeout_s: Positive = Field(3600.0, description="longest time for one label, over all attempts, s")
     max_force_ev_a: Positive = Field(100.0, description="a label with a larger force is refused, eV/Å")
     max_stress_gpa: Positive = Field(500.0, description="a label with a larger stress component is refused, GPa")
@@ -27,7 +27,24 @@ class LabelLimits(Frozen):
     )
 
 
-class AseOracle(LabelLimits):
+class OracleSettings(LabelLimits):
+    """Section ``oracle`` of a campaign file; each oracle has a subclass with its own keys."""
+
+    has_pulay_stress: ClassVar[bool] = False
+    """Whether stresses have a constant pressure that is not in the energies, as with a plane-wave cutoff."""
+    free_to_change: ClassVar[frozenset[str]] = frozenset(LabelLimits.model_fields)
+    """Keys that decide whether there is a label, not its value: they may change in a running campaign."""
+    path_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that name a file or folder: relative to the campaign file, and refused with ``files: filepad``."""
+    kind: str = Field(description="name of the oracle")
+
+    @property
+    def shown(self) -> str:
+        """What ``mlip-fw check`` calls the oracle."""
+        return self.kind
+
+
+class AseOracle(OracleSettings):
     """Labels from a calculator of the Atomic Simulation Environment."""
 
     kind: Literal["ase"] = Field(description="labels from an ASE calculator")
@@ -36,11 +53,17 @@ class AseOracle(LabelLimits):
     )
     parameters: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the calculator")
 
+    @property
+    def shown(self) -> str:
+        """The name of the calculator."""
+        return self.calculator
 
-class DftOracle(LabelLimits):
-    """What the density-functional codes share."""
+
+class DftOracle(OracleSettings):
+    """Keys that all density-functional codes share."""
 
     has_pulay_stress: ClassVar[bool] = True
+    free_to_change: ClassVar[frozenset[str]] = OracleSettings.free_to_change | {"ignore_file_moments"}
     timeout_s: Positive = Field(86_400.0, description="longest time for one label, over all attempts, s")
     kpoint_spacing_1_a: Positive | None = Field(
         None,
@@ -65,6 +88,8 @@ class DftOracle(LabelLimits):
 class EspressoOracle(DftOracle):
     """Labels from pw.x of Quantum ESPRESSO."""
 
+    free_to_change: ClassVar[frozenset[str]] = DftOracle.free_to_change | {"max_scf_steps", "mixing_beta", "pseudo_dir"}
+    path_keys: ClassVar[tuple[str, ...]] = ("pseudo_dir",)
     kind: Literal["espresso"] = Field(description="labels from Quantum ESPRESSO's pw.x")
     ecutwfc_ry: Positive = Field(le=1000.0, description="plane-wave cutoff of wave functions, Ry")
     ecutrho_ry: Positive | None = Field(
@@ -160,13 +185,12 @@ class VaspOracle(DftOracle):
         return by_element
 
 
-ORACLES: dict[str, type[LabelLimits]] = {"ase": AseOracle, "espresso": EspressoOracle, "vasp": VaspOracle}
-MAY_CHANGE = {*LabelLimits.model_fields, "max_scf_steps", "mixing_beta", "pseudo_dir", "ignore_file_moments"}
-"""Keys of an oracle that decide whether there is a label, not its value: free to change in a running campaign."""
 Oracle = Annotated[
-    AseOracle | EspressoOracle | VaspOracle,
-    Field(discriminator="kind", description="an ASE calculator, Quantum ESPRESSO or VASP"),
+    OracleSettings,
+    SettingsByKind(ORACLES, OracleSettings),
+    Field(description="what makes labels: an ASE calculator, Quantum ESPRESSO, VASP or an oracle of a plug-in"),
 ]
+"""The settings of an oracle, by its ``kind``."""
 
 
 def _require_one_line(key: str, value: object, without: str = "") -> None:

@@ -1,19 +1,18 @@
-"""What was chosen to be labelled after a halt, and why."""
+"""Record of the structures chosen for labelling after a halt, with the reason for each."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount, Real
-
-Strategy = Literal["halt_frame", "rattle", "normal_modes", "md_burst", "bootstrap"]
 
 
 class Choice(Frozen):
     """One selected structure."""
 
     hash: str
-    strategy: Strategy
+    strategy: str
+    """Name of the candidate strategy that made it; ``bootstrap`` for the first structures."""
     gamma_max: NotNegative | None = None
     log_volume_gain: Real | None = None
     """Growth of the logarithm of the volume spanned by the active set."""

@@ -1,4 +1,4 @@
-"""Where the MD starts: a crystal to build, or files to read."""
+"""Start structures of MD: a crystal to build, or files to read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mlip_fw.models.base import Fraction, Frozen, Positive, PositiveCount
 
 
 class BulkSettings(Frozen):
-    """A crystal in the words of :func:`ase.build.bulk`."""
+    """Arguments of :func:`ase.build.bulk`, with repetition and random substitution."""
 
     symbol: str = Field(description="chemical symbol or formula, such as Cu or NaCl")
     crystal: str | None = Field(None, description="crystal structure: fcc, bcc, hcp, diamond, rocksalt, …")

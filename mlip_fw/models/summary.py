@@ -1,4 +1,4 @@
-"""What a campaign came to: the object that ``mlip-fw run --json`` prints."""
+"""Outcome and costs of a campaign: the object that ``mlip-fw run --json`` prints."""
 
 from __future__ import annotations
 

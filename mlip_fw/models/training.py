@@ -1,14 +1,12 @@
-"""One generation of the potential, as written to ``training.json``."""
+"""Training record of one generation of the potential, as written to ``training.json``."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount, Real
-
-Trainer = Literal["linear", "pacemaker"]
 
 
 class Errors(Frozen):
@@ -19,7 +17,7 @@ class Errors(Frozen):
 
 
 class LabelErrors(Errors):
-    """Those over labels that are trained on."""
+    """Root mean square errors over the training set."""
 
     force_rms_ev_a: NotNegative | None = Field(
         None, description="root mean square of the force components themselves, less core repulsion, eV/Å"
@@ -56,7 +54,7 @@ class PotentialSize(Frozen):
 
 
 class LabelWeight(Frozen):
-    """How much a label counts that the potential can't represent as it does the others."""
+    """Reduced weight of an outlier: a label that the potential can't represent as well as the others."""
 
     energy: NotNegative = Field(description="how many times the square of its error of energy counts: 0 to 1")
     forces: NotNegative = Field(description="the same of its forces and its stress")
@@ -66,7 +64,7 @@ class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 
     generation: Count
-    trainer: Trainer = "linear"
+    trainer: str = "linear"
     versions: dict[str, str] = Field(default_factory=dict, description="of the trainer's programs")
     parent: Count | None = Field(None, description="generation that this one grew from")
     labels: list[str] = Field(description="hashes of all labels that it was trained on")

@@ -1,19 +1,19 @@
-"""What a validation is asked for, and what it found."""
+"""Settings of a validation, and its report."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, WithJsonSchema, field_validator
+from pydantic import Field, field_validator
 
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, Real
-from mlip_fw.models.properties import Property as Property  # noqa: PLC0414  others take it from here
+from mlip_fw.models.kinds import NameIn
 from mlip_fw.models.structure import BulkSettings
 from mlip_fw.models.training import Errors
+from mlip_fw.plugins import PROPERTIES
 
-_Asked = Annotated[Property, WithJsonSchema({"type": "string", "enum": [kind.value for kind in Property]})]
-
-
+RDF = "rdf"
+"""The property that is of the MD, and needs no labels of other cells."""
 _MillerIndex = Annotated[int, Field(strict=True, ge=-9, le=9)]
 
 
@@ -21,7 +21,9 @@ class ValidationSettings(Frozen):
     """What the last Firework before the summary compares with the oracle; by default nothing, as it costs labels."""
 
     n_frames: Count = Field(0, le=10_000, description="frames of the trajectories to label for it, never trained on")
-    properties: list[_Asked] = Field([], description="what of the crystal and of the MD is compared with the oracle")
+    properties: list[Annotated[str, NameIn(PROPERTIES)]] = Field(
+        [], description="what of the crystal and of the MD is compared with the oracle"
+    )
     crystal: BulkSettings | None = Field(
         None, description="perfect crystal whose properties are compared; null: structure.bulk"
     )
@@ -77,7 +79,7 @@ class FrameErrors(Errors):
 
 
 class TemperatureErrors(FrameErrors):
-    """The same within a range of measured temperature."""
+    """Root mean square errors over held-out frames within a range of measured temperature."""
 
     from_k: NotNegative = Field(description="lowest measured temperature of these frames, K")
     to_k: NotNegative = Field(description="highest measured temperature of these frames, K")
@@ -95,7 +97,7 @@ class GammaBin(Frozen):
 
 
 class Calibration(Frozen):
-    """Whether gamma knows where the errors are."""
+    """How well the extrapolation grade predicts force errors."""
 
     promise_ev_a: NotNegative = Field(description="force error that 95 of 100 atoms of the training set stay below")
     rank_correlation: Real | None = Field(None, description="Spearman's, of gamma and force error over all atoms")
@@ -103,9 +105,9 @@ class Calibration(Frozen):
 
 
 class Quantity(Frozen):
-    """A number by the potential and by the oracle."""
+    """One quantity, computed with the potential and with the oracle."""
 
-    property: _Asked = Field(description="property that it belongs to")
+    property: str = Field(description="property that it belongs to")
     name: str = Field(description="what it is")
     unit: str = Field(description="unit of both values")
     potential: Real = Field(description="value by the potential")
@@ -116,7 +118,7 @@ class Quantity(Frozen):
 
 
 class ValidationReport(Frozen):
-    """All that a validation found, as written to ``validation.json``."""
+    """Report of a validation, as written to ``validation.json``."""
 
     campaign: str = Field(description="name of the campaign")
     generation: Count = Field(description="generation that was compared")

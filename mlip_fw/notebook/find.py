@@ -1,4 +1,4 @@
-"""Which campaign is meant."""
+"""``mlip_fw.load``: find a campaign by its path."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from mlip_fw.errors import DirectoryError
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.notebook.loaded import LoadedCampaign
 
-_MOST_NAMED = 8
+_MAX_NAMED = 8
 
 
 def load(campaign: str | Path) -> LoadedCampaign:
-    """Return a campaign to look at; see :func:`mlip_fw.load`.
+    """Return a campaign; see :func:`mlip_fw.load`.
 
     Raises
     ------
     DirectoryError
-        If there is no campaign.
+        If there is no campaign there; the message names those nearby.
     """
     try:
         path = Path(campaign).expanduser()
@@ -41,13 +41,13 @@ def load(campaign: str | Path) -> LoadedCampaign:
 
 
 def _around(folder: Path) -> str:
-    """Return which campaign a folder is part of, or which it holds."""
+    """Return the campaign that contains a folder, or else those that the folder contains, as a hint."""
     around = next((parent for parent in folder.absolute().parents if CampaignDirectory(parent).exists()), None)
     return _others(folder / "any") if around is None else f"did you mean {around}?"
 
 
 def _others(path: Path) -> str:
-    """Return which campaigns there are beside ``path``, the one with a similar name first."""
+    """Return the campaign beside ``path`` with a similar name, or else all of them, as a hint."""
     folder = path.parent
     names = sorted(
         file.parent.name for file in folder.glob("*/campaign.yaml") if (file.parent / "events.jsonl").is_file()
@@ -56,5 +56,5 @@ def _others(path: Path) -> str:
         return f"there is no campaign in {folder.absolute()}"
     if close := difflib.get_close_matches(path.name, names, n=1, cutoff=0.6):
         return f"did you mean {folder / close[0]}?"
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"in {folder.absolute()} there are: {', '.join(names[:_MOST_NAMED])}{more}"
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return f"in {folder.absolute()} there are: {', '.join(names[:_MAX_NAMED])}{more}"

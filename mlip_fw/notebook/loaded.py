@@ -1,4 +1,4 @@
-"""A campaign as a Python object to look at."""
+"""The Python object that ``mlip_fw.load`` returns."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from ase import Atoms
 
+from mlip_fw.campaign.file_cache import FileCache
 from mlip_fw.dataset import Dataset
 from mlip_fw.errors import DirectoryError
 from mlip_fw.generations import Generations
@@ -20,10 +21,10 @@ from mlip_fw.notebook.tables import generation_table, halt_table, label_table
 from mlip_fw.report import figures
 from mlip_fw.report.figures.save import as_bytes
 from mlip_fw.report.rows import summary_rows
-from mlip_fw.story.answers import Answer, answers
+from mlip_fw.story.answers import StatusAnswer, status_answers
 from mlip_fw.story.halts import Halt
 from mlip_fw.story.parity import parity_of
-from mlip_fw.story.tale import Story
+from mlip_fw.story.tale import CampaignAnalysis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,13 +35,13 @@ _DPI = 110
 
 
 class LoadedCampaign:
-    """A campaign to look at; :func:`mlip_fw.load` makes one.
+    """A campaign as tables, structures, figures and a calculator; :func:`mlip_fw.load` returns it.
 
-    Nothing is written to its directory. Of a campaign that still runs, each question gets the present answer.
+    Nothing is written to its directory. Each property reads what has changed in the directory since the last one.
     """
 
     def __init__(self, directory: CampaignDirectory) -> None:
-        self._directory = directory
+        self._directory, self._cache = directory, FileCache()
 
     @property
     def path(self) -> Path:
@@ -48,40 +49,45 @@ class LoadedCampaign:
         return self._directory.root
 
     @property
-    def story(self) -> Story:
-        """All that the figures and pages are made of, as it is now."""
-        return Story(self._directory)
+    def analysis(self) -> CampaignAnalysis:
+        """Everything that figures and pages are made of, as it is now."""
+        return CampaignAnalysis(self._directory, self._cache)
+
+    @property
+    def story(self) -> CampaignAnalysis:
+        """The same as ``analysis``, by the name that it had in version 0.1."""
+        return self.analysis
 
     @property
     def settings(self) -> Campaign:
         """The campaign file as it was started, with every default spelled out."""
-        return self.story.campaign
+        return self.analysis.campaign
 
     @property
     def summary(self) -> CampaignSummary:
         """The campaign in numbers, as ``mlip-fw status --json`` prints them."""
-        return self.story.summary
+        return self.analysis.summary
 
     @property
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[StatusAnswer]:
         """Four answers: is it learning, what does it wait for, what has it cost, is it any good."""
-        return answers(self.story)
+        return status_answers(self.analysis)
 
     @property
     def labels(self) -> pd.DataFrame:
         """One row for each label, by hash, the oldest first."""
-        return label_table(self.story.labels)
+        return label_table(self.analysis.labels)
 
     @property
     def halts(self) -> pd.DataFrame:
         """One row for each halt, the oldest first."""
-        story = self.story
-        return halt_table(story.halts, story.campaign.md.timestep_fs)
+        analysis = self.analysis
+        return halt_table(analysis.halts, analysis.campaign.md.timestep_fs)
 
     @property
     def generations(self) -> pd.DataFrame:
         """One row for each generation of the potential, by number."""
-        return generation_table(self.story.generations)
+        return generation_table(self.analysis.generations)
 
     def atoms(self, label: str) -> Atoms:
         """Return one structure with its reference energy, forces and stress; one in quarantine has none.
@@ -89,7 +95,7 @@ class LoadedCampaign:
         Parameters
         ----------
         label
-            Its hash, or the first digits of it.
+            Its hash, or the first characters of it.
 
         Raises
         ------
@@ -104,7 +110,7 @@ class LoadedCampaign:
     def labelled(self) -> list[Atoms]:
         """Return all labelled structures, in the order of ``labels``, without those of the validation."""
         dataset = Dataset(self.path)
-        return [dataset.read(row.hash) for row in self.story.labels if dataset.has(row.hash)]
+        return [dataset.read(row.hash) for row in self.analysis.labels if dataset.has(row.hash)]
 
     def halted(self, walker: int, cycle: int) -> Atoms:
         """Return the frame at which the MD halted, with the array ``gamma``.
@@ -142,19 +148,19 @@ class LoadedCampaign:
 
     def plot_gamma(self) -> Figure:
         """Draw the largest extrapolation grade against the MD step, with halts and thresholds."""
-        return _shown(figures.gamma_figure(self.story))
+        return _shown(figures.gamma_figure(self.analysis))
 
     def plot_errors(self) -> Figure:
         """Draw errors of energies and forces, on new labels and on the training set, against the number of labels."""
-        return _shown(figures.error_figure(self.story))
+        return _shown(figures.error_figure(self.analysis))
 
     def plot_halt_intervals(self) -> Figure:
         """Draw the MD steps per halt of each generation; they grow as a campaign converges."""
-        return _shown(figures.halt_interval_figure(self.story))
+        return _shown(figures.halt_interval_figure(self.analysis))
 
     def plot_costs(self) -> Figure:
         """Draw the share of the wall time that each part of the campaign took."""
-        return _shown(figures.ledger_figure(self.story))
+        return _shown(figures.cost_figure(self.analysis))
 
     def plot_parity(self, generation: int | None = None) -> Figure:
         """Draw energies and forces of a generation, or of the newest fit for MD, against its training set.
@@ -168,7 +174,7 @@ class LoadedCampaign:
 
     def plot_calibration(self) -> Figure:
         """Draw force errors on new labels, before training on them, against gamma and the committee's spread."""
-        return _shown(figures.calibration_figure(self.story))
+        return _shown(figures.calibration_figure(self.analysis))
 
     def plot_halt(self, walker: int, cycle: int) -> Figure:
         """Draw a halted structure, its atoms coloured by gamma.
@@ -185,19 +191,19 @@ class LoadedCampaign:
         return _shown(figure)
 
     def _halt(self, walker: int, cycle: int) -> Halt:
-        halts = {(halt.walker, halt.cycle): halt for halt in self.story.halts}
+        halts = {(halt.walker, halt.cycle): halt for halt in self.analysis.halts}
         if (walker, cycle) not in halts:
             known = ", ".join(f"({w}, {c})" for w, c in sorted(halts)) or "none yet"
             raise DirectoryError(f"walker {walker} did not halt in cycle {cycle}; halts (walker, cycle): {known}")
         return halts[walker, cycle]
 
-    def _generation(self, asked: int | None) -> int:
+    def _generation(self, wanted: int | None) -> int:
         generations = Generations(self.path)
-        number = generations.fit_for_md() if asked is None else asked
+        number = generations.fit_for_md() if wanted is None else wanted
         if number is None or number not in generations.numbers():
             known = ", ".join(map(str, generations.numbers())) or "none yet"
             raise DirectoryError(
-                f"{self.path} has no generation{'' if asked is None else f' {asked}'}; there are: {known}"
+                f"{self.path} has no generation{'' if wanted is None else f' {wanted}'}; there are: {known}"
             )
         return number
 
@@ -206,10 +212,10 @@ class LoadedCampaign:
         return f"<campaign {summary.campaign} in {self.path}: {summary.outcome}, {summary.labels} labels>"
 
     def _repr_html_(self) -> str:
-        story = self.story
-        facts = [*((one.question, str(one)) for one in answers(story)), *summary_rows(story.summary)]
+        analysis = self.analysis
+        facts = [*((one.question, str(one)) for one in status_answers(analysis)), *summary_rows(analysis.summary)]
         rows = "".join(f"<tr><th>{html.escape(what)}</th><td>{html.escape(value)}</td></tr>" for what, value in facts)
-        name, path = html.escape(story.summary.campaign), html.escape(str(self.path))
+        name, path = html.escape(analysis.summary.campaign), html.escape(str(self.path))
         return f"<table><caption><strong>{name}</strong> in {path}</caption><tbody>{rows}</tbody></table>"
 
 
@@ -229,6 +235,6 @@ def _unreadable(halt: Halt) -> DirectoryError:
 
 
 def _shown(figure: Figure) -> Figure:
-    """Let notebooks show a figure that pyplot knows nothing of."""
+    """Return a figure that notebooks display, although it was not made by pyplot."""
     figure._repr_png_ = lambda: as_bytes(figure, dpi=_DPI)  # type: ignore[attr-defined]
     return figure

@@ -1,4 +1,4 @@
-"""Labels, halts and generations as tables of pandas; units are in the names of the columns."""
+"""Labels, halts and generations as pandas tables; units are in the names of the columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UTC = "datetime64[us, UTC]"
 
 
 class Column(NamedTuple):
-    """A column of a table."""
+    """A column of a table, with its pandas type."""
 
     name: str
     kind: str
@@ -100,7 +100,7 @@ def generation_table(generations: Iterable[Generation]) -> pd.DataFrame:
 
 
 def _table(rows: list[tuple[Any, dict[str, Any]]], columns: list[Column], index: str, kind: str) -> pd.DataFrame:
-    """Return the ``columns``, each of its kind even if there is no row."""
+    """Return a table with the ``columns``, which have their types even without rows."""
     names = pd.Index([name for name, _ in rows], name=index, dtype=kind)
     return pd.DataFrame({column.name: _filled(column, [row for _, row in rows]) for column in columns}).set_index(names)
 
@@ -113,12 +113,12 @@ def _filled(column: Column, rows: list[dict[str, Any]]) -> pd.Series:
 
 
 def _halt(halt: Halt, timestep_fs: float) -> dict[str, Any]:
-    fates = [fate for _, fate in halt.labels]
+    states = [state for _, state in halt.labels]
     return {
         **vars(halt),
         "time_ps": halt.step * timestep_fs / 1000,
         "steps_since_last": halt.steps_since,
-        **{f"labels_{fate}": fates.count(fate) for fate in ("done", "waiting", "quarantined")},
+        **{f"labels_{state}": states.count(state) for state in ("done", "waiting", "quarantined")},
         "time_utc": halt.time,
     }
 

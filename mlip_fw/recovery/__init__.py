@@ -1,1 +1,1 @@
-"""Finding what faults left behind on a LaunchPad, and putting it right."""
+"""Recovery: find what faults have left on a LaunchPad, and repair it."""

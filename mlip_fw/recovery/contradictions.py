@@ -1,7 +1,7 @@
-"""A LaunchPad whose collections contradict each other, as after a restore of collections of different moments.
+"""Collections of a LaunchPad that contradict each other, for example after a restore from an inconsistent dump.
 
-FireWorks gives numbers from a counter of its own (``fw_id_assigner``) and takes a number that it is given for free:
-it deletes a Firework that has the number already. ``mongodump`` without ``--oplog`` reads one collection after the
+FireWorks numbers Fireworks from a counter (``fw_id_assigner``) and does not check whether a number is free: it deletes
+the Firework that has it already. ``mongodump`` without ``--oplog`` reads one collection after the
 other, so what it writes need not be one moment's (MongoDB manual, "mongodump", option ``--oplog``).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,19 +26,19 @@ _OVER = ("ARCHIVED", "DEFUSED")
 
 @dataclass(frozen=True)
 class _Contradiction:
-    """Something that can't be so in a database of one moment."""
+    """Something that is impossible in a consistent database."""
 
     kind: str
     fw_id: int
     name: str
     what: str
     nodes: frozenset[int] = frozenset()
-    """Fireworks whose states can't be believed for it."""
+    """Fireworks whose states are doubtful because of it."""
 
 
 @dataclass
 class Census:
-    """What each collection says of numbers, read so that a healthy database never contradicts itself for long."""
+    """The numbers in each collection, read in an order in which a healthy database is consistent but for moments."""
 
     workflows: list[dict[str, Any]]
     fireworks: list[dict[str, Any]]
@@ -48,7 +48,7 @@ class Census:
 
     @classmethod
     def of(cls, pad: LaunchPad) -> Census:
-        """Read them: workflows before the Fireworks that they list, Fireworks before the launches that they name."""
+        """Read workflows before the Fireworks that they list, and Fireworks before the launches that they name."""
         seen = {"_id": 0, "fw_id": 1, "name": 1, "state": 1, "launches": 1, "archived_launches": 1}
         workflows = list(pad.workflows.find({}, {"nodes": 1, "name": 1}, batch_size=AT_ONCE))
         fireworks = list(pad.fireworks.find({}, seen, batch_size=AT_ONCE))
@@ -59,22 +59,22 @@ class Census:
         self.known = {firework["fw_id"]: firework for firework in self.fireworks}
 
     def highest_firework(self) -> int:
-        """Return the highest number of a Firework that anything names, 0 if nothing does."""
+        """Return the highest number of a Firework in any collection, 0 without any."""
         listed = (node for workflow in self.workflows for node in workflow["nodes"])
         return max([*self.known, *listed, *(launch["fw_id"] for launch in self.launches)], default=0)
 
     def highest_launch(self) -> int:
-        """Return the highest number of a launch that anything names, 0 if nothing does."""
+        """Return the highest number of a launch in any collection, 0 without any."""
         named = (number for firework in self.fireworks for number in _launches_of(firework))
         return max([*named, *(launch["launch_id"] for launch in self.launches)], default=0)
 
 
 def numbers_behind(pad: LaunchPad, census: Census) -> Iterator[Finding]:
-    """Find counters that would give a number that exists; to raise them harms nothing.
+    """Find counters that would give out a number that is taken; the repair raises them, which is harmless.
 
-    Nothing may be added before: FireWorks deletes or overwrites what has the number that it gives.
+    Repair these first: with a stale counter, FireWorks overwrites what exists when something is added.
     """
-    # after the census: a number is given before it is used
+    # read after the census: a number is taken from the counter before it is used
     counters = list(pad.fw_id_assigner.find({}, {"_id": 0}))
     for key, thing, highest in (
         ("next_fw_id", "Firework", census.highest_firework()),
@@ -83,24 +83,26 @@ def numbers_behind(pad: LaunchPad, census: Census) -> Iterator[Finding]:
         if not highest or (counters and all(counter.get(key, 0) > highest for counter in counters)):
             continue
         given = min((counter.get(key, 0) for counter in counters), default=None)
-        said = "no number is there to be given out" if given is None else f"number {given} would be given out next"
-        what = f"{said}, but {thing} {highest} exists: what is added would take the place of what is there"
-        # not lower than 1: an assigner that is made anew must have both
+        problem = "no number is there to be given out" if given is None else f"number {given} would be given out next"
+        what = f"{problem}, but {thing} {highest} exists: what is added would take the place of what is there"
+        # at least 1: a counter document that is created anew needs both fields
         raised = {"$max": {"next_fw_id": 1, "next_launch_id": 1, key: highest + 1}}
         yield Finding(COUNTER, 0, f"{key} of the LaunchPad", what, partial(_raise, pad, raised))
 
 
-def contradictions(pad: LaunchPad, census: Census, patience_s: float) -> Iterator[Finding]:
-    """Find what no command can put right, still so ``patience_s`` after the census: each says what to do.
+def contradictions(
+    pad: LaunchPad, census: Census, patience_s: float, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[Finding]:
+    """Find contradictions that only a person can resolve, unchanged for ``patience_s``; each text says what to do.
 
-    Nodes without a Firework, Fireworks in two workflows or in none, numbers that two Fireworks have, launches that are
-    missing or are another Firework's. Those of other users of the LaunchPad are named as well, and none is touched.
+    Listed Fireworks that do not exist, Fireworks in two workflows or in none, numbers of two Fireworks, launches that
+    are missing or belong to another Firework. Those outside of campaigns are reported, too.
     """
     before = set(_all(pad, census))
     if not before:
         return
-    # who adds, deletes or shelves just now writes one collection after the other
-    time.sleep(patience_s)
+    # whoever is adding, deleting or archiving writes one collection after the other
+    sleep(patience_s)
     for one in sorted(before & set(_all(pad, Census.of(pad))), key=lambda one: (one.kind, one.fw_id)):
         yield Finding(one.kind, one.fw_id, one.name, one.what, None, one.nodes)
 
@@ -127,7 +129,7 @@ def _missing_fireworks(census: Census, shared: set[int]) -> Iterator[_Contradict
         if not missing:
             continue
         what = f"this workflow lists {_numbers('Firework', missing)}, not in the database; "
-        # to delete a workflow deletes its Fireworks, also those that another one shares with it
+        # deleting a workflow deletes its Fireworks, also those that it shares with another one
         if shared.isdisjoint(nodes):
             what += f"lpad delete_wflows -i {nodes[0]}, then add its campaign again with the same directory"
         else:
@@ -150,7 +152,7 @@ def _shared_fireworks(census: Census, shared: set[int]) -> Iterator[_Contradicti
 
 
 def _strays(pad: LaunchPad, census: Census, strays: set[int]) -> Iterator[_Contradiction]:
-    """Give Fireworks of others that are in no workflow; a campaign's are put right elsewhere."""
+    """Yield Fireworks outside of campaigns that are in no workflow; those of campaigns are repaired elsewhere."""
     if not strays:
         return
     wanted = {"fw_id": {"$in": sorted(strays)}, "spec.campaign": {"$exists": False}}
@@ -181,7 +183,7 @@ def _wrong_launches(pad: LaunchPad, census: Census) -> Iterator[_Contradiction]:
             )
         if others := [n for n in firework.get("launches", []) if owners.get(n, fw_id) != fw_id]:
             foreign[fw_id] = others
-    # duplicates share launches rightfully
+    # Fireworks with a duplicate finder may share launches
     alone = {"fw_id": {"$in": sorted(foreign)}, "spec._dupefinder": {"$exists": False}}
     for firework in pad.fireworks.find(alone, {"fw_id": 1, "name": 1}) if foreign else []:
         numbers = foreign[firework["fw_id"]]
@@ -194,9 +196,9 @@ def _launches_of(firework: dict[str, Any]) -> list[int]:
     return [*firework.get("launches", []), *firework.get("archived_launches", [])]
 
 
-def _numbers(thing: str, numbers: list[int], most: int = 5) -> str:
-    """Return ``thing`` with numbers, in words: ``Fireworks 3, 4 and 12 more``."""
-    shown = ", ".join(map(str, numbers[:most]))
-    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+def _numbers(thing: str, numbers: list[int], max_shown: int = 5) -> str:
+    """Return a thing with its numbers, for example ``Fireworks 3, 4 and 12 more``."""
+    shown = ", ".join(map(str, numbers[:max_shown]))
+    more = f" and {len(numbers) - max_shown} more" if len(numbers) > max_shown else ""
     plural = "" if len(numbers) == 1 else "es" if thing.endswith("ch") else "s"
     return f"{thing}{plural} {shown}{more}"

@@ -1,4 +1,4 @@
-"""What faults leave behind on a LaunchPad: each kind is found by one function, and knows how it is mended."""
+"""What faults leave on a LaunchPad: one function finds each kind, and gives the call that repairs it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mlip_fw.firework_names import AT_ONCE, OF_A_CAMPAIGN
 from mlip_fw.interrupts import INTERRUPTED
 from mlip_fw.mongo_errors import Trouble, classify_text
 from mlip_fw.recovery.evidence import Evidence, age_s, began, moment, reservation_of
+from mlip_fw.recovery.lease import server_time
+from mlip_fw.travel.leftovers import Leftovers
 
-_HALF_CHECKED_OUT_S = 60.0
-_SUBMITTING_S = 600.0
-_MOST_LOST = 5
+_MAX_LOST = 5
 _OUR_TASKS = "{{mlip_fw."
-_OF_A_FAILURE = {
+_FAILURE_FIELDS = {
     **{"launch_id": 1, "state": 1, "state_history": 1},
     **{"action.stored_data._exception": 1, "action.stored_data._task": 1},
 }
@@ -27,36 +27,36 @@ _OF_A_FAILURE = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be."""
+    """One inconsistency that a fault has left."""
 
     kind: str
     fw_id: int
     name: str
     what: str
     mend: Callable[[], Any] | None
-    """What to call; None if a person has to look."""
+    """Repairs it; None if a person has to decide."""
     nodes: frozenset[int] = frozenset()
-    """All Fireworks of the workflows that it is about, where it is about more than one Firework."""
+    """All Fireworks of the affected workflows, if more than one Firework is affected."""
 
 
 def finished_unnoticed(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
-    """Find Fireworks that run on although their launch is over: the worker died before it told the workflow."""
+    """Find RUNNING Fireworks whose launch is over: the worker died before the workflow was updated."""
     fireworks = _fireworks(pad, {"state": "RUNNING"})
     ended = _launches(pad, fireworks, {"state": {"$in": ["COMPLETED", "FIZZLED"]}}, {"launch_id": 1, "state": 1})
     for firework in fireworks:
         if launches := _own(ended, firework):
             what = f"its launch is {launches[0]['state']}, which the workflow has not noticed"
-            yield _finding("unnoticed", firework, what, partial(_tell, pad, firework["fw_id"]))
+            yield _finding("unnoticed", firework, what, partial(_refresh, pad, firework["fw_id"]))
 
 
 def lost_runs(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
-    """Find Fireworks whose worker is gone."""
+    """Find RUNNING Fireworks whose worker is gone."""
     for firework, running in _with_launches(pad, evidence, "RUNNING"):
         reasons = [evidence.why_lost(launch, directory_of(firework)) for launch in running]
         if not running or not all(reasons):
             continue
         if _was_lost_too_often(pad, firework):
-            what = f"{reasons[0]}; it was lost {_MOST_LOST} times: look at its folder, then lpad rerun_fws -i "
+            what = f"{reasons[0]}; it was lost {_MAX_LOST} times: look at its folder, then lpad rerun_fws -i "
             yield _finding("lost run", firework, what + str(firework["fw_id"]), None)
         else:
             ids = [launch["launch_id"] for launch in running]
@@ -64,25 +64,25 @@ def lost_runs(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
 
 
 def reserved_in_vain(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
-    """Find Fireworks that wait for a job that is gone, or that a worker died with while it took them."""
+    """Find RESERVED Fireworks whose job is gone or was never submitted, or whose worker died at their checkout."""
     for firework, reserved in _with_launches(pad, evidence, "RESERVED"):
         if not reserved:
-            if age_s(firework["updated_on"]) > _HALF_CHECKED_OUT_S:
+            if age_s(firework["updated_on"]) > evidence.taking_s:
                 what = "a worker died while it took it"
                 yield _finding("reservation", firework, what, partial(pad.rerun_fw, firework["fw_id"]))
             continue
         launch = reserved[0]
         job = evidence.lost_reservation(launch, directory_of(firework))
-        never_submitted = reservation_of(launch) is None and age_s(firework["updated_on"]) > _SUBMITTING_S
+        never_submitted = reservation_of(launch) is None and age_s(firework["updated_on"]) > evidence.submitting_s
         if job or never_submitted:
             what = f"its Slurm job {job} is gone" if job else "it was never submitted"
             yield _finding("reservation", firework, what, partial(_cancel, pad, launch["launch_id"], job))
 
 
 def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
-    """Find Fireworks that fizzled for no fault of their own, and name the others, which need a person."""
+    """Find FIZZLED Fireworks that were interrupted or lost the database; report the others, which a person must fix."""
     fireworks = _fireworks(pad, {"state": "FIZZLED"})
-    known = _launches(pad, fireworks, {}, _OF_A_FAILURE)
+    known = _launches(pad, fireworks, {}, _FAILURE_FIELDS)
     for firework in fireworks:
         launch = next((one for one in _own(known, firework) if one["state"] == "FIZZLED"), None)
         exception = _unreadable(firework) if launch is None else _stored(launch).get("_exception") or {}
@@ -90,23 +90,39 @@ def ended_from_outside(pad: LaunchPad, evidence: Evidence) -> Iterator[Finding]:
         details = exception.get("_details") or {}
         again = partial(pad.rerun_fw, firework["fw_id"])
         last = known.get(firework["launches"][-1]) if firework["launches"] else None
-        if (told := _launch_that_was_told(pad, firework, last)) is not None:
-            # to run it again would add what follows a second time
+        if (launch_id := _applied_launch(pad, firework, last)) is not None:
+            # a rerun would add the Fireworks that follow a second time
             what = "what follows it is in the workflow, but the database was away before it was COMPLETED"
-            yield _finding("unnoticed", firework, what, partial(_complete, pad, told, firework["fw_id"]))
+            yield _finding("unnoticed", firework, what, partial(_complete, pad, launch_id, firework["fw_id"]))
         elif details.get("error") == INTERRUPTED or not exception:
             what = details.get("message", "marked as lost, and not yet rerun")
             yield _finding("interrupted", firework, what, again)
         elif classify_text(last_line) is Trouble.AWAY:
             yield _finding("database was away", firework, last_line.partition(",")[0][:200], again)
         else:
-            said = details.get("message") or last_line or "no reason is recorded"
+            reason = details.get("message") or last_line or "no reason is recorded"
             hint = f"fix it, then: lpad rerun_fws -i {firework['fw_id']}"
-            yield _finding("needs you", firework, f"{said}; {hint}", None)
+            yield _finding("needs you", firework, f"{reason}; {hint}", None)
 
 
-def _launch_that_was_told(pad: LaunchPad, firework: dict[str, Any], launch: dict[str, Any] | None) -> int | None:
-    """Return the number of a Firework's launch if it ended well, and the workflow holds Fireworks that it has added."""
+def left_files(pad: LaunchPad) -> Iterator[Finding]:
+    """Find files in the database that nobody needs: stored contents without a name, which are removed.
+
+    Files of campaigns whose workflows were deleted are reported only: they may be the only results.
+    """
+    leftovers = Leftovers(pad.db, server_time(pad.db))
+    if unnamed := leftovers.unnamed():
+        what = f"{len(unnamed)} stored contents that no file names: a worker was killed while it stored files"
+        yield Finding("unused files", 0, "FilePad", what, partial(leftovers.remove, unnamed))
+    for one in leftovers.abandoned():
+        where = one.directory or "(the directory that it was added with)"
+        size = f"{one.n_files} files, {one.n_bytes / 1e6:.1f} MB"
+        what = f"{size}, of a campaign without a workflow; to fetch and remove them: mlip-fw pull {where} --remove"
+        yield Finding("files without workflow", 0, one.key, what, None)
+
+
+def _applied_launch(pad: LaunchPad, firework: dict[str, Any], launch: dict[str, Any] | None) -> int | None:
+    """Return the number of a launch whose action was applied: children in the workflow are newer than the launch."""
     if launch is None or not _failed_after_its_task(launch):
         return None
     workflow = pad.workflows.find_one({"nodes": firework["fw_id"]}, {"links": 1})
@@ -114,42 +130,43 @@ def _launch_that_was_told(pad: LaunchPad, firework: dict[str, Any], launch: dict
         return None
     children = workflow["links"].get(str(firework["fw_id"]), [])
     born = [child["created_on"] for child in pad.fireworks.find({"fw_id": {"$in": children}}, {"created_on": 1})]
-    told: int = launch["launch_id"]
-    return told if any(moment(date) > began(launch) for date in born) else None
+    launch_id: int = launch["launch_id"]
+    return launch_id if any(moment(date) > began(launch) for date in born) else None
 
 
-def _tell(pad: LaunchPad, fw_id: int) -> None:
-    """Have a workflow notice that a launch is over."""
+def _refresh(pad: LaunchPad, fw_id: int) -> None:
+    """Update a workflow after a launch that is over."""
     pad._refresh_wf(fw_id)
     if pad.fireworks.find_one({"fw_id": fw_id, "state": "RUNNING"}) is not None:
         raise LockedWorkflowError("its workflow is locked")
 
 
 def _complete(pad: LaunchPad, launch_id: int, fw_id: int) -> None:
-    """Have a launch COMPLETED whose action has been applied."""
+    """Set a launch to COMPLETED whose action has been applied already."""
     done = {"state": "COMPLETED", "action": FWAction().to_dict()}
     pad.launches.update_one({"launch_id": launch_id}, {"$set": done})
     pad._refresh_wf(fw_id)
 
 
 def _cancel(pad: LaunchPad, launch_id: int, job: Any) -> None:
-    """Cancel a reservation, if its job has not begun meanwhile, and no other job was submitted."""
+    """Cancel a reservation, unless its job has begun or another one was submitted meanwhile."""
     launch = pad.launches.find_one({"launch_id": launch_id, "state": "RESERVED"})
     if launch is not None and reservation_of(launch) == job:
         pad.cancel_reservation(launch_id)
 
 
 def _was_lost_too_often(pad: LaunchPad, firework: dict[str, Any]) -> bool:
-    """Return whether it was: launches that end in another way, even by a signal, say how."""
+    """Return whether its launches were lost too often; those that ended in any other way have an exception."""
     archived = firework.get("archived_launches", [])
-    if len(archived) < _MOST_LOST:
+    if len(archived) < _MAX_LOST:
         return False
     lost = {"state": "FIZZLED", "action.stored_data._exception": {"$exists": False}}
     times: int = pad.launches.count_documents({"launch_id": {"$in": archived}, **lost})
-    return times >= _MOST_LOST
+    return times >= _MAX_LOST
 
 
 def _rerun_lost(pad: LaunchPad, fw_id: int, launch_ids: list[int]) -> None:
+    """Make a lost Firework ready to run again, unless it was meanwhile."""
     if pad.fireworks.find_one({"fw_id": fw_id, "state": "RUNNING", "launches": launch_ids[-1]}) is None:
         return
     for launch_id in launch_ids:
@@ -160,10 +177,13 @@ def _rerun_lost(pad: LaunchPad, fw_id: int, launch_ids: list[int]) -> None:
 
 
 def _with_launches(pad: LaunchPad, evidence: Evidence, state: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Return this user's Fireworks in a state with their launches in it: read before Slurm is asked for its jobs."""
+    """Return this user's Fireworks in a state, each with its launches in that state.
+
+    They are read before Slurm's jobs are: a job that ends in between then counts as running, not as lost.
+    """
     fireworks = _fireworks(pad, {"state": state})
     launches = _launches(pad, fireworks, {"state": state})
-    mine = [firework for firework in fireworks if not evidence.leaves_alone(directory_of(firework))]
+    mine = [firework for firework in fireworks if not evidence.is_out_of_reach(directory_of(firework))]
     evidence.slurm.forget_jobs()
     return [(firework, _own(launches, firework)) for firework in mine]
 
@@ -174,7 +194,7 @@ def _launches(
     query: dict[str, Any],
     seen: dict[str, int] | None = None,
 ) -> dict[int, dict[str, Any]]:
-    """Return launches of Fireworks by number: one question for all of them."""
+    """Return the launches of Fireworks by number, by one query for all."""
     wanted = {"launch_id": {"$in": sorted({number for one in fireworks for number in one["launches"]})}}
     if not wanted["launch_id"]["$in"]:
         return {}
@@ -186,7 +206,7 @@ def _own(launches: dict[int, dict[str, Any]], firework: dict[str, Any]) -> list[
 
 
 def _fireworks(pad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the campaigns' Fireworks, whatever else lies on the LaunchPad."""
+    """Return the Fireworks of campaigns that match a query; a LaunchPad may hold others."""
     wanted = ("fw_id", "name", "launches", "archived_launches", "updated_on", "spec._tasks", "spec._exception_details")
     found = list(pad.fireworks.find({**OF_A_CAMPAIGN, **query}, wanted, batch_size=AT_ONCE))
     return [
@@ -211,13 +231,13 @@ def _stored(launch: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failed_after_its_task(launch: dict[str, Any]) -> bool:
-    """Return whether FireWorks failed, when the task had come to its end; it names the task if that one failed."""
+    """Return whether FireWorks failed after the Firetask had ended; it records the task if the task has failed."""
     stored = _stored(launch)
     return "_exception" in stored and stored.get("_task") is None
 
 
 def _unreadable(firework: dict[str, Any]) -> dict[str, Any]:
-    """Return what FireWorks noted of a Firework that a worker took and could not read: such a one has no launch."""
+    """Return the error of a Firework that a worker could not read, as FireWorks records it: there is no launch then."""
     noted = firework["spec"].get("_exception_details") or {}
     return {**noted, "_details": {"message": f"a worker can't read it: {_last_line(noted)}"}} if noted else {}
 

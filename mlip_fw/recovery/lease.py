@@ -1,4 +1,4 @@
-"""The lock of a recovery in the database: renewed while it is held, and only its holder lets it go."""
+"""A lock in the database that lets one recovery run at a time: it expires unless its holder renews it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
@@ -21,27 +21,42 @@ from mlip_fw.errors import DirectoryError
 logger = logging.getLogger("mlip_fw")
 COLLECTION = "mlip_fw_locks"
 LASTS_S = 600.0
-"""So long a lock is valid that is not renewed."""
-_RENEWED_EVERY_S = 60.0
+"""A lock that is not renewed for so long is free."""
+RENEWAL_INTERVAL_S = 60.0
 _NAME = "recover"
 
 
 class Lease:
-    """A lock that this process holds.
+    """A lock that this process takes, renews and releases.
 
     All times are the database server's (``localTime`` of its answer to ``hello``; MongoDB manual, "hello"), so that
     clocks of machines that differ can't make a lock look older than it is.
+
+    Parameters
+    ----------
+    database
+        Where the lock is.
+    renewed_every_s
+        Time between two renewals, s.
+    clock
+        Monotonic clock of this process, s.
     """
 
-    def __init__(self, database: Database[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        renewed_every_s: float = RENEWAL_INTERVAL_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._renewed_every_s, self._clock = renewed_every_s, clock
         self._database, self._locks = database, database[COLLECTION]
         self._token = uuid.uuid4().hex
         self._valid_until = 0.0
         self._ended = threading.Event()
 
     def take(self) -> bool:
-        """Take the lock if nobody holds it, or if who held it is gone; return whether it is ours."""
-        began, now = time.monotonic(), server_time(self._database)
+        """Take the lock if it is free or its holder is dead, and return whether that worked."""
+        began, now = self._clock(), server_time(self._database)
         ours = {"until": now + LASTS_S, "owner": self._token, "process": this_process().plain()}
         try:
             self._locks.find_one_and_update({"_id": _NAME, "until": {"$lt": now}}, {"$set": ours}, upsert=True)
@@ -49,7 +64,7 @@ class Lease:
             held = self._locks.find_one({"_id": _NAME}) or {}
             if not _has_died(held):
                 return False
-            # only from the one that is known to be dead: another recovery may have been quicker
+            # compare-and-set with the dead owner: another recovery may have taken the lock meanwhile
             dead = {"_id": _NAME, "owner": held["owner"]}
             if not self._locks.update_one(dead, {"$set": ours}).matched_count:
                 return False
@@ -57,54 +72,58 @@ class Lease:
         return True
 
     def renew(self) -> None:
-        """Make the lock last, if it is still ours."""
-        began = time.monotonic()
+        """Extend the lock, if it is still ours."""
+        began = self._clock()
         until = server_time(self._database) + LASTS_S
         ours = {"_id": _NAME, "owner": self._token}
         is_ours = self._locks.update_one(ours, {"$set": {"until": until}}).matched_count
         self._valid_until = began + LASTS_S if is_ours else 0.0
 
     def require(self) -> None:
-        """Refuse to go on when the lock may be another's.
+        """Require that the lock is still ours.
 
         Raises
         ------
         DirectoryError
-            If it could not be renewed in time, as when this process was stopped meanwhile.
+            If it was not renewed in time, for example because this process was suspended.
         """
-        if time.monotonic() >= self._valid_until:
+        if self._clock() >= self._valid_until:
             raise DirectoryError(
                 f"this recovery has lost its lock: it was stopped, or the database was away, for {LASTS_S:.0f} s, and "
                 "another may be at work; run mlip-fw recover again"
             )
 
     def release(self) -> None:
-        """Let the lock go, if it is still ours."""
+        """Release the lock, if it is still ours."""
         self._locks.delete_one({"_id": _NAME, "owner": self._token})
 
-    def keep(self) -> None:
+    def keep_renewing(self) -> None:
         """Renew the lock until :meth:`stop` is called."""
-        while not self._ended.wait(_RENEWED_EVERY_S):
+        while not self._ended.wait(self._renewed_every_s):
             try:
                 self.renew()
             except PyMongoError as error:
                 logger.debug("the lock of this recovery could not be renewed: %s", type(error).__name__)
 
     def stop(self) -> None:
-        """End :meth:`keep`."""
+        """End :meth:`keep_renewing`."""
         self._ended.set()
 
 
 @contextmanager
-def alone(database: Database[dict[str, Any]]) -> Iterator[Lease]:
-    """Keep a second recovery of a LaunchPad out; one that died on another machine holds the lock for ten minutes.
+def alone(
+    database: Database[dict[str, Any]],
+    renewed_every_s: float = RENEWAL_INTERVAL_S,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Lease]:
+    """Hold the lock of a LaunchPad's recovery; one that died on another machine holds it for another ten minutes.
 
     Raises
     ------
     DirectoryError
-        If another one is at work.
+        If another recovery holds it.
     """
-    lease = Lease(database)
+    lease = Lease(database, renewed_every_s, clock)
     if not lease.take():
         held = (database[COLLECTION].find_one({"_id": _NAME}) or {}).get("process") or {}
         who = f" (process {held['pid']} on {held['host']})" if {"pid", "host"} <= held.keys() else ""
@@ -112,7 +131,7 @@ def alone(database: Database[dict[str, Any]]) -> Iterator[Lease]:
             f"another mlip-fw recover{who} works on this LaunchPad; wait for it (if it died, {LASTS_S / 60:.0f} min at "
             "most)"
         )
-    keeper = threading.Thread(target=lease.keep, daemon=True)
+    keeper = threading.Thread(target=lease.keep_renewing, daemon=True)
     keeper.start()
     try:
         yield lease
@@ -123,7 +142,7 @@ def alone(database: Database[dict[str, Any]]) -> Iterator[Lease]:
 
 
 def server_time(database: Database[dict[str, Any]]) -> float:
-    """Return the time of the database server, s since 1970; that of this process if the database is in it."""
+    """Return the time of the database server, s since 1970; for a database in memory that of this process."""
     try:
         now = database.command("hello")["localTime"]
     except NotImplementedError:
@@ -132,7 +151,7 @@ def server_time(database: Database[dict[str, Any]]) -> float:
 
 
 def _has_died(held: dict[str, Any]) -> bool:
-    """Return whether the holder of a lock is a process of this machine that is gone."""
+    """Return whether the holder of a lock is known to be dead: a process of this machine that is gone."""
     try:
         return "owner" in held and is_alive(Attendant.model_validate(held.get("process"))) is False
     except ValidationError:

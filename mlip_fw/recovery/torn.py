@@ -1,16 +1,15 @@
-"""Workflows that a worker died in the middle of changing.
+"""Workflows whose update was interrupted, because the worker died or the database went away.
 
-FireWorks locks a workflow, writes new Fireworks, writes the changed ones, writes the workflow, and
-unlocks it. A death in between leaves the lock, maybe Fireworks that belong to no workflow, and maybe
-a Firework that says COMPLETED while its workflow has not heard what follows from it. An exception in
-between leaves the same without the lock. A death while finished Fireworks are put on the shelf leaves them
-without a workflow, too.
+FireWorks locks a workflow, writes new Fireworks, writes the changed ones, writes the workflow, and unlocks it. A death
+in between leaves the lock, perhaps new Fireworks that belong to no workflow, and perhaps a Firework that is COMPLETED
+while its workflow lacks what follows from it. An exception leaves the same without the lock. A death while finished
+Fireworks are archived (:mod:`mlip_fw.shelving`) leaves them without a workflow.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,54 +21,57 @@ from mlip_fw.recovery.findings import Finding, directory_of
 from mlip_fw.shelving import shelve_strays
 
 HALF_ADDED = "half added"
-_MOST_LOOKS = 4
-_LEFT_ALONE = ("COMPLETED", "ARCHIVED", "DEFUSED")
-_BEING_TAKEN = "RESERVED"
-"""A worker takes a Firework before it tells the workflow; one that dies there is found by its age."""
+_MAX_SCANS = 4
+_FINAL_STATES = ("COMPLETED", "ARCHIVED", "DEFUSED")
+_CHECKED_OUT = "RESERVED"
+"""A worker changes the Firework to this state before the workflow; one that dies there is found by its age."""
 
 
 @dataclass(frozen=True)
 class _Torn:
-    """A workflow that is locked, or does not say what its Fireworks say."""
+    """A workflow that is locked, or whose states differ from those of its Fireworks."""
 
     nodes: tuple[int, ...]
     name: str
     changed: Any
     is_locked: bool
     differing: frozenset[tuple[int, str]]
-    """Number and state of the Fireworks of which the workflow says something else."""
+    """Number and state of the Fireworks for which the workflow has another state."""
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What is not as it should be at one moment."""
+class _Scan:
+    """Everything inconsistent at one moment."""
 
     orphans: frozenset[int]
     finished: frozenset[int]
-    """Those of the orphans that ran to their end; one that was half added never does."""
+    """Orphans that are COMPLETED: those were being archived. One that was half added never runs."""
     torn: dict[Any, _Torn]
 
 
-def torn_workflows(pad: LaunchPad, patience_s: float) -> Iterator[Finding]:
-    """Find locks that nobody holds, workflows half changed and Fireworks of no workflow, still so after ``patience_s``.
+def torn_workflows(
+    pad: LaunchPad, patience_s: float, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[Finding]:
+    """Find stale locks, half updated workflows and Fireworks without a workflow, unchanged for ``patience_s``.
 
-    A workflow is changed within a fraction of a second; one of thousands takes seconds. While new
-    Fireworks come in, somebody is at work, and nothing is certain.
+    An update takes a fraction of a second, with thousands of Fireworks seconds. While new Fireworks without workflow
+    appear, somebody is adding some, and the scan is repeated.
     """
-    before = _look(pad)
-    for _ in range(_MOST_LOOKS):
+    before = _scan(pad)
+    for _ in range(_MAX_SCANS):
         if not before.orphans and not before.torn:
             return
-        time.sleep(patience_s)
-        now = _look(pad)
+        sleep(patience_s)
+        now = _scan(pad)
         if now.orphans <= before.orphans:
             yield from _lasting(pad, before, now)
             return
         before = now
 
 
-def _lasting(pad: LaunchPad, before: _Look, now: _Look) -> Iterator[Finding]:
-    # before the lock goes, so that nobody takes up what is done again
+def _lasting(pad: LaunchPad, before: _Scan, now: _Scan) -> Iterator[Finding]:
+    """Yield what two scans agree on."""
+    # before the lock is removed, so that no worker runs a Firework that will be added again
     for fw_id in sorted(now.orphans - now.finished):
         what = "belongs to no workflow: a worker died while it added it"
         remove = partial(pad.fireworks.delete_one, {"fw_id": fw_id})
@@ -82,41 +84,45 @@ def _lasting(pad: LaunchPad, before: _Look, now: _Look) -> Iterator[Finding]:
         if before.torn.get(key) == torn:
             kind, since = ("stale lock", ", which is locked since") if torn.is_locked else ("half changed", "")
             what = f"a worker died while it changed this workflow{since}"
-            yield Finding(kind, min(torn.nodes), torn.name, what, partial(_mend, pad, torn), frozenset(torn.nodes))
+            yield Finding(
+                kind, min(torn.nodes), torn.name, what, partial(_repeat_update, pad, torn), frozenset(torn.nodes)
+            )
 
 
-def _mend(pad: LaunchPad, torn: _Torn) -> None:
-    """Have everything that the dead worker was telling the workflow told again."""
+def _repeat_update(pad: LaunchPad, torn: _Torn) -> None:
+    """Remove the lock, and apply to the workflow again what the dead worker was about to apply."""
     for fw_id, state in torn.differing:
         if state == "COMPLETED":
-            # its action is applied when it is seen to complete, so it must be seen again
+            # FireWorks applies the action when the state changes to COMPLETED, so it must change again
             pad.fireworks.update_one({"fw_id": fw_id, "state": state}, {"$set": {"state": "RUNNING"}})
     pad.workflows.update_one({"nodes": torn.nodes[0]}, {"$unset": {"locked": True}})
     for fw_id, _ in sorted(torn.differing):
         pad._refresh_wf(fw_id)
 
 
-def _look(pad: LaunchPad) -> _Look:
+def _scan(pad: LaunchPad) -> _Scan:
     wanted = {"nodes": 1, "fw_states": 1, "name": 1, "updated_on": 1, "state": 1, "locked": 1}
     workflows = list(pad.workflows.find({}, wanted, batch_size=AT_ONCE))
-    ours = {
+    states = {
         firework["fw_id"]: firework["state"]
         for firework in pad.fireworks.find(OF_A_CAMPAIGN, {"fw_id": 1, "state": 1}, batch_size=AT_ONCE)
     }
-    orphans = frozenset(ours.keys() - {node for workflow in workflows for node in workflow["nodes"]})
-    finished = frozenset(fw_id for fw_id in orphans if ours[fw_id] == "COMPLETED")
-    looked = {workflow["_id"]: _torn(workflow, ours) for workflow in workflows}
-    return _Look(orphans, finished, {key: torn for key, torn in looked.items() if torn is not None})
+    orphans = frozenset(states.keys() - {node for workflow in workflows for node in workflow["nodes"]})
+    finished = frozenset(fw_id for fw_id in orphans if states[fw_id] == "COMPLETED")
+    checked = {workflow["_id"]: _torn(workflow, states) for workflow in workflows}
+    return _Scan(orphans, finished, {key: torn for key, torn in checked.items() if torn is not None})
 
 
-def _torn(workflow: dict[str, Any], ours: dict[int, str]) -> _Torn | None:
-    """Return what is wrong with a workflow, if it is a campaign's and something is."""
+def _torn(workflow: dict[str, Any], states: dict[int, str]) -> _Torn | None:
+    """Return what is inconsistent in a workflow; None if nothing is, or if it is no campaign's."""
     nodes, is_locked = tuple(workflow["nodes"]), "locked" in workflow
-    if not any(node in ours for node in nodes) or (workflow["state"] in _LEFT_ALONE and not is_locked):
+    if not any(node in states for node in nodes) or (workflow["state"] in _FINAL_STATES and not is_locked):
         return None
-    said = workflow["fw_states"]
+    in_workflow = workflow["fw_states"]
     differing = frozenset(
-        (node, ours[node]) for node in nodes if ours.get(node, _BEING_TAKEN) not in (said.get(str(node)), _BEING_TAKEN)
+        (node, states[node])
+        for node in nodes
+        if states.get(node, _CHECKED_OUT) not in (in_workflow.get(str(node)), _CHECKED_OUT)
     )
     if not is_locked and not differing:
         return None
@@ -124,7 +130,7 @@ def _torn(workflow: dict[str, Any], ours: dict[int, str]) -> _Torn | None:
 
 
 def _by_campaign(pad: LaunchPad, fw_ids: frozenset[int]) -> dict[tuple[str, str | None], list[int]]:
-    """Return Fireworks by the name and the directory of their campaign."""
+    """Group Fireworks by name and directory of their campaign."""
     found: dict[tuple[str, str | None], list[int]] = {}
     for firework in pad.fireworks.find({"fw_id": {"$in": sorted(fw_ids)}}, {"fw_id": 1, "spec": 1}):
         found.setdefault((firework["spec"]["campaign"], directory_of(firework)), []).append(firework["fw_id"])

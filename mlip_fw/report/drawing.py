@@ -11,44 +11,46 @@ from mlip_fw.errors import MlipError
 from mlip_fw.report import figures
 from mlip_fw.report.formats import Format
 from mlip_fw.story.parity import Parity, parity_of
-from mlip_fw.story.tale import Story
+from mlip_fw.story.tale import CampaignAnalysis
 
-Tell = Callable[[str], None]
-_OF_STORY: dict[str, Callable[[Story], Figure]] = {
+ProgressCallback = Callable[[str], None]
+"""Called with what is being done."""
+_FIGURES: dict[str, Callable[[CampaignAnalysis], Figure]] = {
     "gamma": figures.gamma_figure,
     "errors": figures.error_figure,
     "halt-intervals": figures.halt_interval_figure,
-    "ledger": figures.ledger_figure,
+    "ledger": figures.cost_figure,
     "calibration": figures.calibration_figure,
 }
+"""By the names of their files."""
 
 
-def quiet(what: str) -> None:
-    """Tell nobody."""
+def no_progress(what: str) -> None:
+    """Report no progress."""
 
 
-def draw(story: Story, parity: Parity | None, tell: Tell) -> dict[str, Figure]:
-    """Return the figures of a campaign; one whose files are damaged is left out.
+def draw_figures(analysis: CampaignAnalysis, parity: Parity | None, progress: ProgressCallback) -> dict[str, Figure]:
+    """Return the figures of a campaign by name; one whose files are damaged is left out.
 
     Parameters
     ----------
-    story
+    analysis
         Of the campaign.
     parity
-        Of a generation, if there is one.
-    tell
+        Of its newest generation, if there is one.
+    progress
         Called with what is being done.
     """
-    return dict(_drawn(story, parity, tell))
+    return dict(_figures(analysis, parity, progress))
 
 
-def newest_parity(story: Story, tell: Tell) -> tuple[Parity | None, str]:
-    """Return the labels as the newest generation sees them, or why it can't be said."""
-    if not story.generations:
+def newest_parity(analysis: CampaignAnalysis, progress: ProgressCallback) -> tuple[Parity | None, str]:
+    """Return parity of the newest generation, or None and why it is not known."""
+    if not analysis.generations:
         return None, ""
-    tell("evaluating the labels")
+    progress("evaluating the labels")
     try:
-        return parity_of(story.directory, story.generations[-1].number), ""
+        return parity_of(analysis.directory, analysis.generations[-1].number), ""
     except MlipError as error:
         return None, str(error)
 
@@ -62,12 +64,14 @@ def save_all(drawn: dict[str, Figure], folder: Path, formats: Sequence[Format], 
     ]
 
 
-def _drawn(story: Story, parity: Parity | None, tell: Tell) -> Iterator[tuple[str, Figure]]:
-    for name, figure_of in _OF_STORY.items():
-        tell(f"drawing {name}")
+def _figures(
+    analysis: CampaignAnalysis, parity: Parity | None, progress: ProgressCallback
+) -> Iterator[tuple[str, Figure]]:
+    for name, figure_of in _FIGURES.items():
+        progress(f"drawing {name}")
         try:
-            yield name, figure_of(story)
+            yield name, figure_of(analysis)
         except MlipError as error:
-            tell(f"no figure of {name}: {error}")
+            progress(f"no figure of {name}: {error}")
     if parity is not None:
         yield "parity", figures.parity_figure(parity)

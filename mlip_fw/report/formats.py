@@ -1,10 +1,10 @@
-"""What figures may be written as."""
+"""File formats of figures; apart from the figures, as the command line needs it without matplotlib."""
 
 from enum import StrEnum
 
 
 class Format(StrEnum):
-    """What a figure may be written as."""
+    """File format of a figure."""
 
     PNG = "png"
     SVG = "svg"

@@ -1,34 +1,33 @@
-"""The halts of which a report shows the structure: not all, or the file would become too large to be sent."""
+"""The halts whose structure a report shows: a selection, so that the file stays small enough to be sent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from mlip_fw.campaign.records import WalkerCycle
 from mlip_fw.report.figures import halt_figure
 from mlip_fw.report.figures.save import as_text
 from mlip_fw.report.interactive import halt_scene
 from mlip_fw.story.halts import Halt
 
 _LAST = 10
-_MOST_ATOMS = 2000
+_MAX_ATOMS = 2000
 _DPI = 120
-Key = tuple[int, int]
-"""Walker and cycle."""
 
 
 @dataclass(frozen=True)
-class ToldHalt:
+class HaltStructure:
     """A halt with its structure."""
 
     halt: Halt
     scene: dict[str, Any]
     image: str | None
-    """PNG in base64; None without the structure's file."""
+    """PNG in base64; None if there is no file of the structure."""
 
 
 def chosen_halts(halts: list[Halt]) -> list[Halt]:
-    """Return the first halt, the one with the largest gamma, and the last ones, in the order of time."""
+    """Return the first halt, the one with the largest gamma, and the last ten, the oldest first."""
     if not halts:
         return []
     worst = max(range(len(halts)), key=lambda k: halts[k].gamma_max)
@@ -36,22 +35,22 @@ def chosen_halts(halts: list[Halt]) -> list[Halt]:
     return [halts[k] for k in sorted(kept)]
 
 
-def tell_halts(halts: list[Halt]) -> dict[Key, ToldHalt]:
+def halt_structures(halts: list[Halt]) -> dict[WalkerCycle, HaltStructure]:
     """Return halts with their structures, by walker and cycle."""
-    return {(halt.walker, halt.cycle): _told(halt) for halt in halts}
+    return {(halt.walker, halt.cycle): _structure(halt) for halt in halts}
 
 
-def charts_of(told: dict[Key, ToldHalt]) -> dict[str, Any]:
-    """Return the scenes by the names that the page gives them."""
+def charts_of(structures: dict[WalkerCycle, HaltStructure]) -> dict[str, Any]:
+    """Return the charts of the structures, by the names that the page uses for them."""
     found = {}
-    for (walker, cycle), halt in told.items():
-        found[f"halt-{walker}-{cycle}"] = halt.scene
-        if halt.scene["cutout"] is not None:
-            found[f"cutout-{walker}-{cycle}"] = halt.scene["cutout"]
+    for (walker, cycle), structure in structures.items():
+        found[f"halt-{walker}-{cycle}"] = structure.scene
+        if structure.scene["cutout"] is not None:
+            found[f"cutout-{walker}-{cycle}"] = structure.scene["cutout"]
     return found
 
 
-def _told(halt: Halt) -> ToldHalt:
+def _structure(halt: Halt) -> HaltStructure:
     figure = halt_figure(halt)
     image = None if figure is None else as_text(figure, _DPI)
-    return ToldHalt(halt, halt_scene(halt, _MOST_ATOMS), image)
+    return HaltStructure(halt, halt_scene(halt, _MAX_ATOMS), image)

@@ -1,4 +1,4 @@
-"""A campaign as one HTML page that opens from disk: nothing is fetched, and it can be read without scripts."""
+"""The report: one self-contained HTML page that opens from disk and can be read without scripts."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from mlip_fw.generations import Generations
 from mlip_fw.io.files import require_no_folder, write_text
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.report import interactive
-from mlip_fw.report.drawing import Tell, draw, newest_parity, quiet, save_all
+from mlip_fw.report.drawing import ProgressCallback, draw_figures, newest_parity, no_progress, save_all
 from mlip_fw.report.figures.save import as_text
 from mlip_fw.report.formats import Format
-from mlip_fw.report.halts import charts_of, chosen_halts, tell_halts
+from mlip_fw.report.halts import charts_of, chosen_halts, halt_structures
 from mlip_fw.report.rows import summary_rows
 from mlip_fw.report.words import FILTERS
-from mlip_fw.story.answers import answers
+from mlip_fw.story.answers import status_answers
 from mlip_fw.story.measures import warnings_of
 from mlip_fw.story.parity import Parity
-from mlip_fw.story.tale import Story
+from mlip_fw.story.tale import CampaignAnalysis
 
 _DPI = 200
-_MOST_ROWS = 1000
-_DRAWN = ("data", "layout", "narrow")
+_MAX_ROWS = 1000
+_PLOTLY_KEYS = ("data", "layout", "narrow")
 _SECTIONS = (
     ("numbers", "in numbers"),
     ("course", "progress"),
@@ -48,7 +48,7 @@ def write_report(
     *,
     folder: Path | None = None,
     formats: Sequence[Format] = (Format.PNG,),
-    tell: Tell = quiet,
+    progress: ProgressCallback = no_progress,
 ) -> list[Path]:
     """Write the page and its figures, and return their paths.
 
@@ -59,54 +59,54 @@ def write_report(
     page
         The file to write.
     folder
-        Where figures go, as ``gamma.png`` and so on; without one they go beside the page, as ``report-gamma.png``.
+        Folder for the figures, as ``gamma.png`` and so on; by default that of the page, as ``report-gamma.png``.
     formats
         Of the figures; without any, only the page is written.
-    tell
+    progress
         Called with what is being done.
     """
     require_no_folder(page)
-    story = Story(directory)
-    parity, trouble = newest_parity(story, tell)
-    figures = draw(story, parity, tell)
-    tell("drawing structures of halts")
-    told = tell_halts(chosen_halts(story.halts))
-    charts = _charts(story, parity)
+    analysis = CampaignAnalysis(directory)
+    parity, trouble = newest_parity(analysis, progress)
+    figures = draw_figures(analysis, parity, progress)
+    progress("drawing structures of halts")
+    structures = halt_structures(chosen_halts(analysis.halts))
+    charts = _charts(analysis, parity)
     text = _render(
-        story=story,
-        name=story.campaign.campaign,
-        n_walkers=story.campaign.md.walkers,
-        answers=answers(story),
-        rows=summary_rows(story.summary),
-        warnings=warnings_of(story.generations),
+        analysis=analysis,
+        name=analysis.campaign.campaign,
+        n_walkers=analysis.campaign.md.walkers,
+        answers=status_answers(analysis),
+        rows=summary_rows(analysis.summary),
+        warnings=warnings_of(analysis.generations),
         refused=Generations(directory.root).refused(),
         charts=charts,
         images={name: as_text(figure, _DPI) for name, figure in figures.items()},
         parity=charts.get("parity"),
-        parity_of=story.generations[-1].number if story.generations else None,
+        parity_of=analysis.generations[-1].number if analysis.generations else None,
         parity_trouble=trouble,
-        told=told,
-        n_untold=len(story.halts) - len(told),
-        data=as_json({**charts, **charts_of(told)}),
+        structures=structures,
+        n_not_shown=len(analysis.halts) - len(structures),
+        data=as_json({**charts, **charts_of(structures)}),
     )
     write_text(page, text)
-    tell("writing figures")
+    progress("writing figures")
     return [page, *save_all(figures, folder or page.parent, formats, prefix="" if folder else f"{page.stem}-")]
 
 
-def _charts(story: Story, parity: Parity | None) -> dict[str, Any]:
+def _charts(analysis: CampaignAnalysis, parity: Parity | None) -> dict[str, Any]:
     return {
-        "gamma": interactive.gamma_chart(story),
-        "errors": interactive.error_chart(story),
-        "intervals": interactive.halt_interval_chart(story),
-        "ledger": interactive.ledger_chart(story),
+        "gamma": interactive.gamma_chart(analysis),
+        "errors": interactive.error_chart(analysis),
+        "intervals": interactive.halt_interval_chart(analysis),
+        "ledger": interactive.cost_chart(analysis),
         **({} if parity is None else {"parity": interactive.parity_chart(parity)}),
     }
 
 
 def as_json(charts: dict[str, Any]) -> str:
-    """Return what plotly draws as JSON that no HTML parser takes for the end of its element."""
-    drawn = {name: {key: chart[key] for key in _DRAWN if key in chart} for name, chart in charts.items()}
+    """Return charts for plotly as JSON that may stand in a script element: it has no <, > and &."""
+    drawn = {name: {key: chart[key] for key in _PLOTLY_KEYS if key in chart} for name, chart in charts.items()}
     text = json.dumps(drawn, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -121,7 +121,7 @@ def _render(**facts: Any) -> str:
         style=_asset("report.css"),
         policy=_policy(scripts),
         sections=_SECTIONS,
-        most_rows=_MOST_ROWS,
+        max_rows=_MAX_ROWS,
         now=time.time(),
         version=mlip_fw.__version__,
     )
@@ -132,12 +132,12 @@ def _asset(name: str) -> str:
 
 
 def _as_script(code: str) -> str:
-    """Return code as it may stand within a script element; what is changed can only be within strings."""
+    """Return JavaScript that may stand in a script element; what is escaped can only occur within strings."""
     return code.replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _policy(scripts: list[str]) -> str:
-    """Return the page's rules: these scripts and no others, pictures of its own, nothing from anywhere."""
+    """Return the content security policy: these scripts and no others, embedded images, nothing from the network."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (

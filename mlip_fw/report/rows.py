@@ -1,4 +1,4 @@
-"""A campaign's numbers for people."""
+"""The summary of a campaign as a table for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mlip_fw.models.summary import CampaignSummary
 
 
 def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
-    """Return the summary as (what, value) pairs with units."""
+    """Return the summary as (name, value) pairs with units."""
     refused = summary.generations_refused
     seconds, trained = summary.seconds, summary.labels > 0 and summary.generations > 0
     share = [f"{name} {value:.1f}" for name, value in seconds.model_dump().items() if name != "total" and value >= 0.05]
@@ -29,7 +29,7 @@ def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
 
 
 def _untrained(summary: CampaignSummary) -> list[tuple[str, str]]:
-    """Return errors on what was not trained on: on held-out frames, or else on the newest labels before training."""
+    """Return the errors on held-out frames, or else on the newest labels before they were trained on."""
     if summary.heldout_force_rmse_ev_a is not None and summary.heldout_energy_rmse_ev_atom is not None:
         return [
             ("force RMSE (held-out)", f"{1000 * summary.heldout_force_rmse_ev_a:.2f} meV/Å"),

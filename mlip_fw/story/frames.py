@@ -1,4 +1,4 @@
-"""Structures of halts: whether their files are whole, without reading a number of them, and then the structures."""
+"""Structure files of halts: count their frames without parsing numbers, and read them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ase import Atoms
 
+from mlip_fw.campaign.file_cache import CampaignFiles
+from mlip_fw.campaign.label_files import columns_of
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.structures import facts_of
-from mlip_fw.story.label_files import columns_of
-from mlip_fw.story.reading import Look
 
 HALTED, CRASHED, CANDIDATES, SELECTED = "halt.extxyz", "crash.extxyz", "candidates.extxyz", "selected.extxyz"
 
@@ -20,7 +20,7 @@ def count_frames(path: Path) -> int:
     Raises
     ------
     DirectoryError
-        If one ends before its atoms.
+        If a structure ends before its last atom.
     """
     lines, at, found = path.read_text().splitlines(), 0, 0
     while at < len(lines):
@@ -32,38 +32,44 @@ def count_frames(path: Path) -> int:
     return found
 
 
-def count_some_frames(path: Path) -> int:
-    """Return the same of a file that can't be empty.
+def count_frames_of_nonempty(path: Path) -> int:
+    """Return how many structures a file holds that can't be empty.
 
     Raises
     ------
     DirectoryError
-        If it is, or one of its structures ends before its atoms.
+        If it is empty, or a structure ends before its last atom.
     """
     if not (found := count_frames(path)):
         raise DirectoryError("it is empty")
     return found
 
 
-COUNTED = {HALTED: count_some_frames, CRASHED: count_some_frames, CANDIDATES: count_frames, SELECTED: count_frames}
-"""How the files of a halt are looked at; nothing may have been plausible enough to be selected."""
+FRAME_COUNTERS = {
+    HALTED: count_frames_of_nonempty,
+    CRASHED: count_frames_of_nonempty,
+    # empty where no candidate was plausible
+    CANDIDATES: count_frames,
+    SELECTED: count_frames,
+}
+"""How the frames of each file of a halt are counted; one function per file, as results are cached by function."""
 
 
-def frame_of(path: Path, look: Look) -> Atoms | None:
-    """Return the first structure of a file, or None; a file that can't be read is listed as damaged."""
-    return next(iter(frames_of(path, look)), None)
+def first_frame(path: Path, files: CampaignFiles) -> Atoms | None:
+    """Return the first structure of a file of a halt; None if it is missing or damaged."""
+    return next(iter(all_frames(path, files)), None)
 
 
-def frames_of(path: Path, look: Look) -> list[Atoms]:
-    """Return all structures of a file, or none; a file that can't be read is listed as damaged."""
-    if not look.file(path, COUNTED[path.name]):
+def all_frames(path: Path, files: CampaignFiles) -> list[Atoms]:
+    """Return all structures of a file of a halt, or none; a file that can't be read is listed as damaged."""
+    if not files.parsed(path, FRAME_COUNTERS[path.name]):
         return []
     from ase.io import read
 
     try:
         return list(read(path, index=":", format="extxyz"))
     except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError) as error:
-        look.complain(path, f"its structures can't be read ({type(error).__name__})")
+        files.report_damage(path, f"its structures can't be read ({type(error).__name__})")
         return []
 
 

@@ -1,22 +1,22 @@
-"""Generations of the potential, and how far the MD came with each."""
+"""The generations of the potential, and how far MD came with each."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
 
+from mlip_fw.campaign.file_cache import time_of
 from mlip_fw.generations import Generations
 from mlip_fw.models.md import MDOutcome
 from mlip_fw.models.training import TrainingRecord
-from mlip_fw.story.reading import time_of
-from mlip_fw.story.sources import Run, Sources
+from mlip_fw.story.sources import AnalysisRecords, MDRun
 
 _ENDED_BY_GAMMA = (MDOutcome.HALTED, MDOutcome.CRASHED)
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One version of the potential."""
+    """One generation of the potential and the MD that used it."""
 
     number: int
     record: TrainingRecord
@@ -25,35 +25,36 @@ class Generation:
     time: float | None
     """When it was published, s since 1970."""
     md_steps: int
-    """Steps that all walkers and rehearsals ran with it."""
+    """MD steps of all walkers with it, rehearsals in small cells included."""
     halts: int
-    """Runs with it that gamma, or a crash that was learnt from, ended."""
+    """MD runs with it that ended by gamma, or by a crash whose last frame was labelled."""
     seconds_md: float
+    """Duration of its MD, s."""
 
     @property
     def steps_to_halt(self) -> float | None:
-        """MD steps for each halt, which grow as a campaign converges; None if it did not halt."""
+        """MD steps per halt, which grow as a campaign converges; None if it did not halt."""
         return self.md_steps / self.halts if self.halts else None
 
 
-def generations_of(sources: Sources) -> list[Generation]:
-    """Return all generations whose record is whole, in order."""
-    told = sources.times("trained", "polished", by="generation")
-    used: defaultdict[int | None, list[Run]] = defaultdict(list)
-    for run in sources.runs:
-        used[run.generation].append(run)
+def generations_of(records: AnalysisRecords) -> list[Generation]:
+    """Return all generations whose training record can be read, in order."""
+    event_times = records.times("trained", "polished", by="generation")
+    runs: defaultdict[int | None, list[MDRun]] = defaultdict(list)
+    for run in records.runs:
+        runs[run.generation].append(run)
     return [
-        _generation(record, used[number], told.get(number) or _published(number, sources))
-        for number, record in sources.records.items()
+        _generation(record, runs[number], event_times.get(number) or _published(number, records))
+        for number, record in records.trainings.items()
         if record is not None
     ]
 
 
-def _published(number: int, sources: Sources) -> float | None:
-    return time_of(Generations(sources.directory.root).folder(number) / "training.json")
+def _published(number: int, records: AnalysisRecords) -> float | None:
+    return time_of(Generations(records.directory.root).folder(number) / "training.json")
 
 
-def _generation(record: TrainingRecord, runs: list[Run], time: float | None) -> Generation:
+def _generation(record: TrainingRecord, runs: list[MDRun], time: float | None) -> Generation:
     results = [run.result for run in runs if run.result is not None]
     return Generation(
         number=record.generation,

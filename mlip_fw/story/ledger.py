@@ -1,4 +1,4 @@
-"""What the campaign cost: time by what was done, core-hours, seconds per label."""
+"""What a campaign cost: working time by part, core-hours, seconds per label."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mlip_fw.campaign.file_cache import time_of
+from mlip_fw.campaign.journal import sessions
 from mlip_fw.engines.md.script import GAMMA_LOG
-from mlip_fw.story.reading import time_of
-from mlip_fw.story.sources import Sources
-from mlip_fw.summary import sessions
+from mlip_fw.story.sources import AnalysisRecords
 
 _HOUR_S = 3600.0
 PARTS = ("md", "candidates", "label", "train", "validation")
@@ -27,20 +27,20 @@ _ENDS = {
     "validating": "validation",
     "validated": "validation",
 }
-"""Events that end a piece of work, which took their ``seconds``; labels of a validation are its own."""
+"""Part of the work that each event ends; its ``seconds`` are the duration. Labels of a validation count as that."""
 
 
 @dataclass(frozen=True)
-class Ledger:
+class Costs:
     """Where the time of a campaign went.
 
-    ``elapsed_s`` is the time from the first event to the end of the last work, nights between two sessions included.
-    ``wall_s`` is the sum of the sessions: each ``mlip-fw run``, or on a LaunchPad all of the time, up
-    to the last sign of life (an event, or a line of gamma of MD that still runs). ``run_s`` is the part of it in which
-    something ran. ``md_s``, ``candidates_s``, ``label_s``, ``train_s`` and ``validation_s`` are times of work; side by
-    side they may add up to more than ``run_s``. ``waiting_s`` is the wall time in which nothing ran: time in the queue
-    and between Fireworks. ``shares`` are of the wall time, by what was being done: of a moment with three things at
-    work, each has a third.
+    ``elapsed_s`` is the time from the first event to the end of the last work, including breaks between sessions.
+    ``wall_s`` is the total duration of the sessions: each ``mlip-fw run``, or on a LaunchPad all of the time, up to the
+    last sign of life (an event, or a line of gamma of MD that still runs). ``run_s`` is the part of it in which
+    something ran. ``md_s``, ``candidates_s``, ``label_s``, ``train_s`` and ``validation_s`` are working times; work in
+    parallel adds up to more than ``run_s``. ``waiting_s`` is the wall time in which nothing ran: time in the queue and
+    between Fireworks. ``shares`` are fractions of the wall time by part; where three things run in parallel, each
+    counts a third of that time.
     """
 
     elapsed_s: float
@@ -53,19 +53,19 @@ class Ledger:
     validation_s: float
     waiting_s: float
     shares: dict[str, float]
-    """Of the parts and ``waiting``; they add up to 1, or are all 0 before work."""
+    """By part, and ``waiting``; their sum is 1, or 0 before any work."""
     labels: int
-    """Reference calculations that gave a label to train on: neither imported ones nor those of a validation."""
+    """Computed labels to train on: neither imported ones nor those of a validation."""
     validation_labels: int
-    """Those of a validation."""
+    """Computed labels of the validation."""
     seconds_per_label: float | None
-    """Time of reference calculations to train on, failed ones too, by label; None without labels."""
+    """Duration of all reference calculations to train on, failed ones included, per label; None without labels."""
     core_hours: dict[str, float | None]
-    """By part; None where the number of cores of any piece of its work was not recorded."""
+    """By part; None where the cores of any of its calculations were not recorded."""
 
 
-class _Costs(Protocol):
-    """A file of results."""
+class _Record(Protocol):
+    """What was recorded about one MD run, selection, label or training."""
 
     @property
     def seconds(self) -> float: ...
@@ -76,22 +76,24 @@ class _Costs(Protocol):
 
 @dataclass(frozen=True)
 class _Work:
+    """An interval of time, s since 1970, in which one part of the work ran."""
+
     part: str
     start: float
     end: float
 
 
-def ledger_of(sources: Sources) -> Ledger:
-    """Return what a campaign cost."""
-    spans = _spans(sources)
-    work = [clipped for one in _all_work(sources) for clipped in _clipped(one, spans)]
+def costs_of(records: AnalysisRecords) -> Costs:
+    """Return what a campaign cost so far."""
+    spans = _spans(records)
+    work = [clipped for one in _all_work(records) for clipped in _clipped(one, spans)]
     wall = sum(end - start for start, end in spans)
     busy = _by_part(work)
     run = min(wall, sum(busy.values()))
     waiting = wall - run
-    pieces, labels = _pieces(sources), len(sources.labels.keys() - sources.imported)
+    pieces, labels = _pieces(records), len(records.labels.keys() - records.imported)
     seconds = {name: sum(took for took, _ in pieces[name]) for name in PARTS}
-    return Ledger(
+    return Costs(
         elapsed_s=_elapsed(spans, work),
         wall_s=wall,
         run_s=run,
@@ -103,21 +105,21 @@ def ledger_of(sources: Sources) -> Ledger:
         waiting_s=waiting,
         shares={name: value / wall if wall else 0.0 for name, value in {**busy, "waiting": waiting}.items()},
         labels=labels,
-        validation_labels=len(sources.apart_labels),
+        validation_labels=len(records.validation_labels),
         seconds_per_label=seconds["label"] / labels if labels else None,
         core_hours={name: _core_hours(pieces[name]) for name in PARTS},
     )
 
 
-def _pieces(sources: Sources) -> dict[str, list[tuple[float, int | None]]]:
-    """Return seconds and cores of each piece of work that a file of results tells of."""
-    first = [sources.first_selection] if sources.first_selection is not None else []
-    files: dict[str, list[_Costs | None]] = {
-        "md": [run.result for run in sources.runs],
-        "candidates": [*first, *sources.selections.values()],
-        "label": [*sources.labels.values(), *sources.quarantine],
-        "train": list(sources.records.values()),
-        "validation": [*sources.apart_labels.values(), *sources.apart_quarantine],
+def _pieces(records: AnalysisRecords) -> dict[str, list[tuple[float, int | None]]]:
+    """Return seconds and cores of each recorded calculation, by part."""
+    first = [records.first_selection] if records.first_selection is not None else []
+    files: dict[str, list[_Record | None]] = {
+        "md": [run.result for run in records.runs],
+        "candidates": [*first, *records.selections.values()],
+        "label": [*records.labels.values(), *records.quarantine],
+        "train": list(records.trainings.values()),
+        "validation": [*records.validation_labels.values(), *records.validation_quarantine],
     }
     return {name: [(one.seconds, one.cores) for one in found if one is not None] for name, found in files.items()}
 
@@ -136,33 +138,34 @@ def _elapsed(spans: list[tuple[float, float]], work: list[_Work]) -> float:
     return max(one.end for one in work) - spans[0][0] if work else 0.0
 
 
-def _spans(sources: Sources) -> list[tuple[float, float]]:
-    """Return the sessions; the last of a campaign that is not over goes on to the last sign of life of its MD."""
-    spans = sessions(sources.events)
-    if spans and not sources.is_over:
-        alive = [time_of(run.folder / GAMMA_LOG) or 0.0 for run in sources.runs if run.result is None]
-        spans[-1] = (spans[-1][0], max([spans[-1][1], *alive]))
+def _spans(records: AnalysisRecords) -> list[tuple[float, float]]:
+    """Return the sessions; that of a campaign at work lasts until the last line that its MD wrote."""
+    spans = sessions(records.events)
+    if spans and not records.is_over:
+        last_lines = [time_of(run.folder / GAMMA_LOG) or 0.0 for run in records.runs if run.result is None]
+        spans[-1] = (spans[-1][0], max([spans[-1][1], *last_lines]))
     return spans
 
 
-def _all_work(sources: Sources) -> Iterator[_Work]:
-    known: dict[str, float] = {}
-    for event in sources.events:
+def _all_work(records: AnalysisRecords) -> Iterator[_Work]:
+    # a label that was continued by another job records the seconds of all its jobs
+    counted: dict[str, float] = {}
+    for event in records.events:
         part, seconds = _ENDS.get(event["event"]), event.get("seconds")
         if part is None or not isinstance(seconds, int | float):
             continue
         part = "validation" if event.get("apart") else part
-        new = seconds - known.get(_name(event), 0.0)
+        new = seconds - counted.get(_label_of(event), 0.0)
         if event["event"] == "label_out_of_time":
-            known[_name(event)] = seconds
+            counted[_label_of(event)] = seconds
         yield _Work(part, event["time"] - max(0.0, new), event["time"])
-    for run in sources.runs:
-        begun = sources.starts.get(run.turn)
-        if run.result is None and begun is not None:
-            yield _Work("md", begun["time"], time_of(run.folder / GAMMA_LOG) or begun["time"])
+    for run in records.runs:
+        start = records.md_starts.get(run.key)
+        if run.result is None and start is not None:
+            yield _Work("md", start["time"], time_of(run.folder / GAMMA_LOG) or start["time"])
 
 
-def _name(event: dict[str, Any]) -> str:
+def _label_of(event: dict[str, Any]) -> str:
     return str(event.get("label", ""))
 
 
@@ -173,7 +176,7 @@ def _clipped(work: _Work, spans: list[tuple[float, float]]) -> Iterator[_Work]:
 
 
 def _by_part(work: list[_Work]) -> dict[str, float]:
-    """Return the time by part; a moment with several things at work is divided between them."""
+    """Return the time by part; where several things ran in parallel, the time is divided between them."""
     changes = sorted([(one.start, 1, one.part) for one in work] + [(one.end, -1, one.part) for one in work])
     at_work, busy = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0.0)
     before = 0.0

@@ -1,6 +1,6 @@
-"""The labels as a generation of the potential sees them: parity and the worst atoms.
+"""Parity of a generation of the potential: its energies and forces against those of its training set.
 
-A child process evaluates them: whatever pyace does there, who asked goes on.
+A child process evaluates them, so that a crash of pyace does not end the server or notebook that asked.
 """
 
 from __future__ import annotations
@@ -13,61 +13,66 @@ from typing import Any
 
 import numpy as np
 
+from mlip_fw.campaign.file_cache import stamp_of
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.warm import Nursery
 from mlip_fw.errors import ChildError, MlipError
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.story.reading import stamp_of
 
-MOST_LABELS = 60
-LIMIT_S = 120.0
-"""The child may take so long."""
-_FAILED_FOR_S = 60.0
-"""What failed is not tried again before."""
+MAX_LABELS = 60
+TIMEOUT_S = 120.0
+"""Time limit of the child process."""
+_RETRY_AFTER_S = 60.0
+"""An evaluation that failed is not repeated for this long."""
 _EVALUATE = "mlip_fw.story.parity_child:evaluate"
-_KEPT = 16
+_MAX_CACHED = 16
 
 
 @dataclass(frozen=True)
 class WorstAtom:
-    """An atom whose force is far off."""
+    """An atom with one of the largest force errors."""
 
     label: str
     atom: int
     symbol: str
     error_ev_a: float
-    """Length of the error of the force."""
+    """Norm of the difference of the force vectors."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """A generation against the reference; masked atoms are left out, and energies of cut-outs with them."""
+    """Energies and forces of a generation and of the reference.
+
+    Atoms outside the mask are left out, and so are the energies of the cut-outs that have such atoms.
+    """
 
     energies: np.ndarray
     """(n, 2) reference and potential, eV/atom, both relative to the reference energies of the elements."""
     forces: np.ndarray
     """(m, 2) components, reference and potential, eV/Å."""
     worst: list[WorstAtom]
-    """The worst first."""
+    """By error, largest first."""
 
 
 @dataclass(frozen=True)
 class _Question:
     root: Path
     generation: int
-    most_labels: int
+    max_labels: int
     stamps: tuple[tuple[int, int] | None, ...]
-    """Of the files of the generation, which change with it."""
+    """Time and size of the files of the generation: they differ if it was made anew."""
 
 
-_known: dict[_Question, Parity] = {}
-_failed: dict[_Question, tuple[float, str]] = {}
-_alone = threading.Lock()
+# An evaluation takes seconds and a child process, and several pages and threads of one server ask for it: the process
+# keeps the results, and evaluates one generation at a time.
+_results: dict[_Question, Parity] = {}
+_failures: dict[_Question, tuple[float, str]] = {}
+_one_at_a_time = threading.Lock()
 
 
-def parity_of(directory: CampaignDirectory, generation: int, most_labels: int = MOST_LABELS) -> Parity:
-    """Return the labels that a generation was trained on, as it sees them.
+def parity_of(directory: CampaignDirectory, generation: int, max_labels: int = MAX_LABELS) -> Parity:
+    """Return parity of a generation on the labels that it was trained on.
 
     Parameters
     ----------
@@ -75,47 +80,47 @@ def parity_of(directory: CampaignDirectory, generation: int, most_labels: int = 
         The campaign.
     generation
         Its number.
-    most_labels
-        Of more labels, as many are taken at even distances, and the first and the last.
+    max_labels
+        Of more labels, this many are taken at even distances, the first and the last included.
 
     Raises
     ------
     MlipError
-        If the generation or its record can't be read, or the child crashed or took longer than ``LIMIT_S``.
+        If the generation or its record can't be read, or the child process crashed or took longer than ``TIMEOUT_S``.
     """
     generations = Generations(directory.root)
     files = (generations.folder(generation) / "training.json", generations.potential(generation))
-    question = _Question(directory.root, generation, most_labels, tuple(map(stamp_of, files)))
-    if (found := _known.get(question)) is not None:
+    question = _Question(directory.root, generation, max_labels, tuple(map(stamp_of, files)))
+    if (found := _results.get(question)) is not None:
         return found
-    with _alone:
-        return _known.get(question) or _found(question)
+    with _one_at_a_time:
+        return _results.get(question) or _evaluated_once(question)
 
 
-def _found(question: _Question) -> Parity:
-    failed_at, why = _failed.get(question, (0.0, ""))
-    if why and time.monotonic() - failed_at < _FAILED_FOR_S:
+def _evaluated_once(question: _Question) -> Parity:
+    failed_at, why = _failures.get(question, (0.0, ""))
+    if why and time.monotonic() - failed_at < _RETRY_AFTER_S:
         raise MlipError(why)
     try:
         found = _evaluated(question)
     except (MlipError, OSError) as error:
         why = f"generation {question.generation} can't be compared with its labels: {_reason(error)}"
-        _keep(_failed, question, (time.monotonic(), why))
+        _remember(_failures, question, (time.monotonic(), why))
         raise MlipError(why) from error
-    _keep(_known, question, found)
+    _remember(_results, question, found)
     return found
 
 
 def _evaluated(question: _Question) -> Parity:
     nursery = Nursery(preload=())
     try:
-        said = nursery.call(_EVALUATE, _argument(question), folder=question.root, timeout_s=LIMIT_S)
+        answer = nursery.call(_EVALUATE, _argument(question), folder=question.root, timeout_s=TIMEOUT_S)
     finally:
         nursery.close()
     return Parity(
-        energies=np.array(said["energies"], dtype=float).reshape(-1, 2),
-        forces=np.array(said["forces"], dtype=float).reshape(-1, 2),
-        worst=[WorstAtom(*atom) for atom in said["worst"]],
+        energies=np.array(answer["energies"], dtype=float).reshape(-1, 2),
+        forces=np.array(answer["forces"], dtype=float).reshape(-1, 2),
+        worst=[WorstAtom(*atom) for atom in answer["worst"]],
     )
 
 
@@ -125,8 +130,8 @@ def _argument(question: _Question) -> dict[str, Any]:
     if record is None:
         raise MlipError(f"{generations.folder(question.generation)} has no whole training.json; restore it")
     names = [name for name in record.labels if dataset.has(name)]
-    if len(names) > question.most_labels:
-        names = [names[k] for k in np.linspace(0, len(names) - 1, question.most_labels).astype(int)]
+    if len(names) > question.max_labels:
+        names = [names[k] for k in np.linspace(0, len(names) - 1, question.max_labels).astype(int)]
     return {
         "root": str(question.root),
         "potential": str(generations.potential(question.generation)),
@@ -136,12 +141,12 @@ def _argument(question: _Question) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    said = str(error).replace(_EVALUATE, "the process that evaluates them")
-    is_told = isinstance(error, ChildError) and MlipError.__name__ in error.kinds
-    return said.partition(": ")[2] if is_told else said
+    message = str(error).replace(_EVALUATE, "the process that evaluates them")
+    is_from_child = isinstance(error, ChildError) and MlipError.__name__ in error.kinds
+    return message.partition(": ")[2] if is_from_child else message
 
 
-def _keep(kept: dict[_Question, Any], question: _Question, found: object) -> None:
-    kept[question] = found
-    while len(kept) > _KEPT:
-        del kept[next(iter(kept))]
+def _remember(cache: dict[_Question, Any], question: _Question, found: object) -> None:
+    cache[question] = found
+    while len(cache) > _MAX_CACHED:
+        del cache[next(iter(cache))]

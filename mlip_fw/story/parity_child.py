@@ -1,4 +1,4 @@
-"""The labels as a generation of the potential sees them, inside a child process: a crash of pyace ends only that."""
+"""The child process of :mod:`mlip_fw.story.parity`: a crash of pyace ends only this process."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.kernel.choice import Evaluator
 from mlip_fw.io.structures import atoms_with_forces, mask_of
 
-_MOST_WORST = 20
+_MAX_WORST = 20
 _AT_ONCE = Evaluator(compiles=False)
-_OUT_OF_MEMORY = Path("/proc/self/oom_score_adj")
+_OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _LabelParity:
+    """Parity of one label."""
+
     energies: np.ndarray
     forces: np.ndarray
     worst: list[tuple[str, int, str, float]]
-    """Label, atom, symbol and error in eV/Å."""
+    """Label, atom, symbol and force error in eV/Å."""
 
 
 def evaluate(argument: dict[str, Any]) -> dict[str, Any]:
-    """Evaluate labels of the campaign in ``root``, as plain values.
+    """Evaluate labels of a campaign; argument and result are plain values, as they cross a pipe.
 
     Parameters
     ----------
@@ -36,24 +38,24 @@ def evaluate(argument: dict[str, Any]) -> dict[str, Any]:
         ``root``: the campaign directory; ``potential``: the ``.yaml`` of a generation; ``labels``: hashes;
         ``references``: energy of each element, eV.
     """
-    _be_first_to_go()
+    _prefer_for_oom_kill()
     dataset, potential = Dataset(Path(argument["root"])), AcePotential.from_files(Path(argument["potential"]), _AT_ONCE)
-    seen = [_seen(name, dataset, potential, argument["references"]) for name in argument["labels"]]
-    worst = sorted((atom for one in seen for atom in one.worst), key=lambda atom: -atom[-1])
+    found = [_label_parity(name, dataset, potential, argument["references"]) for name in argument["labels"]]
+    worst = sorted((atom for one in found for atom in one.worst), key=lambda atom: -atom[-1])
     return {
-        "energies": np.concatenate([np.zeros((0, 2)), *(one.energies for one in seen)]).tolist(),
-        "forces": np.concatenate([np.zeros((0, 2)), *(one.forces for one in seen)]).tolist(),
-        "worst": worst[:_MOST_WORST],
+        "energies": np.concatenate([np.zeros((0, 2)), *(one.energies for one in found)]).tolist(),
+        "forces": np.concatenate([np.zeros((0, 2)), *(one.forces for one in found)]).tolist(),
+        "worst": worst[:_MAX_WORST],
     }
 
 
-def _be_first_to_go() -> None:
-    """Have the kernel end this process, and not one that somebody looks at, when memory is short."""
+def _prefer_for_oom_kill() -> None:
+    """Have the kernel kill this process rather than the server or notebook when memory runs out."""
     with contextlib.suppress(OSError):
-        _OUT_OF_MEMORY.write_text("1000")
+        _OOM_SCORE.write_text("1000")
 
 
-def _seen(name: str, dataset: Dataset, potential: AcePotential, references: dict[str, float]) -> _Seen:
+def _label_parity(name: str, dataset: Dataset, potential: AcePotential, references: dict[str, float]) -> _LabelParity:
     atoms = dataset.read(name)
     answer, mask, symbols = potential.evaluate(atoms, gamma=False), mask_of(atoms), atoms.get_chemical_symbols()
     compared = atoms_with_forces(atoms)
@@ -63,8 +65,8 @@ def _seen(name: str, dataset: Dataset, potential: AcePotential, references: dict
         relative = atoms.get_potential_energy() - sum(references.get(symbol, 0.0) for symbol in symbols)
         energies = np.array([[relative, answer.energy_ev]]) / len(atoms)
     errors = np.where(compared, np.linalg.norm(answer.forces_ev_a - atoms.get_forces(), axis=1), -1.0)
-    order = np.argsort(-errors)[: min(_MOST_WORST, int(compared.sum()))]
-    return _Seen(
+    order = np.argsort(-errors)[: min(_MAX_WORST, int(compared.sum()))]
+    return _LabelParity(
         energies=energies,
         forces=forces.reshape(-1, 2),
         worst=[(name, int(k), symbols[k], float(errors[k])) for k in order],

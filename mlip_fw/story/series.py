@@ -1,30 +1,19 @@
-"""Files that grow line by line while a program writes them: what they hold, and what in them is no such line."""
+"""Tables that grow line by line while LAMMPS or pacemaker writes them, and which of their lines are damaged."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mlip_fw.engines.train.pacemaker.metrics import Metrics, read_metrics
 from mlip_fw.errors import DirectoryError
-from mlip_fw.io.events import read_event
 from mlip_fw.io.lammps import read_gamma_log
 
-_BEGUN_GAMMA = re.compile(r"(#.*|[-+.\d\seEnaif]*)")
-_BEGUN_EVENT = re.compile(r"(\{[^\0\ufffd]*)?")
-
-
-@dataclass(frozen=True)
-class JournalFile:
-    """Events of one file, each with its line."""
-
-    events: list[tuple[str, dict[str, Any]]]
-    trouble: str | None
-    """Which line holds none, if one does."""
+_INCOMPLETE_GAMMA = re.compile(r"(#.*|[-+.\d\seEnaif]*)")
+"""What the last line may hold while it is being written."""
 
 
 @dataclass(frozen=True)
@@ -32,43 +21,28 @@ class GammaFile:
     """Gamma along one MD run."""
 
     rows: np.ndarray
-    """(n, 2) step and largest extrapolation grade."""
-    trouble: str | None
-    """Which line holds neither, if one does."""
-
-
-def read_journal(path: Path) -> JournalFile:
-    """Read a journal; a last line without its end is being written."""
-    events, damaged = [], []
-    *lines, begun = path.read_text(errors="replace").split("\n")
-    for number, line in enumerate(lines, start=1):
-        event = read_event(line)
-        if event is not None:
-            events.append((line, event))
-        elif line.strip():
-            damaged.append(number)
-    if not _BEGUN_EVENT.fullmatch(begun):
-        damaged.append(len(lines) + 1)
-    return JournalFile(events, f"line {damaged[0]}: no event" if damaged else None)
+    """(n, 2) step and largest extrapolation grade of any atom."""
+    problem: str | None
+    """Which line holds neither a comment nor a step with its gamma, if one does not."""
 
 
 def read_gamma(path: Path) -> GammaFile:
-    """Read what LAMMPS logs of gamma; a last line without its end is being written."""
+    """Read what LAMMPS logs of gamma; a last line without its newline is still being written and is left out."""
     rows = read_gamma_log(path)
-    *lines, begun = path.read_text(errors="replace").split("\n")
-    damaged = _no_gamma(lines, len(rows))
-    if damaged is None and not _BEGUN_GAMMA.fullmatch(begun):
+    *lines, incomplete = path.read_text(errors="replace").split("\n")
+    damaged = _first_damaged(lines, len(rows))
+    if damaged is None and not _INCOMPLETE_GAMMA.fullmatch(incomplete):
         damaged = len(lines) + 1
     return GammaFile(rows, f"line {damaged}: no step and γ" if damaged is not None else None)
 
 
-def read_steps(path: Path) -> list[Metrics]:
+def read_pacemaker_steps(path: Path) -> list[Metrics]:
     """Read pacemaker's table of metrics.
 
     Raises
     ------
     DirectoryError
-        If it has lines and none is a step.
+        If it has lines, but none that is a step.
     """
     steps, text = read_metrics(path.parent), path.read_text()
     if not steps and (text.count("\n") > 2 or "\0" in text):
@@ -76,8 +50,8 @@ def read_steps(path: Path) -> list[Metrics]:
     return steps
 
 
-def _no_gamma(lines: list[str], n_rows: int) -> int | None:
-    """Return the number of the first whole line that is neither a comment nor a step with its gamma."""
+def _first_damaged(lines: list[str], n_rows: int) -> int | None:
+    """Return the number, from 1, of the first whole line that is neither a comment nor a step with its gamma."""
     others = [number for number, line in enumerate(lines, start=1) if not line.strip() or line.startswith("#")]
     if len(lines) == n_rows + len(others):
         return None

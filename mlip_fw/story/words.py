@@ -1,4 +1,4 @@
-"""Times, shares and parts of the work as everything that shows a campaign says them."""
+"""Durations, shares and counts as text, and the names of the parts of the work, the same in all views."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ WORK = {
     "train": "training",
     "validation": "validation",
 }
-"""Names of the parts of the work."""
+"""Names of the parts of the work, by their keys in :class:`Costs`."""
 PARTS = {**WORK, "waiting": "waiting"}
-"""Names of the parts of the ledger."""
+"""Names of all parts of the wall time."""
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
-_LEAST_S = 0.0005
+_MIN_S = 0.0005
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time that something took.
+    """Return a duration with units that suit its size.
 
     Examples
     --------
@@ -39,21 +39,21 @@ def duration(seconds: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as people say it."""
+    """Return a fraction as a rounded percentage."""
     return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
 def milli(value: float, digits: int = 1) -> str:
-    """Return eV in meV, or eV/Å in meV/Å, with so many digits behind the point; a small one keeps two digits."""
+    """Return 1000 times a value (eV as meV) with ``digits`` decimals; a small value keeps two significant digits."""
     return f"{1000 * value:.{digits}f}" if 1000 * value >= 10.0**-digits else f"{1000 * value:.2g}"
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number of things."""
+    """Return a number of things, as ``1 halt`` or ``1,200 halts``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _seconds(seconds: float) -> str:
-    if abs(seconds) < _LEAST_S:
+    if abs(seconds) < _MIN_S:
         return "0 s"
     return f"{seconds:.2g} s" if seconds < 0.95 else f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"

@@ -44,7 +44,7 @@ _FOR_EVER_S = 3600
 
 
 @dataclass(frozen=True)
-class Failure:
+class FakeFailure:
     """One way to go wrong, and what it takes to stop."""
 
     play: Callable[[Inputs], NoReturn]
@@ -257,35 +257,35 @@ def _algo(*letters: str) -> Callable[[dict[str, str]], bool]:
 
 
 FAILURES = {
-    "unconverged": Failure(_not_converge, _algo("N")),
-    "never-converges": Failure(_not_converge),
-    "stopped": Failure(_stop_early),
-    "brmix": Failure(
+    "unconverged": FakeFailure(_not_converge, _algo("N")),
+    "never-converges": FakeFailure(_not_converge),
+    "stopped": FakeFailure(_stop_early),
+    "brmix": FakeFailure(
         _say(" BRMIX: very serious problems\n the old and the new charge density differ"),
         lambda incar: incar.get("IMIX") == "1",
     ),
-    "edddav": Failure(_say(" Error EDDDAV: Call to ZHEGV failed. Returncode =   7 1 8"), _algo("A")),
-    "eddrmm": Failure(_say(" WARNING in EDDRMM: call to ZHEGV failed, returncode =   6  3     16"), _algo("N")),
-    "zhegv": Failure(
+    "edddav": FakeFailure(_say(" Error EDDDAV: Call to ZHEGV failed. Returncode =   7 1 8"), _algo("A")),
+    "eddrmm": FakeFailure(_say(" WARNING in EDDRMM: call to ZHEGV failed, returncode =   6  3     16"), _algo("N")),
+    "zhegv": FakeFailure(
         _say(" ERROR in EDDIAG: call to ZHEEV/ZHEEVX/DSYEV/DSYEVX failed! error code was   5"), _algo("N")
     ),
-    "subspace": Failure(_say(" WARNING: Sub-Space-Matrix is not hermitian in DAV            1")),
-    "too-few-bands": Failure(_say(" TOO FEW BANDS"), lambda incar: "NBANDS" in incar),
-    "real-optlay": Failure(
+    "subspace": FakeFailure(_say(" WARNING: Sub-Space-Matrix is not hermitian in DAV            1")),
+    "too-few-bands": FakeFailure(_say(" TOO FEW BANDS"), lambda incar: "NBANDS" in incar),
+    "real-optlay": FakeFailure(
         _say(" REAL_OPTLAY: internal error (1)            1"), lambda incar: "F" in incar["LREAL"].upper()[:2]
     ),
-    "zpotrf": Failure(_say(" LAPACK: Routine ZPOTRF failed!           1")),
-    "bad-incar": Failure(_say(" Error reading item 'ENCUT' from file INCAR.\n Error code was IERR= 5 ... ")),
-    "memory": Failure(_complain("forrtl: severe (41): insufficient virtual memory")),
-    "disk-full": Failure(_complain("forrtl: No space left on device")),
-    "no-library": Failure(lambda _: _stop("vasp_std: error while loading shared libraries: libmkl.so", 127)),
-    "killed": Failure(_be_killed),
-    "segfault": Failure(_crash),
-    "hang": Failure(_hang),
-    "silent": Failure(_say_nothing),
-    "empty": Failure(_only_close),
-    "nan": Failure(_write_nan),
-    "another": Failure(_answer_another),
+    "zpotrf": FakeFailure(_say(" LAPACK: Routine ZPOTRF failed!           1")),
+    "bad-incar": FakeFailure(_say(" Error reading item 'ENCUT' from file INCAR.\n Error code was IERR= 5 ... ")),
+    "memory": FakeFailure(_complain("forrtl: severe (41): insufficient virtual memory")),
+    "disk-full": FakeFailure(_complain("forrtl: No space left on device")),
+    "no-library": FakeFailure(lambda _: _stop("vasp_std: error while loading shared libraries: libmkl.so", 127)),
+    "killed": FakeFailure(_be_killed),
+    "segfault": FakeFailure(_crash),
+    "hang": FakeFailure(_hang),
+    "silent": FakeFailure(_say_nothing),
+    "empty": FakeFailure(_only_close),
+    "nan": FakeFailure(_write_nan),
+    "another": FakeFailure(_answer_another),
 }
 
 

@@ -1,4 +1,4 @@
-"""This machine's copy of a campaign whose files travel."""
+"""This machine's local copy of a campaign whose files are on the FilePad."""
 
 from __future__ import annotations
 
@@ -25,48 +25,48 @@ logger = logging.getLogger("mlip_fw")
 
 
 class LocalCopy:
-    """Fetches what is missing or wrong here, and publishes what is new.
+    """Fetches files that are missing or differ here, and publishes new ones.
 
     Parameters
     ----------
     places
-        Where the copy is.
+        Paths of the copy.
     store
-        What is published.
+        Published files.
     """
 
     def __init__(self, places: Places, store: FileStore) -> None:
         self.places, self.store, self.root = places, store, places.root
         self.fetched: list[Filed] = []
-        """What had to be fetched so far."""
+        """Files that were fetched so far."""
         self._newest: int | None = None
 
-    def fetch(self, errand: Errand) -> None:
-        """Bring what an errand wants.
+    def fetch(self, spec: Errand) -> None:
+        """Fetch the files that a Firework needs.
 
-        The newest generation is looked for first: all labels that it has learnt from are published by then.
+        The newest generation is looked up first: then all labels that it was trained on are published already.
         """
-        for want in sorted(errand.wants, key=lambda want: not want.newest):
-            for marker in self.store.below(want.below, newest=want.newest, most=want.most):
-                self._bring(marker, want.only)
+        for want in sorted(spec.wants, key=lambda want: not want.newest):
+            for marker in self.store.below(want.below, newest=want.newest, limit=want.limit):
+                self._download(marker, want.only)
                 if want.newest:
                     self._newest = int(PurePosixPath(marker.path).parent.name.removeprefix("gen_"))
         dataset = Dataset(self.root)
-        if errand.label_names:
+        if spec.label_names:
             dataset.note_elsewhere([PurePosixPath(path).stem for path in self.store.names_below("labels/")])
         for record in dataset.quarantined():
             if dataset.has_anywhere(record.hash):
                 dataset.release(record.hash)
 
     def publish(self, patterns: Iterable[str]) -> bool:
-        """Publish what was made; return False if another machine was first with some of it, which is here now."""
+        """Publish files that match; return False if another machine was first with some, whose version is here now."""
         made = self._made(patterns)
         is_first = self._publish(made, self.store.named(made))
         publish_journal(self.root, self.store)
         return is_first
 
     def publish_all(self) -> None:
-        """Publish everything of a directory that was worked in before its files travelled, and is not there yet."""
+        """Publish all files of a campaign directory that was used before it was added with ``files: filepad``."""
         made = self._made(ALL)
         known = self.store.named(made)
         self._publish({name: path for name, path in made.items() if name not in known}, {})
@@ -86,17 +86,17 @@ class LocalCopy:
                 labelled += [PurePosixPath(name).stem] if name.startswith("labels/") else []
             if not marker.holds(content):
                 logger.info("%s was published by %s first", name, marker.by)
-                self._bring(marker)
+                self._download(marker)
                 is_first = False
         self.store.remove(f"quarantine/{name}.json" for name in labelled)
         return is_first
 
     def generations(self) -> Generations:
-        """Return the generations up to the newest that was fetched; a new one is published before it is here."""
+        """Return the generations up to the newest that was fetched; a new one is published before it appears here."""
         return Generations(self.root, claim=self._claim, newest=self._newest)
 
     def _claim(self, number: int, draft: Path) -> None:
-        """Publish a generation, after all labels that it has learnt from.
+        """Publish a generation, after all labels that it was trained on.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class LocalCopy:
         self._newest = number
 
     def _parts(self, marker: Path, folder: PurePosixPath | None = None) -> dict[str, bytes]:
-        """Return the files that are published with a marker, by the paths that they shall have."""
+        """Return the files that are published with a marker, by the paths that they get."""
         patterns = PARTS.get(marker.name, ())
         if marker.parent == self.root / "quarantine":
             patterns = (f"{marker.stem}.extxyz", f"{marker.stem}/[!.]*")
@@ -124,19 +124,19 @@ class LocalCopy:
         at = PurePosixPath(self._name(marker.parent)) if folder is None else folder
         return {str(at / path.relative_to(marker.parent)): path.read_bytes() for path in found}
 
-    def _bring(self, marker: Marker, only: tuple[str, ...] = ("*",)) -> None:
-        """Write a marker and its parts, as far as they are wanted and not here, or those that replace it by now."""
+    def _download(self, marker: Marker, only: tuple[str, ...] = ("*",)) -> None:
+        """Write a marker and its parts, as far as wanted and missing; if they were replaced meanwhile, the new ones."""
         try:
-            self._bring_as_it_was(marker, only)
+            self._download_version(marker, only)
         except FilePadError:
             now = self.store.named([marker.path]).get(marker.path)
             if now == marker:
                 raise
             if now is not None:
-                self._bring(now, only)
+                self._download(now, only)
 
-    def _bring_as_it_was(self, marker: Marker, only: tuple[str, ...]) -> None:
-        """Write them, the marker last."""
+    def _download_version(self, marker: Marker, only: tuple[str, ...]) -> None:
+        """Write this version of a marker and its parts, the marker last."""
         wanted: list[Filed] = [
             filed
             for filed in (*marker.parts, marker)
@@ -144,31 +144,31 @@ class LocalCopy:
         ]
         missing = [filed for filed in wanted if not self._has(filed)]
         self.fetched += missing
-        folder = self.places.inside(marker.path).parent
+        folder = self.places.path_here(marker.path).parent
         if marker.path.startswith(NEWEST) and not folder.exists():
-            self._bring_generation(marker, missing, folder)
+            self._download_generation(marker, missing, folder)
             return
         for filed in missing:
-            _write(self.places.inside(filed.path), self.places.arriving(filed.path, self.store.read(filed, marker)))
+            _write(self.places.path_here(filed.path), self.places.arriving(filed.path, self.store.read(filed, marker)))
 
-    def _bring_generation(self, marker: Marker, missing: list[Filed], folder: Path) -> None:
-        """Write a generation that is not here so that it appears at once."""
+    def _download_generation(self, marker: Marker, missing: list[Filed], folder: Path) -> None:
+        """Write a new generation under a temporary name and rename it, so that it appears at once."""
         draft = folder.with_name(f".draft-{uuid.uuid4().hex[:8]}")
         try:
             for filed in missing:
-                at = self.places.inside(filed.path).relative_to(folder)
+                at = self.places.path_here(filed.path).relative_to(folder)
                 _write(draft / at, self.store.read(filed, marker))
             draft.rename(folder)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            # another process of this machine was faster
-            self._bring(marker, tuple(PurePosixPath(filed.path).name for filed in missing))
+            # another process of this machine has written it meanwhile
+            self._download(marker, tuple(PurePosixPath(filed.path).name for filed in missing))
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
     def _has(self, filed: Filed) -> bool:
-        path = self.places.inside(filed.path)
+        path = self.places.path_here(filed.path)
         if not path.is_file():
             return False
         is_same = filed.holds(self.places.leaving(filed.path, path.read_bytes()))

@@ -1,4 +1,4 @@
-"""What a Firework fetches before its work, and what it publishes after it."""
+"""Staging: the files that a Firework fetches before its work, and those that it publishes after it."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ _TO_RUN = ("training.json", "potential.yaml", "potential.asi")
 
 @dataclass(frozen=True)
 class Want:
-    """What is published under paths that begin with ``below``."""
+    """The published files whose paths begin with ``below``."""
 
     below: str
     only: tuple[str, ...] = ("*",)
-    """Patterns of the names of files; of what was published together, the others stay away."""
+    """Patterns of file names; of the files published with one marker, only these are fetched."""
     newest: bool = False
-    most: int = 0
-    """No more than so many; 0: all."""
+    """Only the last of them."""
+    limit: int = 0
+    """Maximum number of markers; 0: all."""
 
 
 @dataclass(frozen=True)
 class Errand:
-    """What a Firework fetches and publishes, as paths in the campaign directory."""
+    """What a Firework fetches and publishes; paths are relative to the campaign directory."""
 
     wants: tuple[Want, ...] = ()
     makes: tuple[str, ...] = ()
-    """Markers, or patterns of them."""
+    """Paths or patterns of the markers that it publishes."""
     label_names: bool = False
-    """Whether to know the names of all labels."""
+    """Whether it needs the names of all labels, without their contents."""
 
 
 LEVEL = "level_of_theory.json"
 TO_RUN = Want(NEWEST, only=_TO_RUN, newest=True)
 EARLIER = Want(NEWEST, only=_TO_RUN)
-"""All generations: the newest may be unfit for MD."""
+"""All generations, since the newest may be unfit for MD."""
 TO_TRAIN = Want(NEWEST, newest=True)
 FAILURES = Want("quarantine/", only=("*.json",))
 IMPORTED = Want("bootstrap/imported/")
@@ -45,11 +46,11 @@ PARTS = {
     "selection.json": ("selected.extxyz", "candidates.extxyz"),
     "training.json": ("potential.*", "fit.npz"),
 }
-"""What is published with a marker, by its name."""
+"""Patterns of the files that are published with a marker, by the name of the marker."""
 ALL = (
     *("labels/[!.]*.extxyz", "quarantine/[!.]*.json", "potentials/gen_*/training.json", LEVEL),
     *("bootstrap/[a-z]*.json", "bootstrap/imported/[!.]*", "walkers/*/*/[a-z]*.json", "summary.json"),
 )
-"""All markers of a campaign directory; labels before the potentials that have learnt from them."""
+"""All markers of a campaign directory; labels before the potentials that were trained on them."""
 REPLACED = ("labels.json", "summary.json", "quarantine/*.json")
-"""Files that the last to publish decides; of all others it is the first."""
+"""Markers that are replaced when they are published again; of all others the first version stays."""

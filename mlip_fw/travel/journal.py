@@ -1,4 +1,4 @@
-"""The journal of a machine, published bit by bit: what was written since the last time is one file."""
+"""Publish the event log of a machine, in parts: each holds the lines since the last time."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from mlip_fw.travel.store import FileStore
 
 
 class Published(Frozen):
-    """How far the journal of a copy is published."""
+    """How much of a copy's event log is published."""
 
     copy_id: str
     n_bytes: Count = 0
 
 
 def publish_journal(root: Path, store: FileStore) -> None:
-    """Publish the whole lines of the journal that are not published yet.
+    """Publish the complete lines of the event log that are not published yet.
 
-    A part is named by where it begins. If it is there already, this process's like was killed before it could
-    note that, and goes on behind it.
+    A part is named after its offset. If it exists already, a process was killed after it had published the part and
+    before it could record that; publishing goes on behind it.
     """
     directory, note = CampaignDirectory(root), root / FOLDER / "journal.json"
     if not directory.journal.is_file():
         return
     with alone(root / FOLDER / "journal.lock"):
         so_far = read_model(note, Published) or Published(copy_id=uuid.uuid4().hex[:12])
-        # before the first part: another copy_id would publish it again
+        # written before the first part: a new copy_id would publish everything again
         write_json(note, so_far)
         while new := _whole_lines(directory.journal, so_far.n_bytes):
             marker = store.publish(f"events/{so_far.copy_id}-{so_far.n_bytes:012d}.jsonl", new)

@@ -1,8 +1,8 @@
-"""What nothing names any more of the files in the database: of killed processes, and of deleted workflows.
+"""Files in the database that nothing refers to any more, after killed processes and deleted workflows.
 
 GridFS stores the chunks of a file first and its document last (MongoDB manual, "GridFS"), the FilePad's own document
 comes after both, and what it replaces is removed at the end. A process that is killed in between leaves contents
-without a name.
+without a name in the FilePad.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from mlip_fw.travel.start import CAMPAIGN
 from mlip_fw.travel.store import FILEPAD, GRIDFS, PARTS
 
 OLD_S = 86_400.0
-"""What is younger may be being written just now."""
+"""Younger contents may still be being written."""
 _KEY = re.compile(r"[a-z0-9-]+-[0-9a-f]{12}$")
 
 
 @dataclass(frozen=True)
 class Abandoned:
-    """A campaign whose files are in the database, but no workflow."""
+    """A campaign with files in the database but without a workflow."""
 
     key: str
     directory: str
-    """The campaign directory that it was added with; empty if that is not known."""
+    """The campaign directory that it was added with; empty if unknown."""
     n_files: int
     n_bytes: int
 
 
 class Leftovers:
-    """Looks for what can be removed.
+    """Finds files that can be removed.
 
     Parameters
     ----------
     database
-        That of the LaunchPad.
+        The LaunchPad's database.
     now
-        The time, s since 1970.
+        Current time, s since 1970.
     """
 
     def __init__(self, database: Database[dict[str, Any]], now: float) -> None:
@@ -56,8 +56,8 @@ class Leftovers:
         self._old = datetime.datetime.fromtimestamp(now - OLD_S, datetime.UTC)
 
     def unnamed(self) -> list[ObjectId]:
-        """Return the contents that no document of the FilePad names, and of which no marker needs that document."""
-        # contents before their names: what is named between the two looks is young
+        """Return stored contents that no document of the FilePad names, or only one of a part that no marker has."""
+        # contents are read before their names: what is named in between is young
         stored = {one["_id"] for one in self._files.find({"campaign": {"$exists": True}}, {"_id": 1})}
         chunks = set(self._chunks.distinct("files_id"))
         whole = {one["_id"] for one in self._files.find({}, {"_id": 1})}
@@ -66,14 +66,14 @@ class Leftovers:
         return sorted(one for one in (stored - named) | (chunks - whole) if self._is_old(one))
 
     def remove(self, contents: list[ObjectId]) -> None:
-        """Remove contents, and the documents of parts that name them."""
+        """Remove contents, and the documents of parts that refer to them."""
         gridfs = GridFS(self._database, GRIDFS)
         for one in contents:
             self._documents.delete_many({"gfs_id": str(one), "identifier": {"$regex": f"/{PARTS}/"}})
             gridfs.delete(one)
 
     def abandoned(self) -> Iterator[Abandoned]:
-        """Give the campaigns whose workflows were deleted."""
+        """Yield the campaigns whose workflows were deleted."""
         seen = {"name": 1, "metadata": 1}
         workflows = self._database["workflows"].find({"metadata.mlip_fw": True}, seen, batch_size=AT_ONCE)
         alive = {key_of(campaign_of(str(one["name"])), str(one["metadata"].get("directory"))) for one in workflows}
@@ -92,7 +92,7 @@ class Leftovers:
                 continue
 
     def _needless_parts(self) -> set[str]:
-        """Return the names of parts that no marker has."""
+        """Return the identifiers of parts that belong to no marker."""
         parts: set[str] = set()
         needed: set[str] = set()
         for one in self._documents.find({}, {"identifier": 1, "metadata.parts": 1}):
@@ -110,6 +110,6 @@ class Leftovers:
 
 
 def directory_of(database: Database[dict[str, Any]], key: str) -> str:
-    """Return the campaign directory that the campaign of a key was added with, or nothing if that is not known."""
+    """Return the campaign directory that a campaign was added with, or an empty text if unknown."""
     found = database[FILEPAD].find_one({"identifier": f"{key}/{CAMPAIGN}"}, {"metadata": 1}) or {}
     return str((found.get("metadata") or {}).get("directory", ""))

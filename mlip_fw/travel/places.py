@@ -1,4 +1,4 @@
-"""Where things are: on the machine that added a campaign, and in this machine's copy of it."""
+"""Translate paths between the machine that added a campaign and this machine's copy of it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mlip_fw.models.campaign import Campaign
 
 INPUTS = "inputs"
 _WITH_PATHS = ("result.json", "summary.json")
-"""Files that hold absolute paths; they travel with those of the machine that added the campaign."""
+"""Files that hold absolute paths; they are published with those of the machine that added the campaign."""
 
 
 class Places:
-    """Turns the paths of the machine that added a campaign into those of a copy, and back.
+    """Translates paths of the machine that added a campaign (*there*) to those of a local copy (*here*), and back.
 
     Parameters
     ----------
     campaign, directory
-        As they are in the Fireworks.
+        As the Fireworks have them.
     root
         The campaign directory on this machine.
     """
@@ -33,29 +33,29 @@ class Places:
         self._inputs = {} if is_same else {name: str(root / at) for name, at in inputs_of(campaign).items()}
 
     def here(self, value: Any) -> Any:
-        """Return plain values with paths of this machine."""
+        """Return plain JSON values with all paths translated to this machine's copy."""
         return _each_text(value, lambda text: self._inputs.get(text) or _moved(text, self.directory, str(self.root)))
 
     def there(self, value: Any) -> Any:
-        """Return plain values with paths of the machine that added the campaign."""
+        """Return plain JSON values with all paths translated to the machine that added the campaign."""
         names = {at: name for name, at in self._inputs.items()}
         return _each_text(value, lambda text: names.get(text) or _moved(text, str(self.root), self.directory))
 
     def arriving(self, path: str, content: bytes) -> bytes:
-        """Return the contents of a file as they are to be here."""
+        """Return the contents of a published file with this machine's paths."""
         return _rewritten(content, self.here) if path.endswith(_WITH_PATHS) else content
 
     def leaving(self, path: str, content: bytes) -> bytes:
-        """Return the contents of a file as they travel."""
+        """Return the contents of a local file as they are published."""
         return _rewritten(content, self.there) if path.endswith(_WITH_PATHS) else content
 
-    def inside(self, path: str) -> Path:
-        """Return where a published file belongs.
+    def path_here(self, path: str) -> Path:
+        """Return the local path of a published file.
 
         Raises
         ------
         FilePadError
-            If that would be outside of the copy.
+            If it would be outside of the copy.
         """
         whole = self.root / path
         plain = not path.startswith("/") and all(part not in ("", ".", "..") for part in path.split("/"))
@@ -69,7 +69,7 @@ class Places:
 
 
 def inputs_of(campaign: Campaign) -> dict[str, str]:
-    """Return, for each file that a campaign names, where it lies in a copy."""
+    """Return the path in a copy of each file that a campaign names, by the name."""
     found = {name: f"{INPUTS}/{key}/{Path(name).name}" for key, name in campaign.named_files().items()}
     if campaign.potential.initial is not None:
         active_set = Path(campaign.potential.initial).with_suffix(".asi")

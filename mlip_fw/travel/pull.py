@@ -1,4 +1,4 @@
-"""Bring a campaign whose files travel to a directory where it can be looked at, and end its travels."""
+"""Fetch a campaign from the FilePad to a directory, and remove it from there at its end."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from mlip_fw.travel.start import CAMPAIGN, published_campaign
 from mlip_fw.travel.store import FILEPAD, FileStore, keys_with
 
 _ALL = ("potentials/", "labels/", "quarantine/", "bootstrap/", "walkers/", "events/", LEVEL, "summary.json")
-"""Potentials first: what they have learnt from was published before them."""
+"""Potentials first: the labels that they were trained on are published already by then."""
 
 
 def pull(launchpad: LaunchPad, name: str | None, target: Path | None) -> LocalCopy:
-    """Bring all that is published of a campaign, as far as it is not there yet.
+    """Fetch all published files of a campaign that are missing here.
 
     Parameters
     ----------
     name
-        The campaign, or the directory that it was added with; None if there is only one.
+        Name of the campaign, or the directory that it was added with; None if there is only one.
     target
-        Where to; None: the campaign's name in the current folder.
+        Directory to write to; None: the campaign's name in the current folder.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def pull(launchpad: LaunchPad, name: str | None, target: Path | None) -> LocalCo
 
 
 def remove_published(launchpad: LaunchPad, copy: LocalCopy) -> None:
-    """Take the files of a campaign from the LaunchPad, which was pulled and is at its end.
+    """Remove the files of a campaign, which was pulled before and is finished, from the LaunchPad.
 
     Raises
     ------
     DirectoryError
-        If its Fireworks could still need them.
+        If its Fireworks may still need them.
     """
     added = {"metadata.mlip_fw": True, "metadata.directory": copy.places.directory}
     open_ones = launchpad.workflows.count_documents({**added, "state": {"$nin": ["COMPLETED", "ARCHIVED"]}})
@@ -74,7 +74,7 @@ def remove_published(launchpad: LaunchPad, copy: LocalCopy) -> None:
 
 
 def find_published(launchpad: LaunchPad, name: str | None) -> tuple[Campaign, str]:
-    """Return a campaign whose files travel, and the directory that it was added with.
+    """Return a campaign that is on the FilePad, and the directory that it was added with.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def find_published(launchpad: LaunchPad, name: str | None) -> tuple[Campaign, st
 
 
 def _without_workflow(launchpad: LaunchPad, name: str) -> Iterator[tuple[Campaign, str]]:
-    """Give campaigns of which only the files are left, named by campaign, directory or key, with their directories."""
+    """Yield campaigns of which only the files are left, found by name, directory or key, with their directories."""
     ends = {"$regex": f"^[a-z0-9-]+-[0-9a-f]{{12}}/{re.escape(CAMPAIGN)}$"}
     for document in launchpad.db[FILEPAD].find({"identifier": ends}, {"identifier": 1}):
         key = document["identifier"].partition("/")[0]
@@ -121,7 +121,7 @@ def _without_workflow(launchpad: LaunchPad, name: str) -> Iterator[tuple[Campaig
 
 
 def places_of(launchpad: LaunchPad, here: CampaignDirectory) -> Places:
-    """Return where a campaign that was pulled was added, and where it is."""
+    """Return the path translation of a campaign that was pulled to this directory."""
     name = here.read_campaign().campaign
     try:
         campaign, directory = find_published(launchpad, str(here.root))

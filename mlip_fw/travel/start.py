@@ -1,4 +1,4 @@
-"""A campaign whose files travel, from its addition to a copy on a machine that works on it."""
+"""A campaign on the FilePad: published when it is added, copied to each machine that works on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HOW_TO = "see docs/how-to/no-shared-file-system.md"
 
 
 def add_files(campaign: Campaign, directory: str, launchpad: LaunchPad) -> None:
-    """Publish a campaign, the files that it names, and what its directory holds already.
+    """Publish a campaign, the files that it names, and the files that its directory holds already.
 
     Raises
     ------
@@ -45,12 +45,12 @@ def add_files(campaign: Campaign, directory: str, launchpad: LaunchPad) -> None:
 
 
 def open_copy(handoff: Handoff, worker: Worker, launchpad: LaunchPad | None) -> LocalCopy:
-    """Return this machine's copy of the campaign of a hand-off.
+    """Return this machine's copy of a hand-off's campaign; create it if there is none.
 
     Raises
     ------
     WorkerError
-        If this worker has no place for it, or no LaunchPad.
+        If the worker has no folder for copies, or no LaunchPad.
     CampaignError
         If another campaign is published under its name and directory.
     """
@@ -78,12 +78,12 @@ def open_copy(handoff: Handoff, worker: Worker, launchpad: LaunchPad | None) -> 
 
 
 def require_inputs(copy: LocalCopy, campaign: Campaign) -> None:
-    """Refuse a campaign that was added without the files that it names.
+    """Require that the files that a campaign names are in the copy.
 
     Raises
     ------
     CampaignError
-        If one is not here; names it.
+        If one is missing: the campaign was added without it.
     """
     for name, at in inputs_of(campaign).items():
         if not (copy.root / at).is_file():
@@ -109,7 +109,7 @@ def published_campaign(store: FileStore) -> Campaign | None:
     except FilePadError:
         if store.named([CAMPAIGN]).get(CAMPAIGN) == marker:
             raise
-    # it was added again just now
+    # it has been replaced meanwhile, as when a campaign is added again
     return published_campaign(store)
 
 

@@ -1,4 +1,4 @@
-"""The files of one campaign in FireWorks' FilePad: whole, hashed, and the first one stays."""
+"""The files of one campaign in FireWorks' FilePad: published atomically, with hashes, first come first served."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from mlip_fw.errors import FilePadError
 from mlip_fw.travel.filed import Filed, Marker
 
 FILEPAD, GRIDFS = "filepad", "filepad_gfs"
-"""FireWorks' own names: its FilePad reads what is stored here."""
+"""FireWorks' names of the collections, so that its FilePad can read what is stored here."""
 PARTS = "parts"
 _LAST = "\U0010ffff"
-_AT_ONCE = 500
+_BATCH_SIZE = 500
 _COMPRESSION, _SAMPLE_BYTES, _WORTH = 1, 100_000, 0.9
 _CHUNK_BYTES = 1 << 22
-_MOST_RACES = 20
+_MAX_TRIES = 20
 
 
 class FileStore:
-    """What is published of one campaign.
+    """The published files of one campaign.
 
     Parameters
     ----------
     database
-        That of the LaunchPad.
+        The LaunchPad's database.
     key
-        Name of the campaign in it, which no other campaign has.
+        Unique name of the campaign in it.
     directory
-        The campaign directory that it was added with, to be noted beside what is published.
+        The campaign directory that it was added with; stored with each file.
 
     Notes
     -----
-    To read needs no right to write: indexes are built before the first file is stored.
+    Reading needs no write permission: indexes are created when the first file is stored.
     """
 
     def __init__(self, database: Database[dict[str, Any]], key: str, directory: str = "") -> None:
@@ -50,31 +50,31 @@ class FileStore:
         self._documents, self._contents = database[FILEPAD], GridFS(database, GRIDFS)
         self._is_indexed = False
 
-    def below(self, prefix: str, *, newest: bool = False, most: int = 0) -> Iterator[Marker]:
-        """Give what is published under paths that begin with ``prefix``, in the order of paths.
+    def below(self, prefix: str, *, newest: bool = False, limit: int = 0) -> Iterator[Marker]:
+        """Yield the markers whose paths begin with ``prefix``, sorted by path.
 
         Parameters
         ----------
         newest
-            Give the last one only.
-        most
-            Give no more than so many; 0: all.
+            Only the last one.
+        limit
+            Maximum number; 0: all.
         """
         found = self._documents.find(self._begins(prefix)).sort("identifier", -1 if newest else 1)
-        # all at once: contents that come slowly must not outlast the cursor, which MongoDB ends after 10 min
-        yield from map(self._marker, list(found.limit(1 if newest else most)))
+        # read all at once: MongoDB would close the cursor after 10 min of slow downloads
+        yield from map(self._marker, list(found.limit(1 if newest else limit)))
 
     def names_below(self, prefix: str) -> list[str]:
-        """Return the paths that begin with ``prefix``, without anything else of them."""
+        """Return the published paths that begin with ``prefix``, without their records."""
         found = self._documents.find(self._begins(prefix), {"identifier": 1})
         return [document["identifier"].removeprefix(f"{self.key}/") for document in found]
 
     def named(self, paths: Iterable[str]) -> dict[str, Marker]:
-        """Return what is published under ``paths``."""
+        """Return the markers that are published under ``paths``, by path."""
         return {marker.path: marker for marker in map(self._marker, self._with(paths))}
 
     def publish(self, path: str, content: bytes, parts: Mapping[str, bytes] | None = None) -> Marker:
-        """Publish a file, and what belongs to it, at once; return what is published now, which may be another's."""
+        """Publish a file with its parts atomically; return the published marker, which may be another machine's."""
         if (first := self.named([path]).get(path)) is not None:
             return first
         parts = parts or {}
@@ -85,11 +85,11 @@ class FileStore:
         return now
 
     def replace(self, path: str, content: bytes, parts: Mapping[str, bytes] | None = None) -> None:
-        """Publish a file, and what belongs to it, in place of what may be published under its path.
+        """Publish a file with its parts in place of what is published under its path.
 
-        What was there is removed when the new file is in its place. Of two that replace it at once one comes last,
-        and each removes just what it has replaced. What one leaves that is killed in between, no reader sees;
-        ``mlip-fw recover`` removes it a day later (:mod:`mlip_fw.travel.leftovers`).
+        The old file is removed after the new one is in its place. If two processes replace it at once, the last one
+        wins, and each removes only what it has replaced. A process that is killed in between leaves contents that no
+        reader sees; ``mlip-fw recover`` removes them a day later (:mod:`mlip_fw.travel.leftovers`).
         """
         parts = parts or {}
         marker = self._with_parts(path, content, parts)
@@ -101,12 +101,12 @@ class FileStore:
         self._settle(marker, parts, self.named([path]).get(path, marker))
 
     def read(self, filed: Filed, of: Marker) -> bytes:
-        """Return the contents of a marker, or of one of its parts, as they were when they were published.
+        """Return the contents of a marker or of one of its parts, checked by their hash.
 
         Raises
         ------
         FilePadError
-            If they are not there, or are not what they were.
+            If they are missing or damaged.
         """
         try:
             document = of.model_dump() if filed is of else next(self._with([_place_of(filed)]))
@@ -118,14 +118,14 @@ class FileStore:
         return content
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Take back what is published under ``paths``, with what belongs to it."""
+        """Remove what is published under ``paths``, with the parts."""
         for document in list(self._with(paths)):
             if self._documents.delete_one({"_id": document["_id"], "gfs_id": document["gfs_id"]}).deleted_count:
                 self._drop_contents(document)
                 self._drop_parts(self._marker(document))
 
     def remove_all(self) -> None:
-        """Take back everything, with what no file names any more."""
+        """Remove everything of this campaign, including contents without a name."""
         self._documents.delete_many(self._begins(""))
         for stored in list(self._contents.find({"campaign": self.key})):
             self._contents.delete(stored._id)
@@ -135,11 +135,11 @@ class FileStore:
 
     def _with(self, paths: Iterable[str]) -> Iterator[dict[str, Any]]:
         wanted = [f"{self.key}/{path}" for path in paths]
-        for first in range(0, len(wanted), _AT_ONCE):
-            yield from list(self._documents.find({"identifier": {"$in": wanted[first : first + _AT_ONCE]}}))
+        for first in range(0, len(wanted), _BATCH_SIZE):
+            yield from list(self._documents.find({"identifier": {"$in": wanted[first : first + _BATCH_SIZE]}}))
 
     def _with_parts(self, path: str, content: bytes, parts: Mapping[str, bytes]) -> Marker:
-        """Store parts, which nobody sees before the marker, and return it."""
+        """Store the parts of a marker, which readers find through the marker only, and return the marker."""
         filed = {Filed.of(name, inner): inner for name, inner in parts.items()}
         there = {document["identifier"] for document in self._with(map(_place_of, filed))}
         for part, inner in filed.items():
@@ -149,20 +149,20 @@ class FileStore:
         return Marker(**plain, parts=list(filed), by=socket.gethostname(), directory=self._directory)
 
     def _settle(self, ours: Marker, parts: Mapping[str, bytes], now: Marker) -> None:
-        """Have the parts of what is published now, and no others."""
+        """Make sure that the parts of the published marker exist, and remove ours if another one is published."""
         if set(now.parts) == set(ours.parts):
-            # somebody may have removed some with an older file, after they were found to be there
+            # another process may have removed parts with an older marker, after they were found to exist
             self._with_parts(ours.path, b"", parts)
         else:
             self._drop_parts(ours)
 
     def _put_in_place(self, document: dict[str, Any]) -> dict[str, Any] | None:
-        """Put a document in the place of that with its identifier, and return what was there, or None.
+        """Replace the document with the same identifier, and return the old one, or None.
 
-        Two upserts at once of what is not there may both insert; the unique index refuses the second one, which then
-        finds the first (MongoDB manual, "db.collection.findOneAndReplace()", Upsert with Unique Index).
+        Two simultaneous upserts of a new identifier may both insert; the unique index refuses the second one, which
+        then finds the first (MongoDB manual, "db.collection.findOneAndReplace()", Upsert with Unique Index).
         """
-        for _ in range(_MOST_RACES):
+        for _ in range(_MAX_TRIES):
             try:
                 return self._documents.find_one_and_replace(
                     {"identifier": document["identifier"]}, document, upsert=True
@@ -176,7 +176,7 @@ class FileStore:
         self._contents.delete(ObjectId(document["gfs_id"]))
 
     def _drop_parts(self, of: Marker) -> None:
-        """Remove the parts of a marker that was replaced or removed, but those that what is published now has."""
+        """Remove the parts of a replaced or removed marker, except for those that the published one shares."""
         now = self.named([of.path]).get(of.path)
         gone = set(of.parts) - set(now.parts if now is not None else ())
         for document in list(self._with(map(_place_of, gone))):
@@ -190,7 +190,7 @@ class FileStore:
             self._is_indexed = True
 
     def _insert(self, place: str, filed: Filed, content: bytes) -> None:
-        """Store a file, if none is there under its name."""
+        """Store a file, unless one is stored under its name."""
         document = self._document(place, filed, content)
         try:
             self._documents.insert_one(document)
@@ -198,7 +198,7 @@ class FileStore:
             self._drop_contents(document)
 
     def _document(self, place: str, filed: Filed, content: bytes) -> dict[str, Any]:
-        """Store the contents of a file, read them back, and return the document that says so."""
+        """Store the contents of a file, read them back to check them, and return the file's document."""
         self._require_indexes()
         compressed = _is_worth_compressing(content)
         packed = zlib.compress(content, _COMPRESSION) if compressed else content
@@ -215,7 +215,7 @@ class FileStore:
         return document
 
     def _contents_of(self, document: dict[str, Any], size: int) -> bytes:
-        """Return stored contents, but no more than one byte too many: what is packed can be a bomb."""
+        """Return stored contents, at most one byte more than expected: compressed data may be a decompression bomb."""
         packed: bytes = self._contents.get(ObjectId(document["gfs_id"])).read(
             -1 if document["compressed"] else size + 1
         )
@@ -245,13 +245,13 @@ def _place_of(part: Filed) -> str:
 
 
 def _is_worth_compressing(content: bytes) -> bool:
-    """Return whether the start of ``content`` shrinks by more than a tenth: restart files don't."""
+    """Return whether the start of ``content`` shrinks by more than 10 %; that of restart files doesn't."""
     sample = content[:_SAMPLE_BYTES]
     return len(zlib.compress(sample, _COMPRESSION)) < _WORTH * len(sample)
 
 
 def keys_with(database: Database[dict[str, Any]], keys: Iterable[str], path: str) -> list[str]:
-    """Return those campaigns that have published a file: one question for all of them."""
+    """Return the keys under which a file is published, by one query for all."""
     places = {f"{key}/{path}": key for key in keys}
     found = database[FILEPAD].find({"identifier": {"$in": list(places)}}, {"identifier": 1})
     there = {document["identifier"] for document in found}

@@ -1,1 +1,1 @@
-"""How good a potential is: held-out frames and the quantities that people look at, against the oracle."""
+"""Validation of a potential against its oracle: held-out frames, and properties of the crystal and of the MD."""

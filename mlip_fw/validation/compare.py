@@ -1,8 +1,11 @@
-"""Each property by the potential and by the oracle."""
+"""Properties computed with the potential and with the oracle.
+
+Each property is a function of :class:`Both`, registered in :data:`mlip_fw.plugins.PROPERTIES`; it is called again until
+all labels that it needs are there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +15,9 @@ from ase import Atoms
 
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.oracle import AseOracle
-from mlip_fw.models.validation import Property, Quantity
+from mlip_fw.models.oracle import DftOracle
+from mlip_fw.models.validation import Quantity
+from mlip_fw.plugins import PROPERTIES
 from mlip_fw.validation import measure
 from mlip_fw.validation.crystal import Crystal, crystal_of
 from mlip_fw.validation.rdf import Distribution, distributions
@@ -28,7 +32,7 @@ MINE, ORACLE = "potential", "oracle"
 
 @dataclass
 class Both:
-    """A potential and its oracle, and what they have said of the crystal so far."""
+    """The potential and its oracle as sources of energies and forces, with the results for the crystal so far."""
 
     potential: PotentialSource
     oracle: OracleSource
@@ -47,30 +51,40 @@ class Both:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """Both by name, the potential first: it costs nothing."""
+        """Both sources by name, the potential first, as it needs no labels."""
         return {MINE: self.potential, ORACLE: self.oracle}
 
     def scale(self, name: str) -> float:
-        """Return the lengths of the crystal at the minimum, by one of both."""
+        """Return the scale of the crystal's lengths at the energy minimum by the source ``name``."""
         if name not in self.states:
             self.states[name] = measure.equation_of_state(self.sources[name], self.crystal)
         return self.states[name].scale
 
 
 def compare(both: Both, quantities: list[Quantity], unmeasured: dict[str, str], gamma_max: dict[str, float]) -> None:
-    """Add to ``quantities`` what can be compared, and to ``unmeasured`` what can't be and why."""
+    """Compute the properties that the campaign asks for.
+
+    Parameters
+    ----------
+    quantities
+        Gets the quantities of each property whose labels are there.
+    unmeasured
+        Gets the reason why a property can't be computed, by its name.
+    gamma_max
+        Gets the largest extrapolation grade in the structures of each property.
+    """
     for name in dict.fromkeys(both.campaign.validation.properties):
         both.potential.gamma_max = 0.0
         try:
-            quantities += [_quantity(name, *values) for values in _COMPARISONS[name](both)]
+            quantities += [_quantity(name, *values) for values in PROPERTIES.get(name)(both)]
         except NotYetError:
             pass
         except UnmeasurableError as error:
-            unmeasured[name.value] = str(error)
-        gamma_max[name.value] = both.potential.gamma_max
+            unmeasured[name] = str(error)
+        gamma_max[name] = both.potential.gamma_max
 
 
-def _quantity(kind: Property, name: str, unit: str, mine: float, theirs: float) -> Quantity:
+def _quantity(kind: str, name: str, unit: str, mine: float, theirs: float) -> Quantity:
     difference = 100 * (mine - theirs) / abs(theirs) if theirs else None
     return Quantity(
         property=kind, name=name, unit=unit, potential=float(mine), oracle=float(theirs), difference_percent=difference
@@ -81,7 +95,8 @@ Values = list[tuple[str, str, float, float]]
 """Name, unit, and the number by potential and oracle."""
 
 
-def _equation_of_state(both: Both) -> Values:
+def equation_of_state(both: Both) -> Values:
+    """Return lattice constants, volume and bulk modulus at the minimum of the energy."""
     scales = [both.scale(name) for name in both.sources]
     states = [both.states[name] for name in both.sources]
     a, b, c = both.crystal.unit.cell.lengths()
@@ -102,12 +117,14 @@ def _conventional_factor(unit: Atoms) -> float:
     return float(lattice.a / unit.cell.lengths()[0]) if lattice.name in ("FCC", "BCC") else 1.0
 
 
-def _elastic(both: Both) -> Values:
+def elastic(both: Both) -> Values:
+    """Return the elastic constants, each at the minimum by the same source."""
     mine, theirs = (measure.elastic(source, both.crystal, both.scale(name)) for name, source in both.sources.items())
     return [(name, "GPa", mine.get(name, 0.0), value) for name, value in theirs.items()]
 
 
-def _phonons(both: Both) -> Values:
+def phonons(both: Both) -> Values:
+    """Return the highest and lowest phonon frequencies along the path of the Brillouin zone and at Γ."""
     for name, source in both.sources.items():
         both.bands[name] = measure.phonons(source, both.crystal, both.scale(name))
     mine, theirs = (both.bands[name] for name in both.sources)
@@ -121,7 +138,8 @@ def _phonons(both: Both) -> Values:
     ]
 
 
-def _vacancy(both: Both) -> Values:
+def vacancy(both: Both) -> Values:
+    """Return the formation energy of a vacancy, relaxed by the potential."""
     if len(set(both.crystal.unit.numbers)) > 1:
         raise UnmeasurableError("a vacancy of a compound depends on chemical potentials; only elements are compared")
     perfect, broken = measure.vacancy_cells(both.crystal.cell(both.scale(MINE)))
@@ -131,7 +149,7 @@ def _vacancy(both: Both) -> Values:
 
 
 def _relaxed(atoms: Atoms, both: Both) -> Atoms:
-    """Return ``atoms`` at rest by the potential, in the same cell."""
+    """Return ``atoms`` relaxed with the potential at fixed cell."""
     from ase.optimize import FIRE
     from pyace import PyACECalculator
 
@@ -141,11 +159,12 @@ def _relaxed(atoms: Atoms, both: Both) -> Atoms:
     return Atoms(moved.numbers, moved.positions, cell=moved.cell, pbc=True)
 
 
-def _surface(both: Both) -> Values:
+def surface(both: Both) -> Values:
+    """Return the energy of an unrelaxed surface."""
     oracle, miller = both.campaign.oracle, both.campaign.validation.surface
     if len(set(both.crystal.unit.numbers)) > 1:
         raise UnmeasurableError("a surface of a compound depends on chemical potentials; only elements are compared")
-    if not isinstance(oracle, AseOracle) and oracle.kpoint_spacing_1_a is None:
+    if isinstance(oracle, DftOracle) and oracle.kpoint_spacing_1_a is None:
         raise UnmeasurableError("the oracle samples the Γ point alone: cells of different shapes don't compare")
     cells = measure.slab_cells(both.crystal, both.scale(MINE), miller)
     if len(cells[1]) > both.campaign.candidates.cutout.max_atoms:
@@ -154,7 +173,8 @@ def _surface(both: Both) -> Values:
     return [(f"surface energy ({' '.join(map(str, miller))})", "J/m²", mine, theirs)]
 
 
-def _rdf(both: Both) -> Values:
+def rdf(both: Both) -> Values:
+    """Return position and height of the first peak of the radial distribution function of the MD."""
     found = distributions(both.directory, both.campaign, both.file)
     both.distributions |= dict(zip(both.sources, found, strict=True))
     mine, theirs = found
@@ -163,13 +183,3 @@ def _rdf(both: Both) -> Values:
         ("first peak of g(r)", "Å", mine.peak[0], theirs.peak[0]),
         ("height of that peak", "", mine.peak[1], theirs.peak[1]),
     ]
-
-
-_COMPARISONS: dict[Property, Callable[[Both], Values]] = {
-    Property.EQUATION_OF_STATE: _equation_of_state,
-    Property.ELASTIC: _elastic,
-    Property.PHONONS: _phonons,
-    Property.VACANCY: _vacancy,
-    Property.SURFACE: _surface,
-    Property.RDF: _rdf,
-}

@@ -15,7 +15,7 @@ from mlip_fw.validation.sources import UnmeasurableError
 
 @dataclass(frozen=True)
 class Crystal:
-    """A unit cell, and how often it is repeated so that its properties can be had."""
+    """A unit cell, and the supercell in which its properties are computed."""
 
     unit: Atoms
     repeat: tuple[int, int, int]

@@ -18,6 +18,7 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.calibration import unseen_atoms
 from mlip_fw.errors import DirectoryError
 from mlip_fw.generations import Generations
+from mlip_fw.io.files import read_model
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import TrainingRecord
@@ -41,7 +42,7 @@ _MOST_LABELS = 200
 
 @dataclass
 class Findings:
-    """What one look at a potential has shown."""
+    """Results of one run of a validation, and the structures still to be labelled."""
 
     missing: dict[str, Atoms] = field(default_factory=dict)
     """Structures to label before all is there, by name."""
@@ -56,6 +57,11 @@ class Findings:
     distributions: dict[str, Distribution] = field(default_factory=dict)
     report: ValidationReport | None = None
     """Only if nothing is missing."""
+
+
+def last_report(directory: CampaignDirectory) -> ValidationReport | None:
+    """Return what the last validation found, whichever generation it was of."""
+    return read_model(directory.validation_report, ValidationReport)
 
 
 def examine(

@@ -30,7 +30,7 @@ _APART_FS = 100.0
 
 
 @dataclass(frozen=True)
-class Place:
+class FramePlace:
     """A frame of a trajectory."""
 
     walker: int
@@ -65,9 +65,9 @@ def hold_out(
     return [(frame, read_frame(structure_file(folder, frame.hash))) for frame in frames[:n_frames]]
 
 
-def eligible(directory: CampaignDirectory, campaign: Campaign) -> list[Place]:
+def eligible(directory: CampaignDirectory, campaign: Campaign) -> list[FramePlace]:
     """Return all frames that may be held out; of a step that was run twice, the later run's."""
-    found: dict[tuple[int, int], Place] = {}
+    found: dict[tuple[int, int], FramePlace] = {}
     results = md_results(directory)
     halts = {(r.walker, r.step) for r in results if r.outcome in (MDOutcome.HALTED, MDOutcome.CRASHED)}
     apart = int(np.ceil(_APART_FS / campaign.md.timestep_fs))
@@ -76,7 +76,7 @@ def eligible(directory: CampaignDirectory, campaign: Campaign) -> list[Place]:
         for step in dump_steps(dump) if dump.is_file() else []:
             near_a_halt = any(w == result.walker and abs(step - halt) < apart for w, halt in halts)
             if 0 < step <= result.step and not near_a_halt:
-                place = Place(result.walker, result.cycle, step, _temperature(campaign, result, step))
+                place = FramePlace(result.walker, result.cycle, step, _temperature(campaign, result, step))
                 found[result.walker, step] = place
     return [found[key] for key in sorted(found)]
 
@@ -90,7 +90,7 @@ def _temperature(campaign: Campaign, result: MDResult, step: int) -> float | Non
 
 
 def _drawn(
-    place: Place,
+    place: FramePlace,
     directory: CampaignDirectory,
     campaign: Campaign,
     potential: AcePotential,

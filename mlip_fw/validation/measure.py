@@ -1,4 +1,4 @@
-"""Quantities of a crystal, each by whichever source: ASE, pymatgen and phonopy do the physics."""
+"""Properties of a crystal from any source of energies and forces, computed by ASE, pymatgen and phonopy."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def vacancy_cells(cell: Atoms) -> list[Atoms]:
 
 
 def vacancy_energy_ev(source: Source, cells: list[Atoms]) -> float:
-    """Return the energy to take one atom of an elemental crystal out and put it back elsewhere, eV."""
+    """Return the vacancy formation energy of an elemental crystal, eV."""
     perfect, broken = energies(source.label(cells))
     n = len(cells[0])
     return float(broken - perfect * (n - 1) / n)

@@ -1,4 +1,4 @@
-"""Errors of forces, energies and stresses: over all frames, by element and by temperature; and what gamma said."""
+"""Errors of forces, energies and stresses over all frames, by element and temperature, and their relation to gamma."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ from ase.io import read
 
 from mlip_fw.engines.geometry import heights_a
 from mlip_fw.engines.md.script import DUMP
+from mlip_fw.engines.oracle.backend import CalculatorSpec, backend_of
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import ChildError
 from mlip_fw.io.lammps import read_dumped_step
 from mlip_fw.io.structures import read_any, write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.oracle import AseOracle
-from mlip_fw.models.validation import Property
+from mlip_fw.models.validation import RDF
 from mlip_fw.seeds import derived_seed
 from mlip_fw.validation.holdout import eligible
 from mlip_fw.validation.sources import UnmeasurableError
@@ -62,8 +62,12 @@ def distribution(frames: list[Atoms], farthest_a: float) -> Distribution:
 def needs_oracle_md(campaign: Campaign) -> bool:
     """Return whether the oracle's own MD has to be run."""
     settings = campaign.validation
-    ours = settings.reference_trajectory is None and isinstance(campaign.oracle, AseOracle)
-    return ours and Property.RDF in settings.properties
+    ours = settings.reference_trajectory is None and _calculator_of(campaign) is not None
+    return ours and RDF in settings.properties
+
+
+def _calculator_of(campaign: Campaign) -> CalculatorSpec | None:
+    return backend_of(campaign.oracle).md_calculator(campaign.oracle)
 
 
 def distributions(
@@ -85,7 +89,7 @@ def distributions(
         theirs = read_any(Path(settings.reference_trajectory), "validation.reference_trajectory")
         _require_fitting(theirs, campaign)
         mine = _last_frames(directory, campaign)
-    elif isinstance(campaign.oracle, AseOracle):
+    elif (own := _calculator_of(campaign)) is not None:
         start, temperature = _last_frames(directory, campaign)[-1], eligible(directory, campaign)[-1].temperature_k
         plan = {
             "temperature_k": temperature or 300.0,
@@ -95,7 +99,7 @@ def distributions(
         }
         calculators = (
             {"calculator": "mlip_fw:AceCalculator", "parameters": {"potential": str(potential), "gamma": False}},
-            {"calculator": campaign.oracle.calculator, "parameters": campaign.oracle.parameters},
+            {"calculator": own.calculator, "parameters": own.parameters},
         )
         folder, limit = directory.validation / "md", campaign.oracle.timeout_s
         mine, theirs = (_run(start, {**plan, **calculator}, folder, limit) for calculator in calculators)

@@ -1,4 +1,4 @@
-"""Where energies, forces and stresses come from: the potential, or labels that may have to be made first.
+"""Sources of energies, forces and stresses: the potential, or labels of the oracle that may have to be made first.
 
 A property is a function of a source. It is measured twice, by the potential and by the oracle, in the same
 way. A source of labels that lacks one says so; what is missing is labelled, and the property measured again.

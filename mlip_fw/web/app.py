@@ -1,10 +1,11 @@
-"""The web application: our pages at the root, FireWorks' own GUI beside them, and a guard before both."""
+"""The web application: pages of campaigns at ``/``, FireWorks' GUI at ``/fireworks``, access control before both."""
 
 from __future__ import annotations
 
 import gzip
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,18 +19,18 @@ from mlip_fw.report.words import FILTERS
 from mlip_fw.store import Store
 from mlip_fw.web import gui
 from mlip_fw.web.contents import prepare
-from mlip_fw.web.desk import Desk
-from mlip_fw.web.guard import Guard, keep
-from mlip_fw.web.hosts import Hosts
-from mlip_fw.web.looks import Looks
+from mlip_fw.web.desk import ViewModel
+from mlip_fw.web.guard import AccessControl, cache_forever
+from mlip_fw.web.hosts import AllowedHosts
+from mlip_fw.web.looks import Snapshots
 from mlip_fw.web.pages import pages
-from mlip_fw.web.patience import PATIENCE_S, Errand, Errands
-from mlip_fw.web.places import Places
+from mlip_fw.web.patience import PAGE_TIMEOUT_S, BackgroundCache, BackgroundTask
+from mlip_fw.web.places import CampaignIndex
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-_QUICK = 6
+_GZIP_LEVEL = 6
 
 
 def create_app(
@@ -38,23 +39,26 @@ def create_app(
     *,
     password: str | None = None,
     names: Sequence[str] = (),
-    patience_s: float | None = PATIENCE_S,
+    timeout_s: float | None = PAGE_TIMEOUT_S,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Flask:
-    """Return the application; it reads and never writes.
+    """Return the web application, which is read-only.
 
     Parameters
     ----------
     folders
-        Campaign directories, and folders that hold some.
+        Campaign directories, or folders that contain campaign directories.
     launchpad
-        Whose Fireworks are shown and linked; without one there is no FireWorks GUI.
+        Its Fireworks are shown and linked; without one there is no FireWorks GUI.
     password
-        What everybody has to know, whatever the user name; None for a server on a loopback address.
+        Required from every client, with any user name; None for a server on a loopback address.
     names
-        Names of this server besides localhost, the machine's own and its numbers.
-    patience_s
-        So long a page waits for what has to be read anew before it shows what was known before; None: until it is
+        Host names of this server besides localhost, the host name of the machine and IP addresses.
+    timeout_s
+        A page waits this long for files and database before it shows what was known before, s; None: until all is
         read, and nothing is read ahead.
+    sleep
+        Delays the answer to a wrong password; called with a time in s.
 
     Examples
     --------
@@ -68,32 +72,34 @@ def create_app(
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     store = Store(launchpad) if launchpad is not None else None
-    errands = Errands(patience_s)
-    desk = Desk(Places(folders, store, errands), Looks(errands, prepare), has_gui=launchpad is not None)
-    if patience_s is not None:
-        Errand(desk.all)
-    app.before_request(errands.begin)
-    app.register_blueprint(pages(desk))
+    cache = BackgroundCache(timeout_s)
+    model = ViewModel(CampaignIndex(folders, store, cache), Snapshots(cache, prepare), has_gui=launchpad is not None)
+    if timeout_s is not None:
+        BackgroundTask(model.all)
+    app.before_request(cache.begin)
+    app.register_blueprint(pages(model))
     app.add_url_rule("/plotly-<version>.js", "plotly", _plotly)
     mounts: dict[str, WSGIApplication] = {}
     if launchpad is not None:
         mounts[gui.PREFIX] = gui.fireworks_gui(launchpad)
-    app.wsgi_app = Guard(  # type: ignore[method-assign]
-        DispatcherMiddleware(app.wsgi_app, mounts), Hosts(names), password
+    app.wsgi_app = AccessControl(  # type: ignore[method-assign]
+        DispatcherMiddleware(app.wsgi_app, mounts), AllowedHosts(names), password, sleep
     )
     return app
 
 
 def _plotly(version: str) -> Response:
-    """Return plotly.js, whose version is in its address: browsers keep it."""
-    packed = request.accept_encodings.quality("gzip") > 0
-    response = keep(Response(_packed() if packed else get_plotlyjs(), content_type="text/javascript; charset=utf-8"))
-    if packed:
+    """Return plotly.js, which browsers may cache forever: its version is in the URL."""
+    is_gzipped = request.accept_encodings.quality("gzip") > 0
+    response = cache_forever(
+        Response(_gzipped() if is_gzipped else get_plotlyjs(), content_type="text/javascript; charset=utf-8")
+    )
+    if is_gzipped:
         response.headers["Content-Encoding"] = "gzip"
     response.headers["Vary"] = "Accept-Encoding"
     return response
 
 
 @cache
-def _packed() -> bytes:
-    return gzip.compress(get_plotlyjs().encode(), _QUICK)
+def _gzipped() -> bytes:
+    return gzip.compress(get_plotlyjs().encode(), _GZIP_LEVEL)

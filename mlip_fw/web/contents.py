@@ -1,4 +1,4 @@
-"""What each page holds, as plain values for its template and for JSON."""
+"""The content of each page, as plain values for its template and for JSON."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ from mlip_fw.errors import MlipError
 from mlip_fw.report import interactive
 from mlip_fw.report.interactive import Chart
 from mlip_fw.story import measures
-from mlip_fw.story.answers import Answer, answers, now_of
+from mlip_fw.story.answers import StatusAnswer, current_state, status_answers
 from mlip_fw.story.generations import Generation
 from mlip_fw.story.halts import Halt
-from mlip_fw.story.measures import warnings_of
+from mlip_fw.story.measures import untrained_error, warnings_of
 from mlip_fw.story.parity import parity_of
-from mlip_fw.story.tale import Story
-from mlip_fw.story.untrained import untrained_error
-from mlip_fw.web.desk import OPEN_STATES, Queue, Sight
-from mlip_fw.web.drawing import Machine, machine, spark
-from mlip_fw.web.looks import Look
-from mlip_fw.web.paging import Pager, Part
+from mlip_fw.story.tale import CampaignAnalysis
+from mlip_fw.web.desk import OPEN_STATES, CampaignView, LabelQueue
+from mlip_fw.web.drawing import LoopDiagram, loop_diagram, sparkline_points
+from mlip_fw.web.looks import Snapshot
+from mlip_fw.web.paging import Pager, TablePage
 
 
-class Missing(NotFound):
-    """What is asked for is not there; its description is for people."""
+class PageNotFound(NotFound):
+    """The requested object does not exist; the description is shown to the user."""
 
 
-CHARTS: dict[str, Callable[[Story], Chart]] = {
+CHARTS: dict[str, Callable[[CampaignAnalysis], Chart]] = {
     "gamma": interactive.gamma_chart,
     "errors": interactive.error_chart,
     "intervals": interactive.halt_interval_chart,
-    "ledger": interactive.ledger_chart,
+    "ledger": interactive.cost_chart,
 }
+"""The charts of a campaign, by their keys in ``charts.json``."""
 
 
 @dataclass(frozen=True)
 class CampaignRow:
-    """A campaign in the list."""
+    """A campaign in the list of campaigns."""
 
     key: str
     name: str
     state: str
     trouble: str
     done: float | None
-    """Part of the MD steps that are run."""
+    """Fraction of the MD steps that have been run."""
     spark: str
     spark_label: str
     steps_to_halt: int | None
-    """With the newest generation that was used; so many without one if there was none."""
+    """Reach of the newest generation that MD has used, see :func:`metrics.reach_of`."""
     labels: int | None
     labels_failed: int
     force_rmse_ev_a: float | None
-    """Of the newest generation on its training set."""
+    """Of the newest generation, on its training set."""
     untrained_force_rmse_ev_a: float | None
     """On held-out frames, or else on the newest labels before they were trained on."""
     untrained_on: str
     """Which of the two; empty where neither is known."""
     wall_s: float | None
-    """Time of all sessions."""
+    """Duration of all sessions."""
     run_s: float | None
     """The part of it in which something ran."""
     changed: float | None
@@ -69,27 +69,27 @@ class CampaignRow:
     version: str
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON, without what is drawn."""
+        """Return the row for JSON, without the sparkline."""
         return {name: value for name, value in asdict(self).items() if not name.startswith("spark")}
 
 
 @dataclass(frozen=True)
 class CampaignPage:
-    """The page of a campaign; without a look, only what the LaunchPad knows."""
+    """The page of a campaign; without a snapshot, only what the LaunchPad knows."""
 
-    answers: list[Answer]
-    machine: Machine | None
+    answers: list[StatusAnswer]
+    diagram: LoopDiagram | None
     damaged: list[str]
     charts: dict[str, Chart]
-    halts: Part[Halt] | None
-    generations: Part[Generation] | None
-    labels: Part[Any] | None
-    quarantine: Part[Any] | None
-    queue: Queue | None
+    halts: TablePage[Halt] | None
+    generations: TablePage[Generation] | None
+    labels: TablePage[Any] | None
+    quarantine: TablePage[Any] | None
+    queue: LabelQueue | None
     learners: dict[int | None, tuple[int | None, int | None]]
-    """Of each generation, walker and cycle of the Firework that trained it."""
+    """Walker and cycle of the Firework that trained each generation, by number of the generation."""
     warnings: list[str] = field(default_factory=list)
-    """What is odd about the labels."""
+    """Warnings about the labels from the newest training."""
 
 
 @dataclass(frozen=True)
@@ -113,19 +113,19 @@ class GenerationPage:
     later: int | None
 
 
-def row_of(sight: Sight) -> CampaignRow:
-    """Return a campaign as the list shows it."""
-    stored, look = sight.stored, sight.look
-    known = _of_story(look) if look is not None else {}
-    times = [known.pop("changed", None), stored.updated_on if stored is not None else None]
+def row_of(view: CampaignView) -> CampaignRow:
+    """Return the row of a campaign in the list."""
+    stored, snapshot = view.stored, view.snapshot
+    facts = _facts_of(snapshot) if snapshot is not None else {}
+    times = [facts.pop("changed", None), stored.updated_on if stored is not None else None]
     return CampaignRow(
-        key=sight.place.key,
-        name=sight.name,
-        trouble=sight.trouble,
+        key=view.entry.key,
+        name=view.name,
+        trouble=view.trouble,
         changed=max((time for time in times if time), default=None),
         fireworks=dict(stored.counts) if stored is not None else {},
-        version=sight.version,
-        **{**_UNKNOWN, **({} if sight.has_begun else {"state": "waiting"}), **known},
+        version=view.version,
+        **{**_UNKNOWN, **({} if view.has_begun else {"state": "waiting"}), **facts},
     )
 
 
@@ -145,120 +145,120 @@ _UNKNOWN: dict[str, Any] = {
 }
 
 
-def version_of_all(rows: Sequence[CampaignRow], silence: str) -> str:
-    """Return a short text that changes with anything in the list, or with what keeps the LaunchPad silent."""
-    return hashlib.sha256(repr([silence, *((row.key, row.version) for row in rows)]).encode()).hexdigest()[:16]
+def version_of_all(rows: Sequence[CampaignRow], launchpad_error: str) -> str:
+    """Return a hash that changes with anything in the list, or with why the LaunchPad does not answer."""
+    return hashlib.sha256(repr([launchpad_error, *((row.key, row.version) for row in rows)]).encode()).hexdigest()[:16]
 
 
-def campaign_page(sight: Sight, pager: Pager) -> CampaignPage:
+def campaign_page(view: CampaignView, pager: Pager) -> CampaignPage:
     """Return the page of a campaign."""
-    queue = sight.queue(pager.choice("state", ("open", *OPEN_STATES, "COMPLETED")), pager)
-    if sight.look is None:
+    queue = view.queue(pager.choice("state", ("open", *OPEN_STATES, "COMPLETED")), pager)
+    if view.snapshot is None:
         return CampaignPage([], None, [], {}, None, None, None, None, queue, {})
-    story = sight.look.story
+    analysis = view.snapshot.analysis
     return CampaignPage(
-        answers=sight.look.once("answers", answers),
-        machine=machine(story.walkers),
-        damaged=story.damaged,
-        charts=charts(sight.look),
-        halts=pager.part("halts", story.halts[::-1]),
-        generations=pager.part("generations", story.generations[::-1]),
-        labels=pager.part("labels", story.labels[::-1]),
-        quarantine=pager.part("quarantine", story.quarantine),
+        answers=view.snapshot.once("answers", status_answers),
+        diagram=loop_diagram(analysis.walkers),
+        damaged=analysis.damaged,
+        charts=charts(view.snapshot),
+        halts=pager.table_page("halts", analysis.halts[::-1]),
+        generations=pager.table_page("generations", analysis.generations[::-1]),
+        labels=pager.table_page("labels", analysis.labels[::-1]),
+        quarantine=pager.table_page("quarantine", analysis.quarantine),
         queue=queue,
-        learners={row.learnt_by: (row.walker, row.cycle) for row in story.labels},
-        warnings=warnings_of(story.generations),
+        learners={row.learnt_by: (row.walker, row.cycle) for row in analysis.labels},
+        warnings=warnings_of(analysis.generations),
     )
 
 
-def prepare(look: Look) -> None:
-    """Make what the page of a campaign shows, before somebody asks for it."""
-    look.once("answers", answers)
-    charts(look)
-    story = look.story
+def prepare(snapshot: Snapshot) -> None:
+    """Compute what the page of a campaign shows, before it is requested."""
+    snapshot.once("answers", status_answers)
+    charts(snapshot)
+    analysis = snapshot.analysis
     for _ in (
-        story.walkers,
-        story.halts,
-        story.generations,
-        story.labels,
-        story.quarantine,
-        story.ledger,
-        story.damaged,
+        analysis.walkers,
+        analysis.halts,
+        analysis.generations,
+        analysis.labels,
+        analysis.quarantine,
+        analysis.costs,
+        analysis.damaged,
     ):
         pass
 
 
-def charts(look: Look) -> dict[str, Chart]:
+def charts(snapshot: Snapshot) -> dict[str, Chart]:
     """Return the charts of a campaign."""
-    return {name: look.once(f"chart {name}", make) for name, make in CHARTS.items()}
+    return {name: snapshot.once(f"chart {name}", make) for name, make in CHARTS.items()}
 
 
-def campaign_data(sight: Sight) -> dict[str, Any]:
+def campaign_data(view: CampaignView) -> dict[str, Any]:
     """Return a campaign in numbers."""
-    data: dict[str, Any] = {"campaign": sight.name, "trouble": sight.trouble}
-    data["fireworks"] = dict(sight.stored.counts) if sight.stored is not None else {}
-    if sight.look is not None:
-        story = sight.look.story
-        data["summary"] = sight.look.summary.model_dump(mode="json")
-        data["walkers"] = [asdict(state) for state in story.walkers]
-        data["damaged"] = story.damaged
-        data["warnings"] = warnings_of(story.generations)
+    data: dict[str, Any] = {"campaign": view.name, "trouble": view.trouble}
+    data["fireworks"] = dict(view.stored.counts) if view.stored is not None else {}
+    if view.snapshot is not None:
+        analysis = view.snapshot.analysis
+        data["summary"] = view.snapshot.summary.model_dump(mode="json")
+        data["walkers"] = [asdict(state) for state in analysis.walkers]
+        data["damaged"] = analysis.damaged
+        data["warnings"] = warnings_of(analysis.generations)
     return data
 
 
-def halt_page(look: Look, walker: int, cycle: int) -> HaltPage:
+def halt_page(snapshot: Snapshot, walker: int, cycle: int) -> HaltPage:
     """Return the page of a halt."""
-    halts = look.story.halts
+    halts = snapshot.analysis.halts
     at = next((k for k, halt in enumerate(halts) if (halt.walker, halt.cycle) == (walker, cycle)), None)
     if at is None:
-        raise Missing(f"walker {walker} has not halted in cycle {cycle}")
-    scene = look.once(f"halt {walker} {cycle}", lambda _: interactive.halt_scene(halts[at]))
+        raise PageNotFound(f"walker {walker} has not halted in cycle {cycle}")
+    scene = snapshot.once(f"halt {walker} {cycle}", lambda _: interactive.halt_scene(halts[at]))
     shown = {"scene": scene, **({"cutout": scene["cutout"]} if scene.get("cutout") else {})}
     return HaltPage(halts[at], shown, *_neighbours(halts, at))
 
 
-def generation_page(look: Look, number: int, *, wants_parity: bool) -> GenerationPage:
-    """Return the page of a generation; its parity costs an evaluation of its labels, which is done once."""
-    known = look.story.generations
+def generation_page(snapshot: Snapshot, number: int, *, wants_parity: bool) -> GenerationPage:
+    """Return the page of a generation; with ``wants_parity`` its labels are evaluated, which is done once."""
+    known = snapshot.analysis.generations
     at = next((k for k, generation in enumerate(known) if generation.number == number), None)
     if at is None:
-        raise Missing(f"there is no generation {number}, or its record is damaged")
-    found, trouble = _parity(look, number) if wants_parity else ({}, "")
+        raise PageNotFound(f"there is no generation {number}, or its record is damaged")
+    found, trouble = _parity(snapshot, number) if wants_parity else ({}, "")
     earlier, later = _neighbours([generation.number for generation in known], at)
     return GenerationPage(known[at], found, trouble, earlier, later)
 
 
-def _parity(look: Look, number: int) -> tuple[dict[str, Chart], str]:
+def _parity(snapshot: Snapshot, number: int) -> tuple[dict[str, Chart], str]:
     try:
-        # not within the look: other pages of the campaign don't wait for it
-        found = parity_of(look.story.directory, number)
+        # not within `once`, which locks the snapshot: other pages of the campaign must not wait for the evaluation
+        found = parity_of(snapshot.analysis.directory, number)
     except MlipError as error:
         return {}, str(error)
-    return {"parity": look.once(f"parity {number}", lambda _: interactive.parity_chart(found))}, ""
+    return {"parity": snapshot.once(f"parity {number}", lambda _: interactive.parity_chart(found))}, ""
 
 
-def _of_story(look: Look) -> dict[str, Any]:
-    story, summary = look.story, look.summary
-    intervals = measures.reach(story.generations)
-    steps = [state for state in story.walkers if not state.is_rehearsal]
+def _facts_of(snapshot: Snapshot) -> dict[str, Any]:
+    analysis, summary = snapshot.analysis, snapshot.summary
+    intervals = measures.reach(analysis.generations)
+    steps = [state for state in analysis.walkers if not state.is_rehearsal]
     total = sum(state.last_step for state in steps)
-    untrained = untrained_error(story.generations, story.validation)
+    untrained = untrained_error(analysis.generations, analysis.validation)
     return {
-        "state": now_of(story),
+        "state": current_state(analysis),
         "done": min(1.0, sum(state.step for state in steps) / total) if total else None,
-        "spark": spark(intervals, logarithmic=True),
+        "spark": sparkline_points(intervals, logarithmic=True),
         "spark_label": f"MD steps to a halt by generation, from {intervals[0]:,.0f} to {intervals[-1]:,.0f}"
         if intervals
         else "",
         "steps_to_halt": round(intervals[-1]) if intervals else None,
         "labels": summary.labels,
         "labels_failed": summary.labels_failed,
-        "force_rmse_ev_a": measures.force_error(story.generations),
+        "force_rmse_ev_a": measures.force_error(analysis.generations),
         "untrained_force_rmse_ev_a": untrained.force_rmse_ev_a if untrained is not None else None,
         "untrained_on": untrained.of if untrained is not None else "",
         "wall_s": summary.seconds.total,
-        "run_s": story.ledger.run_s,
-        "changed": story.events[-1]["time"] if story.events else None,
+        "run_s": analysis.costs.run_s,
+        "changed": analysis.events[-1]["time"] if analysis.events else None,
     }
 
 

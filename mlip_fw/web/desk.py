@@ -1,4 +1,4 @@
-"""What pages are made from: the campaigns, what their files say, and what the LaunchPad says of them."""
+"""The view model: each campaign with the analysis of its files and what the LaunchPad knows about it."""
 
 from __future__ import annotations
 
@@ -9,97 +9,103 @@ from functools import cached_property
 from mlip_fw.firework_names import Key
 from mlip_fw.store import FireworkRow, Store, StoredCampaign
 from mlip_fw.web.gui import PREFIX
-from mlip_fw.web.looks import UNBEGUN, Look, Looks
+from mlip_fw.web.looks import NOT_STARTED, Snapshot, Snapshots
 from mlip_fw.web.paging import ROWS, Pager
-from mlip_fw.web.places import Place, Places
+from mlip_fw.web.places import CampaignEntry, CampaignIndex
 
 OPEN_STATES = ("RUNNING", "RESERVED", "READY", "WAITING", "PAUSED", "FIZZLED", "DEFUSED")
 
 
 @dataclass(frozen=True)
-class Queue:
-    """Label Fireworks, the newest first, a page of them."""
+class LabelQueue:
+    """One page of the Label Fireworks of a campaign, the newest first."""
 
     chosen: str
-    """A state, or ``open``."""
+    """The state that is shown, or ``open`` for all that are not COMPLETED."""
     rows: list[FireworkRow]
     page: int
     has_more: bool
 
 
 @dataclass
-class Sight:
+class CampaignView:
     """One campaign as one page shows it."""
 
-    place: Place
-    look: Look | None
+    entry: CampaignEntry
+    snapshot: Snapshot | None
     trouble: str
-    """In words why there is no look; empty if there is one."""
-    places: Places = field(repr=False)
+    """Why there is no snapshot; empty if there is one."""
+    index: CampaignIndex = field(repr=False)
 
     @property
     def name(self) -> str:
         """The campaign's name."""
-        return self.look.campaign.campaign if self.look is not None else self.place.name
+        return self.snapshot.campaign.campaign if self.snapshot is not None else self.entry.name
 
     @property
     def stored(self) -> StoredCampaign | None:
-        """What the LaunchPad knows, if it has the campaign."""
-        return self.place.stored
+        """The campaign on the LaunchPad, if it is there."""
+        return self.entry.stored
 
     @property
     def has_begun(self) -> bool:
-        """Whether there may be anything to look at."""
-        return self.trouble != UNBEGUN
+        """Whether a worker has taken its first Firework."""
+        return self.trouble != NOT_STARTED
 
     @cached_property
     def version(self) -> str:
-        """A short text that changes with anything that is shown."""
-        seen = (self.look.version if self.look is not None else self.trouble, self.stored, self.places.silence)
-        return hashlib.sha256(repr(seen).encode(errors="replace")).hexdigest()[:16]
+        """A hash that changes with anything that its pages show."""
+        state = (
+            self.snapshot.version if self.snapshot is not None else self.trouble,
+            self.stored,
+            self.index.launchpad_error,
+        )
+        return hashlib.sha256(repr(state).encode(errors="replace")).hexdigest()[:16]
 
     @cached_property
     def links(self) -> dict[Key, int]:
-        """Numbers of Fireworks."""
-        return self.places.links(self.stored) if self.stored is not None else {}
+        """The numbers of its Fireworks in FireWorks' GUI."""
+        return self.index.links(self.stored) if self.stored is not None else {}
 
     def link(self, kind: str, walker: int | None = None, cycle: int | None = None, label: str | None = None) -> str:
-        """Return the address of a Firework in FireWorks' GUI, or an empty text."""
+        """Return the URL of a Firework in FireWorks' GUI; empty if there is none."""
         number = self.links.get((kind, walker, cycle, label))
         return "" if number is None else f"{PREFIX}/fw/{number}"
 
-    def queue(self, chosen: str, pager: Pager) -> Queue | None:
-        """Return Label Fireworks in one state, or all that are not done."""
+    def queue(self, chosen: str, pager: Pager) -> LabelQueue | None:
+        """Return Label Fireworks in the state ``chosen``, or with ``open`` all that are not COMPLETED."""
         if self.stored is None:
             return None
-        states, page = (OPEN_STATES if chosen == "open" else (chosen,)), pager.page("queue")
+        states, page = (OPEN_STATES if chosen == "open" else (chosen,)), pager.page_number("queue")
 
         def find(store: Store, at: StoredCampaign) -> list[FireworkRow]:
-            return store.fireworks(at.name, at.directory, kind="label", states=states, most=page * ROWS + 1)
+            return store.fireworks(at.name, at.directory, kind="label", states=states, limit=page * ROWS + 1)
 
         if (chosen, page) == ("open", 1):
-            rows = self.places.kept("queue", self.stored, find, self.stored)
+            rows = self.index.cached_answer("queue", self.stored, find, self.stored)
         else:
-            rows = self.places.ask(find, self.stored)
+            rows = self.index.ask(find, self.stored)
         first = (page - 1) * ROWS
-        return None if rows is None else Queue(chosen, rows[first : first + ROWS], page, len(rows) > first + ROWS)
+        return None if rows is None else LabelQueue(chosen, rows[first : first + ROWS], page, len(rows) > first + ROWS)
 
 
-class Desk:
-    """All campaigns, as pages ask for them."""
+class ViewModel:
+    """All campaigns, as views for pages."""
 
-    def __init__(self, places: Places, looks: Looks, *, has_gui: bool) -> None:
-        self.places, self._looks, self.has_gui = places, looks, has_gui
+    def __init__(self, index: CampaignIndex, snapshots: Snapshots, *, has_gui: bool) -> None:
+        self.index, self._snapshots, self.has_gui = index, snapshots, has_gui
 
-    def all(self) -> list[Sight]:
-        """Return all campaigns; a broken one is one of them."""
-        return [self._sight(place) for place in self.places.all()]
+    def all(self) -> list[CampaignView]:
+        """Return all campaigns, by name; one that can't be read has a view without a snapshot."""
+        return [self._view(entry) for entry in self.index.all()]
 
-    def find(self, key: str) -> Sight | None:
-        """Return the campaign of an address, or None."""
-        place = self.places.find(key)
-        return None if place is None else self._sight(place)
+    def find(self, key: str) -> CampaignView | None:
+        """Return the campaign with this key in the URL, or None."""
+        entry = self.index.find(key)
+        return None if entry is None else self._view(entry)
 
-    def _sight(self, place: Place) -> Sight:
-        look = self._looks.at(place)
-        return Sight(place, look, "", self.places) if isinstance(look, Look) else Sight(place, None, look, self.places)
+    def _view(self, entry: CampaignEntry) -> CampaignView:
+        snapshot = self._snapshots.at(entry)
+        if isinstance(snapshot, Snapshot):
+            return CampaignView(entry, snapshot, "", self.index)
+        return CampaignView(entry, None, snapshot, self.index)

@@ -1,6 +1,6 @@
-"""Who may ask, what they may ask, and how a browser has to treat the answers.
+"""Access control: method, host name and password of each request, and security headers of each response.
 
-It stands before our pages and before FireWorks' own GUI, so that neither can be asked anything without it.
+It wraps both the pages of campaigns and FireWorks' GUI.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
-from mlip_fw.web.hosts import Hosts
+from mlip_fw.web.hosts import AllowedHosts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-Kept = TypeVar("Kept", bound=Response)
+AnyResponse = TypeVar("AnyResponse", bound=Response)
 _READING = ("GET", "HEAD")
 _WRONG_PASSWORD_S = 1.0
-_KEPT = "private, max-age=31536000, immutable"
+_CACHE_FOREVER = "private, max-age=31536000, immutable"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-"""plotly writes styles into the page; scripts come from files of this server alone."""
+"""Scripts come from files of this server alone; inline styles are needed by plotly."""
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -37,20 +37,29 @@ _HEADERS = {
 }
 
 
-class Guard:
-    """A WSGI application around another one, which it asks only what is allowed.
+class AccessControl:
+    """A WSGI middleware that refuses requests that are not allowed.
 
     Parameters
     ----------
     application
-        What answers.
+        Answers the requests that are allowed.
     hosts
-        Names by which a browser may call this server.
+        Host names of this server.
     password
-        What everybody has to know; None on a loopback address without one.
+        Required from every client; None on a loopback address.
+    sleep
+        Delays the answer to a wrong password, so that guessing takes long; called with a time in s.
     """
 
-    def __init__(self, application: WSGIApplication, hosts: Hosts, password: str | None) -> None:
+    def __init__(
+        self,
+        application: WSGIApplication,
+        hosts: AllowedHosts,
+        password: str | None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._sleep = sleep
         self._application, self._hosts, self._password = application, hosts, password
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -61,7 +70,7 @@ class Guard:
     def _refusal(self, request: Request) -> Response | None:
         if request.method not in _READING:
             return _plain("this server only shows: GET and HEAD are all it knows", 405, {"Allow": ", ".join(_READING)})
-        if not self._hosts.know(request.environ.get("HTTP_HOST", "")):
+        if not self._hosts.allows(request.environ.get("HTTP_HOST", "")):
             return _plain(
                 "this server does not go by the name that your browser calls it; use the address that mlip-fw web "
                 "printed, or start it with --name",
@@ -77,13 +86,13 @@ class Guard:
             return False
         if hmac.compare_digest((given.password or "").encode(), (self._password or "").encode()):
             return True
-        time.sleep(_WRONG_PASSWORD_S)
+        self._sleep(_WRONG_PASSWORD_S)
         return False
 
 
-def keep(response: Kept) -> Kept:
-    """Let browsers keep a response whose address changes with what it holds."""
-    response.headers["Cache-Control"] = _KEPT
+def cache_forever(response: AnyResponse) -> AnyResponse:
+    """Let browsers cache a response whose URL changes with its content."""
+    response.headers["Cache-Control"] = _CACHE_FOREVER
     return response
 
 
@@ -96,7 +105,7 @@ def _with_headers(start_response: StartResponse) -> Callable[..., Any]:
         all_headers = Headers(headers)
         for name, value in _HEADERS.items():
             all_headers[name] = value
-        if all_headers.get("Cache-Control") != _KEPT:
+        if all_headers.get("Cache-Control") != _CACHE_FOREVER:
             all_headers["Cache-Control"] = "no-store"
         return start_response(status, all_headers.to_wsgi_list(), *others)
 

@@ -1,7 +1,7 @@
-"""FireWorks' own web GUI, mended where it is mounted: the installed package stays as it is.
+"""FireWorks' own web GUI, patched in memory where it is mounted; the installed package is not changed.
 
-Its pages take addresses from the root, load jQuery and a font from elsewhere and run scripts inside of pages; its
-endpoints hand queries on to the database and end in an error where a number is wrong. Here they do none of it.
+FireWorks' pages use URLs from the root, load jQuery and a font from the network and contain inline scripts; its
+endpoints pass queries to the database unchecked and fail where a number is invalid. The patches remove all of that.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from werkzeug.exceptions import HTTPException
 
 from mlip_fw.mongo_errors import Trouble, classify
 from mlip_fw.mongo_sentences import explain
-from mlip_fw.web.harmless import fault_of_place, fault_of_questions
+from mlip_fw.web.harmless import fault_of_arguments, fault_of_path
 from mlip_fw.web.overview import overview
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PREFIX = "/fireworks"
-_TIMEOUT_S, _SOON_S = 30.0, 4.0
-_OURS = Path(__file__).parent / "templates" / "fireworks"
+_TIMEOUT_S, _PROBE_TIMEOUT_S = 30.0, 4.0
+_TEMPLATES = Path(__file__).parent / "templates" / "fireworks"
 _STYLE = "/static/css/flat-ui.css"
-_MENDS = (
+_PATCHES = (
     (re.compile(r'(href|src|action)="/(?!/)'), r'\1="{{ request.script_root }}/'),
     (re.compile(r"<script>.*?</script>", re.DOTALL), ""),
     (re.compile(r'\s+onsubmit="[^"]*"'), ""),
@@ -51,37 +51,37 @@ logger = logging.getLogger("mlip_fw")
 
 def fireworks_gui(launchpad: LaunchPad) -> Flask:
     """Return FireWorks' GUI for a LaunchPad, to be mounted under :data:`PREFIX`."""
-    theirs = _own_copy()
-    gui: Flask = theirs.app
+    module = _own_copy()
+    gui: Flask = module.app
     launchpad.m_logger.setLevel("WARNING")
     gui.lp = launchpad  # type: ignore[attr-defined]
     gui.config.update(
         SESSION_COOKIE_NAME="mlip_fw_gui", SESSION_COOKIE_PATH=f"{PREFIX}/", SESSION_COOKIE_SAMESITE="Strict"
     )
-    gui.jinja_loader = ChoiceLoader([FileSystemLoader(_OURS), _Mended(gui.jinja_loader)])
-    gui.before_request(_refuse_harm)
-    gui.before_request(lambda: _require_answer(launchpad))
-    gui.register_error_handler(Exception, _say_what_is_wrong(launchpad))
-    gui.view_functions["home"] = overview(theirs)
+    gui.jinja_loader = ChoiceLoader([FileSystemLoader(_TEMPLATES), _PatchedTemplates(gui.jinja_loader)])
+    gui.before_request(_refuse_invalid_requests)
+    gui.before_request(lambda: _require_database(launchpad))
+    gui.register_error_handler(Exception, _error_handler(launchpad))
+    gui.view_functions["home"] = overview(module)
     gui.add_url_rule(_STYLE, "style", lambda: _style(Path(gui.static_folder or "")))
-    gui.wsgi_app = _within_time(gui.wsgi_app)  # type: ignore[assignment, method-assign]
+    gui.wsgi_app = _with_timeout(gui.wsgi_app)  # type: ignore[assignment, method-assign]
     return gui
 
 
-class _Mended(BaseLoader):
-    """FireWorks' templates, whose text is changed before anything of the database comes into it."""
+class _PatchedTemplates(BaseLoader):
+    """FireWorks' templates, patched as text before data is rendered into them."""
 
     def __init__(self, theirs: BaseLoader | None) -> None:
         self._theirs = theirs or BaseLoader()
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Callable[[], bool] | None]:
         source, path, is_current = self._theirs.get_source(environment, template)
-        for pattern, instead in _MENDS:
-            source = pattern.sub(instead, source)
+        for pattern, replacement in _PATCHES:
+            source = pattern.sub(replacement, source)
         return source, path, is_current
 
 
-def _within_time(application: WSGIApplication) -> WSGIApplication:
+def _with_timeout(application: WSGIApplication) -> WSGIApplication:
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         with pymongo.timeout(_TIMEOUT_S):
             return application(environ, start_response)
@@ -90,7 +90,7 @@ def _within_time(application: WSGIApplication) -> WSGIApplication:
 
 
 def _own_copy() -> ModuleType:
-    """Return FireWorks' module executed once more, so that what is changed here is nobody else's."""
+    """Return a second instance of FireWorks' module, so that the patches do not change the imported one."""
     spec = importlib.util.find_spec("fireworks.flask_site.app")
     assert spec is not None
     assert spec.loader is not None
@@ -99,20 +99,20 @@ def _own_copy() -> ModuleType:
     return module
 
 
-def _refuse_harm() -> tuple[str, int] | None:
-    fault = fault_of_place(request.view_args or {}) or fault_of_questions(request.args)
+def _refuse_invalid_requests() -> tuple[str, int] | None:
+    fault = fault_of_path(request.view_args or {}) or fault_of_arguments(request.args)
     return None if fault is None else (_page(fault), 400)
 
 
-def _require_answer(launchpad: LaunchPad) -> None:
-    """Find out soon whether the database answers, rather than after the time that a page may take."""
+def _require_database(launchpad: LaunchPad) -> None:
+    """Fail soon if the database does not answer, rather than after the time limit of a whole page."""
     if request.endpoint not in ("static", "style"):
-        with pymongo.timeout(_SOON_S):
+        with pymongo.timeout(_PROBE_TIMEOUT_S):
             launchpad.db.fw_id_assigner.find_one({}, {"_id": 1})
 
 
-def _say_what_is_wrong(launchpad: LaunchPad) -> Callable[[Exception], tuple[str, int] | Response]:
-    def say(error: Exception) -> tuple[str, int] | Response:
+def _error_handler(launchpad: LaunchPad) -> Callable[[Exception], tuple[str, int] | Response]:
+    def handle(error: Exception) -> tuple[str, int] | Response:
         if isinstance(error, HTTPException):
             if error.code is not None and error.code < 400:
                 return error.get_response()  # type: ignore[return-value]
@@ -126,7 +126,7 @@ def _say_what_is_wrong(launchpad: LaunchPad) -> Callable[[Exception], tuple[str,
         logger.warning("FireWorks' GUI at %s: %s", ascii(request.path), type(error).__name__)
         return _page("FireWorks' GUI can't show this"), 502
 
-    return say
+    return handle
 
 
 def _page(text: str) -> str:

@@ -1,6 +1,6 @@
-"""The first page of FireWorks' GUI, from four questions to the database where FireWorks asks forty.
+"""The home page of FireWorks' GUI with 4 database queries, where FireWorks makes 40.
 
-Each question is a round trip: with a database 50 ms away, forty of them are two seconds.
+Each query is a round trip: with a database 50 ms away, 40 of them take two seconds.
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ from flask import render_template, request, session
 from mlip_fw.report.words import shown
 
 _NEWEST_FIRST = [("_id", -1)]
-_LONGEST_NAME = 200
+_MAX_NAME = 200
 
 
-def overview(theirs: ModuleType) -> Callable[[], str]:
-    """Return what answers for the page; ``theirs`` is FireWorks' module, whose template and filters it uses."""
+def overview(fireworks_app: ModuleType) -> Callable[[], str]:
+    """Return the view function of the page, which uses the template and filters of FireWorks' module."""
 
     def home() -> str:
-        pad = theirs.app.lp
-        asked = {name: request.args.get(f"{name}_query") or "" for name in ("fw", "wf")}
+        pad = fireworks_app.app.lp
+        queries = {name: request.args.get(f"{name}_query") or "" for name in ("fw", "wf")}
         for name, collection in (("fw", pad.fireworks), ("wf", pad.workflows)):
-            session[f"{name}_filt"] = theirs.parse_querystr(asked[name], collection) if asked[name] else {}
-        fireworks, workflows = theirs._addq_FW({}), theirs._addq_WF({})
+            session[f"{name}_filt"] = fireworks_app.parse_querystr(queries[name], collection) if queries[name] else {}
+        fireworks, workflows = fireworks_app._addq_FW({}), fireworks_app._addq_WF({})
         n_fireworks, n_workflows = _by_state(pad.fireworks, fireworks), _by_state(pad.workflows, workflows)
         return render_template(
             "home.html",
-            state_nums=[(state, n_fireworks.get(state, 0), n_workflows.get(state, 0)) for state in theirs.STATES],
+            state_nums=[
+                (state, n_fireworks.get(state, 0), n_workflows.get(state, 0)) for state in fireworks_app.STATES
+            ],
             tot_fws=sum(n_fireworks.values()),
             tot_wfs=sum(n_workflows.values()),
-            wf_info=list(_newest(pad, workflows, theirs.PER_PAGE)),
-            fw_querystr=asked["fw"],
-            wf_querystr=asked["wf"],
+            wf_info=list(_newest(pad, workflows, fireworks_app.PER_PAGE)),
+            fw_querystr=queries["fw"],
+            wf_querystr=queries["wf"],
             PLOTTING=True,
         )
 
@@ -46,11 +48,11 @@ def _by_state(collection: Any, query: dict[str, Any]) -> dict[str, int]:
     return {str(group["_id"]): group["n"] for group in groups}
 
 
-def _newest(pad: Any, query: dict[str, Any], most: int) -> Iterator[dict[str, Any]]:
-    """Give the newest workflows, each with its newest Fireworks."""
-    seen = {"nodes": 1, "name": 1, "state": 1}
-    workflows = [one for one in pad.workflows.find(query, seen, limit=most, sort=_NEWEST_FIRST) if one.get("nodes")]
-    ids = {one["_id"]: sorted(one["nodes"], reverse=True)[:most] for one in workflows}
+def _newest(pad: Any, query: dict[str, Any], limit: int) -> Iterator[dict[str, Any]]:
+    """Yield the newest workflows, each with its newest Fireworks."""
+    fields = {"nodes": 1, "name": 1, "state": 1}
+    workflows = [one for one in pad.workflows.find(query, fields, limit=limit, sort=_NEWEST_FIRST) if one.get("nodes")]
+    ids = {one["_id"]: sorted(one["nodes"], reverse=True)[:limit] for one in workflows}
     wanted = [fw_id for fw_ids in ids.values() for fw_id in fw_ids]
     found = pad.fireworks.find(
         {"fw_id": {"$in": wanted}}, {"state": 1, "name": 1, "fw_id": 1}, batch_size=len(wanted) + 1
@@ -62,5 +64,5 @@ def _newest(pad: Any, query: dict[str, Any], most: int) -> Iterator[dict[str, An
 
 
 def _plain(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what the page shows of a document; names can be anybody's."""
-    return {**document, "name": shown(document.get("name"), _LONGEST_NAME)}
+    """Return a document with a name that is safe to show; users choose the names."""
+    return {**document, "name": shown(document.get("name"), _MAX_NAME)}

@@ -1,4 +1,4 @@
-"""The pages of campaigns, and the same as JSON."""
+"""The routes of the pages of campaigns, and of the same content as JSON."""
 
 from __future__ import annotations
 
@@ -12,95 +12,97 @@ from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from mlip_fw import __version__
 from mlip_fw.web import contents
-from mlip_fw.web.contents import Missing
-from mlip_fw.web.desk import Desk, Sight
-from mlip_fw.web.looks import UNREAD, Look
+from mlip_fw.web.contents import PageNotFound
+from mlip_fw.web.desk import CampaignView, ViewModel
+from mlip_fw.web.looks import NOT_READ_YET, Snapshot
 from mlip_fw.web.paging import Pager
 
 logger = logging.getLogger("mlip_fw")
 _PLOTLY = f"/plotly-{version_of('plotly')}.js"
 
 
-def pages(desk: Desk) -> Blueprint:
+def pages(model: ViewModel) -> Blueprint:
     """Return the routes of all pages."""
     routes = Blueprint("pages", __name__)
-    routes.app_context_processor(lambda: _everywhere(desk))
-    routes.app_errorhandler(Exception)(_say_what_is_wrong)
+    routes.app_context_processor(lambda: _template_globals(model))
+    routes.app_errorhandler(Exception)(_error_response)
 
-    def sight_of(key: str) -> Sight:
-        sight = desk.find(key)
-        if sight is None:
-            raise Missing("there is no campaign of that name here")
-        return sight
+    def view_of(key: str) -> CampaignView:
+        view = model.find(key)
+        if view is None:
+            raise PageNotFound("there is no campaign of that name here")
+        return view
 
     @routes.get("/")
     def campaigns() -> str:
-        rows = [contents.row_of(sight) for sight in desk.all()]
-        return render_template("campaigns.html", rows=rows, version=contents.version_of_all(rows, desk.places.silence))
+        rows = [contents.row_of(view) for view in model.all()]
+        return render_template(
+            "campaigns.html", rows=rows, version=contents.version_of_all(rows, model.index.launchpad_error)
+        )
 
     @routes.get("/data.json")
     def campaigns_data() -> Response:
-        rows = [contents.row_of(sight) for sight in desk.all()]
-        silence = desk.places.silence
-        data = {"launchpad_error": silence or None, "campaigns": [row.plain() for row in rows]}
-        return _tagged(contents.version_of_all(rows, silence), lambda: data)
+        rows = [contents.row_of(view) for view in model.all()]
+        launchpad_error = model.index.launchpad_error
+        data = {"launchpad_error": launchpad_error or None, "campaigns": [row.plain() for row in rows]}
+        return _tagged(contents.version_of_all(rows, launchpad_error), lambda: data)
 
     @routes.get("/campaign/<key>/")
     def campaign(key: str) -> str:
-        sight = sight_of(key)
+        view = view_of(key)
         pager = Pager(request.args)
-        return render_template("campaign.html", sight=sight, page=contents.campaign_page(sight, pager), pager=pager)
+        return render_template("campaign.html", view=view, page=contents.campaign_page(view, pager), pager=pager)
 
     @routes.get("/campaign/<key>/data.json")
     def campaign_data(key: str) -> Response:
-        sight = sight_of(key)
-        return _tagged(sight.version, lambda: contents.campaign_data(sight))
+        view = view_of(key)
+        return _tagged(view.version, lambda: contents.campaign_data(view))
 
     @routes.get("/campaign/<key>/charts.json")
     def campaign_charts(key: str) -> Response:
-        sight = sight_of(key)
-        return _tagged(sight.version, lambda: contents.charts(_look_of(sight)))
+        view = view_of(key)
+        return _tagged(view.version, lambda: contents.charts(_snapshot_of(view)))
 
     @routes.get("/campaign/<key>/halt/<int:walker>/<int:cycle>")
     def halt(key: str, walker: int, cycle: int) -> str:
-        sight = sight_of(key)
-        return render_template("halt.html", sight=sight, page=contents.halt_page(_look_of(sight), walker, cycle))
+        view = view_of(key)
+        return render_template("halt.html", view=view, page=contents.halt_page(_snapshot_of(view), walker, cycle))
 
     @routes.get("/campaign/<key>/halt/<int:walker>/<int:cycle>/charts.json")
     def halt_charts(key: str, walker: int, cycle: int) -> Response:
-        sight = sight_of(key)
-        page = contents.halt_page(_look_of(sight), walker, cycle)
-        return _tagged(sight.version, lambda: page.charts)
+        view = view_of(key)
+        page = contents.halt_page(_snapshot_of(view), walker, cycle)
+        return _tagged(view.version, lambda: page.charts)
 
     @routes.get("/campaign/<key>/generation/<int:number>")
     def generation(key: str, number: int) -> str:
-        sight = sight_of(key)
-        page = contents.generation_page(_look_of(sight), number, wants_parity="parity" in request.args)
-        return render_template("generation.html", sight=sight, page=page)
+        view = view_of(key)
+        page = contents.generation_page(_snapshot_of(view), number, wants_parity="parity" in request.args)
+        return render_template("generation.html", view=view, page=page)
 
     @routes.get("/campaign/<key>/generation/<int:number>/charts.json")
     def generation_charts(key: str, number: int) -> Response:
-        sight = sight_of(key)
-        page = contents.generation_page(_look_of(sight), number, wants_parity=True)
-        return _tagged(sight.version, lambda: page.charts)
+        view = view_of(key)
+        page = contents.generation_page(_snapshot_of(view), number, wants_parity=True)
+        return _tagged(view.version, lambda: page.charts)
 
     return routes
 
 
-def _look_of(sight: Sight) -> Look:
-    if sight.trouble == UNREAD:
-        raise ServiceUnavailable(UNREAD)
-    if sight.look is None:
-        raise Missing(sight.trouble)
-    return sight.look
+def _snapshot_of(view: CampaignView) -> Snapshot:
+    if view.trouble == NOT_READ_YET:
+        raise ServiceUnavailable(NOT_READ_YET)
+    if view.snapshot is None:
+        raise PageNotFound(view.trouble)
+    return view.snapshot
 
 
-def _everywhere(desk: Desk) -> dict[str, Any]:
-    return {"desk": desk, "plotly": _PLOTLY, "program": f"mlip-fw {__version__}"}
+def _template_globals(model: ViewModel) -> dict[str, Any]:
+    return {"model": model, "plotly": _PLOTLY, "program": f"mlip-fw {__version__}"}
 
 
 def _tagged(version: str, make: Callable[[], Any]) -> Response:
-    """Return data with its version, or only that nothing has changed."""
+    """Return data as JSON with its version as ETag, or 304 if the client has this version."""
     if request.if_none_match.contains(version):
         response = Response(status=304)
     else:
@@ -109,15 +111,17 @@ def _tagged(version: str, make: Callable[[], Any]) -> Response:
     return response
 
 
-def _say_what_is_wrong(error: Exception) -> tuple[str | Response, int] | Any:
+def _error_response(error: Exception) -> tuple[str | Response, int] | Any:
     if isinstance(error, HTTPException):
         code = error.code or 404
         if code < 400:
             return error.get_response()
-        said = error.description if isinstance(error, Missing | ServiceUnavailable) else "there is no such page here"
+        message = (
+            error.description if isinstance(error, PageNotFound | ServiceUnavailable) else "there is no such page here"
+        )
     else:
         logger.warning("%s: %s", ascii(request.path), type(error).__name__, exc_info=error)
-        code, said = 503, f"this page could not be made ({type(error).__name__}); the server's log says more"
+        code, message = 503, f"this page could not be made ({type(error).__name__}); the server's log says more"
     if request.path.endswith(".json"):
-        return jsonify({"error": said}), code
-    return render_template("problem.html", said=said, is_for_now=said == UNREAD), code
+        return jsonify({"error": message}), code
+    return render_template("problem.html", message=message, is_for_now=message == NOT_READ_YET), code

@@ -1,4 +1,4 @@
-"""Work that may take longer than a page should: the page waits a moment, and then shows what was known before."""
+"""Results that are computed in background threads: a page waits a moment for a new one, then shows the last one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-PATIENCE_S = 0.6
-_LEAST_S = 0.05
+PAGE_TIMEOUT_S = 0.6
+"""A page waits this long for all of its background work together."""
+_MIN_S = 0.05
+"""Each result is waited for at least this long."""
 
 
-class Errand:
-    """One piece of work in a thread of its own, which ends with the process at the latest."""
+class BackgroundTask:
+    """A function that runs in a daemon thread."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.is_done = threading.Event()
@@ -30,47 +32,47 @@ class Errand:
             self.is_done.set()
 
 
-class Errands:
-    """Results by name; of each name, one piece of work at a time.
+class BackgroundCache:
+    """The last result of each named computation; each name is computed by one thread at a time.
 
     Parameters
     ----------
-    patience_s
-        So long a page waits for all of its work together; None: until it is done.
+    timeout_s
+        A page waits this long for all of its results together, s; None: until they are there.
     """
 
-    def __init__(self, patience_s: float | None = PATIENCE_S) -> None:
-        self._patience_s = patience_s
-        self._running: dict[object, Errand] = {}
-        self._known: dict[object, Any] = {}
+    def __init__(self, timeout_s: float | None = PAGE_TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._running: dict[object, BackgroundTask] = {}
+        self._results: dict[object, Any] = {}
         self._lock, self._page = threading.Lock(), threading.local()
 
     def begin(self) -> None:
-        """Begin a page in this thread: what it waits for is counted from now on."""
+        """Start the timeout of the page that this thread makes."""
         self._page.since = time.monotonic()
 
     def known(self, name: object) -> Any:
         """Return the last result, or None."""
-        return self._known.get(name)
+        return self._results.get(name)
 
     def result(self, name: object, work: Callable[[], Result]) -> Result | None:
-        """Return what ``work`` comes to; if it takes too long the result before, or None, and it goes on meanwhile.
+        """Return the result of ``work``; after the timeout the last one, or None, while the work goes on.
 
-        An error of the work is raised to who waited for it.
+        An exception of the work is raised here if it comes before the timeout.
         """
         with self._lock:
-            errand = self._running.get(name)
-            if errand is None or errand.is_done.is_set():
-                errand = self._running[name] = Errand(lambda: self._keep(name, work()))
-        if errand.is_done.wait(self._left()) and errand.error is not None:
-            raise errand.error
-        return self._known.get(name)
+            task = self._running.get(name)
+            if task is None or task.is_done.is_set():
+                task = self._running[name] = BackgroundTask(lambda: self._store(name, work()))
+        if task.is_done.wait(self._remaining_s()) and task.error is not None:
+            raise task.error
+        return self._results.get(name)
 
-    def _left(self) -> float | None:
-        if self._patience_s is None:
+    def _remaining_s(self) -> float | None:
+        if self._timeout_s is None:
             return None
         now = time.monotonic()
-        return max(_LEAST_S, getattr(self._page, "since", now) + self._patience_s - now)
+        return max(_MIN_S, getattr(self._page, "since", now) + self._timeout_s - now)
 
-    def _keep(self, name: object, result: object) -> None:
-        self._known[name] = result
+    def _store(self, name: object, result: object) -> None:
+        self._results[name] = result

@@ -1,4 +1,4 @@
-"""Which campaigns there are to be looked at: in folders of this machine, and on the LaunchPad."""
+"""The list of campaigns that pages show: those in folders of this machine and those on the LaunchPad."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ from mlip_fw.firework_names import Key
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.mongo_sentences import explain
 from mlip_fw.store import Store, StoredCampaign
-from mlip_fw.web.patience import Errands
+from mlip_fw.web.patience import BackgroundCache
 
 Answer = TypeVar("Answer")
-ANSWER_S = 4.0
-"""So long a page waits for the database."""
-_FRESH_S = 2.0
-_REST_S = 15.0
-_MOST_KEY = 40
+DATABASE_TIMEOUT_S = 4.0
+"""Time limit of a query to the database."""
+_REFRESH_S = 2.0
+"""Time between two queries for the campaigns on the LaunchPad."""
+_RETRY_S = 15.0
+"""The same while the database does not answer."""
+_MAX_KEY = 40
 logger = logging.getLogger("mlip_fw")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A campaign that can be looked at."""
+class CampaignEntry:
+    """A campaign in the list."""
 
     key: str
-    """Its name in addresses: letters, digits, dots and dashes."""
+    """Its name in URLs: letters, digits, dots and dashes."""
     name: str
     directory: CampaignDirectory | None
     """None where its files are not on this machine."""
@@ -45,131 +47,133 @@ class Place:
     """None where it is not on the LaunchPad."""
 
 
-class Places:
-    """All campaigns, found anew whenever somebody asks; one that was here stays in the list when it vanishes.
+class CampaignIndex:
+    """All campaigns, searched again on each request; one that was found stays in the list if its folder vanishes.
 
     Parameters
     ----------
     folders
-        Campaign directories, and folders that hold some.
+        Campaign directories, or folders that contain campaign directories.
     store
         The LaunchPad, if there is one.
-    errands
-        Who asks it for what takes longer.
+    cache
+        Runs the queries in the background.
     """
 
-    def __init__(self, folders: Sequence[Path], store: Store | None, errands: Errands) -> None:
-        self._folders, self.store, self._errands = [folder.absolute() for folder in folders], store, errands
-        self._seen: dict[Path, None] = {}
+    def __init__(self, folders: Sequence[Path], store: Store | None, cache: BackgroundCache) -> None:
+        self._folders, self.store, self._cache = [folder.absolute() for folder in folders], store, cache
+        self._found: dict[Path, None] = {}
         self._stored: list[StoredCampaign] = []
-        self._asked, self._lock = -math.inf, threading.Lock()
+        self._queried_at, self._lock = -math.inf, threading.Lock()
         self.is_answering = True
-        """Whether the database answered when it was asked last."""
+        """Whether the database answered the last query."""
         self.trouble = ""
-        """In words, why it did not."""
+        """Why it did not, in words."""
 
     @property
-    def silence(self) -> str:
-        """In words, why the LaunchPad says nothing just now; empty if it answers or there is none."""
+    def launchpad_error(self) -> str:
+        """Why the LaunchPad does not answer at present; empty if it does or there is none."""
         return "" if self.is_answering else self.trouble
 
-    def all(self) -> list[Place]:
+    def all(self) -> list[CampaignEntry]:
         """Return all campaigns, by name."""
         with self._lock:
-            self._look_around()
-            self._ask()
-            return _with_keys([*self._places_here(), *self._places_elsewhere()])
+            self._search_folders()
+            self._query_campaigns()
+            return _with_keys([*self._entries_here(), *self._entries_elsewhere()])
 
-    def find(self, key: str) -> Place | None:
-        """Return the campaign called ``key`` in an address, or None; nothing else of an address leads to a file."""
-        return next((place for place in self.all() if place.key == key), None)
+    def find(self, key: str) -> CampaignEntry | None:
+        """Return the campaign with this key, or None; no other part of a URL leads to a file."""
+        return next((entry for entry in self.all() if entry.key == key), None)
 
-    def ask(self, question: Callable[[Store, StoredCampaign], Answer], stored: StoredCampaign) -> Answer | None:
-        """Return what the LaunchPad answers, or None where there is none or it does not answer in time."""
+    def ask(self, query: Callable[[Store, StoredCampaign], Answer], stored: StoredCampaign) -> Answer | None:
+        """Return the answer of the LaunchPad, or None if there is none or it does not answer in time."""
         if self.store is None or not self.is_answering:
             return None
         try:
-            with pymongo.timeout(ANSWER_S):
-                return question(self.store, stored)
+            with pymongo.timeout(DATABASE_TIMEOUT_S):
+                return query(self.store, stored)
         except Exception as error:
-            self._note_silence(error)
+            self._note_launchpad_error(error)
             return None
 
     def links(self, stored: StoredCampaign) -> dict[Key, int]:
-        """Return the numbers of a campaign's Fireworks, which are asked for anew when there are more."""
+        """Return the numbers of a campaign's Fireworks; they are queried again when there are more."""
         n_fireworks = sum(stored.counts.values())
-        return self.kept("links", n_fireworks, lambda store, at: store.links(at.name, at.directory), stored) or {}
+        return (
+            self.cached_answer("links", n_fireworks, lambda store, at: store.links(at.name, at.directory), stored) or {}
+        )
 
-    def kept(
-        self, what: str, stamp: object, question: Callable[[Store, StoredCampaign], Answer], stored: StoredCampaign
+    def cached_answer(
+        self, what: str, stamp: object, query: Callable[[Store, StoredCampaign], Answer], stored: StoredCampaign
     ) -> Answer | None:
-        """Return what the LaunchPad answers, which is asked anew when ``stamp`` changes, or has answered before."""
+        """Return the answer of the LaunchPad; it is queried again when ``stamp`` changes, and keeps its last answer."""
         name = (what, stored.directory)
-        before: tuple[object, Answer | None] = self._errands.known(name) or (None, None)
+        before: tuple[object, Answer | None] = self._cache.known(name) or (None, None)
         if before[0] == stamp:
             return before[1]
 
-        def find() -> tuple[object, Answer | None]:
-            found = self.ask(question, stored)
+        def ask() -> tuple[object, Answer | None]:
+            found = self.ask(query, stored)
             return before if found is None else (stamp, found)
 
-        return (self._errands.result(name, find) or before)[1]
+        return (self._cache.result(name, ask) or before)[1]
 
-    def _note_silence(self, error: Exception) -> None:
-        was_answering, self.is_answering, self._asked = self.is_answering, False, time.monotonic()
+    def _note_launchpad_error(self, error: Exception) -> None:
+        was_answering, self.is_answering, self._queried_at = self.is_answering, False, time.monotonic()
         if isinstance(error, PyMongoError) and self.store is not None:
             self.trouble = explain(error, self.store.launchpad, in_public=True)
-            said = explain(error, self.store.launchpad)
+            message = explain(error, self.store.launchpad)
         else:
-            self.trouble = said = f"the LaunchPad holds something that can't be read ({type(error).__name__})"
+            self.trouble = message = f"the LaunchPad holds something that can't be read ({type(error).__name__})"
         if was_answering:
-            logger.warning(said)
+            logger.warning(message)
 
-    def _look_around(self) -> None:
+    def _search_folders(self) -> None:
         for folder in self._folders:
-            self._seen.update(dict.fromkeys(campaigns_in(folder)))
+            self._found.update(dict.fromkeys(campaigns_in(folder)))
 
-    def _ask(self) -> None:
+    def _query_campaigns(self) -> None:
         now = time.monotonic()
-        if self.store is None or now - self._asked < (_FRESH_S if self.is_answering else _REST_S):
+        if self.store is None or now - self._queried_at < (_REFRESH_S if self.is_answering else _RETRY_S):
             return
         store = self.store
-        self._errands.result("campaigns", lambda: self._fetch(store))
+        self._cache.result("campaigns", lambda: self._fetch(store))
 
     def _fetch(self, store: Store) -> None:
         try:
-            with pymongo.timeout(ANSWER_S):
+            with pymongo.timeout(DATABASE_TIMEOUT_S):
                 self._stored, self.is_answering = store.campaigns(), True
-            self._asked = time.monotonic()
+            self._queried_at = time.monotonic()
         except Exception as error:
-            self._note_silence(error)
+            self._note_launchpad_error(error)
 
-    def _places_here(self) -> list[Place]:
+    def _entries_here(self) -> list[CampaignEntry]:
         by_directory = {stored.directory: stored for stored in self._stored}
         found = []
-        for root in self._seen:
-            stored = by_directory.get(str(root)) or self._travelled(root.name)
-            found.append(Place("", root.name, CampaignDirectory(root), stored))
+        for root in self._found:
+            stored = by_directory.get(str(root)) or self._with_files_on_launchpad(root.name)
+            found.append(CampaignEntry("", root.name, CampaignDirectory(root), stored))
         return found
 
-    def _travelled(self, name: str) -> StoredCampaign | None:
+    def _with_files_on_launchpad(self, name: str) -> StoredCampaign | None:
         matching = [stored for stored in self._stored if stored.files == "filepad" and stored.name == name]
         return matching[0] if len(matching) == 1 else None
 
-    def _places_elsewhere(self) -> list[Place]:
-        here = {str(root) for root in self._seen}
-        matched = {place.stored.directory for place in self._places_here() if place.stored is not None}
+    def _entries_elsewhere(self) -> list[CampaignEntry]:
+        here = {str(root) for root in self._found}
+        matched = {entry.stored.directory for entry in self._entries_here() if entry.stored is not None}
         found = []
         for stored in self._stored:
             if stored.directory in here or stored.directory in matched:
                 continue
             root = _readable(stored.directory)
-            found.append(Place("", stored.name, CampaignDirectory(root) if root is not None else None, stored))
+            found.append(CampaignEntry("", stored.name, CampaignDirectory(root) if root is not None else None, stored))
         return found
 
 
 def campaigns_in(folder: Path) -> list[Path]:
-    """Return the campaign directories in a folder, or the folder itself if it is one."""
+    """Return the campaign directories in a folder, and the folder itself if it is one."""
     try:
         folders = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
         return [path for path in folders if (path / "events.jsonl").is_file()]
@@ -178,7 +182,7 @@ def campaigns_in(folder: Path) -> list[Path]:
 
 
 def _readable(directory: str | None) -> Path | None:
-    """Return the directory that a Firework names if it is here and holds a campaign."""
+    """Return the directory that a Firework names, if it exists here and holds a campaign."""
     if not directory or not directory.startswith("/") or "\x00" in directory:
         return None
     try:
@@ -187,25 +191,25 @@ def _readable(directory: str | None) -> Path | None:
         return None
 
 
-def _with_keys(places: Iterable[Place]) -> list[Place]:
-    ordered = sorted(places, key=lambda place: (place.name, _whereabouts(place)))
-    times = Counter(_slug(place.name) for place in ordered)
-    return [replace(place, key=_key(place, is_only=times[_slug(place.name)] == 1)) for place in ordered]
+def _with_keys(entries: Iterable[CampaignEntry]) -> list[CampaignEntry]:
+    ordered = sorted(entries, key=lambda entry: (entry.name, _location(entry)))
+    n_with_slug = Counter(_slug(entry.name) for entry in ordered)
+    return [replace(entry, key=_key(entry, is_only=n_with_slug[_slug(entry.name)] == 1)) for entry in ordered]
 
 
-def _key(place: Place, *, is_only: bool) -> str:
-    slug = _slug(place.name)
-    if is_only and slug == place.name:
+def _key(entry: CampaignEntry, *, is_only: bool) -> str:
+    slug = _slug(entry.name)
+    if is_only and slug == entry.name:
         return slug
-    told_apart = hashlib.sha256(f"{place.name}\n{_whereabouts(place)}".encode(errors="replace")).hexdigest()[:8]
-    return f"{slug}-{told_apart}" if slug else told_apart
+    suffix = hashlib.sha256(f"{entry.name}\n{_location(entry)}".encode(errors="replace")).hexdigest()[:8]
+    return f"{slug}-{suffix}" if slug else suffix
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_MOST_KEY].strip(".-")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_MAX_KEY].strip(".-")
 
 
-def _whereabouts(place: Place) -> str:
-    if place.directory is not None:
-        return str(place.directory.root)
-    return (place.stored.directory if place.stored is not None else None) or ""
+def _location(entry: CampaignEntry) -> str:
+    if entry.directory is not None:
+        return str(entry.directory.root)
+    return (entry.stored.directory if entry.stored is not None else None) or ""

@@ -1,4 +1,4 @@
-"""The server itself: one process, a thread for each question, on one address."""
+"""The HTTP server: one process, one thread per request."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from mlip_fw.errors import WorkerError
 
-_PORTS_TRIED = 50
-_SLOWEST_S = 60
-_ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_MAX_PORTS = 50
+_REQUEST_TIMEOUT_S = 60
+_END_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
-class _Quiet(WSGIRequestHandler):
-    """Answers without a log line for each question, and gives up on who never ends asking."""
+class _QuietHandler(WSGIRequestHandler):
+    """Writes no log line per request, and gives up on requests that never end."""
 
-    timeout = _SLOWEST_S
     server_version, sys_version = "mlip-fw", ""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -33,19 +32,38 @@ class _Quiet(WSGIRequestHandler):
         return self.server_version
 
 
-def open_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
-    """Return a server that listens, on ``port`` or on the next one that is free; 0: any.
+def open_server(
+    app: Flask, host: str, port: int, *, n_ports: int = _MAX_PORTS, timeout_s: float = _REQUEST_TIMEOUT_S
+) -> BaseWSGIServer:
+    """Return a listening server on ``port`` or the next one that is free; 0: any free port.
+
+    Parameters
+    ----------
+    app
+        The web application.
+    host, port
+        Address, and the first port to try.
+    n_ports
+        Number of ports to try.
+    timeout_s
+        Time after which a request that does not end is given up, s.
 
     Raises
     ------
     WorkerError
         If none of the next ports is free, or the address is not one of this machine.
     """
-    for candidate in range(port, min(port + _PORTS_TRIED, 65536)):
+    handler = type("_QuietHandler", (_QuietHandler,), {"timeout": timeout_s})
+    for candidate in range(port, min(port + n_ports, 65536)):
         try:
             with _listening(host, candidate) as listening:
                 server = make_server(
-                    host, listening.getsockname()[1], app, threaded=True, request_handler=_Quiet, fd=listening.fileno()
+                    host,
+                    listening.getsockname()[1],
+                    app,
+                    threaded=True,
+                    request_handler=handler,
+                    fd=listening.fileno(),
                 )
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
@@ -54,7 +72,7 @@ def open_server(app: Flask, host: str, port: int) -> BaseWSGIServer:
         except (UnicodeError, TypeError, ValueError) as error:
             raise _cant_listen(host, candidate, "it is no address and no name of a machine") from error
         return server
-    raise WorkerError(f"no port from {port} to {port + _PORTS_TRIED - 1} is free on {host}; give another --port")
+    raise WorkerError(f"no port from {port} to {port + n_ports - 1} is free on {host}; give another --port")
 
 
 def _cant_listen(host: str, port: int, why: str) -> WorkerError:
@@ -62,17 +80,17 @@ def _cant_listen(host: str, port: int, why: str) -> WorkerError:
 
 
 def address_of(server: BaseWSGIServer) -> str:
-    """Return where a browser on this machine finds the server."""
+    """Return the URL of the server for a browser on this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(server.host, server.host)
     return f"http://{f'[{host}]' if ':' in host.strip('[]') and not host.startswith('[') else host}:{server.port}/"
 
 
 def serve_until_signal(server: BaseWSGIServer) -> None:
-    """Answer until SIGINT, SIGTERM or SIGHUP, and end then."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    """Answer requests until SIGINT, SIGTERM or SIGHUP."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
     try:
         Thread(target=server.serve_forever, daemon=True).start()
-        signal.sigwait(_ENDS)
+        signal.sigwait(_END_SIGNALS)
     finally:
         server.shutdown()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

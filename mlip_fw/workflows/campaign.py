@@ -21,7 +21,7 @@ from mlip_fw.models.handoff import Handoff, PolishHandoff, ValidateHandoff
 def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
     """Return Bootstrap → the stages of every walker → Polish and Validate, if the campaign asks for them → Summary.
 
-    What halts, labels and trainings it will take is not known yet; those Fireworks add themselves.
+    Labels and trainings after halts are not known yet; the Fireworks that need them add them at run time.
     """
     common = Handoff(campaign=campaign, directory=str(directory.absolute()))
     bootstrap = bootstrap_firework(common)
@@ -36,7 +36,8 @@ def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
 
 
 def _is_polished_at_the_end(campaign: Campaign) -> bool:
-    return campaign.potential.kind == "pacemaker" and campaign.potential.pacemaker.at_end
+    settings = campaign.potential.refinement
+    return settings is not None and settings.at_end
 
 
 def _polish(common: Handoff) -> PolishHandoff:

@@ -1,4 +1,4 @@
-"""Several workers on this machine, with a LaunchPad server that lives as long as they do."""
+"""``mlip-fw run --workers N``: worker processes on this machine, and the LaunchPad server that they share."""
 
 from __future__ import annotations
 
@@ -16,40 +16,41 @@ from pathlib import Path
 
 from fireworks import FWorker, LaunchPad, Workflow
 
-from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import WorkerError
 from mlip_fw.interrupts import heeding_signals, undisturbed
 from mlip_fw.processes import die_with_parent
+from mlip_fw.workflows.local_server import start_server, stop_server
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rockets import launch_quietly, may_interrupt, quiet, raise_if_fizzled
 
 logger = logging.getLogger("mlip_fw")
 FOLDER = ".launchpad"
-_LOOK_S, _IDLE_S, _GRACE_S, _PATIENCE_S = 0.2, 0.1, 20.0, 2.0
-_DEATHS_PER_HAND = 3
-_AGAIN_S = 30.0
-_NOT_OVER = ["WAITING", "READY", "RESERVED", "RUNNING"]
+_CHECK_INTERVAL_S, _IDLE_S, _GRACE_S, _LOCK_TIMEOUT_S = 0.2, 0.1, 20.0, 2.0
+_MAX_DEATHS = 3
+"""Deaths of one worker after which the run gives up."""
+_RECOVERY_INTERVAL_S = 30.0
+_UNFINISHED = ["WAITING", "READY", "RESERVED", "RUNNING"]
 
 
 def run_with_crew(workflow: Workflow, root: Path, fworker: FWorker, workers: int) -> None:
-    """Run a Workflow to its end with several processes of this machine.
+    """Run a Workflow to its end with several worker processes on this machine.
 
-    The LaunchPad is new each time, since Fireworks find what they did before in the campaign directory.
+    The LaunchPad is new each time: Fireworks find earlier results in the campaign directory.
 
     Parameters
     ----------
     workflow
         What to run.
     root
-        The campaign directory; the database lies in it while this runs.
+        The campaign directory; the database is kept there during the run.
 
     Raises
     ------
     MlipError
         If a Firework failed.
     WorkerError
-        If workers die again and again.
+        If a worker dies for the fourth time.
     """
     folder = root / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
@@ -59,14 +60,14 @@ def run_with_crew(workflow: Workflow, root: Path, fworker: FWorker, workers: int
         launchpad.add_wf(workflow)
         worker_file = root / f"{FOLDER}/my_fworker.yaml"
         fworker.to_file(str(worker_file))
-        with _crew(workers, [str(facts.launchpad_file), str(worker_file)]) as hands:
-            _watch(launchpad, hands)
+        with _running_workers(workers, [str(facts.launchpad_file), str(worker_file)]) as pool:
+            _supervise(launchpad, pool)
     finally:
-        _clear_away(folder)
+        _remove_server(folder)
 
 
 def be_a_hand(launchpad: LaunchPad, fworker: FWorker) -> None:
-    """Run Fireworks until no more can come."""
+    """Run Fireworks until all are finished: the main loop of a worker process."""
     die_with_parent(signal.SIGTERM)
     fworker = FWorker(name=_name(os.getpid()), env=fworker.env)
     with heeding_signals(may_interrupt) as received, quiet():
@@ -80,19 +81,20 @@ def be_a_hand(launchpad: LaunchPad, fworker: FWorker) -> None:
 
 
 def more_can_come(launchpad: LaunchPad) -> bool:
-    """Return whether any Firework is not over, asked at once for all.
+    """Return whether any Firework is not finished yet, by one query for all states.
 
-    FireWorks' ``future_run_exists`` asks for one state after the other, and overlooks what changes in between.
+    FireWorks' ``future_run_exists`` queries one state after the other, and misses a Firework that changes in between.
     """
-    return launchpad.fireworks.find_one({"state": {"$in": _NOT_OVER}}, {"fw_id": 1}) is not None
+    return launchpad.fireworks.find_one({"state": {"$in": _UNFINISHED}}, {"fw_id": 1}) is not None
 
 
-class _Hand:
-    """A worker process that is started again if it dies."""
+class _WorkerProcess:
+    """A worker process, which is restarted if it dies."""
 
     def __init__(self, files: list[str]) -> None:
-        self._command = [sys.executable, "-P", "-m", "mlip_fw.cli.hand", *files]
-        self.names_of_dead: list[str] = []
+        self._command = [sys.executable, "-P", "-m", "mlip_fw.cli.worker", *files]
+        self.dead_names: list[str] = []
+        """FireWorks' names of the processes that have died."""
         self.start()
 
     def start(self) -> None:
@@ -103,67 +105,77 @@ class _Hand:
 
 
 @contextmanager
-def _crew(workers: int, files: list[str]) -> Iterator[list[_Hand]]:
-    hands = [_Hand(files) for _ in range(workers)]
+def _running_workers(workers: int, files: list[str]) -> Iterator[list[_WorkerProcess]]:
+    pool = [_WorkerProcess(files) for _ in range(workers)]
     try:
-        yield hands
+        yield pool
     finally:
-        _dismiss(hands)
+        _stop_workers(pool)
 
 
 @undisturbed
-def _dismiss(hands: list[_Hand]) -> None:
-    for hand in hands:
-        hand.process.terminate()
-    for hand in hands:
+def _stop_workers(pool: list[_WorkerProcess]) -> None:
+    for worker in pool:
+        worker.process.terminate()
+    for worker in pool:
         try:
-            hand.process.wait(_GRACE_S)
+            worker.process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
-            hand.process.kill()
-            hand.process.wait()
+            worker.process.kill()
+            worker.process.wait()
 
 
 @undisturbed
-def _clear_away(folder: Path) -> None:
+def _remove_server(folder: Path) -> None:
     stop_server(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _watch(launchpad: LaunchPad, hands: list[_Hand]) -> None:
-    looked = time.monotonic()
-    while any(hand.process.poll() is None or hand.has_died() for hand in hands):
-        time.sleep(_LOOK_S)
+def _supervise(launchpad: LaunchPad, pool: list[_WorkerProcess]) -> None:
+    """Wait until all workers have finished; restart those that die, and requeue what they were running."""
+    last_recovery = time.monotonic()
+    while any(worker.process.poll() is None or worker.has_died() for worker in pool):
+        time.sleep(_CHECK_INTERVAL_S)
         raise_if_fizzled(launchpad)
-        died = [hand for hand in hands if hand.has_died()]
-        for hand in died:
-            _bury(hand)
-        # what a worker was just taking when it died comes to light a minute later
-        if died or (any(hand.names_of_dead for hand in hands) and time.monotonic() > looked + _AGAIN_S):
-            _take_up(launchpad, hands)
-            looked = time.monotonic()
-        for hand in died:
-            hand.start()
+        died = [worker for worker in pool if worker.has_died()]
+        for worker in died:
+            _record_death(worker)
+        # a Firework that a worker was just checking out when it died is found only a minute later
+        is_due = time.monotonic() > last_recovery + _RECOVERY_INTERVAL_S
+        if died or (any(worker.dead_names for worker in pool) and is_due):
+            _requeue(launchpad, pool)
+            last_recovery = time.monotonic()
+        for worker in died:
+            worker.start()
     raise_if_fizzled(launchpad)
 
 
-def _bury(hand: _Hand) -> None:
-    code = hand.process.returncode
+def _record_death(worker: _WorkerProcess) -> None:
+    """Log the death of a worker process.
+
+    Raises
+    ------
+    WorkerError
+        If this worker has died too often.
+    """
+    code = worker.process.returncode
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    hand.names_of_dead.append(_name(hand.process.pid))
-    if len(hand.names_of_dead) > _DEATHS_PER_HAND:
-        times = len(hand.names_of_dead)
+    worker.dead_names.append(_name(worker.process.pid))
+    times = len(worker.dead_names)
+    if times > _MAX_DEATHS:
         raise WorkerError(
             f"a worker {how} for the {times}th time; check the memory, then run the same command to resume"
         )
     logger.warning("a worker %s; another takes its place", how)
 
 
-def _take_up(launchpad: LaunchPad, hands: list[_Hand]) -> None:
-    """Make runnable again what dead workers had in hand."""
-    dead = frozenset(name for hand in hands for name in hand.names_of_dead)
-    for finding in recover(launchpad, heartbeat_s=math.inf, patience_s=_PATIENCE_S, dead_workers=dead):
+def _requeue(launchpad: LaunchPad, pool: list[_WorkerProcess]) -> None:
+    """Make the Fireworks of dead workers ready to run again."""
+    dead = frozenset(name for worker in pool for name in worker.dead_names)
+    for finding in recover(launchpad, heartbeat_s=math.inf, patience_s=_LOCK_TIMEOUT_S, dead_workers=dead):
         logger.info("%s: %s (%s)", finding.name, finding.kind, finding.what)
 
 
 def _name(pid: int) -> str:
+    """Return the FireWorks name of a worker process."""
     return f"worker {pid}"

@@ -1,33 +1,29 @@
-"""A LaunchPad for one process, without a server."""
+"""A LaunchPad in memory, for one process and without a server."""
 
 from __future__ import annotations
 
-import mongomock
 from fireworks import LaunchPad
-from fireworks.core import launchpad as launchpad_module
 from mongomock.gridfs import enable_gridfs_integration
+
+from mlip_fw.workflows.fireworks_patches import in_memory_patches, patched
 
 
 class EmbeddedLaunchPad(LaunchPad):
-    """A LaunchPad in the memory of this process, which no other one sees.
+    """A LaunchPad in the memory of this process, invisible to others.
 
-    Nobody asks whether its launches are alive, so they don't ping: mongomock's collections are not
-    made for a second thread.
+    Its launches send no heartbeat: nobody needs it, and mongomock's collections are not safe for a second thread.
     """
 
     def __init__(self) -> None:
-        real, launchpad_module.MongoClient = launchpad_module.MongoClient, mongomock.MongoClient
-        try:
+        with patched(in_memory_patches()):
             super().__init__(strm_lvl="CRITICAL")
-        finally:
-            launchpad_module.MongoClient = real
 
     def ping_launch(self, launch_id: int, ptime: object = None, checkpoint: object = None) -> None:
         """Do nothing."""
 
 
 def embedded_launchpad() -> LaunchPad:
-    """Return a new and empty LaunchPad in the memory of this process."""
+    """Return a new, empty LaunchPad in the memory of this process."""
     enable_gridfs_integration()
     launchpad = EmbeddedLaunchPad()
     launchpad.reset("", require_password=False)

@@ -1,4 +1,4 @@
-"""FireWorks' signs of life, that go on when the database comes back."""
+"""FireWorks' heartbeat, continued after a database outage."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from pymongo.errors import PyMongoError
 from mlip_fw.mongo_sentences import explain
 
 logger = logging.getLogger("mlip_fw")
-_AGAIN_S = 5.0
+_RETRY_INTERVAL_S = 5.0
 
 
-def persistent(ping: Callable[..., None]) -> Callable[..., None]:
-    """Return the function of a heartbeat thread, begun again each time that the database ended it.
+def persistent(ping: Callable[..., None], again_s: float = _RETRY_INTERVAL_S) -> Callable[..., None]:
+    """Return the function of a heartbeat thread that is restarted after database errors.
 
-    FireWorks' own end with the first sign of life that fails, and a run that lives on is then taken for lost.
+    FireWorks' own thread ends with the first ping that fails; the run goes on, but is then taken for lost.
 
     Parameters
     ----------
     ping
-        ``ping_launch`` or ``ping_multilaunch`` of FireWorks: gives signs of life until an event that is
-        among its arguments.
+        FireWorks' ``ping_launch`` or ``ping_multilaunch``; pings until an event among its arguments is set.
+    again_s
+        Time until it is restarted, s.
     """
 
     @functools.wraps(ping)
@@ -38,7 +39,7 @@ def persistent(ping: Callable[..., None]) -> Callable[..., None]:
             except (PyMongoError, RemoteError) as error:
                 why = explain(error) if isinstance(error, PyMongoError) else type(error).__name__
                 logger.warning("the heartbeat of this run was not stored, and the run continues: %s", why)
-                stop.wait(_AGAIN_S)
+                stop.wait(again_s)
             else:
                 return
 

@@ -1,4 +1,4 @@
-"""Make everything runnable again that faults of machines, queues and the database have stopped."""
+"""``mlip-fw recover``: find what faults of machines, queues and the database have left, and repair it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ from fireworks.fw_config import PING_TIME_SECS
 from mlip_fw.attendance import remove_notes_of_the_dead
 from mlip_fw.mongo_errors import STOPS_EVERYTHING, classify
 from mlip_fw.recovery.contradictions import Census, contradictions, numbers_behind
-from mlip_fw.recovery.evidence import Evidence
-from mlip_fw.recovery.files import left_files
-from mlip_fw.recovery.findings import Finding, ended_from_outside, finished_unnoticed, lost_runs, reserved_in_vain
+from mlip_fw.recovery.evidence import CHECKOUT_TIMEOUT_S, SUBMIT_TIMEOUT_S, Evidence
+from mlip_fw.recovery.findings import (
+    Finding,
+    ended_from_outside,
+    finished_unnoticed,
+    left_files,
+    lost_runs,
+    reserved_in_vain,
+)
 from mlip_fw.recovery.lease import Lease, alone
 from mlip_fw.recovery.torn import HALF_ADDED, torn_workflows
 from mlip_fw.workflows.offline import collect_offline, offline_news
 
 PATIENCE_S = 15.0
 _SILENT_PINGS = 4
-_LEAST_SILENCE_S = 300.0
+_MIN_SILENCE_S = 300.0
 
 
 def silence_s() -> float:
-    """Return after how long without a heartbeat a run counts as lost: four of FireWorks' pings, at least 5 min."""
-    return max(_SILENT_PINGS * float(PING_TIME_SECS), _LEAST_SILENCE_S)
+    """Return the time without heartbeat after which a run counts as lost, s: four ping intervals, at least 5 min."""
+    return max(_SILENT_PINGS * float(PING_TIME_SECS), _MIN_SILENCE_S)
 
 
 def recover(
@@ -37,41 +43,46 @@ def recover(
     heartbeat_s: float | None = None,
     patience_s: float = PATIENCE_S,
     dead_workers: frozenset[str] = frozenset(),
+    taking_s: float = CHECKOUT_TIMEOUT_S,
+    submitting_s: float = SUBMIT_TIMEOUT_S,
 ) -> Iterator[Finding]:
-    """Find what faults left of the campaigns on a LaunchPad, and put it right.
+    """Find what faults have left of the campaigns on a LaunchPad, and repair it.
 
-    Safe beside workers that run, and again and again: what somebody works on is not touched.
+    Safe while workers run, and any number of times: a Firework that somebody works on is not touched.
 
     Parameters
     ----------
     launchpad
         Where the campaigns are.
     dry_run
-        Change nothing.
+        Only report.
     heartbeat_s
-        Silence after which a run is lost of which neither this machine nor the queue knows, s.
+        Time without heartbeat after which a run counts as lost, if neither this machine nor the queue can tell, s.
     patience_s
-        How long a workflow must be locked to be so for ever, s.
+        Time after which the lock of a workflow counts as stale, s.
     dead_workers
-        Names of workers that the caller has seen die.
+        Names of workers that the caller knows to be dead.
+    taking_s, submitting_s
+        Longest time from the checkout of a Firework to its launch, and from its reservation to its job, s.
 
     Yields
     ------
     finding
-        What was found, after it was mended unless ``dry_run``.
+        What was found; it is repaired already, unless ``dry_run``.
 
     Raises
     ------
     DirectoryError
-        If another recovery of this LaunchPad is under way; a dry run may go beside it.
+        If another recovery of this LaunchPad is under way, and this is no dry run.
     """
-    evidence = Evidence(silence_s() if heartbeat_s is None else heartbeat_s, dead_workers)
-    # to look needs no right to write, hence no lock
+    silent_s = silence_s() if heartbeat_s is None else heartbeat_s
+    evidence = Evidence(silent_s, dead_workers, taking_s=taking_s, submitting_s=submitting_s)
+    # a dry run takes no lock: the user may have no right to write
     with nullcontext() if dry_run else alone(launchpad.db) as lease:
-        # first: what is mended can add Fireworks, which need numbers that nobody has
+        # first: repairs can add Fireworks, which need unused numbers
         census = Census.of(launchpad)
         for finding in list(numbers_behind(launchpad, census)):
-            yield _mended(finding, lease)
+            yield _repaired(finding, lease)
         doubtful: set[int] = set()
         for finding in contradictions(launchpad, census, patience_s):
             doubtful |= finding.nodes
@@ -82,32 +93,33 @@ def recover(
         for finding in torn_workflows(launchpad, patience_s):
             if dry_run and finding.kind == HALF_ADDED:
                 to_remove.add(finding.fw_id)
-            yield _mended(_left_alone(finding, doubtful), lease)
-        for look in (finished_unnoticed, lost_runs, reserved_in_vain, ended_from_outside):
-            for finding in list(look(launchpad, evidence)):
+            yield _repaired(_without_repair_if(finding, doubtful), lease)
+        for find in (finished_unnoticed, lost_runs, reserved_in_vain, ended_from_outside):
+            for finding in list(find(launchpad, evidence)):
                 if finding.fw_id not in to_remove:
-                    yield _mended(_left_alone(finding, doubtful), lease)
+                    yield _repaired(_without_repair_if(finding, doubtful), lease)
         for finding in left_files(launchpad):
-            yield _mended(finding, lease)
+            yield _repaired(finding, lease)
         if not dry_run:
-            _tidy(launchpad)
+            _remove_dead_worker_records(launchpad)
 
 
-def _left_alone(finding: Finding, doubtful: set[int]) -> Finding:
-    """Return a finding that is left for a person if it is about Fireworks whose workflows contradict others."""
+def _without_repair_if(finding: Finding, doubtful: set[int]) -> Finding:
+    """Return a finding without its repair if its workflow contradicts others, so that a person must decide."""
     if finding.mend is None or doubtful.isdisjoint({finding.fw_id, *finding.nodes}):
         return finding
     return replace(finding, what=f"{finding.what}; left alone, since its workflow contradicts others", mend=None)
 
 
-def _tidy(launchpad: LaunchPad) -> None:
+def _remove_dead_worker_records(launchpad: LaunchPad) -> None:
     running = set(launchpad.get_fw_ids({"state": "RUNNING"}))
     for directory in launchpad.workflows.distinct("metadata.directory", {"metadata.mlip_fw": True}):
         if directory is not None:
             remove_notes_of_the_dead(Path(directory), keep=running)
 
 
-def _mended(finding: Finding, lease: Lease | None) -> Finding:
+def _repaired(finding: Finding, lease: Lease | None) -> Finding:
+    """Repair a finding, if that can be done and is wanted, and return it; with the error if it failed."""
     if finding.mend is None or lease is None:
         return finding
     lease.require()
@@ -116,6 +128,6 @@ def _mended(finding: Finding, lease: Lease | None) -> Finding:
     except Exception as error:
         if classify(error) in STOPS_EVERYTHING:
             raise
-        # what ails one Firework must not keep all others from being mended
+        # an error with one Firework must not keep the others from being repaired
         return replace(finding, what=f"{finding.what}; not recovered: {type(error).__name__}: {error}", mend=None)
     return finding

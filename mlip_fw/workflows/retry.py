@@ -1,4 +1,4 @@
-"""Label the quarantine again, after what was wrong has been mended."""
+"""Retry failed labels, after the cause has been fixed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from fireworks import Workflow
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.oracle.label import require_oracle
-from mlip_fw.engines.oracle.labelling import label_structure
 from mlip_fw.errors import DirectoryError
 from mlip_fw.firework_names import metadata_of
 from mlip_fw.fireworks.build import label_firework
@@ -16,16 +15,18 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.worker import Worker
+from mlip_fw.steps.label import label_structure
+from mlip_fw.steps.step import Step
 from mlip_fw.travel.places import Places
 
 
 def retry_handoffs(directory: CampaignDirectory, names: list[str]) -> list[LabelHandoff]:
-    """Return the hand-offs of the quarantined labels called ``names``, or of all.
+    """Return the hand-offs of the quarantined labels with these names, or of all.
 
     Raises
     ------
     DirectoryError
-        If a name is not in the quarantine.
+        If no such label is in the quarantine.
     """
     campaign, dataset = directory.read_campaign(), Dataset(directory.root)
     known = [record.hash for record in dataset.quarantined()]
@@ -46,27 +47,27 @@ def retry_handoffs(directory: CampaignDirectory, names: list[str]) -> list[Label
 
 
 def handoffs_there(handoffs: list[LabelHandoff], places: Places) -> list[LabelHandoff]:
-    """Return hand-offs of a campaign whose files travel with the paths that all its workers know."""
+    """Return hand-offs with the paths of the machine that added the campaign; workers translate them to theirs."""
     return [LabelHandoff.model_validate(places.there(handoff.plain())) for handoff in handoffs]
 
 
 def retry_here(handoffs: list[LabelHandoff], worker: Worker) -> Iterator[tuple[str, LabelState]]:
-    """Label on this machine, one after the other, and give what became of each.
+    """Compute labels on this machine, one after the other; yield the name and state of each.
 
     Raises
     ------
     WorkerError
-        If this machine can't make labels.
+        If this machine can't compute labels.
     """
     if handoffs:
         require_oracle(handoffs[0].campaign.oracle, worker, handoffs[0].campaign.elements)
     for handoff in handoffs:
-        while (state := label_structure(handoff, worker)) is LabelState.UNFINISHED:
+        while (state := label_structure(Step(handoff), worker)) is LabelState.UNFINISHED:
             pass
         yield handoff.hash, state
 
 
 def retry_workflow(handoffs: list[LabelHandoff]) -> Workflow:
-    """Return the labels as a Workflow of their own, side by side, for a LaunchPad."""
+    """Return labels as a Workflow of independent Fireworks, for a LaunchPad."""
     name, metadata = f"{handoffs[0].campaign.campaign} labels again", metadata_of(handoffs[0].directory)
     return Workflow([label_firework(handoff) for handoff in handoffs], name=name, metadata=metadata)

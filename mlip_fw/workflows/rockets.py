@@ -1,4 +1,4 @@
-"""Rockets: how FireWorks runs a Firework, and how one that failed is told."""
+"""Run one Firework as FireWorks does (a "rocket"), and raise the error of one that failed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from mlip_fw.attendance import dismiss
 from mlip_fw.errors import MlipError
 from mlip_fw.interrupts import INTERRUPTED
 
-_CHATTY = ("launchpad", "rocket.launcher", "custodian.custodian", "custodian")
+_LOGGERS = ("launchpad", "rocket.launcher", "custodian.custodian", "custodian")
 
 
 def launch_quietly(launchpad: LaunchPad, fworker: FWorker) -> bool:
     """Run one Firework and return whether there was one."""
-    # FireWorks prints the traceback of a failed task; what went wrong is said once, by us
+    # FireWorks would print the traceback of a failed task; raise_if_fizzled reports it once, as one sentence
     ran = bool(launch_rocket(launchpad, fworker, strm_lvl="CRITICAL", err_file=io.StringIO()))
     dismiss()
     return ran
 
 
 def may_interrupt(frame: FrameType | None) -> bool:
-    """Return whether a signal may interrupt here: in a Firetask or between rockets, not in what FireWorks writes."""
+    """Return whether a signal may interrupt here: in a Firetask or between rockets, not while FireWorks writes."""
     inner = None
     while frame is not None:
         if frame.f_code is Rocket.run.__code__:
@@ -39,12 +39,12 @@ def may_interrupt(frame: FrameType | None) -> bool:
 
 
 def raise_if_fizzled(launchpad: LaunchPad) -> None:
-    """Raise what the first failed Firework has to say.
+    """Raise the error of the first failed Firework, if any.
 
     Raises
     ------
     MlipError
-        If it failed for a reason that is known.
+        If it failed with an error of mlip_fw.
     KeyboardInterrupt
         If it was interrupted.
     """
@@ -63,8 +63,8 @@ def raise_if_fizzled(launchpad: LaunchPad) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the loggers of the libraries below; what matters is told by our own."""
-    loggers = [logging.getLogger(name) for name in _CHATTY]
+    """Silence the loggers of FireWorks and custodian; our own reports what matters."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:
         logger.disabled = True

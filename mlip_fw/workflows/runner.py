@@ -1,4 +1,4 @@
-"""A whole campaign on this machine: an embedded LaunchPad, rapid fire, no server."""
+"""``mlip-fw run``: a whole campaign on this machine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 
 from fireworks import FWorker, Workflow
 
+from mlip_fw.campaign.events import Event
 from mlip_fw.engines.kernel.choice import why_not_here
 from mlip_fw.engines.md.run import choose_engine
 from mlip_fw.engines.oracle.label import require_oracle
 from mlip_fw.engines.oracle.scope import label_notes
-from mlip_fw.engines.start import check_given_files, start_notes, start_structures
+from mlip_fw.engines.start import start_notes, start_structures
+from mlip_fw.engines.train.given_files import check_given_files
 from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import MlipError
 from mlip_fw.firetasks.base import read_worker
@@ -36,10 +38,10 @@ logger = logging.getLogger("mlip_fw")
 def run_campaign(
     campaign: Campaign, directory: CampaignDirectory, fworker: FWorker, workers: int = 1
 ) -> CampaignSummary:
-    """Run a campaign to its end, or take up one that was interrupted.
+    """Run a campaign to its end, or resume one that was interrupted.
 
-    Every Firework finds its own result on disk, so taking up means running the same Workflow: what
-    is done is passed over in moments.
+    Every Firework finds its own result on disk, so to resume is to run the same Workflow again: what is done already
+    takes moments.
 
     Parameters
     ----------
@@ -48,7 +50,8 @@ def run_campaign(
     fworker
         This machine.
     workers
-        Worker processes; more than one share a LaunchPad server that lives as long as this call.
+        Worker processes. One works in this process, with a LaunchPad in memory; several share a LaunchPad server, which
+        is stopped at the end.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def run_campaign(
         remove_half_written(directory.root)
         Generations(directory.root).remove_drafts()
         directory.mend_journal()
-        directory.log_event("run_started", campaign=campaign.campaign, process=os.getpid())
+        directory.record(Event.RUN_STARTED, campaign=campaign.campaign, process=os.getpid())
         # a worker file's category or query is for queues: here one worker does everything
         fworker = FWorker(name=fworker.name, env=fworker.env)
         workflow = campaign_workflow(campaign, directory.root)
@@ -98,7 +101,7 @@ def _run_alone(workflow: Workflow, fworker: FWorker, signals: list[int]) -> None
 
 @contextmanager
 def interruptible(where: Path) -> Iterator[list[int]]:
-    """Turn a signal into a clean end: children gone, state on disk, one paragraph."""
+    """Turn a signal into a clean end: child processes gone, state on disk, one paragraph of advice."""
     with heeding_signals(may_interrupt) as received:
         try:
             yield received
@@ -110,6 +113,7 @@ def interruptible(where: Path) -> Iterator[list[int]]:
 
 @contextmanager
 def _working_directory(folder: Path) -> Iterator[None]:
+    """Change to the campaign directory: FireWorks runs and writes in the current folder and can't be told another."""
     before = Path.cwd()
     os.chdir(folder)
     try:

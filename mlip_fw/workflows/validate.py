@@ -1,4 +1,4 @@
-"""A validation on this machine, or as a Workflow of its own."""
+"""Validation of a campaign on this machine, or as a Workflow for a LaunchPad."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from fireworks import Workflow
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.oracle.label import require_oracle
-from mlip_fw.engines.oracle.labelling import label_structure
 from mlip_fw.firework_names import metadata_of
 from mlip_fw.fireworks.build import validate_firework
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import ValidateHandoff
 from mlip_fw.models.label import LabelState
-from mlip_fw.models.validation import Property, ValidationSettings
+from mlip_fw.models.validation import ValidationSettings
 from mlip_fw.models.worker import Worker
-from mlip_fw.validation.conduct import conduct
+from mlip_fw.steps.label import label_structure
+from mlip_fw.steps.step import Step
+from mlip_fw.steps.validate import validate_potential
 
 _FRAMES = 10
-_PROPERTIES = [Property.EQUATION_OF_STATE, Property.ELASTIC, Property.PHONONS]
+_PROPERTIES = ["equation_of_state", "elastic", "phonons"]
 
 
 def validation_handoff(
-    directory: CampaignDirectory, frames: int | None = None, properties: list[Property] | None = None
+    directory: CampaignDirectory, frames: int | None = None, properties: list[str] | None = None
 ) -> ValidateHandoff:
-    """Return what is to be validated: what is asked for here, or else by the campaign, or else a modest default."""
+    """Return the hand-off of a validation: with the given settings, or the campaign's, or defaults.
+
+    The defaults are 10 frames, equation of state, elastic constants and phonons.
+    """
     campaign = directory.read_campaign()
     settings = campaign.validation
     if not settings.asks_for_something and frames is None and not properties:
@@ -42,43 +46,43 @@ def validation_handoff(
 
 
 def validate_here(handoff: ValidateHandoff, worker: Worker) -> Iterator[tuple[int, int]]:
-    """Make the labels that a validation needs, one after the other, and then write its report.
+    """Compute the labels that a validation needs, one after the other, and write its report.
 
     Yields
     ------
-    Labels made and labels known to be needed, after each; more may turn out to be needed later.
+    Numbers of labels done and needed, before and after each label; later more may turn out to be needed.
 
     Raises
     ------
     WorkerError
-        If this machine can't make labels.
+        If this machine can't compute labels.
     """
     require_oracle(handoff.campaign.oracle, worker, handoff.campaign.elements)
-    directory, done = CampaignDirectory(handoff.directory), 0
+    step, done = Step(handoff), 0
     while True:
-        with directory.turn_locked("validation"):
-            missing = conduct(handoff, worker, anew=True)
+        with step.directory.turn_locked("validation"):
+            missing = validate_potential(step, worker, anew=True)
         if not missing:
             return
-        handoff = handoff.waiting_for(missing)
+        step = step.with_handoff(step.handoff.waiting_for(missing))
         for label in missing:
             yield done, done + len(missing)
-            while label_structure(label, worker) is LabelState.UNFINISHED:
+            while label_structure(step.with_handoff(label), worker) is LabelState.UNFINISHED:
                 pass
             missing, done = missing[1:], done + 1
             yield done, done + len(missing)
 
 
 def forget_failures(directory: CampaignDirectory) -> int:
-    """Let the labels of earlier validations that failed be tried again, and return how many there are."""
-    apart = Dataset(directory.validation)
-    failed = [record.hash for record in apart.quarantined()]
+    """Release the failed labels of earlier validations, so that they are computed again; return their number."""
+    dataset = Dataset(directory.validation)
+    failed = [record.hash for record in dataset.quarantined()]
     for name in failed:
-        apart.release(name)
+        dataset.release(name)
     return len(failed)
 
 
 def validation_workflow(handoff: ValidateHandoff) -> Workflow:
-    """Return the validation as a Workflow of its own, for a LaunchPad."""
+    """Return a validation as a Workflow, for a LaunchPad."""
     name, metadata = f"{handoff.campaign.campaign} validation", metadata_of(handoff.directory)
     return Workflow([validate_firework(handoff)], name=name, metadata=metadata)

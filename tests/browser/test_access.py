@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.conftest import Visitor, findings_of_axe, settles
+from tests.helpers.browser import Visitor, findings_of_axe, settles
 
 pytestmark = pytest.mark.real
 PHONE = {"width": 360, "height": 740}

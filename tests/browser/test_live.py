@@ -5,10 +5,9 @@ import sys
 
 import pytest
 
-from tests.browser import campaigns
-from tests.browser.conftest import Server, Visitor, settles
-from tests.conftest import SMALL, merged
-from tests.real.test_campaigns import write
+from tests.helpers import browser_campaigns as campaigns
+from tests.helpers.browser import Server, Visitor, settles
+from tests.helpers.campaigns import SMALL, merged, write
 
 pytestmark = pytest.mark.real
 SHORT = merged(

@@ -6,7 +6,7 @@ import pytest
 
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.summary import md_results
-from tests.browser.conftest import is_drawn
+from tests.helpers.browser import is_drawn
 
 pytestmark = pytest.mark.real
 CHARTS = ("gamma", "errors", "intervals", "ledger")

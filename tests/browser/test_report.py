@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.browser.conftest import Visitor, findings_of_axe, is_drawn
+from tests.helpers.browser import Visitor, findings_of_axe, is_drawn
 
 pytestmark = pytest.mark.real
 MOST_BYTES = 10_000_000

@@ -1,9 +1,10 @@
-"""What the documentation tells users to type is typed here; and the site builds, with its pictures."""
+"""What the documentation tells users to type is typed here; the site builds, with pictures of recorded campaigns."""
 
 import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,24 +13,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms
 
-from mlip_fw.engines.md.script import DUMP
-from mlip_fw.io.lammps import read_dump
+import mlip_fw
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.validation.rdf import distribution
-from tests.cli.pages import DOCS, blocks_in, pages
-from tests.conftest import ROOT, check_contract, require
+from tests.helpers.pages import DOCS, blocks_in, pages
+from tests.helpers.programs import ROOT, check_contract, require
 
 TUTORIAL = DOCS / "tutorial.md"
 RUNNABLE, CONTINUED = "runnable", "continued"
 """Words behind the language: run this block; run it in one go with the one before."""
 EXAMPLES = ROOT / "examples"
-QUICK = ("al-pressure", "argon", "cu-melt", "cu-surface", "cu-two-phases", "cuau-alloy", "ni-defects")
-"""Examples that the build of the site runs."""
+RECORDED = ("al-pressure", "argon", "cu-melt", "cu-surface", "cu-two-phases", "cuau-alloy", "ni-defects")
+"""Examples whose pictures the gallery shows."""
+RUN_HERE = ("cu-surface", "ni-defects")
+"""Of these, the ones that are run by a test too: a slab, and three walkers with starts of their own."""
 _TIMEOUT_S = 600
-_SITE_TIMEOUT_S = 1200
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 _KEPT = ("PYTHONPATH", "TMPDIR", "OMP_NUM_THREADS", "NUMBA_CACHE_DIR")
 
@@ -115,8 +114,8 @@ def tutorial_folder(tmp_path_factory):
 
 class TestBlocks:
     def test_blocks_see_nothing_of_this_user(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("MLIP_FW_SECRET", "1")
-        code = 'test -z "${MLIP_FW_SECRET:-}" && test -z "$(ls -A "$HOME")" && test "$PWD" = "$(pwd -P)"'
+        monkeypatch.setenv("SECRET_OF_THIS_USER", "1")
+        code = 'test -z "${SECRET_OF_THIS_USER:-}" && test -z "$(ls -A "$HOME")" && test "$PWD" = "$(pwd -P)"'
         run_all([Block(TUTORIAL, 7, "bash", code)], tmp_path)
 
     def test_marked_blocks_are_found(self):
@@ -148,46 +147,34 @@ class TestBlocks:
         assert languages.count("python") > 1
 
 
+def recordings():
+    """Return the module that knows where recorded campaigns are."""
+    spec = importlib.util.spec_from_file_location("recordings", DOCS / "_ext" / "recordings.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
-def site(tutorial_folder, tmp_path_factory):
-    """Return the site, whose pictures of the tutorial are of the campaign that was just run by its words."""
+def site(tmp_path_factory):
+    """Return the site, built from the recordings."""
     require("docs", all(importlib.util.find_spec(name) for name in ("sphinx", "myst_parser", "furo")))
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", folder / "trees", DOCS, folder / "html"],
-        env={**os.environ, "MLIP_FW_DOCS_CAMPAIGN": str(tutorial_folder / "cu-first")},
         capture_output=True,
         text=True,
-        timeout=_SITE_TIMEOUT_S,
+        timeout=_TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     return folder / "html"
 
 
-def drawn_in(picture: Path) -> list[str]:
-    """Return all lines of an SVG picture, without the names that differ each time."""
-    return re.findall(r' d="([^"]+)"', picture.read_text())
-
-
-def frames_of(campaign: Path, walker: int) -> dict[int, Atoms]:
-    """Return the frames of a walker's trajectory by step."""
-    return {
-        step: frame for folder in CampaignDirectory(campaign).cycles(walker) for step, frame in read_dump(folder / DUMP)
-    }
-
-
-def motion(campaign: Path, walker: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def motion_in(name: str, walker: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (n,) steps, mean-square displacements (Å²) from the first frame, and volumes (Å³) per atom."""
-    frames = dict(sorted(frames_of(campaign, walker).items()))
-    places = np.array([frame.get_scaled_positions(wrap=False) for frame in frames.values()])
-    moves = np.diff(places, axis=0)
-    moves -= np.round(moves)
-    moves -= moves.mean(axis=1, keepdims=True)
-    gone = np.concatenate([0 * places[:1], np.cumsum(moves, axis=0)])
-    cells = np.array([frame.cell.array for frame in frames.values()])
-    squares = (np.einsum("tni,tij->tnj", gone, cells) ** 2).sum(axis=2).mean(axis=1)
-    return np.array(list(frames)), squares, np.abs(np.linalg.det(cells)) / places.shape[1]
+    found = json.loads((recordings().RECORDINGS / name / "motion.json").read_text())["walkers"][walker]
+    return tuple(np.array(found[key]) for key in ("step", "mean_square_displacement_a2", "volume_a3_atom"))
 
 
 @pytest.mark.real
@@ -207,34 +194,80 @@ class TestWhatUsersType:
 
 
 @pytest.mark.real
-class TestSite:
-    def test_keys_of_the_campaign_file_are_in_the_page(self, site):
-        page = (site / "reference" / "campaign-file.html").read_text()
-        assert all(name in page for name in Campaign.model_fields)
-
-    def test_tutorial_ends_with_the_picture_that_its_last_command_draws(self, site, tutorial_folder):
-        shown = drawn_in(site / "_images" / "tutorial-gamma.svg")
-        assert len(shown) > 10
-        assert drawn_in(tutorial_folder / "gamma.svg") == shown
-        page = (site / "tutorial.html").read_text()
-        after_the_last_command = page.rpartition("savefig")[2]
-        assert re.search(r'<img alt="[^"]{40,}"[^>]* src="_images/tutorial-gamma.svg"', after_the_last_command)
-
-    def test_quick_examples_converged(self, site):
-        page = (site / "gallery.html").read_text()
-        assert page.count("In this build: CONVERGED") == len(QUICK)
-        assert all(f"_images/{name}-gamma.svg" in page for name in QUICK)
-
-    @pytest.mark.parametrize("name", QUICK)
-    def test_campaign_of_an_example_keeps_the_contract(self, site, tmp_path, name):
-        folder = DOCS / "_build" / "campaigns" / name / "run"
+class TestExamples:
+    @pytest.mark.parametrize("name", RUN_HERE)
+    def test_campaign_of_an_example_keeps_the_contract(self, tmp_path, name):
+        example, folder = EXAMPLES / f"{name}.yaml", tmp_path / name
+        command = f"mlip-fw run {example} --dir {folder} --json > {tmp_path}/summary.json"
+        run_all([Block(example, 1, "bash", command)], tmp_path)
         summary = (folder / "summary.json").read_text()
-        assert json.loads(summary)["halts"] >= 1
+        found = json.loads(summary)
+        assert found["outcome"] == "CONVERGED"
+        assert found["halts"] >= 1
+        assert found["labels"] <= 2 * json.loads(recorded(name, "summary.json"))["labels"]
         check_contract(folder, summary, tmp_path)
 
-    def test_copper_melts(self, site):
+
+def recorded(name: str, file: str) -> str:
+    """Return the text of a file of a recorded campaign."""
+    return (recordings().recorded_run(name) / file).read_text()
+
+
+class TestRecordings:
+    def test_every_recording_fits_its_campaign_file(self):
+        module = recordings()
+        assert module.campaigns() == sorted([*RECORDED, "tutorial"])
+        assert module.outdated() == [], "run `make docs-campaigns` with these CAMPAIGNS"
+
+    def test_changed_example_asks_for_a_new_recording(self, tmp_path, monkeypatch):
+        module = recordings()
+        before = module.fingerprint("cu-two-phases")
+        shutil.copytree(EXAMPLES, tmp_path / "examples")
+        monkeypatch.setattr(module, "EXAMPLES", tmp_path / "examples")
+        example = tmp_path / "examples" / "cu-two-phases.yaml"
+        example.write_text("# a comment\n" + example.read_text())
+        assert module.fingerprint("cu-two-phases") == before
+        assert module.outdated() == []
+        melt = tmp_path / "examples" / "structures" / "cu-melt.extxyz"
+        melt.write_text(melt.read_text().replace("Cu ", "Cu  ", 1))
+        assert module.outdated() == ["cu-two-phases"]
+        argon = tmp_path / "examples" / "argon.yaml"
+        argon.write_text(argon.read_text().replace("seed: ", "seed: 1"))
+        assert module.outdated() == ["argon", "cu-two-phases"]
+
+    def test_missing_recording_is_outdated(self, tmp_path, monkeypatch):
+        module = recordings()
+        monkeypatch.setattr(module, "RECORDINGS", tmp_path)
+        assert module.outdated() == module.campaigns()
+
+    def test_every_figure_can_be_drawn_from_its_recording(self):
+        module = recordings()
+        for name, kind in module.figures():
+            finished = module.recorded_picture(name, kind).is_file()
+            assert finished or kind not in module.FINISHED_KINDS, (name, kind)
+
+    def test_recordings_are_small_and_tell_nothing_of_the_machine(self):
+        files = [path for path in recordings().RECORDINGS.rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in files) < 2_000_000
+        assert [path for path in files if re.search(r'["\s\[]/(?!/)\w+/', path.read_text())] == []
+
+    @pytest.mark.parametrize("name", [*RECORDED, "tutorial"])
+    def test_recording_is_of_a_campaign_that_converged_and_halted(self, name):
+        campaign = mlip_fw.load(recordings().recorded_run(name))
+        written = json.loads(recorded(name, "summary.json"))
+        assert campaign.summary.outcome == written["outcome"] == "CONVERGED"
+        assert campaign.summary.halts == written["halts"] >= 1
+        assert campaign.summary.labels == len(list((recordings().recorded_run(name) / "labels").iterdir()))
+
+    def test_tutorial_tells_what_happened_in_the_recording(self):
+        told = re.findall(r"^[\d:]+ walker 0 cycle \d: (halted|finished)", TUTORIAL.read_text(), re.MULTILINE)
+        events = [json.loads(line)["event"] for line in recorded("tutorial", "events.jsonl").splitlines()]
+        happened = [event.removeprefix("md_") for event in events]
+        assert [*told, "finished"] == [event for event in happened if event in ("halted", "finished")]
+
+    def test_copper_melts(self):
         """Solid while it is heated: no diffusion. Then the volume jumps, and in the melt the atoms diffuse."""
-        steps, displacement, volume = motion(DOCS / "_build" / "campaigns" / "cu-melt" / "run", walker=0)
+        steps, displacement, volume = motion_in("cu-melt", walker=0)
         solid, melt, end = steps <= 3000, steps >= 5500, steps >= 7000
         assert displacement[solid].max() < 0.5
         assert displacement[melt].min() > 5
@@ -242,22 +275,41 @@ class TestSite:
         assert volume[melt].mean() > 1.05 * volume[(steps >= 3300) & (steps < 3500)].mean()
         assert volume[end].mean() == pytest.approx(14.3, rel=0.03), "Å³ per atom of EMT's melt at 1600 K"
 
-    def test_melt_has_lost_the_shells_of_the_crystal(self, site):
+    def test_melt_has_lost_the_shells_of_the_crystal(self):
         """The second neighbours of fcc, at 1.41 times the first distance, are a maximum of the crystal's g(r) alone."""
-        frames = frames_of(DOCS / "_build" / "campaigns" / "cu-melt" / "run", walker=0)
-        crystal, melt = (
-            distribution([frames[step] for step in part], 5.0) for part in (range(500, 1000, 20), range(7000, 8000, 20))
-        )
-        peak, second = ((crystal.r_a > low) & (crystal.r_a < high) for low, high in ((2.4, 2.8), (3.4, 3.9)))
-        assert crystal.g[peak].max() > 4 > 3 > melt.g[peak].max()
-        assert crystal.g[second].max() > 1
-        assert melt.g[second].max() < 0.85
+        crystal, melt = json.loads((recordings().RECORDINGS / "cu-melt" / "motion.json").read_text())["g"]
+        r_a, of_crystal, of_melt = np.array(crystal["r_a"]), np.array(crystal["g"]), np.array(melt["g"])
+        peak, second = ((r_a > low) & (r_a < high) for low, high in ((2.4, 2.8), (3.4, 3.9)))
+        assert of_crystal[peak].max() > 4 > 3 > of_melt[peak].max()
+        assert of_crystal[second].max() > 1
+        assert of_melt[second].max() < 0.85
 
     @pytest.mark.parametrize(("walker", "lasts"), [(0, True), (1, False)])
-    def test_crystal_and_melt_stay_what_they_are(self, site, walker, lasts):
-        steps, displacement, _ = motion(DOCS / "_build" / "campaigns" / "cu-two-phases" / "run", walker)
+    def test_crystal_and_melt_stay_what_they_are(self, walker, lasts):
+        steps, displacement, _ = motion_in("cu-two-phases", walker)
         late = displacement[steps >= 700]
         assert late.max() < 0.4 if lasts else late.min() > 1
+
+
+class TestSite:
+    def test_keys_of_the_campaign_file_are_in_the_page(self, site):
+        page = (site / "reference" / "campaign-file.html").read_text()
+        assert all(name in page for name in Campaign.model_fields)
+
+    def test_tutorial_ends_with_the_picture_that_its_last_command_draws(self, site):
+        assert "plot_gamma().savefig" in TUTORIAL.read_text().rpartition("```python")[2]
+        page = (site / "tutorial.html").read_text()
+        after_the_last_command = page.rpartition("savefig")[2]
+        assert re.search(r'<img alt="[^"]{40,}"[^>]* src="_images/tutorial-gamma.svg"', after_the_last_command)
+        assert (site / "_images" / "tutorial-gamma.svg").read_text().count("<path ") > 10
+
+    def test_gallery_shows_what_was_recorded(self, site):
+        page = (site / "gallery.html").read_text()
+        assert page.count("CONVERGED after") == len(RECORDED)
+        for name in RECORDED:
+            summary = json.loads(recorded(name, "summary.json"))
+            assert f"CONVERGED after {summary['md_steps']:,} MD steps, {summary['halts']} halt" in page
+            assert f"_images/{name}-gamma.svg" in page
 
     def test_every_picture_says_what_is_seen(self, site):
         texts = re.findall(r"<img [^>]*_images/[^>]*>", "".join(page.read_text() for page in site.rglob("*.html")))
@@ -273,9 +325,9 @@ class TestGallery:
         assert [n for n in names if f"literalinclude}} ../examples/{n}" not in text] == []
         assert [n for n in names if f"[`examples/{n}`](#" not in text] == []
 
-    def test_examples_that_the_site_runs_have_pictures(self):
+    def test_recorded_examples_have_pictures(self):
         text = (DOCS / "gallery.md").read_text()
-        assert sorted(set(re.findall(r"{campaign-figure} ([\w-]+) gamma", text))) == sorted(QUICK)
+        assert sorted(set(re.findall(r"{campaign-figure} ([\w-]+) gamma", text))) == sorted(RECORDED)
 
     def test_every_structure_file_is_used(self):
         used = " ".join(p.read_text() for p in EXAMPLES.glob("*.yaml"))

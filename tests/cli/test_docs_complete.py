@@ -1,9 +1,7 @@
 """Every key, command, file, event, reason and page is documented, and what the pages show can be used."""
 
-import ast
 import importlib.util
 import re
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -14,27 +12,30 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from mlip_fw import errors
+from mlip_fw.campaign.events import Event
 from mlip_fw.cli.main import app
 from mlip_fw.engines.candidates.cutout import Cutout
 from mlip_fw.engines.oracle.answer import facts_of
-from mlip_fw.engines.oracle.espresso.trouble import Trouble
+from mlip_fw.engines.oracle.espresso.trouble import PwTrouble
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign, CandidateSettings, UncertaintySettings
 from mlip_fw.models.card import Domain, ModelCard, Recipe
 from mlip_fw.models.label import LabelBalance, QuarantineRecord
 from mlip_fw.models.md import MDResult
-from mlip_fw.models.oracle import MAY_CHANGE, ORACLES, LabelLimits
+from mlip_fw.models.oracle import LabelLimits
 from mlip_fw.models.selection import Choice, Selection
 from mlip_fw.models.structure import StructureSettings
 from mlip_fw.models.summary import CampaignSummary, StopReason
 from mlip_fw.models.training import TrainingRecord
-from mlip_fw.models.validation import Property, ValidationReport
+from mlip_fw.models.validation import ValidationReport
 from mlip_fw.models.worker import Worker
 from mlip_fw.notebook.tables import GENERATIONS, HALTS, LABELS
-from tests.cli.pages import DOCS, blocks_in, names_in, pages
-from tests.conftest import ROOT
+from mlip_fw.plugins import ORACLES, PROPERTIES, STRATEGIES
+from tests.helpers.pages import DOCS, blocks_in, names_in, pages
+from tests.helpers.programs import ROOT
 
+SETTINGS = {name: backend.settings for name, backend in ORACLES.usable().items()}
 REFERENCE, HOW_TO, EXPLANATION = DOCS / "reference", DOCS / "how-to", DOCS / "explanation"
 WORKER_TEMPLATE = ROOT / "fw_configs" / "my_fworker.yaml"
 
@@ -100,7 +101,7 @@ def _faults(model: type[Frozen], shown: dict) -> list[str]:
 
 
 class TestKeys:
-    @pytest.mark.parametrize("model", [Campaign, Worker, *ORACLES.values()])
+    @pytest.mark.parametrize("model", [Campaign, Worker, *SETTINGS.values()])
     def test_every_key_is_described(self, model):
         assert generator().undescribed(model) == []
 
@@ -117,14 +118,14 @@ class TestKeys:
         keys = ("campaign", "timestep_fs", "temperature_k", "gamma_halt", "max_labels", "substitute", "core_a")
         assert [key for key in keys if f"| `{key}` |" not in text] == []
 
-    @pytest.mark.parametrize("kind", ORACLES)
+    @pytest.mark.parametrize("kind", SETTINGS)
     def test_every_key_of_an_oracle_has_a_row_under_its_kind(self, kind):
         rows = rows_below(f"`oracle`, kind `{kind}`")
-        assert [key for key in ORACLES[kind].model_fields if f"| `{key}` |" not in rows] == []
+        assert [key for key in SETTINGS[kind].model_fields if f"| `{key}` |" not in rows] == []
 
     def test_a_choice_of_sections_names_all_kinds(self):
         (row,) = [line for line in rows_below("Top level").splitlines() if line.startswith("| `oracle` |")]
-        assert [kind for kind in ORACLES if f"[{kind}](#key-oracle-{kind})" not in row] == []
+        assert [kind for kind in SETTINGS if f"[{kind}](#key-oracle-{kind})" not in row] == []
         assert "Quantum ESPRESSO" in row
         assert "VASP" in row
 
@@ -139,7 +140,9 @@ class TestKeys:
 
     def test_keys_that_may_change_are_listed(self):
         text = (REFERENCE / "campaign-file.md").read_text().partition("## What may change")[2]
-        assert [key for key in MAY_CHANGE if f"`oracle.{key}`" not in text] == []
+        assert [
+            key for model in SETTINGS.values() for key in model.free_to_change if f"`oracle.{key}`" not in text
+        ] == []
         assert [key for key in ("budget", "validation", "candidates.cutout") if f"all of `{key}`" not in text] == []
         fixed = read_campaign(ROOT / "examples" / "cu-melt.yaml").identity()
         assert set(Campaign.model_fields) - set(fixed) == {"budget", "files", "validation"}
@@ -147,8 +150,7 @@ class TestKeys:
         assert set(CandidateSettings.model_fields) - set(fixed["candidates"]) == {"cutout"}
 
     def test_every_threshold_and_strategy_is_discussed(self):
-        strategies = get_args(get_args(CandidateSettings.model_fields["strategies"].annotation)[0])
-        discussed = {*UncertaintySettings.model_fields, "too_far", "max_labels_per_halt", *strategies}
+        discussed = {*UncertaintySettings.model_fields, "too_far", "max_labels_per_halt", *STRATEGIES.names()}
         assert discussed - names_in(HOW_TO / "choose-thresholds.md") == set()
         cutout = CandidateSettings.model_fields["cutout"].annotation.model_fields
         assert {*cutout} - {"mode", "relax_shell", "neutral"} - names_in(EXPLANATION / "cut-outs-and-masks.md") == set()
@@ -194,7 +196,7 @@ class TestCommandsAndErrors:
 
     def test_every_trouble_of_espresso_and_every_limit_is_explained(self):
         page = HOW_TO / "read-the-quarantine.md"
-        assert {trouble.value for trouble in Trouble} - names_in(page) == set()
+        assert {trouble.value for trouble in PwTrouble} - names_in(page) == set()
         limits = {f"oracle.{key}" for key in LabelLimits.model_fields}
         assert [key for key in limits if key not in page.read_text()] == []
 
@@ -234,7 +236,7 @@ class TestWrittenFiles:
         assert set(QuarantineRecord.model_fields) - names_in(HOW_TO / "read-the-quarantine.md") == set()
 
     def test_every_property_is_explained(self):
-        assert {kind.value for kind in Property} - names_in(HOW_TO / "read-the-validation.md") == set()
+        assert {*PROPERTIES.names()} - names_in(HOW_TO / "read-the-validation.md") == set()
 
     @pytest.mark.parametrize("model", [ModelCard, Domain, Recipe])
     def test_every_key_of_a_model_card_is_explained(self, model):
@@ -262,9 +264,7 @@ class TestWrittenFiles:
         assert set(cut.facts()) - names_in(REFERENCE / "files.md") == set()
 
     def test_every_event_is_explained(self):
-        kinds = {kind for path in (ROOT / "mlip_fw").rglob("*.py") for kind in _events(path)}
-        assert {"run_started", "halted", "finished", "label_out_of_time", "went_too_far"} <= kinds
-        assert kinds - names_in(REFERENCE / "files.md") == set()
+        assert {event.value for event in Event} - names_in(REFERENCE / "files.md") == set()
 
 
 class TestPages:
@@ -294,10 +294,3 @@ class TestPages:
         assert "gamma_hlt" in faults_of({"uncertainty": {"gamma_hlt": 5.0}})[0]
         assert "pw_comand" in faults_of({"env": {"pw_comand": "pw.x"}})[0]
         assert "orcale" in faults_of({"orcale": {}})[0]
-
-
-def _events(path: Path) -> list[str]:
-    """Return the kinds of events that a module writes to the journal."""
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and node.args]
-    logged = [c.args[0] for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == "log_event"]
-    return [argument.value for argument in logged if isinstance(argument, ast.Constant)]

@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 
 from mlip_fw.cli.main import main
 from mlip_fw.io.campaign_file import read_campaign
-from tests.conftest import ROOT, SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
+from tests.helpers.programs import ROOT
 
 
 @pytest.fixture

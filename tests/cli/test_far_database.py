@@ -22,8 +22,8 @@ from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rlaunch import rlaunch_cleanly
 from tests.helpers.relay import Relay, writes
-from tests.unit.stories import Scribe, campaign
-from tests.unit.web import LABELS, make_finished, visitor
+from tests.helpers.stories import Scribe, campaign
+from tests.helpers.web import LABELS, make_finished, visitor
 
 FEW, MANY = 2, 130
 """Campaigns; a cursor's first batch would end at 101 documents."""
@@ -46,7 +46,7 @@ def _leave_nothing(monkeypatch):
 
     monkeypatch.setattr(launchpad_module, "MongoClient", connect)
     monkeypatch.setattr("mlip_fw.looking.SOON_MS", 60_000)
-    for module in ("farm", "pull", "web"):
+    for module in ("recover", "rlaunch", "pull", "web"):
         monkeypatch.setattr(f"mlip_fw.cli.{module}.log_to_stderr", lambda: None)
     yield
     for client in clients:
@@ -291,8 +291,8 @@ class TestWhatIsWrong:
         options, changes, expected = request.param
         patience_s = 0.3 if "does not answer" in expected else 60.0
         monkeypatch.setattr("mlip_fw.looking.SOON_MS", 1000 * patience_s)
-        monkeypatch.setattr("mlip_fw.web.places.ANSWER_S", patience_s)
-        monkeypatch.setattr("mlip_fw.web.gui._SOON_S", patience_s)
+        monkeypatch.setattr("mlip_fw.web.places.DATABASE_TIMEOUT_S", patience_s)
+        monkeypatch.setattr("mlip_fw.web.gui._PROBE_TIMEOUT_S", patience_s)
         relay, path = far("faults", **options)
         if changes:
             path = relay.launchpad_file(server[0].launchpad_file, folder, name="faults", **changes)
@@ -368,7 +368,7 @@ def test_where_init_wrote_and_no_mongodb_runs(tmp_path, monkeypatch):
     make_finished(tmp_path / "cu-story")
     text = (tmp_path / "my_launchpad.yaml").read_text()
     (tmp_path / "my_launchpad.yaml").write_text(text.replace("27017", "1"))
-    monkeypatch.setattr("mlip_fw.web.places.ANSWER_S", 0.3)
+    monkeypatch.setattr("mlip_fw.web.places.DATABASE_TIMEOUT_S", 0.3)
     done = CliRunner().invoke(app, ["status"])
     assert (done.exit_code, "cu-story" in done.stdout) == (0, True)
     shown = {}
@@ -378,7 +378,7 @@ def test_where_init_wrote_and_no_mongodb_runs(tmp_path, monkeypatch):
         shown["first"], shown["page"] = client.get("/").text, client.get("/campaign/cu-story/")
 
     monkeypatch.setattr("mlip_fw.web.serve.serve_until_signal", serve)
-    monkeypatch.setattr("mlip_fw.web.app.PATIENCE_S", None)
+    monkeypatch.setattr("mlip_fw.web.app.PAGE_TIMEOUT_S", None)
     done = CliRunner().invoke(app, ["web", "--port", "0"], catch_exceptions=False)
     assert done.exit_code == 0
     assert 'href="/campaign/cu-story/"' in shown["first"]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mlip_fw.cli.main import app
 from mlip_fw.io.structures import with_labels
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 
 @pytest.fixture

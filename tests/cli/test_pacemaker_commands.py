@@ -7,10 +7,10 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from mlip_fw.cli.main import app
-from mlip_fw.cli.progress import _polishing
+from mlip_fw.cli.progress import _pacemaker_progress
 from mlip_fw.engines.train.pacemaker import schedule
 from mlip_fw.layout import CampaignDirectory
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_campaign_can_be_added_where_no_pacemaker_is(invoke, monkeypatch):
 
 def test_progress_shows_how_far_pacemaker_is(tmp_path):
     directory = CampaignDirectory(tmp_path)
-    assert _polishing(directory) == ""
+    assert _pacemaker_progress(directory) == ""
     directory.polishing.mkdir()
     (directory.polishing / "metrics.txt").write_text("iter_num loss rmse_epa rmse_f_comp\n7 1e-5 0.001 0.0021\n")
-    assert _polishing(directory) == ", pacemaker step 7: 2.1 meV/Å"
+    assert _pacemaker_progress(directory) == ", pacemaker step 7: 2.1 meV/Å"

@@ -9,8 +9,9 @@ import typer
 from ruamel.yaml import YAML
 
 from mlip_fw.cli.main import app
-from tests.conftest import ROOT, SMALL, merged
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.campaigns import SMALL, merged
+from tests.helpers.programs import ROOT
+from tests.helpers.stories import Scribe, hashed
 
 HEAVY = ("ase.io", "scipy", "pymongo", "fireworks", "pyace", "pandas", "matplotlib", "plotly", "pymatgen", "custodian")
 """What takes a tenth of a second or more."""

@@ -2,8 +2,6 @@
 
 import io
 import json
-import threading
-import time
 
 import pytest
 from rich.console import Console
@@ -11,11 +9,11 @@ from typer.testing import CliRunner
 
 from mlip_fw.cli.app import app
 from mlip_fw.cli.main import main  # noqa: F401  all commands are there then
-from mlip_fw.cli.sparkline import MOST, sparkline, written
+from mlip_fw.cli.sparkline import MAX_BARS, encodable, sparkline
 from mlip_fw.cli.watch import watch
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.stories import Scribe, hashed
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
 
@@ -107,29 +105,21 @@ def test_one_that_is_damaged_does_not_hide_the_others(tmp_path, monkeypatch):
     assert "can't be read" in said.stdout
 
 
-_sleep = time.sleep
-
-
 class Clock:
-    """Lets a campaign go on while somebody sleeps; threads of other tests sleep as ever."""
+    """Lets a campaign go on while somebody sleeps."""
 
     def __init__(self, *turns):
         self.turns = list(turns)
 
     def __call__(self, seconds):
-        if threading.current_thread() is not threading.main_thread():
-            _sleep(seconds)
-            return
         self.slept = seconds
         self.turns.pop(0)()
 
 
-def test_watched_in_a_file_it_is_lines_that_differ(scribe, monkeypatch):
+def test_watched_in_a_file_it_is_lines_that_differ(scribe, capsys):
     clock = Clock(lambda: scribe.explore(0, 2), lambda: None, scribe.end)
-    monkeypatch.setattr("time.sleep", clock)
-    said = status(scribe, "--watch", "--interval-s", "0.5")
-    assert said.exit_code == 0
-    lines = said.stdout.splitlines()
+    assert watch(scribe.directory, 0.5, lambda: None, sleep=clock) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2] for line in lines] == ["INTERRUPTED:", "INTERRUPTED:", "CONVERGED:"]
     assert "2 halts, 4 labels, 3 generations; walker 0 waiting for a worker at step 400" in lines[0]
     assert "3 halts" in lines[1]
@@ -137,18 +127,15 @@ def test_watched_in_a_file_it_is_lines_that_differ(scribe, monkeypatch):
 
 
 @pytest.fixture
-def terminal(monkeypatch):
-    screen = io.StringIO()
-    monkeypatch.setattr(
-        "mlip_fw.cli.watch.Console", lambda: Console(file=screen, force_terminal=True, width=100, color_system=None)
-    )
-    return screen
+def terminal():
+    return Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
 
 
-def test_watched_in_a_terminal_it_changes_in_place(scribe, monkeypatch, terminal):
-    monkeypatch.setattr("time.sleep", Clock(lambda: scribe.explore(0, 2, outcome=None), scribe.end))
-    assert watch(scribe.directory, 0.1, lambda: {"RUNNING": 1}) == 0
-    said = terminal.getvalue()
+def test_watched_in_a_terminal_it_changes_in_place(scribe, terminal):
+    clock = Clock(lambda: scribe.explore(0, 2, outcome=None), scribe.end)
+    assert watch(scribe.directory, 0.1, lambda: {"RUNNING": 1}, console=terminal, sleep=clock) == 0
+    assert clock.slept == 0.1
+    said = terminal.file.getvalue()
     assert "explore, waits for a worker" in said
     assert "1 RUNNING" in said
     assert "Ctrl-C stops watching; the campaign continues" in said
@@ -158,28 +145,29 @@ def test_watched_in_a_terminal_it_changes_in_place(scribe, monkeypatch, terminal
     assert "Ctrl-C" not in last
 
 
-def test_watched_while_the_database_is_away_it_goes_on(scribe, monkeypatch, terminal):
+def test_watched_while_the_database_is_away_it_goes_on(scribe, terminal):
     counts = iter([{"READY": 1}, "the LaunchPad database at db1 does not answer", {"READY": 2}])
-    monkeypatch.setattr("time.sleep", Clock(lambda: None, scribe.end))
-    assert watch(scribe.directory, 0.1, lambda: next(counts)) == 0
-    said = terminal.getvalue()
+    clock = Clock(lambda: None, scribe.end)
+    assert watch(scribe.directory, 0.1, lambda: next(counts), console=terminal, sleep=clock) == 0
+    said = terminal.file.getvalue()
     assert said.index("1 READY") < said.index("db1 does not answer") < said.index("2 READY")
 
 
-def test_ctrl_c_is_a_clean_end(scribe, monkeypatch, terminal):
+def test_ctrl_c_is_a_clean_end(scribe, terminal):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("time.sleep", Clock(interrupted))
-    assert watch(scribe.directory, 0.1, lambda: None) == 130, "what a script would do next is not done"
-    assert "cu-story" in terminal.getvalue()
+    code = watch(scribe.directory, 0.1, lambda: None, console=terminal, sleep=Clock(interrupted))
+    assert code == 130, "what a script would do next is not done"
+    assert "cu-story" in terminal.file.getvalue()
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("CONVERGED", 0), ("STOPPED", 3)])
-def test_who_has_watched_exits_as_the_run_did(scribe, monkeypatch, outcome, code, terminal):
-    monkeypatch.setattr("time.sleep", Clock(lambda: scribe.end(outcome, None)))
+def test_who_has_watched_exits_as_the_run_did(scribe, outcome, code, terminal):
+    clock = Clock(lambda: scribe.end(outcome, None))
+    assert watch(scribe.directory, 0.1, lambda: None, sleep=clock) == code
+    assert watch(scribe.directory, 0.1, lambda: None, console=terminal) == code
     assert status(scribe, "--watch").exit_code == code
-    assert watch(scribe.directory, 0.1, lambda: None) == code
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -208,11 +196,11 @@ def test_watch_and_json_are_two_things(scribe):
 )
 def test_sparklines(values, drawn):
     found = sparkline(list(values))
-    assert found == drawn if drawn is not None else len(found) == MOST
+    assert found == drawn if drawn is not None else len(found) == MAX_BARS
 
 
 def test_plain_text_is_ascii():
-    assert written("γ 3 Å → 4 µ", plain=True) == "gamma 3 A -> 4 \\xb5"
+    assert encodable("γ 3 Å → 4 µ", plain=True) == "gamma 3 A -> 4 \\xb5"
     assert sparkline([1, 2], plain=True) == "_@"
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 NOISY = """
 import atexit, ctypes, logging, os, subprocess, sys, threading, time

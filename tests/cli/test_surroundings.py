@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 TINY = {"md": {"engine": "embedded", "stages": [{"ensemble": "nvt", "temperature_k": 300, "n_steps": 10}]}}
 NOT_UTF8 = os.fsdecode(b"m\xe9tal")

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
@@ -16,7 +15,7 @@ from mlip_fw.cli.main import app
 from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.web.app import create_app
 from mlip_fw.web.serve import open_server
-from tests.unit.web import make_finished
+from tests.helpers.web import make_finished
 
 
 def environment():
@@ -49,10 +48,8 @@ def test_it_serves_until_it_is_interrupted(tmp_path):
         with urllib.request.urlopen(f"{address}campaign/cu-story/", timeout=120) as answer:
             assert b"finished: the MD has reached its end" in answer.read()
         process.send_signal(signal.SIGINT)
-        begun = time.monotonic()
         assert process.communicate(timeout=120)[1] == ""
         assert process.returncode == 0
-        assert time.monotonic() - begun < 60
     finally:
         process.kill()
         process.wait()

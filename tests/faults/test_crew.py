@@ -18,7 +18,7 @@ from mlip_fw.interrupts import Interrupted, heeding_signals
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.workflows import crew
 from mlip_fw.workflows.embedded import embedded_launchpad
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 CAMPAIGN = merged(
     SMALL, {"md": {"walkers": 2, "stages": [{"ensemble": "nvt", "temperature_k": [300, 1200], "n_steps": 200}]}}
@@ -30,7 +30,7 @@ exec {lmp} --halt-at 100 "$@"
 
 DIES_ONCE = """\
 import os, signal, sys
-if "mlip_fw.cli.hand" in " ".join(sys.orig_argv):
+if "mlip_fw.cli.worker" in " ".join(sys.orig_argv):
     from fireworks import LaunchPad
     plain = LaunchPad.{place}
 
@@ -44,15 +44,16 @@ if "mlip_fw.cli.hand" in " ".join(sys.orig_argv):
 """
 SEES_IT_SOON = """\
 import sys
-if "mlip_fw.cli.hand" in " ".join(sys.orig_argv):
+if "mlip_fw.cli.worker" in " ".join(sys.orig_argv):
     from pymongo import common
     common.SERVER_SELECTION_TIMEOUT = 5
 """
 IMPATIENT = """\
+import mlip_fw.recovery.findings
+import mlip_fw.workflows.crew
 from mlip_fw.cli.main import main
-from mlip_fw.recovery import findings
-from mlip_fw.workflows import crew
-crew._AGAIN_S, findings._HALF_CHECKED_OUT_S = 3.0, 15.0
+mlip_fw.workflows.crew._RECOVERY_INTERVAL_S = 3.0
+mlip_fw.recovery.findings._CHECKOUT_TIMEOUT_S = 15.0
 main()
 """
 """``mlip-fw`` that gives up what a dead worker was just taking sooner than after a minute or more."""
@@ -92,7 +93,7 @@ def processes_of(folder):
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
-def hand_at_work_on_md(directory, limit=200):
+def worker_that_runs_md(directory, limit=200):
     """Return the process that runs an MD."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
@@ -132,7 +133,7 @@ def test_walkers_that_begin_together_hear_one_canary_after_the_other(folder, lam
 
 def test_a_killed_worker_is_replaced(folder):
     process = start(folder, "--workers", "2")
-    os.kill(hand_at_work_on_md(CampaignDirectory(folder / "c")), signal.SIGKILL)
+    os.kill(worker_that_runs_md(CampaignDirectory(folder / "c")), signal.SIGKILL)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert "another takes its place" in err
@@ -157,7 +158,7 @@ def test_a_run_that_ends_takes_its_workers_with_it_and_goes_on(folder, how):
     """The database of a killed one goes with it, which pymongo believes after half a minute."""
     (folder / "sitecustomize.py").write_text(SEES_IT_SOON)
     process = start(folder, "--workers", "2", PYTHONPATH=str(folder))
-    hand_at_work_on_md(CampaignDirectory(folder / "c"))
+    worker_that_runs_md(CampaignDirectory(folder / "c"))
     process.send_signal(how)
     err = finish(process, code=-signal.SIGKILL if how == signal.SIGKILL else 1)
     assert how == signal.SIGKILL or "interrupted. Run the same command to resume" in err
@@ -170,7 +171,7 @@ def test_a_run_that_ends_takes_its_workers_with_it_and_goes_on(folder, how):
 
 def test_what_one_worker_began_two_finish(folder):
     process = start(folder)
-    hand_at_work_on_md(CampaignDirectory(folder / "c"))
+    worker_that_runs_md(CampaignDirectory(folder / "c"))
     process.send_signal(signal.SIGTERM)
     finish(process, code=1)
     is_whole(folder, finish(start(folder, "--workers", "2")))
@@ -193,17 +194,17 @@ def test_a_worker_that_ends_slowly_is_waited_for(monkeypatch):
         "print(flush=True)\ntime.sleep(60)"
     )
 
-    class SlowHand(crew._Hand):
+    class SlowWorker(crew._WorkerProcess):
         def start(self):
             self.process = subprocess.Popen([sys.executable, "-c", slow], stdout=subprocess.PIPE)
             self.process.stdout.readline()
 
-    monkeypatch.setattr(crew, "_Hand", SlowHand)
-    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
-    with pytest.raises(Interrupted), heeding_signals(lambda _: True), crew._crew(1, []) as hands:
+    monkeypatch.setattr(crew, "_WorkerProcess", SlowWorker)
+    interrupted = heeding_signals(lambda _: True, insist_s=0.1)
+    with pytest.raises(Interrupted), interrupted, crew._running_workers(1, []) as pool:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
-    assert hands[0].process.returncode == 0
+    assert pool[0].process.returncode == 0
 
 
 @pytest.mark.parametrize(("state", "stays"), [("RUNNING", True), ("RESERVED", True), ("COMPLETED", False)])

@@ -16,7 +16,7 @@ from mlip_fw.engines.oracle.espresso.oracle import label_with_espresso, require_
 from mlip_fw.errors import LabelError, WorkerError
 from mlip_fw.models.oracle import EspressoOracle
 from mlip_fw.models.worker import Worker
-from tests.conftest import require
+from tests.helpers.programs import require
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def test_dead_parent_takes_pw_along(tmp_path):
 
 def test_corrupt_pseudopotential(tmp_path):
     """The header is read by us, the rest by pw.x, which speaks on stderr alone."""
-    from tests.unit.test_espresso import UPF
+    from tests.helpers.espresso import UPF
 
     (tmp_path / "Si.UPF").write_text(UPF.format(element="Si", charge="4.0", functional="PZ"))
     worker = Worker(pseudo_dir=str(tmp_path))

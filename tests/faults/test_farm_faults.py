@@ -26,23 +26,17 @@ from mlip_fw.dataset import Dataset
 from mlip_fw.engines.warm import nursery
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.processes import start_ticks
-from mlip_fw.recovery import findings
 from mlip_fw.summary import summarize
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rockets import launch_quietly, quiet
-from tests.conftest import make_small, require
-from tests.faults import farm_worker
+from tests.helpers import farm_worker
+from tests.helpers.campaigns import make_small
+from tests.helpers.farm_worker import SHORT, STEPS
+from tests.helpers.programs import require
 
-STEPS = tuple(farm_worker.TASKS)
 COLLECTIONS = ("fireworks", "launches", "workflows", "fw_id_assigner")
 PATIENCE_S, MOST_ROUNDS, LIMIT_S = 0.3, 4, 300
-SMALL = {
-    "md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 600], "n_steps": 40}]},
-    "candidates": {"max_labels_per_halt": 2, "n_candidates": 4},
-    "bootstrap": {"n_structures": 1},
-    "potential": {"functions_per_element": 10},
-}
 
 
 class Farm:
@@ -113,7 +107,7 @@ class Farm:
     def finish(self, because=()):
         """Recover and run to the end; ``because`` takes what a person had to be told, who then does as told."""
         for _ in range(MOST_ROUNDS):
-            found = list(recover(self.pad, heartbeat_s=0.0, patience_s=PATIENCE_S))
+            found = list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=PATIENCE_S))
             for finding in found:
                 if finding.mend is None:
                     because.append(finding)
@@ -147,7 +141,7 @@ class Farm:
         assert len(states) == len(self.documents["summary"]["fireworks"])
         said = [state for workflow in workflows for state in workflow["fw_states"].values()]
         assert set(states.values()) | set(said) == {"COMPLETED"}
-        assert list(recover(self.pad, heartbeat_s=0.0, patience_s=0.0)) == []
+        assert list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=0.0)) == []
         assert not [note for note in (self.root / ".running").glob("*.json") if note.stem.isdigit()]
 
 
@@ -174,17 +168,11 @@ def farm(disk):
     farm = Farm(base, FWorker(name="farm", env={"lmp_cmd": command}))
     with quiet(), patch.multiple(shelving, **farm_worker.SHELF):
         nursery()
-        farm.run_without_faults(make_small(**SMALL))
+        farm.run_without_faults(make_small(**SHORT))
         yield farm
     os.chdir(here)
     stop_server(base / "database")
     lmp_server.kill()
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """Count a Firework that was half taken as lost at once."""
-    monkeypatch.setattr(findings, "_HALF_CHECKED_OUT_S", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +290,7 @@ def test_database_is_killed_in_a_write(case, step, seed):
     worker.join(3)
     if worker.is_alive():
         # it waits for a lock that is its own: cron frees it
-        list(recover(case.farm.pad, heartbeat_s=math.inf, patience_s=PATIENCE_S))
+        list(recover(case.farm.pad, heartbeat_s=math.inf, taking_s=0.0, patience_s=PATIENCE_S))
     code = case.end(worker)
     assert case.finish() == []
     case.said = f"resumed (write {number} of {case.farm.writes[step]}, worker ended with {code})"

@@ -21,16 +21,15 @@ from mlip_fw.engines.warm import nursery
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.processes import start_ticks
-from mlip_fw.recovery import findings
 from mlip_fw.summary import summarize
 from mlip_fw.travel.pull import pull
 from mlip_fw.travel.start import add_files
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.rockets import launch_quietly, quiet
-from tests.conftest import make_small
-from tests.faults import farm_worker
-from tests.faults.test_farm_faults import SMALL, STEPS
+from tests.helpers import farm_worker
+from tests.helpers.campaigns import make_small
+from tests.helpers.farm_worker import SHORT, STEPS
 
 LIMIT_S, THERE = 120, "/there/small"
 COLLECTIONS = ("fireworks", "launches", "workflows", "fw_id_assigner")
@@ -111,7 +110,7 @@ class Farm:
         """Recover, run on to the end on one machine, and return what a person had to be told."""
         told = []
         for _ in range(3):
-            for finding in list(recover(self.pad, heartbeat_s=0.0, patience_s=0.2)):
+            for finding in list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=0.2)):
                 if finding.mend is None:
                     told.append(finding.what)
                     self.pad.rerun_fw(finding.fw_id)
@@ -140,17 +139,11 @@ def farm(tmp_path_factory):
     with quiet():
         nursery()
         farm = Farm(base, lmp_cmd)
-        farm.run_without_faults(make_small(**SMALL, files="filepad"))
+        farm.run_without_faults(make_small(**SHORT, files="filepad"))
         yield farm
     os.chdir(here)
     stop_server(base / "database")
     lmp_server.kill()
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """Count a Firework that was half taken as lost at once."""
-    monkeypatch.setattr(findings, "_HALF_CHECKED_OUT_S", 0.0)
 
 
 @pytest.mark.parametrize("step", ["label", "train", "md"])
@@ -209,7 +202,9 @@ def test_two_machines_do_the_same_work_at_once(farm, step, tmp_path):
     while not (tmp_path / "began").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert [finding.kind for finding in recover(farm.pad, heartbeat_s=0.0, patience_s=0.2)] == ["lost run"]
+    assert [finding.kind for finding in recover(farm.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=0.2)] == [
+        "lost run"
+    ]
     farm.launch("b")
     (tmp_path / "go").touch()
     process.join(LIMIT_S)
@@ -231,7 +226,7 @@ def test_corrupted_chunk_is_never_used(farm):
     data = chunks.find_one(where)["data"]
     chunks.update_one(where, {"$set": {"data": data[:40] + bytes([data[40] ^ 1]) + data[41:]}})
     assert farm.suffer("none") == 0
-    [finding] = recover(farm.pad, heartbeat_s=0.0, patience_s=0.0)
+    [finding] = recover(farm.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=0.0)
     assert "halt.extxyz of small-" in finding.what
     assert "is damaged" in finding.what
     chunks.update_one(where, {"$set": {"data": data}})

@@ -10,28 +10,11 @@ import time
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SLOW_ORACLE, SMALL, merged
 
 CAMPAIGN = merged(SMALL, {"md": {"stages": [{"ensemble": "nvt", "temperature_k": [300, 1200], "n_steps": 400}]}})
 LIMIT_S = 240
 """How long anything may take on a busy machine."""
-SLOW_ORACLE = """
-import os, time
-from ase.calculators.emt import EMT as Plain
-
-class Slow(Plain):
-    is_asked = False
-
-    def calculate(self, *args, **kwargs):
-        if not self.is_asked:  # and not about displaced atoms of the same label
-            self.is_asked = True
-            with open(os.environ["LABEL_LOG"], "a") as log:
-                log.write("label\\n")
-            time.sleep(0.3)
-        while os.path.exists(os.environ.get("LABEL_HOLD", "")):
-            time.sleep(0.05)
-        super().calculate(*args, **kwargs)
-"""
 
 
 @pytest.fixture
@@ -268,7 +251,7 @@ def _label_children(folder):
 
 def test_full_disk(campaign, tmp_path):
     """A file system of a few megabytes fills up in the middle; with room again the campaign goes on."""
-    from tests.conftest import require
+    from tests.helpers.programs import require
 
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -294,7 +277,6 @@ def test_interrupt_that_a_finalizer_swallows_is_heard_again(tmp_path):
     from mlip_fw.errors import MlipError
     from mlip_fw.workflows.runner import interruptible
 
-    started = time.monotonic()
     with pytest.raises(MlipError, match="interrupted"), interruptible(tmp_path) as signals:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -302,4 +284,4 @@ def test_interrupt_that_a_finalizer_swallows_is_heard_again(tmp_path):
             pass
         assert signals == [signal.SIGTERM]
         time.sleep(LIMIT_S)
-    assert time.monotonic() - started < LIMIT_S
+        pytest.fail("the interrupt never came again")

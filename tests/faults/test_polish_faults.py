@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from mlip_fw.generations import Generations
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 STEPS = 40
 

@@ -14,7 +14,7 @@ from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.workflows.campaign import campaign_workflow
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 LAMMPS = """\
 case "$PWD" in */walkers/*) touch $PWD/began; sleep ${{MD_SECONDS:-0}} ;; esac

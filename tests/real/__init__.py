@@ -1,3 +1,0 @@
-import pytest
-
-pytest.register_assert_rewrite("tests.real.held_farm", "tests.real.slurm_farm")

@@ -2,31 +2,32 @@
 
 import json
 
-import numpy as np
 import pytest
-from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.md.run import run_md
 from mlip_fw.engines.md.script import RunPlan
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.generations import Generations
 from mlip_fw.io.lammps import write_data
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.md import Stage
-from tests.conftest import require
-from tests.real.held_farm import CAMPAIGN, environment, release, write_tools
-from tests.real.slurm import Slurm, is_installed
-from tests.real.slurm_farm import SlurmFarm
-from tests.real.test_campaigns import mlip_fw, write
+from mlip_fw.models.worker import Worker
+from tests.helpers.campaigns import write
+from tests.helpers.held_farm import CAMPAIGN, environment, release, write_tools
+from tests.helpers.programs import mlip_fw, require
+from tests.helpers.slurm import Slurm, is_installed
+from tests.helpers.slurm_farm import SlurmFarm
+from tests.helpers.structures import alloy_cell
 
 
 @pytest.fixture(scope="session")
 def alloy(tmp_path_factory, request):
     """Return the path of a Cu-Au potential with its active set."""
     from mlip_fw.io.campaign_file import parse_campaign
-    from tests.conftest import SMALL, merged
+    from tests.helpers.campaigns import SMALL, merged
 
     root = tmp_path_factory.mktemp("alloy")
     dataset = Dataset(root)
@@ -40,17 +41,6 @@ def alloy(tmp_path_factory, request):
     )
     train_generation(Generations(root), dataset, campaign)
     return Generations(root).potential(0)
-
-
-def alloy_cell(seed, repeat=(2, 2, 2), rattle=0.08):
-    """Return a random, rattled, triclinic Cu-Au cell."""
-    rng = np.random.default_rng(seed)
-    atoms = bulk("Cu", cubic=True, a=3.8) * repeat
-    atoms.symbols[rng.permutation(len(atoms))[: len(atoms) // 3]] = "Au"
-    shear = np.array([[0, 0, 0], [0.12, 0, 0], [-0.07, 0.09, 0]])
-    atoms.set_cell(atoms.cell.array @ (np.eye(3) + shear), scale_atoms=True)
-    atoms.positions += rng.normal(scale=rattle, size=atoms.positions.shape)
-    return atoms
 
 
 @pytest.fixture
@@ -81,6 +71,22 @@ def plan(alloy, tmp_path):
         return RunPlan(**{**settings, **changes})
 
     return make
+
+
+@pytest.fixture(params=["embedded", "pyace", pytest.param("lammps", marks=pytest.mark.native)])
+def engine(request):
+    """Return a function that runs a plan with each engine in turn; pyace is the embedded one without compiled code."""
+    worker, name = Worker(), "embedded"
+    if request.param == "lammps":
+        worker, name = Worker(lmp_cmd=request.getfixturevalue("native_lmp")), "lammps"
+    else:
+        worker = Worker(md_evaluator="pyace" if request.param == "pyace" else "kernel", md_threads=2)
+
+    def run(plan, folder):
+        return run_md(plan, folder, name, worker)
+
+    run.name, run.worker = name, worker
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from mlip_fw.engines.train.dimers import pairs_of, repulsion_curve
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import read_frame
 from mlip_fw.layout import CampaignDirectory
-from tests.conftest import SMALL, merged
-from tests.real.test_campaigns import check_contract, mlip_fw, write
+from tests.helpers.campaigns import SMALL, merged, write
+from tests.helpers.programs import check_contract, mlip_fw
 
 pytestmark = pytest.mark.real
 ALLOY = merged(

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.calculators.emt import EMT
-from ruamel.yaml import YAML
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
@@ -20,33 +19,10 @@ from mlip_fw.io.structures import read_frame
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome
 from mlip_fw.summary import md_results
-from tests.conftest import ROOT, SMALL, check_contract, merged
+from tests.helpers.campaigns import TINY, merged, write
+from tests.helpers.programs import ROOT, check_contract, mlip_fw
 
 pytestmark = pytest.mark.real
-TINY = merged(
-    SMALL,
-    {
-        "md": {"engine": "embedded", "stages": [{"ensemble": "nvt", "temperature_k": [300, 1000], "n_steps": 300}]},
-        "uncertainty": {"gamma_halt": 5.0},
-    },
-)
-
-
-def mlip_fw(*arguments, folder, code=0, **env):
-    done = subprocess.run(
-        [sys.executable, "-m", "mlip_fw", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr
-    return done
-
-
-def write(data, path):
-    YAML(typ="safe").dump(data, path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome
 from mlip_fw.models.selection import Selection
 from mlip_fw.summary import md_results
-from tests.conftest import SMALL, merged
-from tests.real.test_campaigns import check_contract, mlip_fw, write
+from tests.helpers.campaigns import SMALL, merged, write
+from tests.helpers.programs import check_contract, mlip_fw
 
 pytestmark = pytest.mark.real
 MOST = 90

@@ -13,7 +13,7 @@ from bson import json_util
 from fireworks import LaunchPad
 
 from mlip_fw.database.control import start_server, stop_server
-from tests.conftest import ROOT, check_contract
+from tests.helpers.programs import ROOT, check_contract
 
 pytestmark = pytest.mark.real
 EARLIER = ROOT / "tests" / "data" / "earlier"

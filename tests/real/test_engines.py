@@ -8,7 +8,6 @@ import time
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.geometry import find_mic
 from pyace import PyACECalculator
 
 from mlip_fw.engines.ace import AcePotential
@@ -18,32 +17,11 @@ from mlip_fw.errors import WorkerError
 from mlip_fw.io.lammps import read_dump, read_gamma_log
 from mlip_fw.models.md import MDOutcome, Stage
 from mlip_fw.models.worker import Worker
-from tests.real.conftest import alloy_cell
+from tests.helpers.structures import alloy_cell, apart
 
 pytestmark = pytest.mark.real
 NVT = Stage(ensemble="nvt", temperature_k=[300, 900], n_steps=200)
 NPT = Stage(ensemble="npt", temperature_k=300, pressure_bar=[0, 5000], n_steps=100, pressure_coupling="tri")
-
-
-@pytest.fixture(params=["embedded", "pyace", pytest.param("lammps", marks=pytest.mark.native)])
-def engine(request):
-    """Return a function that runs a plan with each engine in turn; pyace is the embedded one without compiled code."""
-    worker, name = Worker(), "embedded"
-    if request.param == "lammps":
-        worker, name = Worker(lmp_cmd=request.getfixturevalue("native_lmp")), "lammps"
-    else:
-        worker = Worker(md_evaluator="pyace" if request.param == "pyace" else "kernel", md_threads=2)
-
-    def run(plan, folder):
-        return run_md(plan, folder, name, worker)
-
-    run.name, run.worker = name, worker
-    return run
-
-
-def apart(one, other):
-    """Return how far the atoms of two last frames are apart; into which cell LAMMPS wraps them does not matter."""
-    return find_mic(one.frame.positions - other.frame.positions, one.frame.cell)[1]
 
 
 def pyace_calculator(path):

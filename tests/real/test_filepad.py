@@ -13,8 +13,8 @@ from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.dataset import Dataset
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
-from tests.conftest import merged
-from tests.real.test_campaigns import TINY, check_contract, mlip_fw, write
+from tests.helpers.campaigns import TINY, merged, write
+from tests.helpers.programs import check_contract, mlip_fw
 
 pytestmark = pytest.mark.real
 LIMIT_S = 300

@@ -15,7 +15,7 @@ import fireworks
 import pytest
 
 from mlip_fw.database.control import start_server, stop_server
-from tests.conftest import ROOT
+from tests.helpers.programs import ROOT
 
 pytestmark = pytest.mark.real
 
@@ -105,7 +105,7 @@ def _start(folder, name, arguments):
         "-p",
         "no:xdist",
     ]
-    options += ["-p", "tests.real.fireworks_redirect", "-o", "python_files=test_*.py *_tests.py"]
+    options += ["-p", "tests.helpers.fireworks_redirect", "-o", "python_files=test_*.py *_tests.py"]
     options += ["--continue-on-collection-errors", f"--junitxml={folder / name}.xml"]
     where = os.pathsep.join([str(copy), str(ROOT)])
     with (folder / f"{name}.log").open("w") as log:

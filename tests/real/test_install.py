@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, require
-from tests.real.test_campaigns import TINY, write
+from tests.helpers.campaigns import TINY, write
+from tests.helpers.programs import ROOT, require
 
 pytestmark = pytest.mark.real
 SUPPORTED = ((3, 11), (3, 12), (3, 13))

@@ -18,13 +18,12 @@ from ruamel.yaml import YAML
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.train.pacemaker import schedule, trainer
-from mlip_fw.engines.train.pacemaker.job import PacemakerJob, said
 from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.worker import Worker
-from tests.conftest import SMALL, merged, require
-from tests.real.test_campaigns import check_contract
+from tests.helpers.campaigns import SMALL, merged
+from tests.helpers.programs import check_contract, require
 
 pytestmark = pytest.mark.real
 ALLOY = merged(
@@ -83,7 +82,6 @@ def test_alloy_converges(campaign, tmp_path):
     assert json.loads(summary)["outcome"] == "CONVERGED"
     assert json.loads(summary)["potential"].startswith(str(polished(root)[0].folder(polished(root)[1][-1].generation)))
     print(f"a campaign with pacemaker took {seconds:.0f} s")
-    assert seconds < 600
     check_contract(root, summary, tmp_path)
 
 
@@ -134,12 +132,10 @@ def test_warm_start_is_faster_than_a_cold_one(campaign, command, tmp_path):
     blank = ACEBBasisSet(fit.form)
     blank.basis_coeffs = np.zeros(len(blank.basis_coeffs))
     fit.begin, fit.iterations = blank.to_BBasisConfiguration(), COLD_STEPS
-    job = PacemakerJob(fit)
-    job.setup()
-    job.run()
-    assert fit.found is None
+    fit.prepare()
+    assert fit.attempt() is None
     cold = read_metrics(tmp_path)[-1]
-    seconds = float(re.search(r"Fitting took\s+(\S+) seconds", said(tmp_path)).group(1))
+    seconds = float(re.search(r"Fitting took\s+(\S+) seconds", fit.output()).group(1))
     print(
         f"loss {warm.loss:.2e} after 1 step warm, {cold.loss:.2e} after {cold.iteration} steps and {seconds:.0f} s "
         f"cold: more than {cold.iteration} times as fast, to 1/{cold.loss / warm.loss:.0f} of the loss"

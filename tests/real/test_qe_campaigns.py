@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 
 from mlip_fw.dataset import Dataset
 from mlip_fw.io.structures import read_frame
-from tests.conftest import ROOT, SMALL, merged, require
-from tests.real.test_campaigns import check_contract, mlip_fw, write
+from tests.helpers.campaigns import SMALL, merged, write
+from tests.helpers.programs import ROOT, check_contract, mlip_fw, require
 
 pytestmark = pytest.mark.real
 ALUMINIUM = merged(

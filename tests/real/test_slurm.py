@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.conftest import merged
-from tests.real.slurm import CATEGORIES
-from tests.real.slurm_farm import SAME, SlurmFarm
-from tests.real.test_campaigns import TINY, check_contract, mlip_fw, write
+from tests.helpers.campaigns import TINY, merged, write
+from tests.helpers.programs import check_contract, mlip_fw
+from tests.helpers.slurm import CATEGORIES
+from tests.helpers.slurm_farm import SAME, SlurmFarm
 
 pytestmark = pytest.mark.real
 CAMPAIGN = merged(

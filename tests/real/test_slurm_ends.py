@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.real.held_farm import ends_as_without_faults, over, release, until_running, until_running_again
+from tests.helpers.held_farm import ends_as_without_faults, over, release, until_running, until_running_again
 
 pytestmark = pytest.mark.real
 

@@ -2,7 +2,14 @@
 
 import pytest
 
-from tests.real.held_farm import ends_as_without_faults, kill_workers, over, release, until_running, until_running_again
+from tests.helpers.held_farm import (
+    ends_as_without_faults,
+    kill_workers,
+    over,
+    release,
+    until_running,
+    until_running_again,
+)
 
 pytestmark = pytest.mark.real
 

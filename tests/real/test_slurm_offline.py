@@ -5,10 +5,10 @@ import json
 import pytest
 
 from mlip_fw.workflows.offline import collect_offline
-from tests.conftest import SMALL, merged
-from tests.real.slurm import CATEGORIES
-from tests.real.slurm_farm import SlurmFarm
-from tests.real.test_campaigns import check_contract
+from tests.helpers.campaigns import SMALL, merged
+from tests.helpers.programs import check_contract
+from tests.helpers.slurm import CATEGORIES
+from tests.helpers.slurm_farm import SlurmFarm
 
 pytestmark = pytest.mark.real
 CAMPAIGN = merged(SMALL, {"bootstrap": {"n_structures": 1}})

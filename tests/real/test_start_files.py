@@ -13,12 +13,11 @@ from mlip_fw.engines.md.fixed import FixedAtoms, draw_velocities
 from mlip_fw.io.lammps import read_dump, read_gamma_log
 from mlip_fw.io.structures import read_frame
 from mlip_fw.models.md import MDOutcome, Stage
-from tests.conftest import SMALL, merged
-from tests.real.conftest import alloy_cell
-from tests.real.test_campaigns import mlip_fw
-from tests.real.test_campaigns import write as write_yaml
-from tests.real.test_engines import apart, engine  # noqa: F401
-from tests.unit.test_start_files import CELL, SLAB, slab_in
+from tests.helpers.campaigns import SMALL, merged
+from tests.helpers.campaigns import write as write_yaml
+from tests.helpers.programs import mlip_fw
+from tests.helpers.start_files import CELL, SLAB, slab_in
+from tests.helpers.structures import alloy_cell, apart
 
 pytestmark = pytest.mark.real
 
@@ -56,7 +55,7 @@ def fixed_plan(plan, fixed, temperature_k=600, **changes):
 
 
 @pytest.mark.parametrize("ensemble", ["nvt", "nve"])
-def test_fixed_atoms_and_components_stay(engine, plan, tmp_path, ensemble):  # noqa: F811
+def test_fixed_atoms_and_components_stay(engine, plan, tmp_path, ensemble):
     """And the temperature is that of the degrees of freedom that are left."""
     stage = Stage(ensemble=ensemble, temperature_k=[600, 600], n_steps=60)
     fixed = some_fixed(32)
@@ -82,7 +81,7 @@ def test_fixed_atoms_and_components_stay(engine, plan, tmp_path, ensemble):  # n
         assert max(total) - min(total) < 0.05
 
 
-def test_fixed_atoms_stay_over_a_halt_and_an_exact_resume(engine, plan, tmp_path):  # noqa: F811
+def test_fixed_atoms_stay_over_a_halt_and_an_exact_resume(engine, plan, tmp_path):
     fixed = some_fixed(32)
     stage = Stage(ensemble="nvt", temperature_k=[600, 900], n_steps=60)
     _, made = fixed_plan(plan, fixed, stage=stage, n_steps=60)
@@ -102,7 +101,7 @@ def test_fixed_atoms_stay_over_a_halt_and_an_exact_resume(engine, plan, tmp_path
     assert np.abs(stay[1] - stay[2]).max() < 1e-12
 
 
-def test_fixed_atoms_stay_where_a_halt_is_traced_back(engine, plan, tmp_path):  # noqa: F811
+def test_fixed_atoms_stay_where_a_halt_is_traced_back(engine, plan, tmp_path):
     fixed = some_fixed(32)
     hot = Stage(ensemble="nvt", temperature_k=[3000, 3000], n_steps=120)
     _, made = fixed_plan(plan, fixed, temperature_k=3000, stage=hot, n_steps=120, check_interval=6)

@@ -18,8 +18,8 @@ from mlip_fw.io.structures import write_frames
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.validation import ValidationSettings
 from mlip_fw.validation.rdf import distributions
-from tests.conftest import merged
-from tests.real.test_campaigns import TINY, mlip_fw, write
+from tests.helpers.campaigns import TINY, merged, write
+from tests.helpers.programs import mlip_fw
 
 pytestmark = pytest.mark.real
 CAMPAIGN = merged(TINY, {"validation": {"n_frames": 4, "properties": ["rdf"], "oracle_md_steps": 60}})

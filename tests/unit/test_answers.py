@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 import mlip_fw
 from mlip_fw.cli.main import app
 from mlip_fw.report.html import write_report
-from mlip_fw.story.answers import answers, now_of
-from mlip_fw.story.tale import Story
+from mlip_fw.story.answers import current_state, status_answers
+from mlip_fw.story.tale import CampaignAnalysis
 from mlip_fw.story.words import duration, percent
-from tests.unit.stories import Scribe, hashed
-from tests.unit.web import make_finished, visitor
+from tests.helpers.stories import Scribe, hashed
+from tests.helpers.web import make_finished, visitor
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
 
@@ -28,7 +28,7 @@ def scribe(tmp_path):
 
 def said(scribe):
     """Return (answer, more, mood) of learning, waiting, cost and quality."""
-    return [(one.answer, one.more, one.mood) for one in answers(Story(scribe.directory))]
+    return [(one.answer, one.more, one.mood) for one in status_answers(CampaignAnalysis(scribe.directory))]
 
 
 class TestLearning:
@@ -81,7 +81,7 @@ class TestWaiting:
 
     def test_an_interrupted_run(self, scribe):
         assert self.waiting(scribe) == ("to be resumed", "interrupted; run the same command to resume", "bad")
-        assert now_of(Story(scribe.directory)) == "interrupted"
+        assert current_state(CampaignAnalysis(scribe.directory)) == "interrupted"
 
     def test_a_worker_or_what_is_at_work(self, scribe):
         scribe.explore(0, 0, outcome=None)
@@ -89,7 +89,7 @@ class TestWaiting:
             assert self.waiting(scribe) == ("a worker", "walkers by state: 1 explore", "")
             with scribe.directory.turn_locked("md-00-0000"):
                 assert self.waiting(scribe)[0] == "MD, step 100 of 1,000"
-                assert now_of(Story(scribe.directory)) == "explore"
+                assert current_state(CampaignAnalysis(scribe.directory)) == "explore"
 
     def test_a_validation_that_is_not_done(self, tmp_path):
         scribe = Scribe(tmp_path / "validated", validation={"n_frames": 3})
@@ -221,7 +221,7 @@ class TestEverywhere:
     @pytest.fixture(scope="class")
     def told(self, tmp_path_factory):
         scribe = make_finished(tmp_path_factory.mktemp("told") / "cu-story")
-        return scribe.directory, answers(Story(scribe.directory))
+        return scribe.directory, status_answers(CampaignAnalysis(scribe.directory))
 
     @staticmethod
     def plain(page):

@@ -46,9 +46,8 @@ def test_a_damaged_note_is_none(tmp_path, text):
 
 def test_a_killed_process_is_seen_to_be_gone(tmp_path):
     script = (
-        "import os, pathlib, signal\n"
-        "from mlip_fw.attendance import attend\n"
-        f"attend(pathlib.Path({str(tmp_path)!r}), 7)\n"
+        "import os, pathlib, signal, mlip_fw.attendance\n"
+        f"mlip_fw.attendance.attend(pathlib.Path({str(tmp_path)!r}), 7)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=False)

@@ -20,6 +20,7 @@ def test_large_start_is_labelled_as_a_small_cell():
     assert len(labelled_cell(LARGE, CutoutSettings(max_atoms=150), 6.0)) <= 150
 
 
+@pytest.mark.slow
 def test_cut_outs_that_can_never_hold_the_surroundings_are_refused_at_once():
     with pytest.raises(CampaignError, match=r"max_atoms is 50, but a small cell .* has about (\d+) atoms") as caught:
         labelled_cell(LARGE, CutoutSettings(max_atoms=50), 6.0)
@@ -62,6 +63,7 @@ def test_small_cells_are_twice_as_many_if_they_have_fewer_atoms_than_functions(s
     assert len(first_of(campaign, bulk("Cu", cubic=True) * (2, 2, 2))[1]) == 2
 
 
+@pytest.mark.slow
 def test_first_structures_of_a_large_alloy_come_from_different_places(small):
     start = bulk("Cu", cubic=True, a=3.85) * (5, 5, 5)
     start.symbols[np.random.default_rng(1).permutation(len(start))[:250]] = "Au"
@@ -84,6 +86,7 @@ def arrangement(atoms):
     return tuple(sorted((near & unlike).sum(axis=1).tolist()))
 
 
+@pytest.mark.slow
 def test_where_no_other_place_has_all_elements_the_middle_is_taken_again(small):
     start = bulk("Cu", cubic=True) * (24, 2, 2)
     where = start.positions[:, 0] / 3.61

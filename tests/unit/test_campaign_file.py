@@ -5,7 +5,7 @@ from ruamel.yaml import YAML
 
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.campaign_file import parse_campaign, read_campaign, write_campaign
-from tests.conftest import SMALL, merged
+from tests.helpers.campaigns import SMALL, merged
 
 STAGE = {"ensemble": "nvt", "temperature_k": 300, "n_steps": 10}
 BAD = [

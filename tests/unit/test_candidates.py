@@ -7,22 +7,16 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.bootstrap import bootstrap_structures
 from mlip_fw.engines.candidates import generate as generate_module
+from mlip_fw.engines.candidates import md_burst as md_burst_module
 from mlip_fw.engines.candidates.generate import Candidate, HaltedFrame, generate, rattled
+from mlip_fw.engines.candidates.normal_modes import LocalModes
 from mlip_fw.engines.geometry import closest_pair, heights_a, too_close
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.select import choose
-from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.models.campaign import BootstrapSettings
-from tests.conftest import SMALL
-from tests.unit.test_generation import teach
-
-
-def copper_potential(root):
-    generations, _, _ = teach(root, range(4), parse_campaign(SMALL, "test"))
-    return AcePotential.from_files(generations.potential(0))
+from tests.helpers.potentials import copper_potential
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +75,7 @@ def strategies_of(candidates):
     return Counter(c.strategy for c in candidates)
 
 
+@pytest.mark.slow
 def test_strategies_share_fairly(frame, potential):
     every = ["halt_frame", "rattle", "normal_modes", "md_burst"]
     candidates, rejected = generate(frame, potential, every, 16, np.random.default_rng(1))
@@ -92,7 +87,7 @@ def test_strategies_share_fairly(frame, potential):
 
 
 def test_what_a_burst_leaves_goes_to_the_others(frame, potential, monkeypatch):
-    monkeypatch.setattr(generate_module, "burst", lambda *_, **__: [])
+    monkeypatch.setattr(md_burst_module, "burst", lambda *_, **__: [])
     candidates, _ = generate(frame, potential, ["md_burst", "rattle"], 6, np.random.default_rng(1))
     assert strategies_of(candidates) == {"rattle": 6}
 
@@ -100,12 +95,13 @@ def test_what_a_burst_leaves_goes_to_the_others(frame, potential, monkeypatch):
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_candidates_are_not_exceeded(frame, potential, n, monkeypatch):
     if n < 3:  # no displacement is wanted, so no Hessian either
-        monkeypatch.delattr(generate_module.LocalModes, "around")
+        monkeypatch.delattr(LocalModes, "around")
     every = ["halt_frame", "rattle", "normal_modes", "md_burst"]
     candidates, rejected = generate(frame, potential, every, n, np.random.default_rng(1))
     assert len(candidates) + sum(rejected.values()) == n
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["rattle", "normal_modes", "md_burst"])
 def test_every_strategy_is_reproducible_and_near_the_frame(frame, potential, strategy):
     first, again = (generate(frame, potential, [strategy], 4, np.random.default_rng(3))[0] for _ in range(2))
@@ -120,7 +116,7 @@ def test_every_strategy_is_reproducible_and_near_the_frame(frame, potential, str
 
 def test_every_strategy_passes_the_same_sieve(frame, potential, monkeypatch):
     monkeypatch.setattr(generate_module, "_GAMMA_CEILING", 0.5)
-    monkeypatch.setattr(generate_module, "burst", lambda atoms, *_, **__: [atoms] * 2)
+    monkeypatch.setattr(md_burst_module, "burst", lambda atoms, *_, **__: [atoms] * 2)
     every = ["rattle", "normal_modes", "md_burst"]
     candidates, rejected = generate(frame, potential, every, 6, np.random.default_rng(1))
     assert candidates == []
@@ -129,7 +125,7 @@ def test_every_strategy_passes_the_same_sieve(frame, potential, monkeypatch):
 
 def test_bursts_are_told_what_extrapolates_and_what_is_too_far(frame, potential, monkeypatch):
     told = []
-    monkeypatch.setattr(generate_module, "burst", lambda *_, **limits: told.append(limits) or [])
+    monkeypatch.setattr(md_burst_module, "burst", lambda *_, **limits: told.append(limits) or [])
     mask = np.arange(32) != 9
     watched = replace(frame, gamma_select=2.5, mask=mask)
     generate(watched, potential, ["md_burst"], 6, np.random.default_rng(1))

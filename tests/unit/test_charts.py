@@ -13,16 +13,16 @@ from mlip_fw.report.interactive.chart import as_text, log_axis, plain
 from mlip_fw.report.interactive.scene import cutout_scene, frame_scene
 from mlip_fw.report.scales import log_ticks
 from mlip_fw.story.parity import Parity, WorstAtom
-from mlip_fw.story.tale import Story
+from mlip_fw.story.tale import CampaignAnalysis
 from mlip_fw.story.trajectories import Segment, Trajectory
 from mlip_fw.story.words import percent
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.stories import Scribe, hashed
 
 OF_STORY = (
     interactive.gamma_chart,
     interactive.error_chart,
     interactive.halt_interval_chart,
-    interactive.ledger_chart,
+    interactive.cost_chart,
 )
 
 
@@ -51,8 +51,8 @@ def scribe(tmp_path_factory):
 
 
 @pytest.fixture
-def story(scribe):
-    return Story(scribe.directory)
+def analysis(scribe):
+    return CampaignAnalysis(scribe.directory)
 
 
 @pytest.fixture
@@ -60,22 +60,22 @@ def calm(tmp_path):
     scribe = Scribe(tmp_path / "calm")
     scribe.begin(("c" * 16,))
     scribe.explore(0, 0, steps=1000, outcome="finished")
-    return Story(scribe.directory)
+    return CampaignAnalysis(scribe.directory)
 
 
 @pytest.fixture
 def empty(tmp_path):
-    return Story(Scribe(tmp_path / "empty").directory)
+    return CampaignAnalysis(Scribe(tmp_path / "empty").directory)
 
 
 @pytest.mark.parametrize("draw", OF_STORY)
-def test_every_campaign_has_its_charts(story, calm, empty, draw):
-    for one in (story, calm, empty):
+def test_every_campaign_has_its_charts(analysis, calm, empty, draw):
+    for one in (analysis, calm, empty):
         checked(draw(one))
 
 
-def test_gamma_has_halts_and_thresholds(story):
-    chart = interactive.gamma_chart(story)
+def test_gamma_has_halts_and_thresholds(analysis):
+    chart = interactive.gamma_chart(analysis)
     halts = next(trace for trace in chart["data"] if trace.get("meta") == "halts")
     assert (halts["x"], halts["y"], halts["customdata"]) == ([100, 400], [11, 11], [[0, 0], [0, 1]])
     assert [shape["name"] for shape in chart["layout"]["shapes"]] == ["gamma_halt = 10", "gamma_select = 2"]
@@ -83,8 +83,8 @@ def test_gamma_has_halts_and_thresholds(story):
     assert [row[3] for row in chart["table"]["rows"]] == [100, 400]
 
 
-def test_runs_of_one_walker_alternate_and_do_not_touch(story):
-    first, second = interactive.gamma_chart(story)["data"][:2]
+def test_runs_of_one_walker_alternate_and_do_not_touch(analysis):
+    first, second = interactive.gamma_chart(analysis)["data"][:2]
     assert first["x"][:2] == [0, 10]
     assert (first["x"][11], first["y"][11]) == (None, None)
     assert first["x"][12] == 400
@@ -93,10 +93,10 @@ def test_runs_of_one_walker_alternate_and_do_not_touch(story):
 
 
 @pytest.mark.parametrize(("n", "names"), [(4, 4), (30, 1)])
-def test_walkers_are_told_apart_as_long_as_they_are_few(story, n, names):
+def test_walkers_are_told_apart_as_long_as_they_are_few(analysis, n, names):
     segment = Segment(0, 0, 0, np.arange(5), np.full(5, 3.0))
     walkers = [Trajectory(k, k == n - 1, [segment], np.zeros((0, 2))) for k in range(n)]
-    several = SimpleNamespace(trajectories=walkers, halts=[], campaign=story.campaign)
+    several = SimpleNamespace(trajectories=walkers, halts=[], campaign=analysis.campaign)
     lines = checked(interactive.gamma_chart(several))["data"]
     assert len(lines) == n
     assert sum(line["showlegend"] for line in lines) == names
@@ -104,27 +104,27 @@ def test_walkers_are_told_apart_as_long_as_they_are_few(story, n, names):
     assert len(styles) == 4
 
 
-def test_numbers_that_json_does_not_know_are_gaps(story):
+def test_numbers_that_json_does_not_know_are_gaps(analysis):
     gamma = np.array([1.0, np.nan, np.inf, 0.0, 2.0])
     walker = Trajectory(0, False, [Segment(0, 0, 0, np.arange(5), gamma)], np.zeros((0, 2)))
-    strange = SimpleNamespace(trajectories=[walker], halts=[], campaign=story.campaign)
+    strange = SimpleNamespace(trajectories=[walker], halts=[], campaign=analysis.campaign)
     (line,) = checked(interactive.gamma_chart(strange))["data"]
     assert line["y"] == [1, None, None, None, 2, None]
 
 
-def test_two_hundred_runs_of_a_thousand_points_are_thinned(story):
+def test_two_hundred_runs_of_a_thousand_points_are_thinned(analysis):
     series = np.tile(np.arange(1.0, 1001.0), 1)
     segments = [Segment(k, 0, k, np.arange(1000 * k, 1000 * (k + 1)), series) for k in range(200)]
     long = SimpleNamespace(
-        trajectories=[Trajectory(0, False, segments, np.zeros((0, 2)))], halts=[], campaign=story.campaign
+        trajectories=[Trajectory(0, False, segments, np.zeros((0, 2)))], halts=[], campaign=analysis.campaign
     )
     chart = interactive.gamma_chart(long)
     assert len(json.dumps(chart)) < 400_000
     assert max(y for line in chart["data"] for y in line["y"] if y is not None) == 1000
 
 
-def test_errors_against_labels(story):
-    chart = interactive.error_chart(story)
+def test_errors_against_labels(analysis):
+    chart = interactive.error_chart(analysis)
     before, after = chart["data"][:2]
     assert (before["x"], before["y"]) == ([3, 4], [50, 33.3333])
     assert (after["x"], after["y"]) == ([2, 3, 4], [10, 10, 10])
@@ -133,23 +133,23 @@ def test_errors_against_labels(story):
     assert chart["table"]["rows"][0] == [0, 2, 8, None, 10, None, 1]
 
 
-def test_intervals_grow(story):
-    chart = interactive.halt_interval_chart(story)
+def test_intervals_grow(analysis):
+    chart = interactive.halt_interval_chart(analysis)
     assert named(chart, "MD steps of a generation per halt")["y"] == [100, 300]
     assert named(chart, "no halt in so many steps")["y"] == [600]
     assert "generation 2 has run 600 steps without one" in chart["label"]
 
 
-def test_ledger_adds_up(story):
-    chart = interactive.ledger_chart(story)
+def test_ledger_adds_up(analysis):
+    chart = interactive.cost_chart(analysis)
     (bars,) = chart["data"]
     assert sum(bars["x"]) == pytest.approx(100, abs=0.01)
     assert bars["y"][:3] == ["MD", "candidates", "labels"]
     assert bars["text"][0].endswith("%")
 
 
-def test_scene_of_a_halt(story):
-    chart = checked(interactive.halt_scene(story.halts[0]))
+def test_scene_of_a_halt(analysis):
+    chart = checked(interactive.halt_scene(analysis.halts[0]))
     cell, atoms, ring = chart["data"]
     assert atoms["marker"]["color"] == [1, 11, 2, 3]
     assert len([x for x in cell["x"] if x is not None]) == 24
@@ -160,8 +160,8 @@ def test_scene_of_a_halt(story):
     assert chart["cutout"] is None
 
 
-def test_candidates_and_why(story):
-    rows = interactive.halt_scene(story.halts[0])["candidates"]["rows"]
+def test_candidates_and_why(analysis):
+    rows = interactive.halt_scene(analysis.halts[0])["candidates"]["rows"]
     assert rows[0] == [hashed(3), "halt_frame", None, None, "why not", "done"]
     assert rows[1][4].startswith("3 not chosen")
 
@@ -170,7 +170,7 @@ def test_scene_without_its_file(tmp_path):
     scribe = Scribe(tmp_path / "c")
     scribe.begin()
     (scribe.turn(0, 0, [hashed(3)]) / "halt.extxyz").unlink()
-    chart = checked(interactive.halt_scene(Story(scribe.directory).halts[0]))
+    chart = checked(interactive.halt_scene(CampaignAnalysis(scribe.directory).halts[0]))
     assert chart["data"] == []
     assert "is not there" in chart["label"]
 

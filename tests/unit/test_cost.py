@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, fcc111
 
-from mlip_fw.engines.cost import label_cost, n_kpoints
+from mlip_fw.engines.oracle.cost import label_cost, n_kpoints
 from mlip_fw.models.oracle import AseOracle, EspressoOracle
 
 

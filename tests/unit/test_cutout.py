@@ -1,6 +1,5 @@
 """A cut-out is a small cell in which its centre can't tell the difference."""
 
-import functools
 import json
 import subprocess
 import sys
@@ -24,8 +23,9 @@ from mlip_fw.errors import CampaignError
 from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.io.structures import canonical, read_frame, write_frames
 from mlip_fw.models.campaign import CutoutSettings
-from tests.conftest import SMALL
-from tests.unit.test_generation import teach
+from tests.helpers.campaigns import SMALL
+from tests.helpers.potentials import taught
+from tests.helpers.structures import liquid
 
 CUTOFF_A = 5.0
 EMT_REACH_A = 2 * 5.88
@@ -46,25 +46,6 @@ def alloy():
     atoms = bulk("Cu", cubic=True, a=3.85) * (5, 5, 5)
     atoms.symbols[np.random.default_rng(2).permutation(len(atoms))[:200]] = "Au"
     return hot(atoms)
-
-
-@functools.cache
-def disordered():
-    """Spheres of 2 Å, each moved at random again and again."""
-    rng, atoms = np.random.default_rng(4), bulk("Cu", cubic=True, a=3.8) * (5, 5, 5)
-    positions, edge = atoms.positions.copy(), atoms.cell[0, 0]
-    for k in np.tile(np.arange(len(atoms)), 60):
-        there = positions[k] + rng.normal(scale=0.5, size=3)
-        d = positions - there
-        squared = ((d - edge * np.round(d / edge)) ** 2).sum(axis=1)
-        squared[k] = np.inf
-        if squared.min() > 4.0:
-            positions[k] = there
-    return Atoms(atoms.numbers, positions, cell=atoms.cell, pbc=True)
-
-
-def liquid():
-    return disordered().copy()
 
 
 def slab():
@@ -94,14 +75,14 @@ SYSTEMS = {f.__name__: f for f in (copper, alloy, liquid, slab, triclinic, thin,
 
 @pytest.fixture(scope="module")
 def potential(tmp_path_factory):
-    generations, _, _ = teach(tmp_path_factory.mktemp("p"), range(4), parse_campaign(SMALL, "test"))
+    generations, _, _ = taught(tmp_path_factory.mktemp("p"), 4, parse_campaign(SMALL, "test"))
     return AcePotential.from_files(generations.potential(0))
 
 
 @pytest.fixture(scope="module")
 def potentials(potential, tmp_path_factory):
     campaign = parse_campaign({**SMALL, "elements": ["Cu", "Au"]}, "test")
-    generations, _, _ = teach(tmp_path_factory.mktemp("a"), range(4), campaign, substitute="Au")
+    generations, _, _ = taught(tmp_path_factory.mktemp("a"), 4, campaign, substitute="Au")
     return {"Cu": potential, "AuCu": AcePotential.from_files(generations.potential(0))}
 
 
@@ -123,6 +104,7 @@ def surroundings(atoms, center, radius_a):
     return near.vectors[order], near.numbers[order]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relax", [False, True])
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_centre_cannot_tell_the_difference(name, relax, potentials):
@@ -173,6 +155,7 @@ def test_the_box_whose_atoms_are_known_best_is_taken(potential):
     assert (found.gamma > 2.0).sum() == min(unknown) < max(unknown)
 
 
+@pytest.mark.slow
 def test_force_of_the_centre_is_that_in_the_full_cell():
     """EMT sees no farther than this: then the oracle can't tell the difference either."""
     atoms, center = copper(7), 1234
@@ -285,6 +268,7 @@ def test_stoichiometry_is_kept_if_asked(potentials):
     assert found.facts()["md_composition"] == "Au256Cu256"
 
 
+@pytest.mark.slow
 def test_removed_atoms_are_never_those_of_the_sphere(potentials):
     atoms = alloy()
     atoms.symbols[:] = "Cu"
@@ -344,6 +328,7 @@ print(len(atoms), len(found.atoms), seconds, peak)
 """
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_atoms_in_seconds_and_little_memory():
     done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
     n_atoms, n_cut, seconds, kilobytes = map(float, done.stdout.split())

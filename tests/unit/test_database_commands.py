@@ -9,51 +9,8 @@ import pytest
 from bson import ObjectId
 from bson.int64 import Int64
 
-from mlip_fw.database.cursors import Cursors
-from mlip_fw.database.journal import Journal
-from mlip_fw.database.scram import Keys
-from mlip_fw.database.server import COMMANDS, answer
-from mlip_fw.database.session import Session
-from mlip_fw.database.store import Store
-from mlip_fw.database.wire import CODEC, Request, encode_reply
-
-
-class Proven:
-    """A conversation at its end."""
-
-    is_proven = True
-
-
-class Talk:
-    """A client that has proven itself."""
-
-    def __init__(self, path):
-        self.session = Session(Store(Journal.open(path)), Cursors(), Keys("x"), 1, Proven())
-
-    def __call__(self, command, database="t"):
-        request = Request(1, bson.decode(bson.encode({**command, "$db": database}), CODEC), True, False)
-        return bson.decode(encode_reply(request, answer(self.session, request))[21:], CODEC)
-
-    def refused(self, code, command, database="t"):
-        reply = self(command, database)
-        assert (reply["ok"], reply.get("code")) == (0.0, code), reply
-        return reply["errmsg"]
-
-    def insert(self, *documents, into="a"):
-        reply = self({"insert": into, "documents": list(documents)})
-        assert (reply["n"], reply["ok"]) == (len(documents), 1.0), reply
-
-    def find(self, query=None, **options):
-        return self({"find": "a", "filter": query or {}, **options})["cursor"]["firstBatch"]
-
-    def ids(self, query=None, **options):
-        return [document["_id"] for document in self.find(query, **options)]
-
-    def update(self, query, change, **options):
-        return self({"update": "a", "updates": [{"q": query, "u": change, **options}]})
-
-    def aggregate(self, *stages, of="a"):
-        return self({"aggregate": of, "pipeline": list(stages), "cursor": {}})["cursor"]["firstBatch"]
+from mlip_fw.database.server import COMMANDS
+from tests.helpers.database import Talk
 
 
 @pytest.fixture
@@ -382,6 +339,7 @@ class TestUniqueIndexes:
         talk.insert({"_id": 1, "x": 1})
         talk({"delete": "a", "deletes": [{"q": {"_id": 1}, "limit": 1}]})
         talk.insert({"_id": 2, "x": 1})
+        assert talk.ids() == [2]
 
     def test_documents_that_don_t_agree_are_refused(self, talk):
         talk.insert({"_id": 1, "x": 1}, {"_id": 2, "x": 1})

@@ -8,7 +8,7 @@ import pytest
 from mlip_fw.database.journal import Journal
 from mlip_fw.database.refusal import RefusedError
 from mlip_fw.database.store import Store
-from mlip_fw.errors import DirectoryError
+from mlip_fw.database.system import ServerError
 
 
 @pytest.fixture
@@ -104,5 +104,5 @@ def test_content_that_makes_no_sense(path, broken):
     database.execute("INSERT INTO documents VALUES (?, ?, ?)", broken)
     database.commit()
     database.close()
-    with pytest.raises(DirectoryError, match="damaged"):
+    with pytest.raises(ServerError, match="damaged"):
         Store(Journal.open(path))

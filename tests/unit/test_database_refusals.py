@@ -7,7 +7,7 @@ import pytest
 from bson import Regex
 from bson.int64 import Int64
 
-from tests.unit.test_database_commands import Talk
+from tests.helpers.database import Talk
 
 MANY = 2**63 - 1
 

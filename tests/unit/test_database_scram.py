@@ -1,37 +1,12 @@
 """SCRAM-SHA-256: who knows the secret gets in, nobody else."""
 
-import hashlib
-import hmac
-from base64 import b64decode, b64encode
+from base64 import b64encode
 
 import pytest
 
 from mlip_fw.database.refusal import RefusedError
 from mlip_fw.database.scram import Conversation, Keys
-
-SECRET = "correct horse"
-
-
-class Client:
-    """The other half, written from RFC 5802."""
-
-    def __init__(self, secret=SECRET, user="mlip_fw"):
-        self.secret = secret
-        self.bare = f"n={user},r=clientnonce".encode()
-        self.first = b"n,," + self.bare
-
-    def final(self, answer, nonce=None, binding=b"biws"):
-        fields = dict(part.split(b"=", 1) for part in answer.split(b","))
-        salted = hashlib.pbkdf2_hmac("sha256", self.secret.encode(), b64decode(fields[b"s"]), int(fields[b"i"]))
-        key = hmac.digest(salted, b"Client Key", "sha256")
-        unproven = b"c=" + binding + b",r=" + (nonce or fields[b"r"])
-        self.signed = b",".join([self.bare, answer, unproven])
-        signature = hmac.digest(hashlib.sha256(key).digest(), self.signed, "sha256")
-        self.expected = b"v=" + b64encode(
-            hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), self.signed, "sha256")
-        )
-        proof = bytes(a ^ b for a, b in zip(key, signature, strict=True))
-        return unproven + b",p=" + b64encode(proof)
+from tests.helpers.database import SECRET, ScramClient
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +15,7 @@ def keys():
 
 
 def test_both_prove_that_they_know_the_secret(keys):
-    client, conversation = Client(), Conversation(keys)
+    client, conversation = ScramClient(), Conversation(keys)
     final = client.final(conversation.start(client.first))
     assert conversation.prove(final) == client.expected
     assert conversation.is_proven
@@ -48,7 +23,7 @@ def test_both_prove_that_they_know_the_secret(keys):
 
 def test_salt_and_nonce_are_never_the_same(keys):
     assert keys.salt != Keys(SECRET).salt
-    assert Conversation(keys).start(Client().first) != Conversation(keys).start(Client().first)
+    assert Conversation(keys).start(ScramClient().first) != Conversation(keys).start(ScramClient().first)
 
 
 def refused(conversation, payload):
@@ -58,14 +33,14 @@ def refused(conversation, payload):
     assert not conversation.is_proven
 
 
-@pytest.mark.parametrize("client", [Client(secret="wrong"), Client(user="root"), Client(secret="")])
+@pytest.mark.parametrize("client", [ScramClient(secret="wrong"), ScramClient(user="root"), ScramClient(secret="")])
 def test_wrong_secret_or_user(keys, client):
     conversation = Conversation(keys)
     refused(conversation, client.final(conversation.start(client.first)))
 
 
 def test_proof_of_another_conversation(keys):
-    client, first, second = Client(), Conversation(keys), Conversation(keys)
+    client, first, second = ScramClient(), Conversation(keys), Conversation(keys)
     final = client.final(first.start(client.first))
     second.start(client.first)
     refused(second, final)
@@ -73,19 +48,19 @@ def test_proof_of_another_conversation(keys):
 
 def test_another_nonce_or_binding(keys):
     for changes in ({"nonce": b"clientnonce"}, {"binding": b64encode(b"y,,")}):
-        client, conversation = Client(), Conversation(keys)
+        client, conversation = ScramClient(), Conversation(keys)
         refused(conversation, client.final(conversation.start(client.first), **changes))
 
 
 @pytest.mark.parametrize("payload", [b"", b"c=biws,r=x", b"c=biws,r=x,p=", b"c=biws,r=x,p=%%%", b"\xff\0", b",p="])
 def test_nonsense_for_a_proof(keys, payload):
     conversation = Conversation(keys)
-    conversation.start(Client().first)
+    conversation.start(ScramClient().first)
     refused(conversation, payload)
 
 
 def test_proof_before_the_first_message(keys):
-    client = Client()
+    client = ScramClient()
     final = client.final(Conversation(keys).start(client.first))
     refused(Conversation(keys), final)
 

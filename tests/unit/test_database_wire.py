@@ -7,24 +7,13 @@ import bson
 import pytest
 
 from mlip_fw.database.wire import BadMessageError, Request, encode_reply, parse, read_request
-
-OP_QUERY, OP_MSG = 2004, 2013
-
-
-def op_msg(command, *sections, flags=0):
-    """Return the body of an OP_MSG."""
-    return struct.pack("<IB", flags, 0) + bson.encode(command) + b"".join(sections)
+from tests.helpers.database import OP_MSG, OP_QUERY, message, op_msg
 
 
 def sequence(name, documents):
     """Return a section of documents."""
     content = name.encode() + b"\0" + b"".join(map(bson.encode, documents))
     return b"\1" + struct.pack("<i", len(content) + 4) + content
-
-
-def message(body, kind=OP_MSG):
-    """Return a message with its header."""
-    return struct.pack("<iiii", 16 + len(body), 7, 0, kind) + body
 
 
 def query(name):
@@ -112,6 +101,7 @@ def test_document_of_many_levels_is_refused_or_read():
         received(message(struct.pack("<IB", 0, 0) + NESTED), largest=1 << 20)
     except BadMessageError:
         pass
+    assert received(message(op_msg({"ping": 1, "$db": "t"}))).name == "ping"
 
 
 @pytest.mark.parametrize("size", [0, 1, 10, 16, 30])

@@ -39,7 +39,7 @@ def dimer(pair, distance):
 
 
 def solved(fit, shape, conditions):
-    coefficients, _ = fit.solve(np.ones(len(shape.basis.basis_coeffs)), rising=conditions)
+    coefficients, _ = fit.solve(np.ones(len(shape.basis.basis_coeffs)), constraints=conditions)
     return coefficients, AcePotential(copy_of(shape.basis, coefficients))
 
 
@@ -80,7 +80,7 @@ def test_conditions_are_the_slopes_of_the_curves(shape):
     conditions, rng = rising(shape), np.random.default_rng(3)
     coefficients = rng.normal(size=conditions.rows.shape[1])
     potential = AcePotential(copy_of(shape.basis, coefficients))
-    slopes = 1.0 + conditions.rows @ coefficients - conditions.least
+    slopes = 1.0 + conditions.rows @ coefficients - conditions.min_slopes
     distance, step = contact_a("Ag", "Ag"), 1e-4
     near, far = (potential.evaluate(dimer(("Ag", "Ag"), distance + d), gamma=False).energy_ev for d in (-step, step))
     assert np.abs(slopes - (near - far) / (2 * step)).min() < 1e-3
@@ -104,7 +104,7 @@ def test_a_fit_that_rises_by_itself_is_left_alone(fit, shape):
 def test_change_is_the_cheapest():
     """Cost x² + 4 y² with x + y >= 1 has its minimum at x = 0.8, y = 0.2."""
     problem = Spectrum.of(np.diag([1.0, 2.0]), np.zeros(2))
-    found = problem.shift(np.array([[1.0, 1.0], [-1.0, 0.0]]), np.array([1.0, -5.0]), 1e-9)
+    found = problem.constrained_change(np.array([[1.0, 1.0], [-1.0, 0.0]]), np.array([1.0, -5.0]), 1e-9)
     assert found == pytest.approx([0.8, 0.2])
 
 
@@ -112,4 +112,4 @@ def test_conditions_are_kept_with_the_basis(shape, tmp_path, monkeypatch):
     first = rising_dimers(tmp_path, shape)
     monkeypatch.setattr("mlip_fw.engines.train.dimers.rising", None)
     again = rising_dimers(tmp_path, shape)
-    assert np.array_equal(first.rows, again.rows) and np.array_equal(first.least, again.least)
+    assert np.array_equal(first.rows, again.rows) and np.array_equal(first.min_slopes, again.min_slopes)

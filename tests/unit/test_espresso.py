@@ -11,40 +11,19 @@ from ase.build import bulk, fcc111
 from ase.io import read
 
 from mlip_fw.engines.oracle.espresso import command, install
-from mlip_fw.engines.oracle.espresso.bands import wrong_bands
 from mlip_fw.engines.oracle.espresso.command import find_command
 from mlip_fw.engines.oracle.espresso.oracle import espresso_level, require_espresso
 from mlip_fw.engines.oracle.espresso.pseudo import choose_pseudopotentials, pseudo_dir, read_upf
 from mlip_fw.engines.oracle.espresso.settings import first_namelists, for_species, require_own_keys_untouched
-from mlip_fw.engines.oracle.espresso.trouble import Traces, Trouble, diagnose
+from mlip_fw.engines.oracle.espresso.trouble import PwTrouble, Traces, diagnose, wrong_bands
 from mlip_fw.engines.process import Ended
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.espresso import read_pw_output, write_pw_input
 from mlip_fw.io.kpoints import kpoint_grid
-from mlip_fw.models.oracle import EspressoOracle
 from mlip_fw.models.worker import Worker
+from tests.helpers.espresso import UPF, UPF_1, oracle, upf_of
 
 RECORDED = Path(__file__).parent.parent / "data" / "pw"
-UPF = """<UPF version="2.0.1">
-<PP_HEADER element="{element}" z_valence="{charge}" functional="{functional}"
- is_paw="false"/>
-</UPF>
-"""
-UPF_1 = """<PP_HEADER>
-   0                   Version Number
-  {element}                   Element
-   NC                  Norm - Conserving pseudopotential
-    F                  Nonlinear Core Correction
- SLA  PZ   NOGX NOGC   PZ   Exchange-Corr  functional
-    {charge}000000000      Z valence
-</PP_HEADER>
-<PP_RHOATOM>
-</PP_RHOATOM>
-"""
-
-
-def oracle(**settings):
-    return EspressoOracle(**{"kind": "espresso", "ecutwfc_ry": 30.0, "kpoint_spacing_1_a": 0.3, **settings})
 
 
 @pytest.fixture
@@ -175,37 +154,37 @@ def test_damaged_output():
 
 
 TROUBLES = {
-    "scf_not_converged": (Trouble.NOT_CONVERGED, "not converged after 25 steps"),
-    "too_few_steps": (Trouble.NOT_CONVERGED, "after 4 steps"),
-    "metallic": (Trouble.NOT_CONVERGED, "after 15 steps"),
-    "max_seconds": (Trouble.OUT_OF_TIME, "max_seconds"),
-    "exit_file": (Trouble.EXIT_FILE, "user request"),
-    "missing_upf": (Trouble.PSEUDOPOTENTIAL, "not found"),
-    "truncated_upf": (Trouble.PSEUDOPOTENTIAL, "End of file"),
-    "text_upf": (Trouble.PSEUDOPOTENTIAL, "not readable"),
-    "unknown_key": (Trouble.INPUT, "ecutwf"),
-    "bad_value": (Trouble.INPUT, "not implemented"),
-    "bad_cards": (Trouble.INPUT, "end of file reading atomic positions"),
-    "bad_kpoints": (Trouble.INPUT, "nk1"),
-    "fixed_spin": (Trouble.INPUT, "tot_magnetization"),
-    "not_positive_definite": (Trouble.DIAGONALISATION, "exit code 45"),
-    "ppcg_dsygvd": (Trouble.DIAGONALISATION, "dsygvd failed"),
-    "eigenvalues": (Trouble.DIAGONALISATION, "too many bands are not converged"),
-    "cg_crash": (Trouble.CRASHED, "SIGSEGV"),
-    "odd_electrons": (Trouble.NEEDS_SMEARING, "charge is wrong"),
-    "no_occupations": (Trouble.NEEDS_SMEARING, "smearing is needed"),
-    "too_few_bands": (Trouble.TOO_FEW_BANDS, "too few bands"),
-    "out_of_memory": (Trouble.MEMORY, "Cannot allocate memory"),
-    "disk_full": (Trouble.DISK, "error writing file"),
-    "killed": (Trouble.KILLED, "SIGKILL"),
-    "terminated": (Trouble.TERMINATED, "SIGTERM"),
-    "mpirun_killed": (Trouble.KILLED, "SIGKILL"),
-    "mpirun_root": (Trouble.NOT_STARTED, "OMPI_ALLOW_RUN_AS_ROOT=1"),
-    "mpirun_slots": (Trouble.NOT_STARTED, "smaller -np"),
-    "mpirun_missing": (Trouble.NOT_STARTED, "pw.x-of-no-such-name"),
-    "radial_fft": (Trouble.RADIAL_FFT, "radial FFT"),
-    "qe72_not_positive_definite": (Trouble.DIAGONALISATION, "S matrix not positive definite"),
-    "qe72_max_seconds": (Trouble.OUT_OF_TIME, ""),
+    "scf_not_converged": (PwTrouble.NOT_CONVERGED, "not converged after 25 steps"),
+    "too_few_steps": (PwTrouble.NOT_CONVERGED, "after 4 steps"),
+    "metallic": (PwTrouble.NOT_CONVERGED, "after 15 steps"),
+    "max_seconds": (PwTrouble.OUT_OF_TIME, "max_seconds"),
+    "exit_file": (PwTrouble.EXIT_FILE, "user request"),
+    "missing_upf": (PwTrouble.PSEUDOPOTENTIAL, "not found"),
+    "truncated_upf": (PwTrouble.PSEUDOPOTENTIAL, "End of file"),
+    "text_upf": (PwTrouble.PSEUDOPOTENTIAL, "not readable"),
+    "unknown_key": (PwTrouble.INPUT, "ecutwf"),
+    "bad_value": (PwTrouble.INPUT, "not implemented"),
+    "bad_cards": (PwTrouble.INPUT, "end of file reading atomic positions"),
+    "bad_kpoints": (PwTrouble.INPUT, "nk1"),
+    "fixed_spin": (PwTrouble.INPUT, "tot_magnetization"),
+    "not_positive_definite": (PwTrouble.DIAGONALISATION, "exit code 45"),
+    "ppcg_dsygvd": (PwTrouble.DIAGONALISATION, "dsygvd failed"),
+    "eigenvalues": (PwTrouble.DIAGONALISATION, "too many bands are not converged"),
+    "cg_crash": (PwTrouble.CRASHED, "SIGSEGV"),
+    "odd_electrons": (PwTrouble.NEEDS_SMEARING, "charge is wrong"),
+    "no_occupations": (PwTrouble.NEEDS_SMEARING, "smearing is needed"),
+    "too_few_bands": (PwTrouble.TOO_FEW_BANDS, "too few bands"),
+    "out_of_memory": (PwTrouble.MEMORY, "Cannot allocate memory"),
+    "disk_full": (PwTrouble.DISK, "error writing file"),
+    "killed": (PwTrouble.KILLED, "SIGKILL"),
+    "terminated": (PwTrouble.TERMINATED, "SIGTERM"),
+    "mpirun_killed": (PwTrouble.KILLED, "SIGKILL"),
+    "mpirun_root": (PwTrouble.NOT_STARTED, "OMPI_ALLOW_RUN_AS_ROOT=1"),
+    "mpirun_slots": (PwTrouble.NOT_STARTED, "smaller -np"),
+    "mpirun_missing": (PwTrouble.NOT_STARTED, "pw.x-of-no-such-name"),
+    "radial_fft": (PwTrouble.RADIAL_FFT, "radial FFT"),
+    "qe72_not_positive_definite": (PwTrouble.DIAGONALISATION, "S matrix not positive definite"),
+    "qe72_max_seconds": (PwTrouble.OUT_OF_TIME, ""),
 }
 SOUND = {
     "scf",
@@ -227,8 +206,8 @@ def test_every_recorded_failure_is_recognised(name):
         return
     trouble, said = TROUBLES.get(name) or (TROUBLES[name.removeprefix("qe72_")][0], "")
     assert found.trouble is trouble
-    assert said in found.said
-    assert "\n" not in found.said
+    assert said in found.message
+    assert "\n" not in found.message
 
 
 def test_job_done_says_nothing():
@@ -236,6 +215,7 @@ def test_job_done_says_nothing():
         assert "JOB DONE." in recorded(name).out
 
 
+NO_LIBRARY = "error while loading shared libraries"
 CANNOT_ALLOCATE = (
     "Program PWSCF v.7.2\n %%%\n     Error in routine  cegterg (5014):\n      cannot allocate hpsi\n %%%\n"
 )
@@ -244,15 +224,18 @@ CANNOT_ALLOCATE = (
 @pytest.mark.parametrize(
     ("traces", "trouble"),
     [
-        (Traces(Ended(-9, True, 5.0), "Program PWSCF v.7.2"), Trouble.HUNG),
-        (Traces(Ended(-4, False, 5.0), "Program PWSCF v.7.2"), Trouble.NOT_STARTED),
-        (Traces(Ended(1, False, 5.0), "Program PWSCF v.7.2", "rank 3 exited on signal 9 (Killed)."), Trouble.KILLED),
-        (Traces(Ended(1, False, 5.0), CANNOT_ALLOCATE), Trouble.MEMORY),
-        (Traces(Ended(0, False, 5.0), "hello"), Trouble.NOT_STARTED),
-        (Traces(Ended(3, False, 5.0), "Program PWSCF v.7.2"), Trouble.OTHER),
-        (Traces(Ended(1, False, 5.0), "", "pw.x: error while loading shared libraries: libx.so"), Trouble.NOT_STARTED),
-        (Traces(Ended(1, False, 5.0), "", "/bin/python: No module named qepy"), Trouble.NOT_STARTED),
-        (Traces(Ended(2, False, 5.0), "Program PWSCF v.7.2", "write: No space left on device"), Trouble.DISK),
+        (Traces(Ended(-9, True, 5.0), "Program PWSCF v.7.2"), PwTrouble.HUNG),
+        (Traces(Ended(-4, False, 5.0), "Program PWSCF v.7.2"), PwTrouble.NOT_STARTED),
+        (Traces(Ended(1, False, 5.0), "Program PWSCF v.7.2", "rank 3 exited on signal 9 (Killed)."), PwTrouble.KILLED),
+        (Traces(Ended(1, False, 5.0), CANNOT_ALLOCATE), PwTrouble.MEMORY),
+        (Traces(Ended(0, False, 5.0), "hello"), PwTrouble.NOT_STARTED),
+        (Traces(Ended(3, False, 5.0), "Program PWSCF v.7.2"), PwTrouble.OTHER),
+        (
+            Traces(Ended(1, False, 5.0), "", "pw.x: error while loading shared libraries: libx.so"),
+            PwTrouble.NOT_STARTED,
+        ),
+        (Traces(Ended(1, False, 5.0), "", "/bin/python: No module named qepy"), PwTrouble.NOT_STARTED),
+        (Traces(Ended(2, False, 5.0), "Program PWSCF v.7.2", "write: No space left on device"), PwTrouble.DISK),
     ],
 )
 def test_failures_that_were_not_recorded(traces, trouble):
@@ -263,19 +246,19 @@ def test_bands():
     def found(name, smearing, width=0.2):
         return wrong_bands((RECORDED / name / "pw.out").read_text(), smearing, width)
 
-    assert found("few_bands_smeared", "marzari-vanderbilt").trouble is Trouble.TOO_FEW_BANDS
+    assert found("few_bands_smeared", "marzari-vanderbilt").trouble is PwTrouble.TOO_FEW_BANDS
     assert found("scf", "marzari-vanderbilt") is None
     assert found("scf_metal", "marzari-vanderbilt") is None
-    assert found("scf_metal", "fermi-dirac", 3.0).trouble is Trouble.TOO_FEW_BANDS
+    assert found("scf_metal", "fermi-dirac", 3.0).trouble is PwTrouble.TOO_FEW_BANDS
     text = (RECORDED / "c_bands" / "pw.out").read_text()
     assert wrong_bands(text, "marzari-vanderbilt", 0.2) is None
     late = text.replace(
         "     End of self-consistent", "     c_bands:  3 eigenvalues not converged\n     End of self-consistent"
     )
-    assert wrong_bands(late, "marzari-vanderbilt", 0.2).trouble is Trouble.DIAGONALISATION
+    assert wrong_bands(late, "marzari-vanderbilt", 0.2).trouble is PwTrouble.DIAGONALISATION
     levels = "End of self-consistent calculation\n     highest occupied, lowest unoccupied level (ev):     {}\n"
     assert wrong_bands(levels.format("6.2345    6.5"), None, 0.0) is None
-    assert wrong_bands(levels.format("6.2345    6.1"), None, 0.0).trouble is Trouble.NEEDS_SMEARING
+    assert wrong_bands(levels.format("6.2345    6.1"), None, 0.0).trouble is PwTrouble.NEEDS_SMEARING
 
 
 # ---- keys by species, exact exchange
@@ -283,7 +266,10 @@ def test_bands():
 
 def test_dipole_correction_is_no_field(worker):
     slab = {"control": {"tefield": True, "dipfield": True}, "system": {"eamp": 0.0, "edir": 3}}
-    require_own_keys_untouched(oracle(namelists=slab))
+    made = oracle(namelists=slab)
+    require_own_keys_untouched(made)
+    written = first_namelists(bulk("Si"), made, choose_pseudopotentials(made, worker, ["Si"]))
+    assert (written["control"]["tefield"], written["system"]["edir"]) == (True, 3)
 
 
 def test_keys_by_species_follow_the_element():
@@ -481,11 +467,6 @@ def test_atoms_without_electrons_to_spare(worker):
     atoms = Atoms("O", cell=[5] * 3, pbc=True)
     charged = oracle(smearing="none", namelists={"system": {"tot_charge": 1.0}})
     assert first_namelists(atoms, charged, pseudos)["system"]["nbnd"] == 7
-
-
-def upf_of(folder, name, functional, element="Si"):
-    header = f'<PP_HEADER element="{element}" z_valence="4.0" functional="{functional}"/>'
-    (folder / name).write_text(f'<UPF version="2.0.1">{header}</UPF>')
 
 
 def test_functional_chooses_among_several_files(tmp_path):

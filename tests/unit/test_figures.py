@@ -7,29 +7,29 @@ import numpy as np
 import pytest
 
 from mlip_fw.report import figures
-from mlip_fw.report.drawing import draw, save_all
+from mlip_fw.report.drawing import draw_figures, save_all
 from mlip_fw.report.figures.save import as_bytes
 from mlip_fw.report.formats import Format
 from mlip_fw.story.parity import Parity
-from mlip_fw.story.tale import Story
+from mlip_fw.story.tale import CampaignAnalysis
 from mlip_fw.story.trajectories import Segment, Trajectory
-from tests.unit.stories import Scribe, hashed
+from tests.helpers.stories import Scribe, hashed
 
-OF_STORY = (figures.gamma_figure, figures.error_figure, figures.halt_interval_figure, figures.ledger_figure)
+OF_STORY = (figures.gamma_figure, figures.error_figure, figures.halt_interval_figure, figures.cost_figure)
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory):
+def analysis(tmp_path_factory):
     scribe = Scribe(tmp_path_factory.mktemp("figures") / "c")
     scribe.begin()
     scribe.turn(0, 0, [hashed(3)])
     scribe.explore(0, 1, steps=600, outcome="finished")
-    return Story(scribe.directory)
+    return CampaignAnalysis(scribe.directory)
 
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
-    return Story(Scribe(tmp_path_factory.mktemp("figures") / "empty").directory)
+    return CampaignAnalysis(Scribe(tmp_path_factory.mktemp("figures") / "empty").directory)
 
 
 def texts(figure):
@@ -48,22 +48,22 @@ def visible_ticks(axis):
 
 
 @pytest.mark.parametrize("draw", OF_STORY)
-def test_each_fits_a_column(story, empty, draw):
-    for one in (story, empty):
+def test_each_fits_a_column(analysis, empty, draw):
+    for one in (analysis, empty):
         figure = draw(one)
         assert figure.get_figwidth() == 3.4
         assert as_bytes(figure, dpi=50).startswith(b"\x89PNG")
 
 
-def test_gamma_names_halts_and_thresholds(story):
-    assert {"halt", "gamma_halt = 10", "gamma_select = 2", "MD step"} <= set(texts(figures.gamma_figure(story)))
+def test_gamma_names_halts_and_thresholds(analysis):
+    assert {"halt", "gamma_halt = 10", "gamma_select = 2", "MD step"} <= set(texts(figures.gamma_figure(analysis)))
 
 
 @pytest.mark.parametrize(("n", "panels"), [(1, 1), (4, 4), (12, 1)])
-def test_a_panel_for_each_walker_as_long_as_they_are_few(story, n, panels):
+def test_a_panel_for_each_walker_as_long_as_they_are_few(analysis, n, panels):
     segment = Segment(0, 0, 0, np.arange(5), np.full(5, 3.0))
     walkers = [Trajectory(k, k == n - 1, [segment], np.zeros((0, 2))) for k in range(n)]
-    figure = figures.gamma_figure(SimpleNamespace(trajectories=walkers, campaign=story.campaign))
+    figure = figures.gamma_figure(SimpleNamespace(trajectories=walkers, campaign=analysis.campaign))
     assert len(figure.axes) == panels
     if panels > 1:
         assert figure.axes[-1].get_title(loc="left") == "walker 3 (rehearsal)"
@@ -72,7 +72,7 @@ def test_a_panel_for_each_walker_as_long_as_they_are_few(story, n, panels):
 def test_one_label_has_one_tick(tmp_path):
     scribe = Scribe(tmp_path / "c")
     scribe.begin(("c" * 16,))
-    figure = figures.error_figure(Story(scribe.directory))
+    figure = figures.error_figure(CampaignAnalysis(scribe.directory))
     figure.draw_without_rendering()
     assert visible_ticks(figure.axes[-1].xaxis) == ["0", "1", "2"]
 
@@ -87,8 +87,8 @@ def test_what_is_empty_says_so(empty):
         assert "nothing yet" in texts(figure_of(empty))
 
 
-def test_halted_structure_marks_the_worst_atom(story, tmp_path):
-    figure = figures.halt_figure(story.halts[0])
+def test_halted_structure_marks_the_worst_atom(analysis, tmp_path):
+    figure = figures.halt_figure(analysis.halts[0])
     assert "atom 1" in texts(figure)
     assert figure.axes[1].get_ylabel() == "extrapolation grade γ"
     (atoms,) = (c for c in figure.axes[0].collections if len(c.get_offsets()) == 4)
@@ -102,7 +102,7 @@ def test_no_figure_of_a_structure_that_is_gone(tmp_path):
     scribe = Scribe(tmp_path / "c")
     scribe.begin()
     (scribe.turn(0, 0, [hashed(3)]) / "halt.extxyz").unlink()
-    assert figures.halt_figure(Story(scribe.directory).halts[0]) is None
+    assert figures.halt_figure(CampaignAnalysis(scribe.directory).halts[0]) is None
 
 
 def test_parity_shows_the_largest_errors():
@@ -114,18 +114,19 @@ def test_parity_shows_the_largest_errors():
     assert "energy of a label, above the lowest" in texts(figure)
 
 
-def test_svg_keeps_its_text_and_is_the_same_each_time(story, tmp_path):
-    first, again = (as_bytes(figures.ledger_figure(story), Format.SVG) for _ in range(2))
+def test_svg_keeps_its_text_and_is_the_same_each_time(analysis, tmp_path):
+    first, again = (as_bytes(figures.cost_figure(analysis), Format.SVG) for _ in range(2))
     assert first == again
     said = " ".join(ElementTree.fromstring(first).itertext())
     assert "share of the wall time (%)" in said
     assert "candidates" in said
 
 
-def test_figures_are_written_under_their_names_in_each_format(story, tmp_path):
+@pytest.mark.slow
+def test_figures_are_written_under_their_names_in_each_format(analysis, tmp_path):
     told = []
     # without the files of the potentials, there is no calibration
-    drawn = draw(story, None, told.append)
+    drawn = draw_figures(analysis, None, told.append)
     assert list(drawn) == ["gamma", "errors", "halt-intervals", "ledger"]
     assert any(what.startswith("no figure of calibration") for what in told)
     some = {"ledger": drawn["ledger"], "gamma": drawn["gamma"]}

@@ -11,7 +11,7 @@ from ase.calculators.lammps import Prism
 from mlip_fw.engines.md import script
 from mlip_fw.engines.md.fixed import FixedAtoms, draw_velocities, temperature_of
 from mlip_fw.models.md import Stage
-from tests.unit.test_md_files import PLAN
+from tests.helpers.structures import PLAN
 
 NVT = replace(PLAN, stage=Stage(ensemble="nvt", temperature_k=300, n_steps=1000), velocity_seed=None)
 TRICLINIC = bulk("Cu") * (3, 3, 3)

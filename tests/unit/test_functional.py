@@ -6,7 +6,7 @@ from mlip_fw.engines.oracle.espresso.functional import OF_FUNCTIONAL, canonical_
 from mlip_fw.engines.oracle.espresso.pseudo import choose_pseudopotentials, read_upf
 from mlip_fw.errors import WorkerError
 from mlip_fw.models.worker import Worker
-from tests.unit.test_espresso import UPF_1, oracle, upf_of
+from tests.helpers.espresso import UPF_1, oracle, upf_of
 
 
 @pytest.mark.parametrize(

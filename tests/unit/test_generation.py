@@ -16,34 +16,20 @@ from mlip_fw.engines.train.basis import copy_of, core_radius_a, linear_basis, re
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.rows import Rows
 from mlip_fw.errors import TrainingError
-from mlip_fw.firetasks.train import _tell
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
-from mlip_fw.layout import CampaignDirectory
-
-
-def labelled(seed, element="Cu", substitute=None, offset=0.0):
-    atoms = bulk(element, cubic=True) * (2, 2, 2)
-    if substitute:
-        atoms.symbols[:: 3 + seed % 3] = substitute
-    atoms.rattle(0.05 + 0.01 * seed, seed=seed)
-    atoms.calc = EMT()
-    return with_labels(atoms, atoms.get_potential_energy() + offset * len(atoms), atoms.get_forces(), None)
-
-
-def teach(root, seeds, campaign, one_by_one=False, **options):
-    generations, dataset, record = Generations(root), Dataset(root), None
-    for seed in seeds:
-        dataset.add(f"label{seed}", labelled(seed, **options), {})
-        if one_by_one:
-            record = train_generation(generations, dataset, campaign)
-    return generations, dataset, record or train_generation(generations, dataset, campaign)
+from mlip_fw.models.handoff import TrainHandoff
+from mlip_fw.models.worker import Worker
+from mlip_fw.steps.step import Step
+from mlip_fw.steps.train import train_potential
+from tests.helpers.potentials import labelled, taught, teach
 
 
 def coefficients(generations):
     return np.array(AcePotential.from_files(generations.potential(generations.newest())).basis.basis_coeffs)
 
 
+@pytest.mark.slow
 def test_step_by_step_equals_at_once(small, tmp_path):
     gradual, _, last = teach(tmp_path / "a", range(5), small(), one_by_one=True)
     direct, _, record = teach(tmp_path / "b", range(5), small())
@@ -65,12 +51,12 @@ def test_forces_that_teach_nothing_are_named(small, tmp_path, caplog):
     for seed in range(2):
         atoms = labelled(seed)
         dataset.add(f"label{seed}", with_labels(atoms, -1.0, rng.normal(size=(len(atoms), 3)), None), {})
-    _tell(train_generation(Generations(tmp_path), dataset, small()), CampaignDirectory(tmp_path))
+    train_potential(Step(TrainHandoff(campaign=small(), directory=str(tmp_path))), Worker())
     assert "forces are hardly learnt: their error is 9" in caplog.text
 
 
 def test_reference_energies_are_fixed_once(small, tmp_path):
-    generations, dataset, first = teach(tmp_path, range(2), small())
+    generations, dataset, first = taught(tmp_path, 2, small())
     dataset.add("label9", labelled(9, offset=3.0), {})
     second = train_generation(generations, dataset, small())
     assert second.reference_energy_ev == first.reference_energy_ev
@@ -94,13 +80,14 @@ def test_core_repulsion_is_not_learnt_twice(small, tmp_path):
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(record.dataset.energy_rmse_ev_atom, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_bitwise_reproducible(small, tmp_path):
     texts = [teach(tmp_path / n, range(3), small())[0].potential(0).read_bytes() for n in "ab"]
     assert texts[0] == texts[1]
 
 
 def test_nothing_new_is_no_generation(small, tmp_path):
-    generations, dataset, _ = teach(tmp_path, range(2), small())
+    generations, dataset, _ = taught(tmp_path, 2, small())
     assert train_generation(generations, dataset, small()) is None
     assert generations.numbers() == [0]
 
@@ -111,7 +98,7 @@ def test_no_label_is_an_error(small, tmp_path):
 
 
 def test_only_new_labels_are_evaluated(small, tmp_path, monkeypatch):
-    generations, dataset, _ = teach(tmp_path, range(4), small())
+    generations, dataset, _ = taught(tmp_path, 4, small())
     dataset.add("label9", labelled(9), {})
     calls, plain = [], AcePotential.design
     monkeypatch.setattr(AcePotential, "design", lambda self, atoms, **how: calls.append(1) or plain(self, atoms, **how))
@@ -121,10 +108,11 @@ def test_only_new_labels_are_evaluated(small, tmp_path, monkeypatch):
     assert record.new_before.force_rmse_ev_a > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04broken", None])
 def test_damaged_rows_are_made_again(small, tmp_path, damage):
-    generations, dataset, _ = teach(tmp_path / "a", range(3), small())
-    clean, other, _ = teach(tmp_path / "b", range(3), small())
+    generations, dataset, _ = taught(tmp_path / "a", 3, small())
+    clean, other, _ = taught(tmp_path / "b", 3, small())
     [victim] = generations.rows("*").parent.glob("*/label1.npz")
     victim.unlink() if damage is None else victim.write_bytes(damage)
     for where, labels in ((generations, dataset), (clean, other)):
@@ -135,7 +123,7 @@ def test_damaged_rows_are_made_again(small, tmp_path, damage):
 
 
 def test_damaged_record_is_named(small, tmp_path):
-    generations, dataset, _ = teach(tmp_path, range(2), small())
+    generations, dataset, _ = taught(tmp_path, 2, small())
     (generations.folder(0) / "training.json").write_text("{")
     with pytest.raises(TrainingError, match="no whole training.json"):
         train_generation(generations, dataset, small())
@@ -143,8 +131,8 @@ def test_damaged_record_is_named(small, tmp_path):
 
 def test_large_energy_offset_is_no_matter(small, tmp_path):
     """DFT energies are thousands of eV: forces and errors must not feel it."""
-    _, _, plain = teach(tmp_path / "a", range(3), small())
-    _, _, shifted = teach(tmp_path / "b", range(3), small(), offset=-12345.678)
+    _, _, plain = taught(tmp_path / "a", 3, small())
+    _, _, shifted = taught(tmp_path / "b", 3, small(), offset=-12345.678)
     assert shifted.dataset.force_rmse_ev_a == pytest.approx(plain.dataset.force_rmse_ev_a, rel=1e-3)
     assert shifted.dataset.energy_rmse_ev_atom == pytest.approx(plain.dataset.energy_rmse_ev_atom, abs=1e-6)
     change = shifted.reference_energy_ev["Cu"] - plain.reference_energy_ev["Cu"]
@@ -153,7 +141,7 @@ def test_large_energy_offset_is_no_matter(small, tmp_path):
 
 def test_two_elements_have_an_active_set_each(small, tmp_path):
     campaign = small(elements=["Au", "Cu"], potential={"functions_per_element": 30})
-    generations, _, record = teach(tmp_path, range(4), campaign, substitute="Au")
+    generations, _, record = taught(tmp_path, 4, campaign, substitute="Au")
     potential = AcePotential.from_files(generations.potential(0))
     assert set(potential.inverses) == {"Au", "Cu"}
     assert record.n_environments["Au"] + record.n_environments["Cu"] == 4 * 32
@@ -223,7 +211,7 @@ def test_non_linear_potential_is_refused():
 
 
 def test_record_says_what_was_done(small, tmp_path):
-    generations, _, record = teach(tmp_path, range(2), small())
+    generations, _, record = taught(tmp_path, 2, small())
     kept = json.loads((generations.folder(0) / "training.json").read_text())
     assert kept["labels"] == ["label0", "label1"]
     assert kept["n_atoms"] == 64
@@ -251,7 +239,7 @@ def cut_out(seed, spoilt=True):
 def test_what_is_masked_out_teaches_nothing(small, tmp_path):
     answers = []
     for spoilt in (False, True):
-        generations, dataset, _ = teach(tmp_path / str(spoilt), range(3), small())
+        generations, dataset, _ = taught(tmp_path / str(spoilt), 3, small())
         dataset.add("cut", cut_out(9, spoilt), {})
         record = train_generation(generations, dataset, small())
         answers.append((coefficients(generations), record.n_environments["Cu"], record.gamma_max_dataset))
@@ -261,7 +249,7 @@ def test_what_is_masked_out_teaches_nothing(small, tmp_path):
 
 
 def test_mask_survives_the_file_and_a_lost_row_file(small, tmp_path):
-    generations, dataset, _ = teach(tmp_path, range(3), small())
+    generations, dataset, _ = taught(tmp_path, 3, small())
     dataset.add("cut", cut_out(9), {})
     assert dataset.read("cut").arrays["mask"].tolist() == [True] * 20 + [False] * 12
     train_generation(generations, dataset, small())
@@ -294,8 +282,9 @@ def gamma_of_all(generations, dataset):
     return max(potential.evaluate(dataset.read(name)).gamma.max() for name in dataset.hashes())
 
 
+@pytest.mark.slow
 def test_old_labels_are_read_only_if_a_new_one_extrapolates(small, tmp_path, monkeypatch):
-    generations, dataset, first = teach(tmp_path, range(6), small())
+    generations, dataset, first = taught(tmp_path, 6, small())
     looks, plain = [], Rows.blocks
     monkeypatch.setattr(Rows, "blocks", lambda self, *asked: looks.append(1) or plain(self, *asked))
     near = dataset.read("label3")
@@ -314,7 +303,7 @@ def test_old_labels_are_read_only_if_a_new_one_extrapolates(small, tmp_path, mon
 
 
 def test_a_label_that_is_gone_counts_no_more(small, tmp_path):
-    generations, dataset, _ = teach(tmp_path, range(4), small())
+    generations, dataset, _ = taught(tmp_path, 4, small())
     dataset.path("label2").unlink()
     dataset.add("far", labelled(20), {})
     record = train_generation(generations, dataset, small())
@@ -322,6 +311,7 @@ def test_a_label_that_is_gone_counts_no_more(small, tmp_path):
     assert gamma_of_all(generations, dataset) <= 1.001 + 1e-9
 
 
+@pytest.mark.slow
 def test_kept_rows_make_no_difference_to_the_active_set(small, tmp_path, monkeypatch):
     """Packed, in files of their own or lost: the generations are the same to the bit."""
     monkeypatch.setattr("mlip_fw.engines.train.rows._FEWEST_TO_PACK", 2)

@@ -18,19 +18,19 @@ from mlip_fw.cli.main import app
 from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.engines.ace import Design
 from mlip_fw.engines.given_labels import given_labels
-from mlip_fw.engines.start import check_given_files
+from mlip_fw.engines.train.given_files import check_given_files
 from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.errors import CampaignError
 from mlip_fw.export.frame import pacemaker_frame
-from mlip_fw.firetasks import bootstrap
-from mlip_fw.firetasks.bootstrap import _import_dataset
 from mlip_fw.io.campaign_file import campaign_text, read_campaign, write_campaign
 from mlip_fw.io.labelled.audit import sentences
 from mlip_fw.io.structures import FORCE_UNKNOWN, MASK, atoms_with_forces, known_forces, mask_of, stress_of, with_labels
 from mlip_fw.layout import input_hashes
+from mlip_fw.steps import bootstrap
+from mlip_fw.steps.bootstrap import import_dataset
 from mlip_fw.travel.places import Places, inputs_of
 from mlip_fw.validation.parity import Pair, frame_errors
-from tests.unit.labelled import Style, Truth, outcar, pw_out, truth, vasprun
+from tests.helpers.labelled_files import Style, Truth, outcar, pw_out, truth, vasprun
 
 
 def copper(seed, n_atoms=4):
@@ -265,7 +265,7 @@ class TestFixedAtoms:
         true = copper(7, n_atoms=8)
         true.fixed[:4, 2], true.is_zeroed = True, True
         found = given(Style(mask="components").text([true]))
-        _import_dataset(found, Dataset(tmp_path), "level-0")
+        import_dataset(found, Dataset(tmp_path), "level-0")
         label = Dataset(tmp_path).read(label_name(found.frames[0].atoms, {"kind": "dataset"}))
         assert label.arrays[FORCE_UNKNOWN].tolist() == true.fixed.tolist()
         assert MASK not in label.arrays
@@ -357,7 +357,7 @@ def test_bootstrap_says_it_too(given, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(bootstrap.logger, "info", lambda text, *values: said.append(text % values))
     found = given(vasprun(FRAMES, [7, 20, 7], nelm=20), "vasprun.xml")
-    _import_dataset(found, Dataset(tmp_path), "level-0")
+    import_dataset(found, Dataset(tmp_path), "level-0")
     assert said == [
         "bootstrap.dataset: 2 labels from 3 structures; "
         "energy from e_fr_energy, forces from forces, stress from stress",

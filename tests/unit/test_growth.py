@@ -78,6 +78,7 @@ def test_old_labels_are_learnt_once_more_only_when_it_grows(grown, tmp_path, mon
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_same_bits_whether_or_not_earlier_generations_are_there(grown, tmp_path):
     """Where files travel, a worker has the newest generation alone; `mlip-fw rebuild` has all."""
     root, campaign, _ = grown
@@ -91,6 +92,7 @@ def test_same_bits_whether_or_not_earlier_generations_are_there(grown, tmp_path)
         assert again.read_bytes() == once.potential(2).with_suffix(suffix).read_bytes()
 
 
+@pytest.mark.slow
 def test_larger_basis_says_the_same(small):
     campaign = small(elements=["Au", "Cu"], potential=AUTO)
     basis = linear_basis(["Au", "Cu"], 4.0, 50)

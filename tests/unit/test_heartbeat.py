@@ -1,7 +1,6 @@
 """A heartbeat thread outlives the absence of the database."""
 
 import threading
-import time
 from multiprocessing.managers import RemoteError
 
 import pytest
@@ -10,7 +9,6 @@ from fireworks.features import multi_launcher
 from fireworks.scripts import rlaunch_run
 from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
-from mlip_fw.workflows import heartbeat
 from mlip_fw.workflows.heartbeat import persistent
 from mlip_fw.workflows.rlaunch import _launching
 
@@ -30,16 +28,18 @@ class Pad:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(heartbeat, "_AGAIN_S", 0.01)
     monkeypatch.setattr(rocket, "PING_TIME_SECS", 0.01)
 
 
 def test_it_goes_on_when_the_database_is_back():
     pad = Pad(ServerSelectionTimeoutError("away"), AutoReconnect("away"), RemoteError("away"))
-    with _launching([]):
-        stop = rocket.start_ping_launch(pad, 1)
+    beat, stop = persistent(rocket.ping_launch, again_s=0.01), threading.Event()
+    thread = threading.Thread(target=beat, args=(pad, 1, stop, threading.current_thread()))
+    thread.start()
     assert pad.back.wait(120)
     stop.set()
+    thread.join(120)
+    assert (pad.errors, pad.pings > 0) == ([], True)
 
 
 def test_any_other_fault_ends_it():
@@ -49,12 +49,13 @@ def test_any_other_fault_ends_it():
 
 def test_it_ends_when_it_is_told_to_while_the_database_is_away():
     pad, stop = Pad(*[AutoReconnect("away")] * 10_000), threading.Event()
-    thread = threading.Thread(target=persistent(rocket.ping_launch), args=(pad, 1, stop, threading.current_thread()))
+    beat = persistent(rocket.ping_launch, again_s=600.0)
+    thread = threading.Thread(target=beat, args=(pad, 1, stop, threading.current_thread()))
     thread.start()
-    time.sleep(0.05)
     stop.set()
     thread.join(120)
     assert not thread.is_alive()
+    assert pad.pings == 0
 
 
 def test_rlaunch_has_it_while_it_runs_only():

@@ -13,14 +13,14 @@ from mlip_fw.engines.train.kept import read_fit
 from mlip_fw.errors import CampaignError
 from mlip_fw.generations import Generations
 from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis
-from tests.unit.test_generation import labelled, teach
+from tests.helpers.potentials import labelled, taught
 
 
 @pytest.fixture(scope="module")
 def given(small_campaign, tmp_path_factory):
     """Return a function that writes the same potential, with some coefficients changed, and returns its path."""
     folder = tmp_path_factory.mktemp("given")
-    generations, _, _ = teach(folder / "made", range(2), small_campaign())
+    generations, _, _ = taught(folder / "made", 2, small_campaign())
     potential = AcePotential.from_files(generations.potential(0))
 
     def write(**functions):

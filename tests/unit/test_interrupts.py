@@ -46,9 +46,8 @@ def test_it_waits_until_the_place_allows_it():
     assert done == ["written"]
 
 
-def test_it_comes_again_when_it_was_lost(monkeypatch):
-    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
-    with pytest.raises(Interrupted), heeding_signals(anywhere) as received:
+def test_it_comes_again_when_it_was_lost():
+    with pytest.raises(Interrupted), heeding_signals(anywhere, insist_s=0.1) as received:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)
@@ -68,9 +67,8 @@ def test_what_a_launch_records():
     }
 
 
-def test_what_cleans_up_comes_to_its_end(monkeypatch):
+def test_what_cleans_up_comes_to_its_end():
     """Neither the interrupt that comes again nor a second signal cuts it short."""
-    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
     done = []
 
     @undisturbed
@@ -79,7 +77,7 @@ def test_what_cleans_up_comes_to_its_end(monkeypatch):
         time.sleep(0.4)
         done.append("clean")
 
-    with pytest.raises(Interrupted, match="SIGTERM"), heeding_signals(anywhere) as received:
+    with pytest.raises(Interrupted, match="SIGTERM"), heeding_signals(anywhere, insist_s=0.1) as received:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)

@@ -6,6 +6,8 @@ from mlip_fw.firetasks.label import LabelStructure
 from mlip_fw.models.handoff import Handoff, LabelHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.selection import Choice, Selection
+from mlip_fw.models.worker import Worker
+from mlip_fw.steps.step import Step
 from mlip_fw.workflows import loop
 
 
@@ -34,14 +36,14 @@ def test_cut_batch_goes_on_with_the_rest(batches, monkeypatch):
     (first, *_) = batches(12)
     seen = []
 
-    def label(handoff, _):
-        seen.append(handoff.index)
+    def label(step, _):
+        seen.append(step.handoff.index)
         return LabelState.UNFINISHED if seen == [0, 1] else LabelState.DONE
 
-    monkeypatch.setattr("mlip_fw.firetasks.label.label_structure", label)
+    monkeypatch.setattr("mlip_fw.steps.label.label_structure", label)
     task = LabelStructure(handoff=first.plain(), then="mlip_fw.workflows.loop:after_label")
-    (continued,) = task.work(first, {}).detours
+    (continued,) = task.work(Step(first), Worker()).detours
     again = LabelHandoff.model_validate(continued.tasks[0]["handoff"])
     assert (again.index, again.turns, [s.index for s in again.more]) == (1, 1, [2])
-    assert not task.work(again, {}).detours
+    assert not task.work(Step(again), Worker()).detours
     assert seen == [0, 1, 1, 2]

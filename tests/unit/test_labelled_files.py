@@ -11,7 +11,7 @@ from mlip_fw.errors import CampaignError
 from mlip_fw.io.labelled.reading import read_labelled
 from mlip_fw.io.structures import known_forces, stress_of
 from mlip_fw.models.dataset import DatasetSettings
-from tests.unit.labelled import Style, outcar, pw_out, truth, vasprun, with_ase
+from tests.helpers.labelled_files import Style, outcar, pw_out, truth, vasprun, with_ase
 
 CUTOFF_A = 5.0
 MANY = settings(
@@ -120,6 +120,7 @@ def text_of(style, said, kind, frames):
     return text
 
 
+@pytest.mark.slow
 @MANY
 @given(SEEDS, styles(), PERIODICITIES, FIXED, st.booleans())
 def test_every_convention_of_extended_xyz(tmp_path, seed, how, pbc, fixed, is_zeroed):

@@ -9,9 +9,7 @@ import pytest
 from ase.build import bulk
 
 from mlip_fw.dataset import Dataset, label_name
-from mlip_fw.engines.oracle import labelling
 from mlip_fw.engines.oracle.answer import Labelled, OutOfTime, facts_of
-from mlip_fw.engines.oracle.labelling import label_structure
 from mlip_fw.engines.oracle.level import campaign_level
 from mlip_fw.errors import DirectoryError, LabelError, WorkerError
 from mlip_fw.io.structures import canonical, with_labels, write_frames
@@ -19,6 +17,9 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.worker import Worker
+from mlip_fw.steps import label as step_label
+from mlip_fw.steps.label import label_structure
+from mlip_fw.steps.step import Step
 from mlip_fw.workflows.retry import retry_handoffs, retry_here
 
 CORRECTION = {"errors": ["scf"], "actions": [{"mixing_beta": 0.3}]}
@@ -37,7 +38,7 @@ def handoff(small, tmp_path):
         atoms.arrays["mask"] = atoms.positions[:, 0] > 1.0
         path = directory.bootstrap / f"{seed}.extxyz"
         write_frames(path, [atoms])
-        name = label_name(atoms, campaign_level(directory, small(), Worker()))
+        name = label_name(atoms, campaign_level(directory.level_file, small(), Worker()))
         data = {"hash": name, "structures": str(path), "index": 0, **changes}
         return LabelHandoff(campaign=small(), directory=str(directory.root), **data)
 
@@ -58,10 +59,14 @@ def oracle(monkeypatch):
                 raise answer
             return answer(atoms) if callable(answer) else answer
 
-        monkeypatch.setattr(labelling, "make_label", make_label)
+        monkeypatch.setattr(step_label, "make_label", make_label)
         return calls
 
     return play
+
+
+def label(handoff):
+    return label_structure(Step(handoff), Worker())
 
 
 def good(atoms):
@@ -72,7 +77,7 @@ def good(atoms):
 def test_label_carries_how_it_was_made(handoff, oracle):
     oracle(good)
     given = handoff()
-    assert label_structure(given, Worker()) is LabelState.DONE
+    assert label(given) is LabelState.DONE
     directory = CampaignDirectory(given.directory)
     atoms = Dataset(directory.root).read(given.hash)
     assert atoms.info["code"] == "x"
@@ -90,8 +95,8 @@ def test_label_carries_how_it_was_made(handoff, oracle):
 
 def test_label_is_made_once(handoff, oracle):
     calls = oracle(good)
-    assert label_structure(handoff(), Worker()) is LabelState.DONE
-    assert label_structure(handoff(), Worker()) is LabelState.EXISTED
+    assert label(handoff()) is LabelState.DONE
+    assert label(handoff()) is LabelState.EXISTED
     assert len(calls) == 1
 
 
@@ -104,7 +109,7 @@ def test_two_at_once_make_one_label(handoff, oracle):
 
     calls, states = oracle(wait), []
     given = handoff()
-    threads = [threading.Thread(target=lambda: states.append(label_structure(given, Worker()))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: states.append(label(given))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -121,7 +126,7 @@ def test_failure_goes_to_quarantine_with_its_story(handoff, oracle, tmp_path):
     error = LabelError("no convergence", corrections=[CORRECTION], files=[output, huge, tmp_path / "none"])
     calls = oracle(error)
     given = handoff()
-    assert label_structure(given, Worker()) is LabelState.QUARANTINED
+    assert label(given) is LabelState.QUARANTINED
     dataset = Dataset(tmp_path / "c")
     [record] = dataset.quarantined()
     assert (record.reason, record.corrections, record.n_atoms) == ("no convergence", [CORRECTION], 4)
@@ -131,14 +136,14 @@ def test_failure_goes_to_quarantine_with_its_story(handoff, oracle, tmp_path):
     assert 2_000_000 < (kept / "huge.out").stat().st_size < 2_000_100
     assert (kept / "huge.out").read_bytes().endswith(b"the end")
     assert label_name(dataset.quarantined_structure(given.hash), record.level_of_theory) == given.hash
-    assert label_structure(given, Worker()) is LabelState.QUARANTINED
+    assert label(given) is LabelState.QUARANTINED
     assert len(calls) == 1
 
 
 def test_retry_takes_a_label_out_of_quarantine(handoff, oracle, tmp_path):
     oracle(LabelError("no convergence"))
     given = handoff()
-    label_structure(given, Worker())
+    label(given)
     directory = CampaignDirectory(given.directory)
     again = retry_handoffs(directory, [])
     assert [h.hash for h in again] == [given.hash]
@@ -163,7 +168,7 @@ def test_retry_of_an_unknown_label(handoff):
 def test_out_of_time_is_neither_label_nor_failure(handoff, oracle):
     oracle(OutOfTime(60.0))
     given = handoff()
-    assert label_structure(given, Worker()) is LabelState.UNFINISHED
+    assert label(given) is LabelState.UNFINISHED
     directory, dataset = CampaignDirectory(given.directory), Dataset(CampaignDirectory(given.directory).root)
     assert (dataset.hashes(), dataset.quarantined()) == ([], [])
     assert (directory.labelling(given.hash) / "pw.out").is_file()
@@ -173,10 +178,10 @@ def test_fault_of_the_machine_leaves_no_trace(handoff, oracle):
     oracle(WorkerError("no pw.x"))
     given = handoff()
     with pytest.raises(WorkerError):
-        label_structure(given, Worker())
+        label(given)
     assert not Dataset(CampaignDirectory(given.directory).root).quarantined()
     oracle(good)
-    assert label_structure(given, Worker()) is LabelState.DONE
+    assert label(given) is LabelState.DONE
 
 
 def test_changed_structure_file_is_noticed(handoff, oracle):
@@ -185,7 +190,7 @@ def test_changed_structure_file_is_noticed(handoff, oracle):
     atoms = bulk("Cu", cubic=True)
     write_frames(Path(given.structures), [atoms])
     with pytest.raises(WorkerError, match="was changed after selection"):
-        label_structure(given, Worker())
+        label(given)
 
 
 def test_other_level_of_theory_is_refused(handoff, oracle):
@@ -195,21 +200,21 @@ def test_other_level_of_theory_is_refused(handoff, oracle):
     level = json.loads(path.read_text())
     path.write_text(json.dumps({**level, "calculator": "lj"}))
     with pytest.raises(WorkerError, match="another level of theory than the campaign began with: calculator differ"):
-        label_structure(given, Worker())
+        label(given)
     path.write_text("{")
     with pytest.raises(DirectoryError, match="damaged"):
-        label_structure(given, Worker())
+        label(given)
 
 
 def test_what_a_killed_process_left_is_removed(handoff, oracle):
     """Killed after the label was there and before its folder was gone."""
     oracle(good)
     given = handoff()
-    label_structure(given, Worker())
+    label(given)
     left = CampaignDirectory(given.directory).labelling(given.hash)
     left.mkdir()
     (left / "WAVECAR").write_text("large")
-    assert label_structure(given, Worker()) is LabelState.EXISTED
+    assert label(given) is LabelState.EXISTED
     assert not left.exists()
 
 
@@ -232,9 +237,9 @@ def test_the_journal_hears_of_each_label_once(handoff, oracle, monkeypatch, answ
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(CampaignDirectory, "log_event", killed_there)
-        label_structure(given, Worker())
-    assert label_structure(given, Worker()) in (LabelState.EXISTED, LabelState.QUARANTINED)
-    assert label_structure(given, Worker()) in (LabelState.EXISTED, LabelState.QUARANTINED)
+        label(given)
+    assert label(given) in (LabelState.EXISTED, LabelState.QUARANTINED)
+    assert label(given) in (LabelState.EXISTED, LabelState.QUARANTINED)
     assert [(e["event"], e["label"]) for e in directory.events()] == [(kind, given.hash)]
     assert len(calls) == 1, "and it is computed once"
     assert not directory.labelling(given.hash).exists()
@@ -251,7 +256,7 @@ def test_names_of_levels_and_versions_survive_the_file(handoff, oracle):
     )
     oracle(lambda atoms: Labelled(with_labels(atoms, -1.0, 0 * atoms.positions, None), facts))
     given = handoff()
-    label_structure(given, Worker())
+    label(given)
     info = Dataset(CampaignDirectory(given.directory).root).read(given.hash).info
     assert info["version"] == "v7.10"
     assert isinstance(info["level_of_theory"], str)
@@ -270,7 +275,7 @@ def test_first_to_record_the_level_wins(small, tmp_path, monkeypatch):
         return {"kind": "second"}
 
     monkeypatch.setattr(level, "level_of_theory", slower)
-    assert campaign_level(directory, small(), Worker()) == {"kind": "first"}
+    assert campaign_level(directory.level_file, small(), Worker()) == {"kind": "first"}
     assert [p.name for p in directory.root.iterdir() if "level" in p.name] == ["level_of_theory.json"]
 
 

@@ -11,8 +11,8 @@ from fireworks.core import launchpad as launchpad_module
 from mlip_fw.cli.common import load_launchpad
 from mlip_fw.firework_names import OF_A_CAMPAIGN
 from mlip_fw.mongo_sentences import explain
-from tests.cli.pages import DOCS, blocks_in
-from tests.conftest import ROOT, require
+from tests.helpers.pages import DOCS, blocks_in
+from tests.helpers.programs import ROOT, require
 
 PAGE = DOCS / "how-to" / "mongodb-in-production.md"
 FILES = [code for _, _, code in blocks_in(PAGE.read_text()) if code.startswith("host:")]

@@ -10,12 +10,12 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.candidates import local_cell as module
 from mlip_fw.engines.candidates.generate import HaltedFrame
 from mlip_fw.engines.candidates.local_cell import local_cell
-from mlip_fw.engines.cost import label_cost
+from mlip_fw.engines.oracle.cost import label_cost
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.oracle import EspressoOracle
-from tests.conftest import make_small
+from tests.helpers.campaigns import make_small
 
 
 def campaign(**candidates):
@@ -58,6 +58,7 @@ def test_large_frame_is_cut(frame, potential):
     assert not small.mask_of(small.atoms, np.full(len(small.atoms), 1e9)).all()
 
 
+@pytest.mark.slow
 def test_cost_decides_between_two_cells(frame, potential, monkeypatch):
     made = {}
 

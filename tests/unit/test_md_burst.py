@@ -8,7 +8,7 @@ from ase.build import bulk
 from mlip_fw.engines.ace import Evaluation
 from mlip_fw.engines.candidates import md_burst
 from mlip_fw.engines.candidates.md_burst import burst, timestep_fs
-from tests.unit.test_candidates import copper_potential
+from tests.helpers.potentials import copper_potential
 
 
 class Field:

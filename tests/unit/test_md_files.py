@@ -20,24 +20,9 @@ from mlip_fw.io.lammps import (
     thermo_in_log,
     write_data,
 )
-from mlip_fw.models.md import MDOutcome, Stage
+from mlip_fw.models.md import MDOutcome
+from tests.helpers.structures import PLAN
 
-PLAN = script.RunPlan(
-    title="test",
-    elements=("Au", "Cu"),
-    cutoff_a=5.0,
-    potential=Path("/c/gen_0000/potential.yaml"),
-    start=Path("/c/start.data"),
-    is_restart=False,
-    velocity_seed=12,
-    stage=Stage(ensemble="npt", temperature_k=[300, 900], pressure_bar=[0, 1000], n_steps=1000),
-    stage_first_step=500,
-    stage_last_step=1500,
-    first_step=500,
-    timestep_fs=2.0,
-    gamma_halt=5.0,
-    check_interval=10,
-)
 DUMP = """ITEM: TIMESTEP
 {step}
 ITEM: NUMBER OF ATOMS

@@ -9,7 +9,7 @@ from ase.vibrations import Vibrations
 
 from mlip_fw.engines.ace import AcePotential, Evaluation
 from mlip_fw.engines.candidates.normal_modes import LocalModes
-from tests.unit.test_candidates import copper_potential
+from tests.helpers.potentials import copper_potential
 
 THZ = 1e3 * units.fs / (2 * np.pi)
 
@@ -70,6 +70,7 @@ def crystal():
     return bulk("Cu", cubic=True) * (3, 3, 3)
 
 
+@pytest.mark.slow
 def test_frequencies_of_a_real_potential_are_those_that_ase_finds(potential, tmp_path):
     atoms = bulk("Cu", cubic=True) * (2, 2, 2)
     atoms.rattle(0.1, seed=3)

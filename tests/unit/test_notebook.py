@@ -18,7 +18,7 @@ from mlip_fw.errors import DirectoryError
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels, write_frames
 from mlip_fw.notebook.tables import GENERATIONS, HALTS, LABELS
-from tests.unit.stories import START, Scribe, hashed
+from tests.helpers.stories import START, Scribe, hashed
 
 A, B, C, D = (hashed(0x1000 * n) for n in range(0xA, 0xE))
 E = hashed(0xE000)

@@ -5,7 +5,7 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from tests.unit.test_start_files import CIF, columns, refusal, start_of
+from tests.helpers.start_files import CIF, columns, refusal, start_of
 
 SITES = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
 

@@ -103,7 +103,7 @@ def alloy(make, tmp_path_factory):
     return frames, held_out, force_error(root, held_out)
 
 
-@pytest.fixture(params=["copper", "alloy"])
+@pytest.fixture(params=["copper", pytest.param("alloy", marks=pytest.mark.slow)])
 def material(request):
     """Return elements, labels, labels held out, and the error of the plain fit."""
     return ["Cu"] if request.param == "copper" else ["Au", "Cu"], *request.getfixturevalue(request.param)
@@ -186,6 +186,7 @@ def test_free_atom_that_comes_late_is_left_out(copper, make, tmp_path, caplog):
     assert "left out of the fit" in caplog.text
 
 
+@pytest.mark.slow
 def test_learnt_once_more_to_the_bit(copper, make, tmp_path):
     """A fit that lacks what is kept today is made anew from the labels, their weights and who they came from."""
     frames, _, _ = copper
@@ -280,6 +281,7 @@ class TestContradictions:
         elements, frames, _, _ = material
         assert contradictions(self.changed(frames[:number], pressure=pressure), make(elements)) == []
 
+    @pytest.mark.slow
     def test_contrary_stresses_are_not_trained_on(self, copper, make, tmp_path):
         frames, held_out, plain = copper
         [record] = teach(tmp_path / "a", make(["Cu"]), self.changed(frames, stress=-1.0))
@@ -291,6 +293,7 @@ class TestContradictions:
         [record] = teach(tmp_path / "b", decided, self.changed(frames, stress=-1.0))
         assert (record.leaves_out_imported_stresses, record.stress_weight) == (False, 20.0)
 
+    @pytest.mark.slow
     def test_energies_of_another_unit_are_refused(self, copper, make, tmp_path):
         with pytest.raises(TrainingError, match=r"bootstrap.dataset: .* multiply them by 13.6057"):
             teach(tmp_path, make(["Cu"]), self.changed(copper[0], energy=1 / 13.605693))

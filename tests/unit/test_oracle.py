@@ -8,7 +8,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.engines.oracle.ase_job import LabelIsSound
+from mlip_fw.engines.oracle.ase_job import AseRun
 from mlip_fw.engines.oracle.ase_oracle import label_with_ase, require_calculator
 from mlip_fw.engines.oracle.label import make_label
 from mlip_fw.engines.warm import nursery
@@ -139,13 +139,13 @@ def test_fault_of_the_machine_is_no_label_error(strange):
 
 
 def test_missing_or_torn_result_is_not_believed(tmp_path):
-    validator = LabelIsSound(tmp_path, 4)
-    assert validator.check()
+    run = AseRun(folder=tmp_path, oracle=oracle("emt"), n_atoms=4, probe=False)
+    assert run.complaint() == "the calculator wrote no result"
     (tmp_path / "label.json").write_text('{"energy_ev": 1.0')
-    assert validator.check()
+    assert run.complaint() == "the calculator wrote no result"
     whole = {"energy_ev": 1.0, "forces_ev_a": np.zeros((4, 3)).tolist(), "converged": True}
     (tmp_path / "label.json").write_text(json.dumps(whole))
-    assert not validator.check()
+    assert run.complaint() is None
 
 
 @pytest.mark.parametrize(
@@ -165,3 +165,5 @@ def test_calculator_is_checked_beforehand(made, kind, said):
 @pytest.mark.parametrize("name", ["emt", "EMT", "lj", "ase.calculators.emt:EMT"])
 def test_names_of_calculators(name):
     require_calculator(oracle(name), Worker())
+    with pytest.raises((CampaignError, WorkerError), match=f"{name}x"):
+        require_calculator(oracle(f"{name}x"), Worker())

@@ -16,27 +16,26 @@ from ruamel.yaml import YAML
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.process import Ended
-from mlip_fw.engines.start import check_given_files
 from mlip_fw.engines.train.basis import core_radius_a
 from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.engines.train.given_files import check_given_files
 from mlip_fw.engines.train.pacemaker import schedule
+from mlip_fw.engines.train.pacemaker.command import can_run, require_pacemaker
 from mlip_fw.engines.train.pacemaker.form import (
-    carried_over,
     form_of,
     functions_of,
     read_form,
+    transfer_coefficients,
     with_cores_of,
     without_cores,
 )
 from mlip_fw.engines.train.pacemaker.frame import kappa_of, loss_of, rmse_of, rows_of, write_frame
 from mlip_fw.engines.train.pacemaker.inputs import settings_of, write_input
-from mlip_fw.engines.train.pacemaker.job import require_pacemaker
 from mlip_fw.engines.train.pacemaker.metrics import read_metrics
-from mlip_fw.engines.train.pacemaker.probe import can_run
 from mlip_fw.engines.train.pacemaker.schedule import decided, is_due, is_left_to_do
 from mlip_fw.engines.train.pacemaker.template import Template, read_template, write_template
 from mlip_fw.engines.train.pacemaker.trainer import polish
-from mlip_fw.engines.train.pacemaker.trouble import Trouble, diagnose
+from mlip_fw.engines.train.pacemaker.trouble import FitTrouble, diagnose
 from mlip_fw.errors import CampaignError, TrainingError, WorkerError
 from mlip_fw.generations import Generations
 from mlip_fw.io.structures import MASK, with_labels
@@ -61,6 +60,10 @@ def apart(distance_a):
     atoms = labelled(0)
     atoms.positions[1] = atoms.positions[0] + [distance_a, 0, 0]
     return with_labels(atoms, 1.0, np.zeros((32, 3)), None)
+
+
+def _decided(campaign, directory):
+    return decided(campaign, directory.begun(), directory.root)
 
 
 def stand_in(options=""):
@@ -95,7 +98,7 @@ class TestForm:
     def test_start_says_what_the_linear_potential_says(self, learnt):
         linear, atoms = linear_of(learnt), labelled(3)
         form = form_of(learnt[1], Template(), linear)
-        start = carried_over(linear, form)
+        start = transfer_coefficients(linear, form)
         assert {e.ndensity for e in ACEBBasisSet(start).map_embedding_specifications.values()} == {2}
         answers = [AcePotential(ACEBBasisSet(f)).evaluate(atoms, gamma=False) for f in (linear, start)]
         assert answers[1].energy_ev == pytest.approx(answers[0].energy_ev, abs=1e-9)
@@ -105,7 +108,7 @@ class TestForm:
         linear = linear_of(learnt)
         campaign = small(potential={"kind": "pacemaker", "pacemaker": {"functions_per_element": 40}})
         form = form_of(campaign, Template(), linear)
-        start = carried_over(linear, form)
+        start = transfer_coefficients(linear, form)
         assert form.total_number_of_functions == 40
         assert functions_of(start) == functions_of(linear) < functions_of(form)
 
@@ -300,13 +303,13 @@ class TestWords:
     @pytest.mark.parametrize(
         ("exit_code", "words", "trouble"),
         [
-            (1, "ModuleNotFoundError: No module named 'tensorflow'", Trouble.NOT_INSTALLED),
-            (1, "TypeError: only 0-dimensional arrays can be converted to Python scalars", Trouble.NUMPY),
-            (1, "tensorflow...ResourceExhaustedError: OOM when allocating", Trouble.MEMORY),
-            (1, "OSError: [Errno 28] No space left on device", Trouble.DISK),
-            (-9, "", Trouble.MEMORY),
-            (1, "Traceback\nKeyError: 'x'\n", Trouble.CRASHED),
-            (0, "all is well", Trouble.INCOMPLETE),
+            (1, "ModuleNotFoundError: No module named 'tensorflow'", FitTrouble.NOT_INSTALLED),
+            (1, "TypeError: only 0-dimensional arrays can be converted to Python scalars", FitTrouble.NUMPY),
+            (1, "tensorflow...ResourceExhaustedError: OOM when allocating", FitTrouble.MEMORY),
+            (1, "OSError: [Errno 28] No space left on device", FitTrouble.DISK),
+            (-9, "", FitTrouble.MEMORY),
+            (1, "Traceback\nKeyError: 'x'\n", FitTrouble.CRASHED),
+            (0, "all is well", FitTrouble.INCOMPLETE),
         ],
     )
     def test_failures_are_named(self, tmp_path, exit_code, words, trouble):
@@ -318,7 +321,7 @@ class TestWords:
         (tmp_path / "metrics.txt").write_text(f"{HEADER}\n0 0 0 3.0 0.1 0.2\n0 0 1 2.0 0.05 0.1\n0 0 2 1.")
         assert [(m.iteration, m.loss, m.force_rmse_ev_a) for m in read_metrics(tmp_path)] == [(0, 3, 0.2), (1, 2, 0.1)]
 
-    @pytest.mark.parametrize(("last", "trouble"), [("nan", Trouble.NAN), ("inf", Trouble.NAN)])
+    @pytest.mark.parametrize(("last", "trouble"), [("nan", FitTrouble.NAN), ("inf", FitTrouble.NAN)])
     def test_loss_that_is_no_number(self, tmp_path, last, trouble):
         (tmp_path / "metrics.txt").write_text(f"{HEADER}\n0 0 0 3.0 0.1 0.2\n0 0 1 {last} 0.1 0.1\n")
         assert diagnose(Ended(0, False, 1.0), tmp_path, "").trouble is trouble
@@ -348,13 +351,13 @@ class TestSchedule:
     def test_auto_is_decided_where_a_campaign_begins(self, small, tmp_path, monkeypatch):
         where = CampaignDirectory(tmp_path / "c")
         monkeypatch.setattr(schedule, "is_installed", lambda: True)
-        first = decided(small(potential={"kind": "auto"}), where)
+        first = _decided(small(potential={"kind": "auto"}), where)
         assert first.campaign.potential.kind == "pacemaker"
         assert first.words == "linear, polished by pacemaker every 10 generations and at the end (it is installed here)"
         where.claim(first.campaign)
         monkeypatch.setattr(schedule, "is_installed", lambda: False)
-        assert decided(small(potential={"kind": "auto"}), where).campaign == first.campaign
-        assert decided(small(potential={"kind": "auto"}), CampaignDirectory(tmp_path / "d")).words == (
+        assert _decided(small(potential={"kind": "auto"}), where).campaign == first.campaign
+        assert _decided(small(potential={"kind": "auto"}), CampaignDirectory(tmp_path / "d")).words == (
             "linear (pacemaker is not installed here)"
         )
 
@@ -362,10 +365,10 @@ class TestSchedule:
         monkeypatch.setattr(schedule, "is_installed", lambda: True)
         where = CampaignDirectory(tmp_path / "c")
         asked = small(potential={"kind": "auto"}, files="filepad")
-        assert decided(asked, where).words == "linear (files: filepad)"
+        assert _decided(asked, where).words == "linear (files: filepad)"
         where.claim(small(potential={"kind": "pacemaker"}))
         with pytest.raises(CampaignError, match="began with pacemaker, whose files don't travel; say files: shared"):
-            decided(asked, where)
+            _decided(asked, where)
         with pytest.raises(CampaignError, match=r"kind: pacemaker needs one campaign directory.*say linear, or"):
             small(potential={"kind": "pacemaker"}, files="filepad")
 
@@ -463,7 +466,7 @@ class TestPolish:
         linear = BBasisConfiguration(str(generations.potential(0)))
         form = without_cores(form_of(campaign, Template(), linear))
         folder.mkdir()
-        worse = carried_over(linear, form)
+        worse = transfer_coefficients(linear, form)
         coefficients = np.array(worse.get_all_coeffs())
         worse.set_all_coeffs(coefficients * 1.5)
         worse.save(str(folder / "begin.yaml"))

@@ -23,7 +23,7 @@ from mlip_fw.io.structures import with_labels
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.training import Stability
 from mlip_fw.models.worker import Worker
-from tests.conftest import run_pacemaker_here
+from tests.helpers.programs import run_pacemaker_here
 
 WORKER = Worker(pacemaker_cmd=f"{sys.executable} -m mlip_fw.testing.pacemaker")
 BAD = Stability(

@@ -1,6 +1,8 @@
 """A worker's command: its end, its time limit, its whole process group."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
 
@@ -45,11 +47,9 @@ def test_time_limit_ends_the_whole_group(tmp_path):
         "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
         "print(p.pid, flush=True); time.sleep(60)"
     )
-    started = time.perf_counter()
     ended = run(tmp_path, code, timeout_s=1.0)
     assert ended.timed_out
     assert ended.exit_code == -15
-    assert time.perf_counter() - started < 50
     assert gone(int((tmp_path / "out").read_text()))
 
 
@@ -96,14 +96,29 @@ def test_unbalanced_quotes(tmp_path):
         run_command("pw_cmd", "pw.x 'oops", tmp_path, stdout=tmp_path / "out")
 
 
-def test_a_command_that_ends_slowly_is_not_left_behind(tmp_path, monkeypatch):
+def test_a_command_that_ends_slowly_is_not_left_behind(tmp_path):
     """The interrupt comes again while it is given time, and before it is killed."""
-    monkeypatch.setattr("mlip_fw.interrupts._INSIST_S", 0.1)
-    monkeypatch.setattr("mlip_fw.engines.process.PATIENCE_S", 0.6)
     code = (
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "print(os.getpid(), flush=True); os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
     )
-    with pytest.raises(Interrupted), heeding_signals(lambda _: True):
-        run(tmp_path, code)
+    with pytest.raises(Interrupted), heeding_signals(lambda _: True, insist_s=0.1):
+        run(tmp_path, code, grace_s=0.6)
     assert gone(int((tmp_path / "out").read_text()))
+
+
+def test_an_interrupt_while_a_command_starts_leaves_nothing_behind(tmp_path, monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    def start_and_interrupt(*words, **options):
+        started.append(popen(*words, **options))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started[0]
+
+    monkeypatch.setattr("mlip_fw.engines.process.subprocess.Popen", start_and_interrupt)
+    try:
+        with pytest.raises(Interrupted), heeding_signals(lambda _: True):
+            run(tmp_path, "import time; time.sleep(60)")
+        assert started[0].returncode == -signal.SIGTERM
+    finally:
+        started[0].kill()

@@ -83,10 +83,10 @@ def note(root, fw_id, **changes):
     write_json(root / FOLDER / f"{fw_id}.json", this_process().model_copy(update=changes))
 
 
-def found(pad, **options):
+def found(pad, *, heartbeat_s=math.inf, patience_s=0.0, **options):
     """Return kind and text of what a recovery finds."""
-    options = {"heartbeat_s": math.inf, "patience_s": 0.0, **options}
-    return [(finding.kind, finding.what) for finding in recover(pad, **options)]
+    findings = recover(pad, heartbeat_s=heartbeat_s, patience_s=patience_s, **options)
+    return [(finding.kind, finding.what) for finding in findings]
 
 
 def states(pad):
@@ -315,18 +315,16 @@ class TestReservations:
         finding.mend()
         assert everything(pad) == before
 
-    def test_that_was_never_submitted(self, reserved, monkeypatch):
+    def test_that_was_never_submitted(self, reserved):
         assert found(reserved[0]) == []
-        monkeypatch.setattr(findings, "_SUBMITTING_S", -1.0)
-        assert found(reserved[0]) == [("reservation", "it was never submitted")]
+        assert found(reserved[0], submitting_s=-1.0) == [("reservation", "it was never submitted")]
         assert states(reserved[0]) == ["READY", "WAITING"]
 
-    def test_of_a_worker_that_died_while_it_took_it(self, pad, handoff, monkeypatch):
+    def test_of_a_worker_that_died_while_it_took_it(self, pad, handoff):
         add_pair(pad, handoff)
         pad._get_a_fw_to_run()
         assert found(pad) == []
-        monkeypatch.setattr(findings, "_HALF_CHECKED_OUT_S", -1.0)
-        assert found(pad) == [("reservation", "a worker died while it took it")]
+        assert found(pad, taking_s=-1.0) == [("reservation", "a worker died while it took it")]
         assert states(pad) == ["READY", "WAITING"]
 
 
@@ -429,15 +427,14 @@ class TestTornWorkflows:
         assert [kind for kind, _ in found(pad)] == ["stale lock"]
         assert "locked" not in pad.workflows.find_one()
 
-    def test_a_lock_that_changed_hands_is_left_alone(self, running, monkeypatch):
+    def test_a_lock_that_changed_hands_is_left_alone(self, running):
         pad = running[0]
         pad.workflows.update_one({}, {"$set": {"locked": True}})
 
         def somebody_works(_):
             pad.workflows.update_one({}, {"$set": {"updated_on": "later"}})
 
-        monkeypatch.setattr("mlip_fw.recovery.torn.time.sleep", somebody_works)
-        assert found(pad) == []
+        assert list(torn_workflows(pad, 0.0, sleep=somebody_works)) == []
         assert pad.workflows.find_one()["locked"]
 
     @pytest.mark.parametrize("is_locked", [True, False])
@@ -456,7 +453,7 @@ class TestTornWorkflows:
         assert sorted(workflow["nodes"]) == sorted(pad.get_fw_ids())
         assert found(pad) == []
 
-    def test_fireworks_that_still_come_in_are_left_alone(self, running, monkeypatch):
+    def test_fireworks_that_still_come_in_are_left_alone(self, running):
         """Somebody adds many of them: the workflow is told in the end."""
         pad, fw_id, _ = running
         document = pad.fireworks.find_one({"fw_id": fw_id}, {"_id": 0})
@@ -464,9 +461,8 @@ class TestTornWorkflows:
         def one_more(_):
             pad.fireworks.insert_one({**document, "fw_id": pad.get_new_fw_id(), "state": "WAITING"})
 
-        monkeypatch.setattr("mlip_fw.recovery.torn.time.sleep", one_more)
         one_more(0)
-        assert list(torn_workflows(pad, 0.0)) == []
+        assert list(torn_workflows(pad, 0.0, sleep=one_more)) == []
 
     def test_a_workflow_of_others_is_left_alone(self, running):
         pad = running[0]

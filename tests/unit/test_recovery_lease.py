@@ -1,14 +1,14 @@
 """The lock of a recovery: only its holder lets it go, it is renewed, and that of a dead process is taken over."""
 
-import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from mlip_fw.attendance import this_process
 from mlip_fw.errors import DirectoryError
 from mlip_fw.recovery import lease as module
-from mlip_fw.recovery.lease import LASTS_S, Lease, alone
+from mlip_fw.recovery.lease import LASTS_S, RENEWAL_INTERVAL_S, Lease, alone
 from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.recover import recover
 
@@ -51,27 +51,26 @@ def test_who_holds_it_no_more_does_not_let_go_that_of_another(pad):
     assert lock(pad) is None
 
 
-def test_it_is_renewed_while_it_is_held(pad, monkeypatch):
-    monkeypatch.setattr(module, "_RENEWED_EVERY_S", 0.01)
-    renewed, renew = threading.Event(), Lease.renew
-
-    def and_say_so(lease):
-        renew(lease)
-        renewed.set()
-
-    monkeypatch.setattr(Lease, "renew", and_say_so)
-    with alone(pad.db) as lease:
-        pad.db["mlip_fw_locks"].update_one({}, {"$set": {"until": time.time() + 1}})
-        renewed.clear()
-        assert renewed.wait(30)
+def test_it_is_renewed_while_it_is_held(pad):
+    with alone(pad.db, renewed_every_s=0.01) as lease:
+        pad.db["mlip_fw_locks"].update_one({}, {"$set": {"until": 1.0}})
+        while lock(pad)["until"] == 1.0:
+            time.sleep(0.01)
         assert lock(pad)["until"] > time.time() + LASTS_S / 2
         lease.require()
 
 
-def test_one_that_could_not_be_renewed_in_time_mends_no_more(pad, monkeypatch):
-    with alone(pad.db) as lease:
-        now = time.monotonic()
-        monkeypatch.setattr(module.time, "monotonic", lambda: now + LASTS_S + 1)
+def test_a_lease_is_renewed_every_minute_of_ten():
+    """So that a database that is away for some minutes costs nobody the lock."""
+    assert 5 * RENEWAL_INTERVAL_S < LASTS_S
+
+
+def test_one_that_could_not_be_renewed_in_time_mends_no_more(pad):
+    now = [100.0]
+    with alone(pad.db, clock=lambda: now[0]) as lease:
+        now[0] += LASTS_S - 1
+        lease.require()
+        now[0] += 2
         with pytest.raises(DirectoryError, match="has lost its lock"):
             lease.require()
 
@@ -118,10 +117,25 @@ def test_that_of_an_older_version_ends_in_time(pad):
     assert list(recover(pad, patience_s=0.0)) == []
 
 
-def test_a_clock_that_is_ahead_takes_no_lock(pad, monkeypatch):
+class Behind:
+    """A database whose clock is hours behind that of this machine."""
+
+    now_s = 1_700_000_000.0
+
+    def __init__(self, database):
+        self._database = database
+
+    def __getitem__(self, name):
+        return self._database[name]
+
+    def command(self, _):
+        return {"localTime": datetime.fromtimestamp(self.now_s, UTC)}
+
+
+def test_a_clock_that_is_ahead_takes_no_lock(pad):
     """The server's time counts."""
-    server = time.time()
-    monkeypatch.setattr(module, "server_time", lambda _: server)
-    monkeypatch.setattr(module.time, "time", lambda: server + 10 * LASTS_S)
-    pad.db["mlip_fw_locks"].insert_one({"_id": "recover", "until": server + 1})
-    assert not Lease(pad.db).take()
+    pad.db["mlip_fw_locks"].insert_one({"_id": "recover", "until": Behind.now_s + 1})
+    assert not Lease(Behind(pad.db)).take()
+    pad.db["mlip_fw_locks"].update_one({}, {"$set": {"until": Behind.now_s - 1}})
+    assert Lease(Behind(pad.db)).take()
+    assert lock(pad)["until"] == Behind.now_s + LASTS_S

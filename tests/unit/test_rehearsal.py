@@ -8,7 +8,7 @@ from ase.io import write
 from mlip_fw.engines.candidates.small_cell import seamless_cell
 from mlip_fw.engines.geometry import heights_a
 from mlip_fw.engines.rehearsal import is_rehearsal, rehearsals, start_of_run
-from tests.unit.test_cutout import liquid
+from tests.helpers.structures import liquid
 
 MOST = 150
 ALLOY = {"bulk": {"symbol": "Cu", "a": 3.8, "cubic": True, "repeat": [4, 4, 4], "substitute": {"Au": 0.5}}}
@@ -32,6 +32,7 @@ def campaign(small):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rattle_a", [0.0, 0.15])
 def test_a_crystal_has_a_seamless_cell_cold_or_hot(rattle_a):
     cell = seamless_cell(alloy(rattle_a=rattle_a), MOST, 6.0)
@@ -47,6 +48,7 @@ def test_a_slab_has_a_seamless_cell_with_its_vacuum():
     assert cell.cell[2, 2] > np.ptp(cell.positions[:, 2]) + 8.0
 
 
+@pytest.mark.slow
 def test_a_liquid_has_none():
     assert seamless_cell(liquid(), MOST, 6.0) is None
 
@@ -64,6 +66,7 @@ def test_atoms_keep_their_velocities():
     assert len({tuple(v) for v in cell.get_velocities().round(6)}) == len(cell)
 
 
+@pytest.mark.slow
 def test_an_alloy_that_is_too_large_rehearses(campaign):
     made = campaign(md={"walkers": 3})
     [(walker, cell)] = rehearsals(made).items()
@@ -97,6 +100,7 @@ def test_one_element_rehearses_only_if_asked_to(campaign, asked, walkers):
     assert list(rehearsals(made)) == walkers
 
 
+@pytest.mark.slow
 def test_each_start_that_is_too_large_has_a_rehearsal_of_its_own(campaign, tmp_path):
     starts = [bulk("Cu", cubic=True) * (2, 2, 2), alloy(), bulk("Cu", cubic=True) * (4, 4, 4), alloy(6)]
     paths = [str(tmp_path / f"{k}.extxyz") for k in range(4)]

@@ -12,10 +12,10 @@ from ase.build import bulk
 
 from mlip_fw.io.files import write_json
 from mlip_fw.io.structures import write_frames
-from mlip_fw.report.halts import chosen_halts, tell_halts
+from mlip_fw.report.halts import chosen_halts, halt_structures
 from mlip_fw.report.html import _as_script, as_json, write_report
-from mlip_fw.story.tale import Story
-from tests.unit.stories import Scribe, hashed
+from mlip_fw.story.tale import CampaignAnalysis
+from tests.helpers.stories import Scribe, hashed
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202e" + "x" * 5000
 
@@ -108,7 +108,7 @@ def test_some_structures_are_shown_and_the_others_counted(page):
 
 
 def test_halts_are_chosen_once(tmp_path):
-    halts = Story(turns(tmp_path / "c", 3).directory).halts
+    halts = CampaignAnalysis(turns(tmp_path / "c", 3).directory).halts
     assert chosen_halts(halts) == halts
     assert chosen_halts([]) == []
 
@@ -160,5 +160,5 @@ def test_twelve_large_structures_stay_under_ten_megabytes(tmp_path, written):
     frame.rattle(0.1, seed=1)
     frame.arrays["gamma"] = np.random.default_rng(1).random(len(frame))
     write_frames(scribe.directory.cycle(0, 0) / "halt.extxyz", [frame])
-    (told,) = tell_halts(Story(scribe.directory).halts).values()
+    (told,) = halt_structures(CampaignAnalysis(scribe.directory).halts).values()
     assert written[0].stat().st_size + 12 * (len(told.image) + len(as_json({"halt": told.scene}))) < 9e6

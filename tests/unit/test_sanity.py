@@ -69,7 +69,9 @@ def test_nonsense_is_refused_beforehand(atoms, said):
     ids=str,
 )
 def test_matter_is_not_refused(atoms):
+    before = atoms.copy()
     refuse_unphysical(atoms)
+    assert atoms == before
 
 
 def label(energy_per_atom=-3.0, force=0.1, stress_gpa=1.0, atoms=None):
@@ -97,6 +99,8 @@ def test_implausible_label_is_refused(values, said):
 
 def test_plausible_label_is_kept():
     refuse_implausible(label(-1.0), LIMITS, [label(), label()])
+    with pytest.raises(LabelError, match="12 eV from the nearest of 2"):
+        refuse_implausible(label(9.0), LIMITS, [label(), label()])
 
 
 def test_energies_are_compared_only_with_their_like():
@@ -110,6 +114,8 @@ def test_energies_are_compared_only_with_their_like():
 
 def test_label_without_stress_is_kept():
     refuse_implausible(with_labels(bulk("Cu"), -3.0, np.zeros((1, 3)), None), LIMITS)
+    with pytest.raises(LabelError, match="the largest force"):
+        refuse_implausible(with_labels(bulk("Cu"), -3.0, np.full((1, 3), 60.0), None), LIMITS)
 
 
 def test_energies_of_nearly_the_same_composition_say_nothing():
@@ -119,3 +125,5 @@ def test_energies_of_nearly_the_same_composition_say_nothing():
     own = bulk("Cu", cubic=True) * (4, 4, 2)
     own.symbols[:64] = "Au"
     refuse_implausible(label(-15.0, atoms=own), LIMITS, [label(atoms=other)] * 3)
+    with pytest.raises(LabelError, match="nearest of 3"):
+        refuse_implausible(label(-15.0, atoms=own), LIMITS, [label(atoms=own)] * 3)

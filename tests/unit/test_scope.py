@@ -10,7 +10,7 @@ from ase.io import write
 from mlip_fw.engines.oracle.scope import label_notes
 from mlip_fw.engines.start import start_structures
 from mlip_fw.errors import CampaignError
-from tests.conftest import make_small
+from tests.helpers.campaigns import make_small
 
 PW = {"kind": "espresso", "ecutwfc_ry": 30}
 VASP = {"kind": "vasp"}

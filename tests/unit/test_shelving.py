@@ -102,14 +102,14 @@ class TestLeftAlone:
         assert self.stays(pad)
 
     def test_when_it_changed_meanwhile(self, pad, monkeypatch):
-        look = shelving._old_ones
+        look = shelving._archivable
 
         def look_and_rerun(pad, workflow):
             found = look(pad, workflow)
             pad.rerun_fw(max(found))
             return found
 
-        monkeypatch.setattr(shelving, "_old_ones", look_and_rerun)
+        monkeypatch.setattr(shelving, "_archivable", look_and_rerun)
         shelve_finished(pad, running(pad))
         assert len(nodes(pad)) == 1
 
@@ -143,7 +143,7 @@ def test_killed_before_the_shelf_is_there(pad, monkeypatch, tmp_path):
     (live,) = nodes(pad)
     mine = running(pad)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(shelving, "_put", killed)
+        patched.setattr(shelving, "_insert_archive", killed)
         shelve_finished(pad, mine)
     assert len(nodes(pad)) == 1
     assert [f.kind for f in recover(pad, patience_s=0.0, heartbeat_s=1e9, dry_run=True)] == ["half shelved"]

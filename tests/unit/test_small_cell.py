@@ -8,7 +8,7 @@ from ase.build import bulk, fcc111
 
 from mlip_fw.engines.candidates.small_cell import small_cell, some_atoms
 from mlip_fw.engines.geometry import closest_pair
-from tests.unit.test_cutout import liquid
+from tests.helpers.structures import liquid
 
 
 def test_a_small_start_stays_whole():
@@ -17,6 +17,7 @@ def test_a_small_start_stays_whole():
     assert small_cell(start, 108, 6.0).positions == pytest.approx(start.positions % start.cell.lengths(), abs=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_atoms", [200, 60, 20])
 def test_a_crystal_gives_a_supercell(max_atoms):
     start = bulk("Cu", cubic=True, a=3.61) * (8, 8, 8)
@@ -67,6 +68,7 @@ def test_a_liquid_gives_a_cell_without_overlaps():
     assert len(small) / small.get_volume() == pytest.approx(len(start) / start.get_volume(), rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_start_whose_elements_lie_far_apart_stays_whole():
     start = bulk("Cu", cubic=True, a=3.61) * (12, 2, 2)
     start.symbols[start.positions[:, 0] < 1] = "Au"

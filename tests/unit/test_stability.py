@@ -125,11 +125,12 @@ def test_runs_start_from_the_smallest_whole_structure(potential, small, monkeypa
     assert sizes == [32, 32]
 
 
+@pytest.mark.slow
 class TestRefusal:
     def teach(self, root, campaign, monkeypatch, verdicts):
         """Train two generations; give what each examination finds."""
         given = iter(verdicts)
-        monkeypatch.setattr(solution, "_FIRMNESS", (1.0, 10.0, 100.0))
+        monkeypatch.setattr(solution, "_RIDGE_FACTORS", (1.0, 10.0, 100.0))
         monkeypatch.setattr(solution, "examine", lambda *_: verdict(next(given)))
         generations, dataset = Generations(root), Dataset(root)
         for seed in range(2):
@@ -186,6 +187,7 @@ class _TooStrong(EMT):
         self.results["forces"] = 1.2 * self.results["forces"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "n_faults"), [(EMT, 0), (_TooStrong, 1)])
 def test_strained_molecule_is_no_fault_of_smooth_forces(kind, n_faults):
     """EMT itself changes the total energy of such a hydrogen molecule by more than a potential may."""

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from ase import Atoms, units
-from ase.build import bulk, fcc100
+from ase.build import bulk
 from ase.constraints import FixAtoms, FixBondLengths, FixCartesian, FixedLine, FixedPlane, FixScaled, Hookean
 from ase.io import write
 from hypothesis import HealthCheck, given, settings
@@ -14,47 +14,12 @@ from hypothesis import strategies as st
 from mlip_fw.engines.md.fixed import temperature_of
 from mlip_fw.engines.rehearsal import kept_from_file
 from mlip_fw.engines.start import start_notes, start_structures
-from mlip_fw.errors import CampaignError
 from mlip_fw.io.constraints import FIXED
-from tests.conftest import make_small
+from tests.helpers.campaigns import make_small
+from tests.helpers.start_files import CELL, CIF, SLAB, campaign_of, columns, refusal, save, slab_in, start_of
 
-SLAB = fcc100("Cu", (3, 3, 4), a=3.61, vacuum=6.0, orthogonal=True, periodic=True)
-CELL = bulk("Cu", cubic=True, a=3.7) * (2, 2, 2)
 NAMES = {"vasp": "POSCAR", "extxyz": "s.extxyz", "traj": "s.traj", "aims": "geometry.in", "espresso-in": "s.pwi"}
 A_FS = units.Ang / units.fs
-
-
-def slab_in(path, kind):
-    """Write the slab, its two lower layers fixed."""
-    slab = SLAB.copy()
-    slab.set_constraint(FixAtoms(indices=range(18)))
-    save(slab, path, kind)
-
-
-def save(atoms, path, kind):
-    options = {
-        "extxyz": {"columns": ["symbols", "positions", *(["move_mask"] if atoms.constraints else [])]},
-        "espresso-in": {"pseudopotentials": {"Cu": "Cu.upf"}},
-        "vasp": {"direct": True},
-    }
-    if kind == "extxyz" and atoms.has("momenta"):
-        options["extxyz"]["columns"].append("momenta")
-    write(path, atoms, format=kind, **options.get(kind, {}))
-
-
-def campaign_of(path, **changes):
-    return make_small(structure={"bulk": None, "file": str(path)}, **changes)
-
-
-def start_of(path, **changes):
-    [atoms] = start_structures(campaign_of(path, **changes))
-    return atoms
-
-
-def refusal(path, **changes):
-    with pytest.raises(CampaignError) as caught:
-        start_of(path, **changes)
-    return str(caught.value)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -159,16 +124,6 @@ def test_something_must_move(tmp_path):
     assert "fixes all of its atoms" in refusal(tmp_path / "s.traj")
 
 
-def columns(path, names, *arrays, atoms=CELL, facts=""):
-    """Write extended XYZ with columns of any name."""
-    lattice = " ".join(f"{value:.17g}" for value in atoms.cell.array.ravel())
-    lines = [str(len(atoms)), f'Lattice="{lattice}" Properties=species:S:1:pos:R:3:{names} pbc="T T T" {facts}']
-    table = np.column_stack([atoms.positions, *arrays])
-    rows = zip(atoms.get_chemical_symbols(), table.tolist(), strict=True)
-    lines += [f"{symbol} {' '.join(f'{value:.17g}' for value in row)}" for symbol, row in rows]
-    path.write_text("\n".join(lines) + "\n")
-
-
 VELOCITIES = np.random.default_rng(2).normal(scale=0.002, size=(32, 3))
 """Å/fs"""
 
@@ -259,24 +214,6 @@ def test_masses_that_are_none(tmp_path, mass):
     """The last is of copper in eV fs²/Å²."""
     columns(tmp_path / "s.extxyz", "mass:R:1", np.full(32, mass))
     assert "the unit is u" in refusal(tmp_path / "s.extxyz")
-
-
-CIF = """data_x
-_cell_length_a 8.16
-_cell_length_b 8.16
-_cell_length_c 8.16
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_symmetry_space_group_name_H-M 'P 1'
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-{rows}
-"""
 
 
 def salt(hydrogen):

@@ -14,7 +14,7 @@ from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.recover import recover
 from mlip_fw.workflows.retry import retry_workflow
 from mlip_fw.workflows.validate import validation_workflow
-from tests.unit.stories import campaign, hashed
+from tests.helpers.stories import campaign, hashed
 
 HERE, THERE = "/data/one/cu-story", "/data/two/cu-story"
 TWO_STAGES = [{"ensemble": "nvt", "n_steps": 1000, "temperature_k": 300.0}] * 2
@@ -76,7 +76,7 @@ def test_a_row_says_what_a_firework_is(store):
 def test_the_newest_come_first_and_no_more_than_wanted(store):
     numbers = [row.fw_id for row in store.fireworks("cu-story", HERE)]
     assert numbers == sorted(numbers, reverse=True)
-    assert [row.fw_id for row in store.fireworks("cu-story", HERE, most=2)] == numbers[:2]
+    assert [row.fw_id for row in store.fireworks("cu-story", HERE, limit=2)] == numbers[:2]
 
 
 def test_only_some_states_and_kinds(store):

@@ -84,7 +84,7 @@ def test_other_rows_are_the_same_with_stress(potential, design):
 
 
 class TestFit:
-    def lessons(self, truth, count, pressure=0.0, noise=0.05):
+    def labels(self, truth, count, pressure=0.0, noise=0.05):
         rng = np.random.default_rng(2)
         for _ in range(count):
             design = Design(rng.normal(size=N), rng.normal(size=(2, 3, N)), {}, rng.normal(size=(6, N)))
@@ -102,7 +102,7 @@ class TestFit:
         return np.random.default_rng(1).normal(size=N)
 
     def test_residuals_are_those_of_the_best_pressure(self, truth):
-        made = list(self.lessons(truth, 7, pressure=0.5))
+        made = list(self.labels(truth, 7, pressure=0.5))
         folds, wrong = self.fitted(made).stresses, truth + 0.1
         found = [part @ np.append(wrong, -1.0) for parts in up_to_a_pressure(folds) for part in parts]
         residuals = np.concatenate([d.stress @ wrong - s for d, _, _, s in made])
@@ -112,13 +112,13 @@ class TestFit:
         assert sum((part**2).sum() for part in found) == pytest.approx(least, rel=1e-9)
 
     def test_where_no_pressure_is_free_all_rows_count(self, truth):
-        made, wrong = list(self.lessons(truth, 7, pressure=0.5)), truth + 0.1
+        made, wrong = list(self.labels(truth, 7, pressure=0.5)), truth + 0.1
         parts = up_to_a_pressure(self.fitted(made).stresses, is_free=False)
         found = sum(((part @ np.append(wrong, -1.0)) ** 2).sum() for pair in parts for part in pair)
         assert found == pytest.approx(sum(((d.stress @ wrong - s) ** 2).sum() for d, _, _, s in made), rel=1e-9)
 
     def test_a_pressure_that_all_have_is_not_learnt(self, truth):
-        plain, pressed = (self.fitted(self.lessons(truth, 8, pressure)) for pressure in (0.0, 5.0))
+        plain, pressed = (self.fitted(self.labels(truth, 8, pressure)) for pressure in (0.0, 5.0))
         one, other = (fit.solve(np.ones(N), stress_weight=10.0)[0] for fit in (plain, pressed))
         assert np.allclose(one, other, atol=2e-3)
         assert pressure_offset(pressed.stresses, other) == pytest.approx(5.0, abs=0.1)
@@ -126,7 +126,7 @@ class TestFit:
 
     def test_a_fold_that_is_left_out_is_in_no_other(self, truth):
         """The common pressure couples them, and would let a fit see what it is to predict."""
-        made = list(self.lessons(truth, 5))
+        made = list(self.labels(truth, 5))
         other = [*made[:4], (*made[4][:3], made[4][3] + 3.0)]
         before, after = (self.fitted(labels).scaled(np.ones(N), 1.0, 10.0) for labels in (made, other))
         assert all(np.array_equal(*pair) for pair in zip(before.folds[:4], after.folds[:4], strict=True))
@@ -136,13 +136,13 @@ class TestFit:
     def test_without_energies_the_pressure_is_that_of_the_stresses(self, truth):
         """Nothing but stresses knows the last function."""
         fit = LinearFit.empty(N)
-        for design, energy, forces, _ in self.lessons(truth, 8):
+        for design, energy, forces, _ in self.labels(truth, 8):
             design.energy[-1], design.forces[:, :, -1], design.stress[:, -1] = 0.0, 0.0, DIAGONAL
             fit = fit.with_label(design, energy, forces, None, design.stress[:, :-1] @ truth[:-1] + 2.0 * DIAGONAL)
         assert fit.solve(np.ones(N), stress_weight=10.0)[0][-1] == pytest.approx(2.0, abs=0.2)
 
     def test_of_wrong_sign_they_are_missed(self, truth):
-        right = list(self.lessons(truth, 8))
+        right = list(self.labels(truth, 8))
         wrong = [(design, energy, forces, -stress) for design, energy, forces, stress in right]
         errors = []
         for made in (right, wrong):
@@ -152,11 +152,11 @@ class TestFit:
 
     def test_no_stress_no_rows(self, truth):
         fit = LinearFit.empty(N)
-        for design, energy, forces, _ in self.lessons(truth, 3):
+        for design, energy, forces, _ in self.labels(truth, 3):
             fit = fit.with_label(design, energy, forces)
         coefficients = fit.solve(np.ones(N))[0]
         assert np.array_equal(fit.solve(np.ones(N), stress_weight=10.0)[0], coefficients)
-        assert fit.natural_stress_weight() is None
+        assert fit.auto_stress_weight() is None
         assert fit.errors(coefficients).stress_rmse_ev_a3 is None
         assert pressure_offset(fit.stresses, coefficients) is None
 
@@ -213,6 +213,7 @@ def test_record_says_what_was_done(learnt):
     assert abs(record.pressure_offset_ev_a3) < 1e-3
 
 
+@pytest.mark.slow
 def test_unseen_stresses_are_better(learnt, small_campaign, tmp_path):
     record = teach(tmp_path, small_campaign(potential={"stress_weight": 0}), [labelled(k) for k in range(8)])
     assert (record.stress_weight, record.dataset.stress_rmse_ev_a3, record.pressure_offset_ev_a3) == (None, None, None)
@@ -223,6 +224,7 @@ def test_unseen_stresses_are_better(learnt, small_campaign, tmp_path):
     assert with_stress < 0.7 * without
 
 
+@pytest.mark.slow
 def test_only_whole_labels_with_a_stress_have_rows(small_campaign, tmp_path):
     odd = labelled(5)
     odd.calc.results["stress"] = np.full(6, np.nan)
@@ -242,6 +244,7 @@ def test_only_whole_labels_with_a_stress_have_rows(small_campaign, tmp_path):
     assert record.dataset.stress_rmse_ev_a3 == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_labels_without_stress_are_learnt_as_if_there_were_none(small_campaign, tmp_path):
     for name, weight in (("a", "auto"), ("b", 0), ("c", 7.0)):
         campaign = small_campaign(potential={"stress_weight": weight})
@@ -250,6 +253,7 @@ def test_labels_without_stress_are_learnt_as_if_there_were_none(small_campaign, 
     assert a == b == c
 
 
+@pytest.mark.slow
 def test_fit_of_an_older_version_is_made_anew(small_campaign, tmp_path):
     """Labels that came in an order of their own, so that folds must be dealt out as they were."""
     campaign, parts = small_campaign(), ([labelled(0), labelled(1)], [labelled(2)], [cut_out(3), labelled(4)])
@@ -292,6 +296,7 @@ def test_size_counts_the_images(small_campaign):
     assert 5 < found < 15
 
 
+@pytest.mark.slow
 def test_two_compositions_say_the_pressure_of_an_alloy(small, tmp_path):
     """Two energies go into those of two elements; stresses of `ase` have no pressure of their own."""
     rng, dataset = np.random.default_rng(3), Dataset(tmp_path)

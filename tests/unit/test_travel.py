@@ -19,6 +19,7 @@ from mlip_fw.models.handoff import Handoff, LabelHandoff, MDHandoff
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
+from mlip_fw.steps.step import Step
 from mlip_fw.travel.errand import FAILURES, LABELS, TO_RUN, TO_TRAIN, Errand, Want
 from mlip_fw.travel.filed import key_of
 from mlip_fw.travel.journal import publish_journal
@@ -138,7 +139,7 @@ class TestStore:
         names = [f"potentials/gen_{number:04d}/training.json" for number in (9, 10, 11)]
         assert [marker.path for marker in store.below("potentials/")] == store.names_below("potentials/") == names
         assert [marker.path for marker in store.below("potentials/", newest=True)] == names[-1:]
-        assert [marker.path for marker in store.below("potentials/", most=2)] == names[:2]
+        assert [marker.path for marker in store.below("potentials/", limit=2)] == names[:2]
 
     def test_what_is_removed_is_gone(self, store):
         store.publish("quarantine/x.json", b"")
@@ -188,7 +189,7 @@ class TestStore:
             store.read(marker, marker)
 
     def test_too_large_file(self, store, monkeypatch):
-        monkeypatch.setattr("mlip_fw.travel.filed._MOST_BYTES", 3)
+        monkeypatch.setattr("mlip_fw.travel.filed._MAX_BYTES", 3)
         with pytest.raises(FilePadError, match=r"labels/x has 4 bytes, more than the 3"):
             store.publish("labels/x", b"text")
 
@@ -228,7 +229,7 @@ class TestPlaces:
         places.root.mkdir()
         (places.root / "link").symlink_to(tmp_path)
         with pytest.raises(FilePadError, match="outside"):
-            places.inside(path)
+            places.path_here(path)
 
     def test_where_it_was_added_inputs_stay(self, small):
         campaign = small(structure={"file": "/home/me/start.extxyz", "bulk": None})
@@ -379,7 +380,7 @@ class TestGenerations:
             a.fetch(Errand((TO_TRAIN,)))
             train(a)
         handoff = MDHandoff(campaign=small(files="filepad"), directory=str(b.root), walker=0)
-        b.fetch(RunMD(handoff=handoff.plain()).errand(handoff, {}))
+        b.fetch(RunMD(handoff=handoff.plain()).staging(Step(handoff)))
         assert Generations(b.root).numbers() == [0, 1]
         assert Generations(b.root).potential(0).is_file()
 
@@ -543,7 +544,7 @@ class TestPull:
     ("changes", "said"),
     [
         ({"validation": {"n_frames": 2}}, "validation needs one campaign directory"),
-        ({"oracle": {"kind": "espresso", "ecutwfc_ry": 30.0, "pseudo_dir": "/here"}}, "folder of one machine"),
+        ({"oracle": {"kind": "espresso", "ecutwfc_ry": 30.0, "pseudo_dir": "/here"}}, "file or folder of one machine"),
     ],
 )
 def test_what_needs_one_machine_is_refused(small, changes, said):

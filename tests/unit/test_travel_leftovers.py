@@ -144,7 +144,7 @@ class TestReplacing:
             return read(filed, of)
 
         monkeypatch.setattr(copy.store, "read", after_another)
-        copy._bring(next(copy.store.below("quarantine/")))
+        copy._download(next(copy.store.below("quarantine/")))
         assert (copy.root / "quarantine/x.json").read_bytes() == b"2"
         assert (copy.root / "quarantine/x/b").read_bytes() == b"b"
 
@@ -205,7 +205,7 @@ class TestKilled:
         store.replace("q.json", b"1")
         self.killed(store, monkeypatch, "_drop_contents")
         assert list(recover(pad, patience_s=0.0)) == []
-        monkeypatch.setattr("mlip_fw.recovery.files.server_time", lambda _: time.time() + LATER_S)
+        monkeypatch.setattr("mlip_fw.recovery.findings.server_time", lambda _: time.time() + LATER_S)
         kinds = [(finding.kind, finding.mend is not None) for finding in recover(pad, patience_s=0.0, dry_run=True)]
         assert kinds == [("unused files", True), ("files without workflow", False)]
         assert content(pad)[1] == 3
@@ -225,7 +225,7 @@ class TestDeletedWorkflow:
 
     def test_recover_names_its_files_and_leaves_them(self, campaign, pad, monkeypatch):
         assert list(recover(pad, patience_s=0.0)) == []
-        monkeypatch.setattr("mlip_fw.recovery.files.server_time", lambda _: time.time() + LATER_S)
+        monkeypatch.setattr("mlip_fw.recovery.findings.server_time", lambda _: time.time() + LATER_S)
         before = content(pad)
         [finding] = recover(pad, patience_s=0.0)
         assert (finding.kind, finding.name, finding.mend) == (

@@ -145,11 +145,9 @@ def test_another_potcar_file_is_another_level(potcars):
 
 
 def test_sound_settings_pass(potcars):
-    require_vasp(
-        oracle(incar={"IVDW": 12, "ncore": 4, "ISMEAR": 1, "PSTRESS": 0, "LIBXC1": "GGA_X_PBE"}),
-        WORKER,
-        ["Cu", "O"],
-    )
+    sound = oracle(incar={"IVDW": 12, "ncore": 4, "ISMEAR": 1, "PSTRESS": 0, "LIBXC1": "GGA_X_PBE"})
+    require_vasp(sound, WORKER, ["Cu", "O"])
+    assert vasp_level(sound, WORKER, ["Cu", "O"]) != vasp_level(oracle(), WORKER, ["Cu", "O"])
 
 
 @pytest.mark.parametrize(

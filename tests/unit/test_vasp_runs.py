@@ -11,7 +11,6 @@ import time
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
 from ase.calculators.emt import EMT
 from custodian.custodian import CustodianError
 from pymatgen.core import SETTINGS
@@ -21,31 +20,17 @@ from mlip_fw.engines.oracle.vasp import handlers, run
 from mlip_fw.engines.oracle.vasp.faults import blame
 from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 from mlip_fw.errors import DirectoryError, LabelError, WorkerError
-from mlip_fw.models.oracle import VaspOracle
+from mlip_fw.interrupts import heeding_signals
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime import supervised_run
 from mlip_fw.testing.vasp_files import write_fake_potcars
-from tests.conftest import ROOT
-
-
-def worker(options="", **env):
-    return Worker(vasp_cmd=f"{sys.executable} -m mlip_fw.testing.vasp {options}", **env)
-
-
-def oracle(**settings):
-    return VaspOracle(kind="vasp", kpoint_spacing_1_a=0.5, **settings)
-
-
-def alloy():
-    """Return a crystal whose species alternate, so that sorting them moves every atom but one."""
-    atoms = bulk("Cu", cubic=True)
-    atoms.symbols[[0, 2]] = "Au"
-    atoms.rattle(0.1, seed=1)
-    return atoms
+from tests.helpers.programs import ROOT
+from tests.helpers.vasp import POTCARS, alloy, oracle, worker
 
 
 @pytest.fixture(autouse=True)
 def potcars(tmp_path, monkeypatch):
-    write_fake_potcars(tmp_path / "psp", {"Cu_pv": 17, "Au": 11})
+    write_fake_potcars(tmp_path / "psp", POTCARS)
     monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", str(tmp_path / "psp"))
     monkeypatch.setattr(run, "_POLL_S", 0.05)
     monkeypatch.setattr(run, "_POLLS_PER_LOOK", 2)
@@ -70,7 +55,8 @@ def label(tmp_path, lent_vasp, hangs):
 
     def go(options="", *, env=None, atoms=None, **settings):
         command = hangs if "hang" in options else f"{lent_vasp} {options}"
-        given = Worker(vasp_cmd=command, **(env or {}))
+        # not validated: a walltime of seconds is no worker's
+        given = Worker(vasp_cmd=command).model_copy(update=env or {})
         return label_with_vasp(alloy() if atoms is None else atoms, oracle(**settings), given, tmp_path / "run")
 
     return go
@@ -211,7 +197,7 @@ def test_orbitals_of_an_earlier_calculation_are_not_taken_up(label, tmp_path):
 
 
 def test_what_custodian_lets_pass_is_checked_again(label, monkeypatch):
-    monkeypatch.setattr(run.Custodian, "run", lambda self: [])
+    monkeypatch.setattr(supervised_run.Custodian, "run", lambda self: [])
     with pytest.raises(LabelError, match="no closing lines"):
         label()
 
@@ -232,14 +218,15 @@ def test_outputs_of_a_failed_attempt_are_not_believed(tmp_path):
         label_with_vasp(alloy(), oracle(), Worker(vasp_cmd=str(script)), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_hanging_vasp_is_ended_with_its_ranks(label, tmp_path):
     with pytest.raises(LabelError, match=r"took longer than oracle\.timeout_s = 3 s"):
         label("--fail hang", timeout_s=3.0)
     assert not alive(int((tmp_path / "run" / "rank.pid").read_text()))
 
 
-def test_vasp_that_ignores_polite_signals_is_ended(label, tmp_path, monkeypatch):
-    monkeypatch.setattr("mlip_fw.engines.process.PATIENCE_S", 0.2)
+@pytest.mark.slow
+def test_vasp_that_ignores_polite_signals_is_ended(tmp_path):
     script = tmp_path / "vasp_std"
     script.write_text("#!/bin/sh\ntrap '' TERM\necho $$ > rank.pid\nwhile :; do sleep 1; done\n")
     script.chmod(0o755)
@@ -248,6 +235,7 @@ def test_vasp_that_ignores_polite_signals_is_ended(label, tmp_path, monkeypatch)
     assert not alive(int((tmp_path / "run" / "rank.pid").read_text()))
 
 
+@pytest.mark.slow
 def test_silent_vasp_is_ended(label, tmp_path, monkeypatch):
     monkeypatch.setattr(handlers, "_FROZEN_S", 4.0)
     with pytest.raises(LabelError, match=r"no answer to Frozen job"):
@@ -257,10 +245,9 @@ def test_silent_vasp_is_ended(label, tmp_path, monkeypatch):
 
 @pytest.fixture
 def interruptible():
-    """Heed SIGINT, which a shell's background jobs ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+    """Heed SIGINT, which a shell's background jobs ignore, as workers do."""
+    with heeding_signals(lambda _: True):
+        yield
 
 
 def test_interrupted_worker_leaves_no_vasp(label, tmp_path, interruptible):
@@ -277,10 +264,13 @@ def test_interrupted_worker_leaves_no_vasp(label, tmp_path, interruptible):
     assert not alive(int(path.read_text()))
 
 
+@pytest.mark.slow
 def test_vasp_dies_with_a_killed_worker(tmp_path):
     code = (
-        "import sys, pathlib; from tests.unit.test_vasp_runs import *; folder = pathlib.Path(sys.argv[1])\n"
-        "label_with_vasp(alloy(), oracle(), worker('--fail hang'), folder / 'run')\n"
+        "import pathlib, sys\n"
+        "from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp\n"
+        "from tests.helpers.vasp import alloy, oracle, worker\n"
+        "label_with_vasp(alloy(), oracle(), worker('--fail hang'), pathlib.Path(sys.argv[1]) / 'run')\n"
     )
     environment = {**os.environ, "PMG_VASP_PSP_DIR": str(tmp_path / "psp")}
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path], env=environment, cwd=ROOT)
@@ -308,13 +298,23 @@ def parent_of(pid):
     return int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
 
 
+def at_last(again):
+    """Go on until there is a label: on a busy machine a calculation may be cut more than once."""
+    answer = again()
+    for _ in range(20):
+        if not isinstance(answer, OutOfTime):
+            break
+        answer = again()
+    return answer
+
+
+@pytest.mark.slow
 class TestWalltime:
-    WALLTIME = {"label_walltime_s": 30.0}
+    WALLTIME = {"label_walltime_s": 7.0}
 
     @pytest.fixture
-    def slow(self, label, monkeypatch):
+    def slow(self, label):
         """Return a function that labels with nine steps of a second and a walltime of seven."""
-        monkeypatch.setattr(run.Calculation, "__init__", shortened(run.Calculation.__init__))
         return lambda options="": label(f"--step-s 1 {options}", env=self.WALLTIME)
 
     def test_cut_calculation_is_continued(self, slow, tmp_path):
@@ -323,7 +323,7 @@ class TestWalltime:
         assert first.seconds > 1
         assert (tmp_path / "run" / "WAVECAR").is_file()
         assert not (tmp_path / "run" / "STOPCAR").exists()
-        second = slow()
+        second = at_last(slow)
         assert isinstance(second, Labelled)
         assert second.facts["label_seconds"] > first.seconds
         expect_emt(second.atoms, alloy())
@@ -333,7 +333,9 @@ class TestWalltime:
         slow()
         other = alloy()
         other.positions[0] += 0.05
-        answer = label_with_vasp(other, oracle(), worker(**self.WALLTIME), tmp_path / "run")
+        answer = at_last(
+            lambda: label_with_vasp(other, oracle(), worker().model_copy(update=self.WALLTIME), tmp_path / "run")
+        )
         expect_emt(answer.atoms, other)
         assert not (tmp_path / "run" / "WAVECAR").exists()
 
@@ -350,7 +352,7 @@ class TestWalltime:
     def test_corrections_are_kept_over_the_cut(self, slow, tmp_path):
         answer = slow("--fail brmix")
         assert isinstance(answer, OutOfTime)
-        answer = slow("--fail brmix")
+        answer = at_last(lambda: slow("--fail brmix"))
         assert answer.facts["corrections"] == 1
 
     def test_vasp_that_does_not_stop_is_ended_and_begun_anew(self, slow, tmp_path):
@@ -358,20 +360,14 @@ class TestWalltime:
         assert not alive(int((tmp_path / "run" / "rank.pid").read_text()))
 
 
-def shortened(plain):
-    def init(self, folder, structure, command, timeout_s, walltime_s):
-        plain(self, folder, structure, command, timeout_s, 7.0 if walltime_s else None)
-
-    return init
-
-
 def test_walltime_that_is_not_reached_changes_nothing(label):
     assert isinstance(label(env={"label_walltime_s": 1000.0}), Labelled)
 
 
 def test_stop_in_time_asks_once(tmp_path):
-    handler = handlers.StopInTime(0.01)
-    time.sleep(0.02)
+    handler = handlers.StopInTime(0.0)
+    (tmp_path / "OSZICAR").write_text("DAV:   1    0.1E+01\n")
+    time.sleep(0.001)
     assert handler.check(str(tmp_path))
     handler.correct(str(tmp_path))
     assert not handler.check(str(tmp_path))
@@ -411,15 +407,13 @@ def test_full_disk_of_ours(label, monkeypatch):
 
 
 def test_handler_that_breaks_is_no_fault_of_the_machine(tmp_path):
-    from mlip_fw.engines.oracle.vasp.validators import LabelIsSound
-
-    error = blame(KeyError("NELECT"), 0, LabelIsSound(None), [], tmp_path)
+    error = blame(KeyError("NELECT"), 0, None, [], tmp_path)
     assert isinstance(error, LabelError)
     assert "could not judge the run (KeyError" in str(error)
 
 
 def test_vasp_that_the_queue_ends_is_no_fault_of_the_structure(tmp_path):
     """custodian's failure with a SIGTERM that did not come from this side."""
-    error = blame(CustodianError("failed"), -signal.SIGTERM, validator=None, corrections=[], folder=tmp_path)
+    error = blame(CustodianError("failed"), -signal.SIGTERM, complaint=None, corrections=[], folder=tmp_path)
     assert isinstance(error, WorkerError)
     assert "ended from outside by SIGTERM" in str(error)

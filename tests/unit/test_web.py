@@ -13,10 +13,10 @@ from pymongo.errors import ServerSelectionTimeoutError
 from mlip_fw.story.walkers import A_WORKER, Phase, WalkerState
 from mlip_fw.web import contents
 from mlip_fw.web.app import create_app
-from mlip_fw.web.drawing import machine
-from mlip_fw.web.patience import Errands
-from tests.unit.stories import Scribe, hashed
-from tests.unit.web import HOSTILE, LABELS, SCRIPT, add_hostile, launchpad_with, make_finished, visitor
+from mlip_fw.web.drawing import loop_diagram
+from mlip_fw.web.patience import BackgroundCache
+from tests.helpers.stories import Scribe, hashed
+from tests.helpers.web import HOSTILE, LABELS, SCRIPT, add_hostile, launchpad_with, make_finished, visitor
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ class TestWholeCampaign:
     def test_generation_is_evaluated_when_it_is_asked_for(self, known):
         assert "evaluate them" in known.get("/campaign/cu-story/generation/1").text
         page = known.get("/campaign/cu-story/generation/1?parity=1").text
-        assert "potential.yaml" in page, "the story has no potential, and the page says so"
+        assert "potential.yaml" in page, "the analysis has no potential, and the page says so"
 
     def test_numbers_link_to_their_firework(self, known):
         page = known.get("/campaign/cu-story/").text
@@ -188,7 +188,7 @@ class TestWhatIsWrong:
         assert "/campaign/good/" in page
 
     def test_fault_in_a_page_is_no_500(self, folder, monkeypatch):
-        monkeypatch.setattr("mlip_fw.web.contents.machine", lambda walkers: 1 / 0)
+        monkeypatch.setattr("mlip_fw.web.contents.loop_diagram", lambda walkers: 1 / 0)
         answer = visitor([folder]).get("/campaign/good/")
         assert answer.status_code == 503
         assert "ZeroDivisionError" in answer.text
@@ -253,8 +253,8 @@ class TestManyFiles:
     @pytest.fixture
     def client(self, tmp_path, monkeypatch, read):
         make_finished(tmp_path / "cu-story")
-        monkeypatch.setattr(contents, "charts", lambda look: (read.wait(120), {})[1])
-        return create_app([tmp_path], patience_s=0.01).test_client()
+        monkeypatch.setattr(contents, "charts", lambda snapshot: (read.wait(120), {})[1])
+        return create_app([tmp_path], timeout_s=0.01).test_client()
 
     def test_first_page_says_that_they_are_read(self, client):
         assert "being read" in client.get("/").text
@@ -270,33 +270,33 @@ class TestManyFiles:
 
 class TestPatience:
     def test_quick_work_is_waited_for(self):
-        assert Errands(5.0).result("one", lambda: 1) == 1
+        assert BackgroundCache(5.0).result("one", lambda: 1) == 1
 
     def test_slow_work_shows_what_was_known(self):
-        errands, done = Errands(60.0), threading.Event()
-        assert errands.result("one", lambda: 1) == 1
-        errands._patience_s = 0.05
-        assert errands.result("one", lambda: done.wait(60) and 2) == 1
-        assert errands.result("two", lambda: done.wait(60) and 2) is None
+        cache, done = BackgroundCache(60.0), threading.Event()
+        assert cache.result("one", lambda: 1) == 1
+        cache._timeout_s = 0.05
+        assert cache.result("one", lambda: done.wait(60) and 2) == 1
+        assert cache.result("two", lambda: done.wait(60) and 2) is None
         done.set()
 
     def test_its_result_comes_later(self):
-        errands, done = Errands(0.05), threading.Event()
-        assert errands.result("one", lambda: done.wait(60) and 1) is None
+        cache, done = BackgroundCache(0.05), threading.Event()
+        assert cache.result("one", lambda: done.wait(60) and 1) is None
         done.set()
-        assert comes_about(lambda: errands.known("one") == 1)
+        assert comes_about(lambda: cache.known("one") == 1)
 
     def test_a_page_waits_once_for_all(self):
-        errands, done = Errands(2.0), threading.Event()
-        errands.begin()
+        cache, done = BackgroundCache(2.0), threading.Event()
+        cache.begin()
         begun = time.monotonic()
-        assert [errands.result(name, lambda: done.wait(60)) for name in range(5)] == [None] * 5
+        assert [cache.result(name, lambda: done.wait(60)) for name in range(5)] == [None] * 5
         assert time.monotonic() - begun < 9.5
         done.set()
 
     def test_error_is_raised_to_who_waits(self):
         with pytest.raises(ZeroDivisionError):
-            Errands(5.0).result("one", lambda: 1 / 0)
+            BackgroundCache(5.0).result("one", lambda: 1 / 0)
 
 
 class TestWhereWalkersAre:
@@ -306,15 +306,15 @@ class TestWhereWalkersAre:
 
     def test_those_that_wait_stand_in_the_loop_as_empty_circles(self):
         walkers = [self.state(0, Phase.EXPLORE), self.state(1, Phase.WAITING, A_WORKER)]
-        drawing = machine([*walkers, self.state(2, Phase.TRAIN, A_WORKER), self.state(3, Phase.CONVERGED)])
-        seen = {box.phase: (box.is_busy, [(dot.number, dot.waits) for dot in box.walkers]) for box in drawing.boxes}
+        drawing = loop_diagram([*walkers, self.state(2, Phase.TRAIN, A_WORKER), self.state(3, Phase.CONVERGED)])
+        seen = {box.phase: (box.is_busy, [(dot.number, dot.waits) for dot in box.walkers]) for box in drawing.states}
         assert seen["explore"] == (True, [(0, False), (1, True)])
         assert seen["train"] == (False, [(2, True)])
         assert (drawing.waits, drawing.beside) == (True, [("converged", 1)])
         assert "waiting: walker 1" in drawing.label
 
     def test_of_many_the_first_are_drawn_and_the_others_counted(self):
-        explore, *_ = machine([self.state(k, Phase.EXPLORE) for k in range(8)]).boxes
+        explore, *_ = loop_diagram([self.state(k, Phase.EXPLORE) for k in range(8)]).states
         assert (len(explore.walkers), explore.n_more) == (5, 3)
 
 
@@ -337,7 +337,7 @@ def test_page_that_was_there_before_learns_that_the_database_is_silent(tmp_path,
     """And that it answers again: the version changes, and with it the part that says so."""
     scribe = make_finished(tmp_path / "cu-story")
     pad = launchpad_with(scribe)
-    app = create_app([tmp_path], pad, patience_s=None)
+    app = create_app([tmp_path], pad, timeout_s=None)
     client, clock = app.test_client(), [0.0]
     monkeypatch.setattr("mlip_fw.web.places.time", SimpleNamespace(monotonic=lambda: clock[0]))
     versions = [client.get("/data.json").json]

@@ -1,13 +1,11 @@
 """Who may ask the server what, and how browsers have to treat its answers: the same for our pages and FireWorks'."""
 
 import base64
-import time
 
 import pytest
 
-from mlip_fw.web import guard
-from mlip_fw.web.hosts import Hosts, is_loopback
-from tests.unit.web import launchpad_with, make_finished, visitor
+from mlip_fw.web.hosts import AllowedHosts, is_loopback
+from tests.helpers.web import launchpad_with, make_finished, visitor
 
 PLACES = ["/", "/campaign/cu-story/", "/campaign/cu-story/data.json", "/static/page.css", "/fireworks/", "/nothing"]
 PASSWORD = "correct horse"
@@ -27,9 +25,15 @@ def client(world):
 
 
 @pytest.fixture(scope="module")
-def asked(world):
+def slept():
+    """Return how long the server with a password let those wait who did not know it, s."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def asked(world, slept):
     """Return somebody before a server with a password."""
-    return visitor([world[0]], world[1], password=PASSWORD)
+    return visitor([world[0]], world[1], password=PASSWORD, sleep=slept.append)
 
 
 def knows(password, user="anybody"):
@@ -87,8 +91,8 @@ def test_a_name_that_leads_here_from_elsewhere_gets_no_answer(client, host, path
 
 
 def test_more_names_can_be_given():
-    assert Hosts(["cluster.example"]).know("cluster.example:5000")
-    assert not Hosts().know("cluster.example:5000")
+    assert AllowedHosts(["cluster.example"]).allows("cluster.example:5000")
+    assert not AllowedHosts().allows("cluster.example:5000")
 
 
 @pytest.mark.parametrize(
@@ -110,10 +114,6 @@ def test_loopback_is_told_from_the_rest(host, expected):
 
 
 class TestPassword:
-    @pytest.fixture(autouse=True)
-    def _hurry(self, monkeypatch):
-        monkeypatch.setattr(guard, "_WRONG_PASSWORD_S", 0.0)
-
     @pytest.mark.parametrize("path", [*PLACES, "/fireworks/reports/fireworks/days/7/fig.png"])
     @pytest.mark.parametrize(
         "headers",
@@ -139,8 +139,9 @@ class TestPassword:
     def test_it_opens_no_door_for_writing(self, asked):
         assert asked.post("/", headers=knows(PASSWORD)).status_code == 405
 
-    def test_guessing_is_slow(self, asked, monkeypatch):
-        slept = []
-        monkeypatch.setattr(time, "sleep", slept.append)
+    def test_guessing_is_slow(self, asked, slept):
+        slept.clear()
         asked.get("/", headers=knows("wrong"))
-        assert slept == [guard._WRONG_PASSWORD_S]
+        assert slept == [1.0]
+        asked.get("/", headers=knows(PASSWORD))
+        assert slept == [1.0]

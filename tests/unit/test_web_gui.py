@@ -8,7 +8,7 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
 from mlip_fw.web.harmless import fault_of_query
-from tests.unit.web import launchpad_with, make_finished, visitor
+from tests.helpers.web import launchpad_with, make_finished, visitor
 
 PAGES = ["", "fw/", "fw/1", "fw/1/details", "fw/READY/", "wf/", "wf/1", "wf/1/json", "wf/READY/updated_on/ASCENDING/"]
 

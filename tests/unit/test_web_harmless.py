@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mlip_fw.web.harmless import fault_of_place, fault_of_query, fault_of_questions
+from mlip_fw.web.harmless import fault_of_arguments, fault_of_path, fault_of_query
 
 NUMBERS = ["0", "-1", "", "x", "1.0", "1e2", "²", "1\n", "9" * 5000]
 
@@ -21,50 +21,50 @@ class TestPlaces:
         ],
     )
     def test_words(self, name, right, wrong):
-        assert [fault_of_place({name: word}) for word in right] == [None] * len(right)
-        assert all(name in fault_of_place({name: word}) for word in wrong)
+        assert [fault_of_path({name: word}) for word in right] == [None] * len(right)
+        assert all(name in fault_of_path({name: word}) for word in wrong)
 
     @pytest.mark.parametrize("number", [*NUMBERS, "101"])
     def test_no_number_of_intervals(self, number):
-        assert fault_of_place({"num_intervals": number}) is not None
+        assert fault_of_path({"num_intervals": number}) is not None
 
     @pytest.mark.parametrize("number", ["1", "100", 7])
     def test_number_of_intervals(self, number):
-        assert fault_of_place({"num_intervals": number}) is None
+        assert fault_of_path({"num_intervals": number}) is None
 
     @pytest.mark.parametrize("key", ["mlip_fw", "a.b-c", "x" * 100])
     def test_key_of_metadata(self, key):
-        assert fault_of_place({"key": key}) is None
+        assert fault_of_path({"key": key}) is None
 
     @pytest.mark.parametrize("key", ["", "$where", ".a", "a$b", "a b", "a\n", "x" * 101])
     def test_what_is_no_key(self, key):
-        assert fault_of_place({"key": key}) is not None
+        assert fault_of_path({"key": key}) is not None
 
     @pytest.mark.parametrize("name", ["fw_id", "wf_id"])
     def test_numbers_that_a_database_can_hold(self, name):
-        assert fault_of_place({name: 2**31 - 1}) is None
-        assert fault_of_place({name: 2**31}) == "there is no such number"
+        assert fault_of_path({name: 2**31 - 1}) is None
+        assert fault_of_path({name: 2**31}) == "there is no such number"
 
     def test_places_without_parts(self):
-        assert fault_of_place({}) is None
+        assert fault_of_path({}) is None
 
 
 class TestQuestions:
     @pytest.mark.parametrize("page", [*NUMBERS, "1000001"])
     def test_no_page(self, page):
-        assert "page" in fault_of_questions({"page": page})
+        assert "page" in fault_of_arguments({"page": page})
 
     @pytest.mark.parametrize("page", ["1", "1000000"])
     def test_page(self, page):
-        assert fault_of_questions({"page": page}) is None
+        assert fault_of_arguments({"page": page}) is None
 
     @pytest.mark.parametrize("name", ["fw_query", "wf_query"])
     def test_both_queries_are_looked_at(self, name):
-        assert fault_of_questions({name: '{"state": "READY"}'}) is None
-        assert "$where" in fault_of_questions({name: '{"$where": "1"}'})
+        assert fault_of_arguments({name: '{"state": "READY"}'}) is None
+        assert "$where" in fault_of_arguments({name: '{"$where": "1"}'})
 
     def test_no_questions(self):
-        assert fault_of_questions({}) is None
+        assert fault_of_arguments({}) is None
 
 
 COMPARING = ["and", "or", "nor", "not", "eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "exists"]

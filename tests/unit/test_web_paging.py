@@ -8,14 +8,14 @@ from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.web.paging import ROWS, Pager
 from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.retry import retry_workflow
-from tests.unit.stories import Scribe, hashed
-from tests.unit.web import visitor
+from tests.helpers.stories import Scribe, hashed
+from tests.helpers.web import visitor
 
 
 @pytest.mark.parametrize("total", [0, 1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS])
 def test_every_row_is_on_one_page(total):
-    pages = Pager({}).part("labels", range(total)).pages
-    parts = [Pager({"labels": str(page)}).part("labels", range(total)) for page in range(1, pages + 1)]
+    pages = Pager({}).table_page("labels", range(total)).pages
+    parts = [Pager({"labels": str(page)}).table_page("labels", range(total)) for page in range(1, pages + 1)]
     assert [row for part in parts for row in part.rows] == list(range(total))
     assert all(len(part.rows) == ROWS for part in parts[:-1])
     assert [part.first for part in parts] == [row + 1 for row in range(0, total, ROWS)] or total == 0
@@ -23,19 +23,19 @@ def test_every_row_is_on_one_page(total):
 
 
 def test_an_empty_table_begins_nowhere():
-    part = Pager({"labels": "7"}).part("labels", [])
+    part = Pager({"labels": "7"}).table_page("labels", [])
     assert (part.rows, part.first, part.page, part.pages) == ([], 0, 1, 1)
 
 
 @pytest.mark.parametrize("asked", ["0", "-1", "x", "", "²", "1e1", " 2", "100000", "9" * 5000])
 def test_what_is_no_page_is_the_first(asked):
-    assert Pager({"labels": asked}).page("labels") == 1
+    assert Pager({"labels": asked}).page_number("labels") == 1
 
 
 def test_a_page_behind_the_last_is_the_last():
-    assert Pager({"labels": "99999"}).page("labels") == 10_000
-    assert Pager({"labels": "99"}).part("labels", range(2 * ROWS)).page == 2
-    assert Pager({"halts": "2"}).part("labels", range(2 * ROWS)).page == 1, "each table has its own"
+    assert Pager({"labels": "99999"}).page_number("labels") == 10_000
+    assert Pager({"labels": "99"}).table_page("labels", range(2 * ROWS)).page == 2
+    assert Pager({"halts": "2"}).table_page("labels", range(2 * ROWS)).page == 1, "each table has its own"
 
 
 def test_only_words_of_the_list_are_chosen():

@@ -13,16 +13,15 @@ import pytest
 from flask import Flask
 
 from mlip_fw.errors import WorkerError
-from mlip_fw.web import serve
 from mlip_fw.web.serve import address_of, open_server
 
 
 @contextmanager
-def serving(host="127.0.0.1", **pages):
+def serving(host="127.0.0.1", timeout_s=60.0, **pages):
     app = Flask("served")
     for name, page in {"here": lambda: "here", **pages}.items():
         app.add_url_rule(f"/{name}", name, page)
-    with open_server(app, host, 0) as server:
+    with open_server(app, host, 0, timeout_s=timeout_s) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -65,10 +64,8 @@ def test_one_who_waits_holds_up_nobody():
     assert found == [b"True"]
 
 
-def test_one_who_never_ends_asking_is_given_up(monkeypatch):
-    assert 10 <= serve._Quiet.timeout <= 120
-    monkeypatch.setattr(serve._Quiet, "timeout", 0.3)
-    with serving() as server, socket.create_connection(("127.0.0.1", server.port), timeout=5) as visitor:
+def test_one_who_never_ends_asking_is_given_up():
+    with serving(timeout_s=0.3) as server, socket.create_connection(("127.0.0.1", server.port), timeout=5) as visitor:
         visitor.sendall(b"GET / HTTP/1.1\r\nHost: loc")
         assert visitor.recv(100) == b""
 
@@ -94,10 +91,9 @@ def test_behind_the_last_port_there_is_none():
             open_server(Flask("served"), "127.0.0.1", 65535)
 
 
-def test_only_so_many_ports_are_tried(monkeypatch):
-    monkeypatch.setattr(serve, "_PORTS_TRIED", 1)
+def test_only_so_many_ports_are_tried():
     with serving() as server, pytest.raises(WorkerError, match=f"no port from {server.port} to {server.port} is free"):
-        open_server(Flask("served"), "127.0.0.1", server.port)
+        open_server(Flask("served"), "127.0.0.1", server.port, n_ports=1)
 
 
 _SCRIPT = """

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 from mlip_fw.cli.main import app
 from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.dataset import Dataset
-from mlip_fw.engines.oracle import labelling
 from mlip_fw.engines.oracle.answer import OutOfTime
 from mlip_fw.engines.start import start_structures
 from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import write_campaign
 from mlip_fw.layout import CampaignDirectory
+from mlip_fw.steps import label as step_label
 from mlip_fw.summary import summarize
 from mlip_fw.travel.filed import key_of
 from mlip_fw.travel.pull import places_of, pull
@@ -32,7 +32,7 @@ from mlip_fw.workflows.embedded import embedded_launchpad
 from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_workflow
 from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
 from mlip_fw.workflows.runner import run_campaign
-from tests.faults import farm_worker
+from tests.helpers import farm_worker
 
 LIMIT_S = 300
 STAGES = [
@@ -271,7 +271,7 @@ def test_failed_labels_are_made_again_on_another_machine(small, machines):
 
 
 def test_label_cut_by_the_walltime_goes_on_where_its_files_are(small, machines, monkeypatch):
-    real, turns = labelling.make_label, []
+    real, turns = step_label.make_label, []
 
     def make_label(*arguments):
         turns.append(arguments[4])
@@ -281,7 +281,7 @@ def test_label_cut_by_the_walltime_goes_on_where_its_files_are(small, machines, 
             else real(*arguments)
         )
 
-    monkeypatch.setattr(labelling, "make_label", make_label)
+    monkeypatch.setattr(step_label, "make_label", make_label)
     machines.add(small(files="filepad", **CHANGES))
     machines.work("a", "b")
     assert summarize(machines.pull()).outcome == "CONVERGED"
@@ -292,7 +292,7 @@ def test_label_cut_by_the_walltime_goes_on_where_its_files_are(small, machines, 
 
 def test_labels_of_a_batch_are_published_one_by_one(small, machines, monkeypatch):
     """A worker that fails in the middle loses none that are done."""
-    real, calls = labelling.make_label, []
+    real, calls = step_label.make_label, []
 
     def make_label(*arguments):
         calls.append(arguments)
@@ -301,7 +301,7 @@ def test_labels_of_a_batch_are_published_one_by_one(small, machines, monkeypatch
         return real(*arguments)
 
     monkeypatch.setattr(loop, "_WIDEST_FAN", 1)
-    monkeypatch.setattr(labelling, "make_label", make_label)
+    monkeypatch.setattr(step_label, "make_label", make_label)
     machines.add(small(files="filepad", **CHANGES))
     with pytest.raises(MlipError, match="no more"):
         machines.work("a")

@@ -5,16 +5,18 @@ from collections import Counter
 
 import pytest
 
+from mlip_fw.campaign.records import CampaignRecords
 from mlip_fw.dataset import Dataset
 from mlip_fw.engines.geometry import too_close
 from mlip_fw.errors import MlipError
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.worker import Worker
-from mlip_fw.summary import md_results, selections
+from mlip_fw.summary import md_results
 from mlip_fw.workflows import runner
 from mlip_fw.workflows.retry import retry_handoffs, retry_here
 from mlip_fw.workflows.runner import run_campaign
+from tests.helpers.campaigns import fireworks
 
 
 @pytest.fixture
@@ -36,14 +38,10 @@ def run(tmp_path, monkeypatch):
     return go
 
 
-def fireworks(pad):
-    """Return {short name: (fw_id, state)} and {parent: sorted children} by short name."""
-    found = [pad.get_fw_by_id(i) for i in pad.get_fw_ids({})]
-    names = {fw.fw_id: fw.name.split(": ")[1] for fw in found}
-    states = {names[fw.fw_id]: fw.state for fw in found}
-    [workflow] = [pad.get_wf_by_fw_id(i) for i in pad.get_wf_ids({})]
-    links = {names[p]: sorted(names[c] for c in children) for p, children in workflow.links.items()}
-    return states, links
+def selections(directory):
+    """Return what was selected, the bootstrap first."""
+    records = CampaignRecords(directory)
+    return [records.first_selection, *records.selections.values()]
 
 
 def counted_events(directory):
@@ -390,7 +388,7 @@ def test_fault_of_the_machine_is_no_failed_label(small, stand_in, run, picky, tm
 def test_imported_labels_cost_nothing(small, stand_in, run, tmp_path):
     from ase.io import write
 
-    from tests.unit.test_generation import labelled
+    from tests.helpers.potentials import labelled
 
     write(tmp_path / "d.extxyz", [labelled(seed) for seed in range(4)])
     dataset = str(tmp_path / "d.extxyz")
@@ -401,7 +399,7 @@ def test_imported_labels_cost_nothing(small, stand_in, run, tmp_path):
 def test_initial_potential_with_a_dataset_learns_from_it(small, stand_in, tmp_path):
     from ase.io import write
 
-    from tests.unit.test_generation import labelled, teach
+    from tests.helpers.potentials import labelled, teach
 
     generations, _, _ = teach(tmp_path / "made", range(2), small())
     write(tmp_path / "d.extxyz", [labelled(seed) for seed in (3, 4)])
@@ -475,16 +473,16 @@ def test_halt_that_went_too_far_is_labelled_earlier(small, stand_in, run):
 
 
 def test_label_cut_by_the_walltime_is_continued(small, stand_in, run, monkeypatch):
-    from mlip_fw.engines.oracle import labelling
     from mlip_fw.engines.oracle.answer import OutOfTime
+    from mlip_fw.steps import label as step_label
 
-    real, turns = labelling.make_label, []
+    real, turns = step_label.make_label, []
 
     def make_label(*arguments):
         turns.append(arguments[4].name)
         return OutOfTime(1.0) if turns.count(turns[-1]) < 3 else real(*arguments)
 
-    monkeypatch.setattr(labelling, "make_label", make_label)
+    monkeypatch.setattr(step_label, "make_label", make_label)
     summary, directory, pad = run(small(), stand_in("--halt-at 50"))
     assert (summary.outcome, summary.labels_failed) == ("CONVERGED", 0)
     states, links = fireworks(pad)

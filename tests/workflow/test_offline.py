@@ -21,14 +21,15 @@ from mlip_fw.layout import CampaignDirectory
 from mlip_fw.summary import summarize
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.offline import collect_offline, mend_offline_mode, offline_news
+from mlip_fw.workflows.fireworks_patches import offline_patches, patched
+from mlip_fw.workflows.offline import collect_offline, offline_news
 
 
 @pytest.fixture
-def offline(monkeypatch):
-    """Mend offline mode for one test."""
-    monkeypatch.setattr(rocket, "zopen", rocket.zopen)
-    mend_offline_mode()
+def offline():
+    """Let FireWorks open its files for one test."""
+    with patched(offline_patches()):
+        yield
 
 
 class Farm:
@@ -73,7 +74,7 @@ def farm(small, stand_in, tmp_path, monkeypatch, offline):
     return make
 
 
-class TestMending:
+class TestPatches:
     def test_fireworks_can_open_its_files_afterwards(self, offline, tmp_path):
         with rocket.zopen(str(tmp_path / "x"), "wt") as stream:
             stream.write("text")
@@ -82,13 +83,22 @@ class TestMending:
 
     def test_leaves_alone_what_works(self, monkeypatch):
         monkeypatch.setattr(rocket, "zopen", open)
-        mend_offline_mode()
-        assert rocket.zopen is open
+        assert offline_patches() == []
 
-    def test_is_done_once(self, offline):
-        before = rocket.zopen
-        mend_offline_mode()
-        assert rocket.zopen is before
+    def test_are_undone_at_the_end(self, monkeypatch):
+        def zopen(filename, mode=None):
+            if mode is None:
+                raise TypeError("no mode")
+            return Path(filename).open(mode)
+
+        monkeypatch.setattr(rocket, "zopen", zopen)
+        [patch] = patches = offline_patches()
+        with patched(patches):
+            assert rocket.zopen is patch.replacement
+            assert offline_patches() == []
+            with rocket.zopen(os.devnull) as stream:
+                assert stream.read() == ""
+        assert rocket.zopen is zopen
 
 
 def test_whole_campaign(farm):
@@ -121,11 +131,12 @@ def test_rlaunch_of_this_machine_runs_offline(farm, tmp_path):
     """What FireWorks' own command does with the mended mode, in a process of its own."""
     farm = farm()
     (tmp_path / "w.yaml").write_text("name: x\ncategory: ''\nquery: '{}'\nenv: {}\n")
-    mended = (
-        "from mlip_fw.workflows.offline import mend_offline_mode; mend_offline_mode(); "
-        "from fireworks.scripts.rlaunch_run import rlaunch; rlaunch()"
+    with_patches = (
+        "from mlip_fw.workflows.fireworks_patches import offline_patches, patched\n"
+        "from fireworks.scripts.rlaunch_run import rlaunch\n"
+        "with patched(offline_patches()): rlaunch()"
     )
-    command = [sys.executable, "-c", mended, "-w", str(tmp_path / "w.yaml"), "singleshot", "--offline"]
+    command = [sys.executable, "-c", with_patches, "-w", str(tmp_path / "w.yaml"), "singleshot", "--offline"]
     done = subprocess.run(command, cwd=farm.reserve(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert [news.state for news in collect_offline(farm.pad)] == ["COMPLETED"]

@@ -11,7 +11,7 @@ from mlip_fw.cli.main import app
 from mlip_fw.engines.process import Ended
 from mlip_fw.engines.train.pacemaker import job, publish
 from mlip_fw.engines.train.pacemaker.inputs import INPUT
-from mlip_fw.engines.train.pacemaker.output import OUTPUT
+from mlip_fw.engines.train.pacemaker.trouble import OUTPUT
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.training import Stability

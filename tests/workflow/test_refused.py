@@ -39,7 +39,7 @@ def judged(small, stand_in, tmp_path, monkeypatch):
                 seconds=0.0,
             )
 
-        monkeypatch.setattr(solution, "_FIRMNESS", (1.0, 10.0, 100.0))
+        monkeypatch.setattr(solution, "_RIDGE_FACTORS", (1.0, 10.0, 100.0))
         monkeypatch.setattr(solution, "examine", examine)
         directory = CampaignDirectory(tmp_path / "c")
         return run_campaign(small(), directory, stand_in(f"--halt-at {halts}")), directory
@@ -92,7 +92,7 @@ def test_stop_for_want_of_progress_says_that_refusals_were_the_cause(judged, tmp
 
 
 def test_given_potential_that_is_unfit_is_fitted_anew_before_md(small, stand_in, tmp_path, caplog):
-    from tests.unit.test_generation import teach
+    from tests.helpers.potentials import teach
 
     generations, _, _ = teach(tmp_path / "made", range(2), small())
     potential = AcePotential.from_files(generations.potential(0))

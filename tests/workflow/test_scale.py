@@ -65,15 +65,15 @@ def ran(monkeypatch):
     """Have engines that do nothing, and return how often which of them ran."""
     ran = Counter()
 
-    def label(handoff, _):
-        ran[handoff.hash] += 1
+    def label(step, _):
+        ran[step.handoff.hash] += 1
         return LabelState.DONE
 
     def note(name):
         ran[name] += 1
         return FWAction()
 
-    monkeypatch.setattr("mlip_fw.firetasks.label.label_structure", label)
+    monkeypatch.setattr("mlip_fw.steps.label.label_structure", label)
     monkeypatch.setattr("mlip_fw.firetasks.bootstrap.Bootstrap.work", lambda *_: note("bootstrap"))
     monkeypatch.setattr("mlip_fw.firetasks.train.TrainPotential.work", lambda *_: note("train"))
     monkeypatch.setattr("mlip_fw.firetasks.summary.Summarize.work", lambda *_: note("summary"))
@@ -95,7 +95,7 @@ def fan(small, tmp_path, monkeypatch, pad, listener, ran):
         ran.clear()
         root = tmp_path / f"campaign-{n_labels}"
         root.mkdir()
-        monkeypatch.setattr("mlip_fw.firetasks.candidates.select_in_cycle", lambda *_: selection_of(n_labels))
+        monkeypatch.setattr("mlip_fw.firetasks.candidates.select_candidates", lambda *_: selection_of(n_labels))
         pad.add_wf(mending(small(), root))
         marks = [listener.asked]
         while launch_quietly(pad, FWorker()):
@@ -145,8 +145,9 @@ def test_long_campaign_keeps_its_workflow_short(pad, ran, small, tmp_path, monke
     stages = [{"ensemble": "nvt", "temperature_k": 300, "n_steps": n} for n in (40, 40)]
     campaign = small(md={"walkers": 2, "stages": stages})
 
-    def halting(handoff, _):
+    def halting(handed, _):
         """Halt three times in a stage, a step of ten further on each."""
+        handoff = handed.handoff
         ran["md", handoff.walker, handoff.stage, handoff.cycle] += 1
         step = handoff.first_step + 10
         finished = step == 40 * (handoff.stage + 1)
@@ -157,12 +158,13 @@ def test_long_campaign_keeps_its_workflow_short(pad, ran, small, tmp_path, monke
             restart=str(tmp_path / "c" / "halt.restart"),
         )
 
-    def select(handoff, _):
+    def select(handed, _):
+        handoff = handed.handoff
         chosen = [Choice(hash=f"{handoff.walker:08x}{handoff.cycle:08x}", strategy="rattle", reason="stand-in")]
         return selection_of(1).model_copy(update={"chosen": chosen})
 
-    monkeypatch.setattr("mlip_fw.firetasks.md.run_cycle", halting)
-    monkeypatch.setattr("mlip_fw.firetasks.candidates.select_in_cycle", select)
+    monkeypatch.setattr("mlip_fw.firetasks.md.run_dynamics", halting)
+    monkeypatch.setattr("mlip_fw.firetasks.candidates.select_candidates", select)
     pad.add_wf(campaign_workflow(campaign, tmp_path / "c"))
     lengths = []
     while launch_quietly(pad, FWorker()):

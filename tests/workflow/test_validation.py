@@ -12,15 +12,15 @@ from mlip_fw.fireworks.build import summary_firework, validate_firework
 from mlip_fw.generations import Generations
 from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import Handoff
-from mlip_fw.models.validation import Property, ValidationReport
+from mlip_fw.models.validation import ValidationReport
 from mlip_fw.models.worker import Worker
-from mlip_fw.validation.conduct import last_report
+from mlip_fw.validation.examine import last_report
 from mlip_fw.workflows import runner
 from mlip_fw.workflows.campaign import campaign_workflow
 from mlip_fw.workflows.rockets import launch_quietly, raise_if_fizzled
 from mlip_fw.workflows.runner import run_campaign
 from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
-from tests.workflow.test_loop import fireworks
+from tests.helpers.campaigns import fireworks
 
 CRYSTAL = {"properties": ["equation_of_state", "vacancy"]}
 
@@ -103,7 +103,7 @@ def test_another_validation_may_be_asked_of_a_directory_in_use(validated, small_
     """Only what is new is labelled: the equation of state is there."""
     directory, _, _, _ = validated
     directory.claim(small_campaign(validation={"properties": ["elastic"]}))
-    handoff = validation_handoff(directory, properties=[Property.ELASTIC, Property.EQUATION_OF_STATE])
+    handoff = validation_handoff(directory, properties=["elastic", "equation_of_state"])
     before = len(Dataset(directory.validation).hashes())
     assert list(validate_here(handoff, Worker()))[-1] == (4, 4)
     assert len(Dataset(directory.validation).hashes()) == before + 4
@@ -153,11 +153,11 @@ def test_what_is_asked_here_comes_before_what_the_campaign_asks(small, tmp_path)
     directory = CampaignDirectory(tmp_path / "c")
     directory.claim(small(validation={"n_frames": 3, "properties": ["rdf"]}))
     asked = validation_handoff(directory, frames=7).campaign.validation
-    assert (asked.n_frames, asked.properties) == (7, [Property.RDF])
+    assert (asked.n_frames, asked.properties) == (7, ["rdf"])
     directory.claim(small())
     modest = validation_handoff(directory).campaign.validation
     assert modest.n_frames == 10
-    assert Property.ELASTIC in modest.properties
+    assert "elastic" in modest.properties
     assert json.loads(modest.model_dump_json())["crystal"] is None
 
 
@@ -169,7 +169,7 @@ def test_report_is_plain_json(validated):
 def test_validation_can_be_a_workflow_of_its_own(validated):
     directory, _, _, worker = validated
     pad = runner.embedded_launchpad()
-    pad.add_wf(validation_workflow(validation_handoff(directory, properties=[Property.SURFACE])))
+    pad.add_wf(validation_workflow(validation_handoff(directory, properties=["surface"])))
     while launch_quietly(pad, worker):
         raise_if_fizzled(pad)
     (surface,) = last_report(directory).quantities
@@ -184,7 +184,7 @@ def test_validation_can_be_a_workflow_of_its_own(validated):
 def test_label_that_is_removed_again_and_again_is_given_up_and_the_campaign_ends(validated):
     """As by somebody who tidies up: each time the label is made it is gone when the validation looks."""
     directory, _, _, worker = validated
-    handoff = validation_handoff(directory, properties=[Property.PHONONS, Property.EQUATION_OF_STATE])
+    handoff = validation_handoff(directory, properties=["phonons", "equation_of_state"])
     before, pad = set(Dataset(directory.validation).hashes()), runner.embedded_launchpad()
     validation = validate_firework(handoff)
     end = Handoff(campaign=handoff.campaign, directory=handoff.directory)

@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-from ase.build import bulk
 from ase.calculators.emt import EMT
 from pymatgen.core import SETTINGS
 
@@ -15,24 +14,14 @@ from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 from mlip_fw.errors import LabelError
 from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.oracle import VaspOracle
 from mlip_fw.models.worker import Worker
 from mlip_fw.testing.vasp_files import write_fake_potcars
 from mlip_fw.workflows.runner import run_campaign
-from tests.conftest import ROOT, SMALL
+from tests.helpers.campaigns import SMALL
+from tests.helpers.programs import ROOT
+from tests.helpers.vasp import POTCARS, alloy, oracle
 
 RECORDED = ROOT / "tests" / "data" / "vasp"
-CASES = ("converged", "unconverged", "brmix", "too-few-bands", "zpotrf", "memory", "killed")
-POTCARS = {"Cu_pv": 17, "Au": 11}
-SETTINGS_OF_THE_ORACLE = {"kind": "vasp", "kpoint_spacing_1_a": 0.5}
-
-
-def alloy():
-    """Return the structure that was recorded, whose species alternate."""
-    atoms = bulk("Cu", cubic=True)
-    atoms.symbols[[0, 2]] = "Au"
-    atoms.rattle(0.1, seed=1)
-    return atoms
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +38,7 @@ def label(tmp_path):
 
     def go(case, atoms=None, **settings):
         worker = Worker(vasp_cmd=f"{sys.executable} -m mlip_fw.testing.vasp --reference {RECORDED / case}")
-        oracle = VaspOracle(**SETTINGS_OF_THE_ORACLE, **settings)
-        return label_with_vasp(alloy() if atoms is None else atoms, oracle, worker, tmp_path / "run")
+        return label_with_vasp(alloy() if atoms is None else atoms, oracle(**settings), worker, tmp_path / "run")
 
     return go
 

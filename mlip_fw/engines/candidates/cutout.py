@@ -1,4 +1,4 @@
-"""A small periodic cell around one atom of a large one, in which that atom can't tell the difference.
+"""Cut-outs: a small periodic cell around one atom of a large one, with the surroundings of that atom unchanged.
 
 Everything within the cutoff of the centre is where it was, so its basis functions, and with them its
 extrapolation grade, are those of the MD. The box vectors are translations that map the surroundings
@@ -19,14 +19,18 @@ from ase import Atoms
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.candidates.cutout_box import FilledBox, filled_boxes, formula_unit
 from mlip_fw.engines.candidates.cutout_cloud import Frame, cloud_around, frame_to_cut, uncut
-from mlip_fw.engines.candidates.cutout_relax import relaxed_shell
-from mlip_fw.engines.geometry import distances_from, heights_a
+from mlip_fw.engines.geometry import distances_from, heights_a, too_close
 from mlip_fw.errors import CampaignError
+from mlip_fw.io.structures import canonical
 from mlip_fw.models.campaign import CutoutSettings
 
 _UNCHANGED = 1e-6
 _WIDER = (1.0, 1.1, 1.2)
 """Least distances between images of the centre that are tried, in units of twice the cutoff."""
+_RELAX_STEPS, _LONGEST_MOVE_A, _FARTHEST_A = 20, 0.05, 0.5
+"""Number of steps downhill, and how far an atom moves in one step and in all, Å."""
+_MOBILITY_A2_EV = 0.02
+"""Move per force in such a step, Å²/eV."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Cutout:
     """(n,) extrapolation grades in the small cell."""
 
     def facts(self) -> dict[str, Any]:
-        """Return what is worth recording, as plain JSON values."""
+        """Return what is recorded of it, as plain JSON values."""
         return {
             "n_atoms": len(self.atoms),
             "n_trained": int(self.mask.sum()),
@@ -185,6 +189,29 @@ def _cutout(
         gamma_before=before,
         gamma=gamma,
     )
+
+
+def relaxed_shell(atoms: Atoms, center: int, cutoff_a: float, potential: AcePotential) -> tuple[Atoms, bool]:
+    """Return a copy in which the atoms beyond the cutoff have moved along their forces, and whether any has.
+
+    This takes strain out of the new boundary; the surroundings of the centre stay as they are in MD. An atom moves by
+    at most 0.05 Å a step and 0.5 Å in all, and never into the sphere around the centre. If atoms come too close, the
+    structure is returned as it was.
+    """
+    reach = np.clip(distances_from(atoms, center) - cutoff_a, 0.0, _FARTHEST_A)[:, None]
+    moved, neighbours = atoms.copy(), potential.neighbours(atoms, skin_a=2 * _FARTHEST_A)
+    for _ in range(_RELAX_STEPS):
+        answer = potential.evaluate_moving(neighbours, moved.positions, atoms.cell.array, gamma=False)
+        forces = np.where(reach > 0, answer.forces_ev_a, 0.0)
+        sizes = np.linalg.norm(forces, axis=1, keepdims=True)
+        if sizes.max() == 0:
+            break
+        steps = np.minimum(_MOBILITY_A2_EV * sizes, _LONGEST_MOVE_A)
+        change = moved.positions - atoms.positions + steps * forces / np.maximum(sizes, 1e-12)
+        lengths = np.linalg.norm(change, axis=1, keepdims=True)
+        moved.positions = atoms.positions + change * np.minimum(1.0, reach / np.maximum(lengths, 1e-12))
+    changed = bool(np.any(moved.positions != atoms.positions)) and not too_close(moved)
+    return (canonical(moved), True) if changed else (atoms, False)
 
 
 def mask_of_cutout(

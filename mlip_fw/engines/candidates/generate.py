@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from ase import Atoms, units
 
 from mlip_fw.engines.ace import AcePotential, rows_within
-from mlip_fw.engines.candidates.md_burst import HOTTER, burst
-from mlip_fw.engines.candidates.normal_modes import LocalModes
 from mlip_fw.engines.geometry import distances_from, too_close
 from mlip_fw.io.structures import MASK, canonical
-from mlip_fw.models.selection import Strategy
+from mlip_fw.plugins import STRATEGIES
 
 _THERMAL_TIME_FS = 12.0
 _CAP_FRACTION = 0.05
 _ENERGY_WINDOW = 5.0
 _GAMMA_CEILING = 3.0
-_BURSTS = 3
+HALT_FRAME = "halt_frame"
+"""The strategy that gives the halted frame itself, as it is."""
+_ORDER = ("md_burst", "normal_modes", "rattle")
+"""Built-in strategies that move atoms, in the order in which they are asked: a burst may give less than its share."""
 MaskRule = Callable[[Atoms, np.ndarray], np.ndarray]
 """From a structure and the gamma of its atoms (n,) to the (n,) mask of those that are trained on."""
 
@@ -29,7 +32,7 @@ class Candidate:
     """A structure that may be labelled."""
 
     atoms: Atoms
-    strategy: Strategy
+    strategy: str
     projections: dict[str, np.ndarray] = field(repr=False)
     """Basis functions by element, of the atoms that would be trained on."""
     gamma_max: float
@@ -71,9 +74,9 @@ class HaltedFrame:
         """Return the (n_atoms,) atoms whose gamma counts."""
         return np.ones(len(self.atoms), dtype=bool) if self.mask is None else self.mask
 
-    def mask_for(self, strategy: Strategy, atoms: Atoms, gamma: np.ndarray) -> np.ndarray | None:
+    def mask_for(self, strategy: str, atoms: Atoms, gamma: np.ndarray) -> np.ndarray | None:
         """Return the mask of the frame itself or of a moved copy ``atoms`` with the grades ``gamma`` (n_atoms,)."""
-        given = strategy == "halt_frame" and self.mask is not None
+        given = strategy == HALT_FRAME and self.mask is not None
         return self.mask if given or self.mask_of is None else self.mask_of(atoms, gamma)
 
     def ceilings(self, gamma: np.ndarray) -> np.ndarray:
@@ -83,12 +86,38 @@ class HaltedFrame:
 
 
 @dataclass(frozen=True)
-class _Trial:
-    """A structure that may become a candidate."""
+class CandidateTrial:
+    """A structure that becomes a candidate if it is plausible."""
 
     atoms: Atoms
+    """Same atoms in the same order as those of the halted frame."""
     n_moved: float
-    """How many atoms' worth of thermal energy the move may cost."""
+    """Number of atoms that the move has displaced: the energy may rise by 5 × 3/2 kT for each of them."""
+
+
+class CandidateStrategy(Protocol):
+    """A function that makes structures like the halted frame, from which labels are chosen.
+
+    Entries of :data:`mlip_fw.plugins.STRATEGIES` are such functions.
+    """
+
+    def __call__(
+        self, frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator
+    ) -> list[CandidateTrial]:
+        """Return at most ``n`` structures.
+
+        Parameters
+        ----------
+        frame
+            Where MD halted; ``frame.center`` is the atom with the largest gamma. Must not be changed.
+        potential
+            The newest potential, with its active set.
+        n
+            The strategy's share of ``candidates.n_candidates``.
+        rng
+            The only source of randomness, so that a campaign can be repeated.
+        """
+        ...
 
 
 def generate(
@@ -103,17 +132,34 @@ def generate(
     """
     sieve, left = _Sieve(frame, potential), n_candidates
     window_ev = _ENERGY_WINDOW * 1.5 * units.kB * frame.temperature_k
-    if "halt_frame" in strategies:
-        sieve.take(frame.atoms, "halt_frame", np.inf)
+    if HALT_FRAME in strategies:
+        sieve.take(frame.atoms, HALT_FRAME, np.inf)
         left -= 1
-    moved = [name for name in _MAKERS if name in strategies]
+    moved = _in_order(strategies)
     for k, name in enumerate(moved):
         share = -(-left // (len(moved) - k))
-        trials = _MAKERS[name](frame, potential, share, rng) if share > 0 else []
+        make: CandidateStrategy = STRATEGIES.get(name)
+        trials = make(frame, potential, share, rng)[:share] if share > 0 else []
         for trial in trials:
             sieve.take(trial.atoms, name, window_ev * trial.n_moved)
         left -= len(trials)
     return sieve.kept, sieve.rejected
+
+
+def _in_order(strategies: list[str]) -> list[str]:
+    """Return the strategies that move atoms in the order in which they are asked, those of plug-ins first."""
+    others = [name for name in dict.fromkeys(strategies) if name not in (*_ORDER, HALT_FRAME)]
+    return [*others, *(name for name in _ORDER if name in strategies)]
+
+
+def halt_frame(frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator) -> list[CandidateTrial]:
+    """Return the halted frame itself."""
+    return [CandidateTrial(frame.atoms, math.inf)]
+
+
+def rattle(frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator) -> list[CandidateTrial]:
+    """Return copies with thermal displacements around the centre."""
+    return [CandidateTrial(*rattled(frame, potential.cutoff_a, rng)) for _ in range(n)]
 
 
 def rattled(frame: HaltedFrame, cutoff_a: float, rng: np.random.Generator) -> tuple[Atoms, float]:
@@ -133,43 +179,6 @@ def rattled(frame: HaltedFrame, cutoff_a: float, rng: np.random.Generator) -> tu
     return atoms, float((envelope**2).sum())
 
 
-def _rattled(frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator) -> list[_Trial]:
-    return [_Trial(*rattled(frame, potential.cutoff_a, rng)) for _ in range(n)]
-
-
-def _along_modes(frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator) -> list[_Trial]:
-    modes = LocalModes.around(frame.atoms, frame.center, potential)
-    return [_Trial(modes.displaced(frame.atoms, frame.temperature_k, rng), modes.n_soft / 3) for _ in range(n)]
-
-
-def _bursts(frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator) -> list[_Trial]:
-    """Return frames of a few bursts, of each spread evenly in time."""
-    upper = np.where(frame.watched(), frame.ceilings(_grades(potential, frame.atoms)), np.inf)
-    lower = np.where(frame.watched(), frame.gamma_select, np.inf)
-    trials: list[_Trial] = []
-    n_bursts = min(_BURSTS, n)
-    for k in range(n_bursts):
-        frames = burst(frame.atoms, potential, temperature_k=frame.temperature_k, lower=lower, upper=upper, rng=rng)
-        share = min(len(frames), -(-(n - len(trials)) // (n_bursts - k)))
-        spread = np.linspace(len(frames) - 1, 0, share).round().astype(int)
-        trials += [_Trial(frames[i], HOTTER * len(frame.atoms)) for i in spread]
-    return trials
-
-
-def _grades(potential: AcePotential, atoms: Atoms) -> np.ndarray:
-    gamma = potential.evaluate(atoms).gamma
-    assert gamma is not None
-    return gamma
-
-
-_MAKERS: dict[Strategy, Callable[[HaltedFrame, AcePotential, int, np.random.Generator], list[_Trial]]] = {
-    "md_burst": _bursts,
-    "normal_modes": _along_modes,
-    "rattle": _rattled,
-}
-"""In the order in which they are asked: a burst may give less than its share."""
-
-
 class _Sieve:
     """Keeps what is plausible, and counts by reason what is not."""
 
@@ -181,14 +190,14 @@ class _Sieve:
         assert base.gamma is not None
         self._energy_ev, self._ceilings = base.energy_ev, frame.ceilings(base.gamma)
 
-    def take(self, atoms: Atoms, strategy: Strategy, allowed_ev: float) -> None:
+    def take(self, atoms: Atoms, strategy: str, allowed_ev: float) -> None:
         """Keep a structure if it is plausible and at most ``allowed_ev`` above the halted frame."""
         atoms = canonical(atoms)
         fault = "atoms too close" if too_close(atoms) else self._weigh(atoms, strategy, allowed_ev)
         if fault is not None:
             self.rejected[fault] = self.rejected.get(fault, 0) + 1
 
-    def _weigh(self, atoms: Atoms, strategy: Strategy, allowed_ev: float) -> str | None:
+    def _weigh(self, atoms: Atoms, strategy: str, allowed_ev: float) -> str | None:
         """Evaluate a structure and keep it, or return what is wrong with it."""
         answer, projections = self._potential.evaluate_with_projections(atoms)
         assert answer.gamma is not None

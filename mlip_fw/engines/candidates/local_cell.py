@@ -1,4 +1,4 @@
-"""What of a halted frame goes to the candidates: the whole cell, or the small cell that is worth most."""
+"""The cell that candidates of a halted frame are made from: the whole one, or the cut-out that teaches most."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ase import Atoms
 from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.candidates.cutout import Cutout, cut_out, mask_of_cutout
 from mlip_fw.engines.candidates.generate import HaltedFrame
-from mlip_fw.engines.cost import label_cost
 from mlip_fw.engines.maxvol import ActiveSet, exchange
+from mlip_fw.engines.oracle.cost import label_cost
 from mlip_fw.errors import CampaignError
 from mlip_fw.models.campaign import Campaign
 
@@ -49,7 +49,7 @@ def local_cell(frame: HaltedFrame, potential: AcePotential, campaign: Campaign) 
 
 
 def _wider(frame: HaltedFrame, potential: AcePotential, campaign: Campaign) -> list[Cutout]:
-    """Return a roomier cell if ``max_atoms`` allows one: more environments, and maybe fewer k-points."""
+    """Return a larger cut-out if ``max_atoms`` allows one: it has more environments, and maybe fewer k-points."""
     settings = campaign.candidates.cutout
     try:
         return [cut_out(frame.atoms, frame.center, potential, settings, frame.gamma_halt, wider=_WIDER)]

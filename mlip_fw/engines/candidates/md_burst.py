@@ -8,14 +8,36 @@ from ase.md.langevin import Langevin
 
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.calculator import AceCalculator
+from mlip_fw.engines.candidates.generate import CandidateTrial, HaltedFrame
 from mlip_fw.engines.geometry import too_close
 
 HOTTER = 1.2
 """A burst's temperature in units of the MD's."""
+_BURSTS = 3
 _STEPS, _SPACING = 100, 10
 _FRICTION_1_FS = 0.01
 _LONGEST_STEP_FS = 2.0
 _EXPLODED = 3.0
+
+
+def md_burst(frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator) -> list[CandidateTrial]:
+    """Return frames of a few bursts, of each spread evenly in time, as a candidate strategy."""
+    upper = np.where(frame.watched(), frame.ceilings(_gamma(potential, frame.atoms)), np.inf)
+    lower = np.where(frame.watched(), frame.gamma_select, np.inf)
+    trials: list[CandidateTrial] = []
+    n_bursts = min(_BURSTS, n)
+    for k in range(n_bursts):
+        frames = burst(frame.atoms, potential, temperature_k=frame.temperature_k, lower=lower, upper=upper, rng=rng)
+        share = min(len(frames), -(-(n - len(trials)) // (n_bursts - k)))
+        spread = np.linspace(len(frames) - 1, 0, share).round().astype(int)
+        trials += [CandidateTrial(frames[i], HOTTER * len(frame.atoms)) for i in spread]
+    return trials
+
+
+def _gamma(potential: AcePotential, atoms: Atoms) -> np.ndarray:
+    gamma = potential.evaluate(atoms).gamma
+    assert gamma is not None
+    return gamma
 
 
 def timestep_fs(atoms: Atoms) -> float:

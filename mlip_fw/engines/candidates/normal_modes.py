@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms, units
 
 from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.candidates.generate import CandidateTrial, HaltedFrame
 from mlip_fw.engines.geometry import distances_from
 
 _MOST_ATOMS = 40
@@ -15,6 +16,13 @@ _STEP_A = 0.01
 _SOFT_FRACTION = 1 / 3
 _FLOOR = 0.2
 _CAP_FRACTION = 0.15
+
+
+def normal_modes(frame: HaltedFrame, potential: AcePotential, n: int, rng: np.random.Generator) -> list[CandidateTrial]:
+    """Return copies displaced along the soft vibrations around the centre, as a candidate strategy."""
+    modes = LocalModes.around(frame.atoms, frame.center, potential)
+    moved = [modes.displaced(frame.atoms, frame.temperature_k, rng) for _ in range(n)]
+    return [CandidateTrial(atoms, modes.n_soft / 3) for atoms in moved]
 
 
 @dataclass(frozen=True)

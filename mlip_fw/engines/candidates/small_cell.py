@@ -1,4 +1,4 @@
-"""A small cell like a large one, for the first labels: no potential is there yet to judge by."""
+"""A small periodic cell that resembles a large structure, made without a potential: for the first labels."""
 
 from __future__ import annotations
 

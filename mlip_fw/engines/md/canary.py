@@ -1,4 +1,7 @@
-"""A structure that must extrapolate, to see that the MD engine says what pyace says."""
+"""Engine check: a structure that must extrapolate, on which an MD engine has to give the numbers of pyace.
+
+Some builds of LAMMPS return a gamma of zero, with which no MD would ever halt.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ from mlip_fw.models.worker import Worker
 logger = logging.getLogger("mlip_fw")
 TITLE = "gamma canary"
 _RATTLES_A = (0.25, 0.5, 1.0, 2.0)
-"""The first that leads far enough is taken: a molecule in vacuum needs more than a crystal."""
+"""Standard deviations of the displacements that are tried, Å: a molecule in vacuum needs more than a crystal."""
 _GAMMA_HALT = 1.5
 _FAR_ENOUGH = 2.0
-"""In units of that threshold."""
+"""Gamma of the structure, in units of that threshold, at which no rounding decides whether it halts."""
 
 
 class CanaryRecord(Frozen):
-    """That an engine was found sound."""
+    """An engine that has passed the check."""
 
     engine: str
     lmp_cmd: str | None
@@ -82,7 +85,7 @@ def sing(
 
 
 def strange_copy(atoms: Atoms, potential: AcePotential) -> Atoms:
-    """Return the least displaced copy of ``atoms`` that must extrapolate, by pyace's word; if none does, the last."""
+    """Return the least displaced copy of ``atoms`` that extrapolates according to pyace; if none does, the last."""
     for size in _RATTLES_A:
         strange = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
         strange.positions += np.random.default_rng(1).normal(scale=size, size=strange.positions.shape)

@@ -1,4 +1,8 @@
-"""A halt that went too far is traced back to a frame between the thresholds."""
+"""Backtracking: a halted frame far beyond the threshold is replaced by an earlier one of the same trajectory.
+
+Gamma is checked only every few steps. In between, atoms may come so close that a reference calculation fails or
+teaches nothing of the structures that MD should visit.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,17 @@ from mlip_fw.models.worker import Worker
 logger = logging.getLogger("mlip_fw")
 FOLDER = "closer"
 _SENSIBLE = 10.0
-"""Below this gamma_halt is a wish for caution, not a sign that larger grades are nonsense."""
+"""A gamma_halt below this counts as this much: a user who halts early does not say that larger grades are useless."""
 
 
 def went_too_far(ending: Ending, plan: RunPlan, too_far: float) -> bool:
-    """Return whether a halted frame is not worth a label: gamma far above its threshold, or atoms too close."""
+    """Return whether a halted frame is not worth a label: atoms are too close, or gamma is far above its threshold.
+
+    Parameters
+    ----------
+    too_far
+        Largest gamma, in units of the threshold, that is worth one.
+    """
     if ending.outcome is not MDOutcome.HALTED or ending.frame is None:
         return False
     beyond = replace(plan, gamma_halt={name: too_far * max(_SENSIBLE, halt) for name, halt in plan.thresholds.items()})
@@ -32,15 +42,15 @@ def went_too_far(ending: Ending, plan: RunPlan, too_far: float) -> bool:
 def trace_back(
     ending: Ending, plan: RunPlan, folder: Path, gamma_select: float, engine: Engine, worker: Worker
 ) -> Ending | None:
-    """Run the last stretch again, gamma checked at every step, up to a frame between the thresholds.
+    """Run the last steps before a halt again, with gamma checked at every step, up to an earlier frame.
 
     The frame is the first whose gamma exceeds the geometric mean of ``gamma_select`` and the threshold,
-    with its velocities and a restart file, in the folder ``closer`` of the run's.
+    with its velocities and a restart file, in the folder ``closer`` inside of ``folder``.
 
     Returns
     -------
     Ending | None
-        The earlier halt, or None if there is no earlier one: the run began beyond the threshold.
+        The earlier halt, or None if there is none: the run began beyond the threshold.
     """
     start = _before_the_halt(ending, plan, folder)
     if start is None:

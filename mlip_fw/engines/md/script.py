@@ -1,4 +1,4 @@
-"""The LAMMPS input: one script, with the force field as its only difference between engines."""
+"""The LAMMPS input: the same script for both engines, but for the lines of the force field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DUMP, GAMMA_LOG = "dump.lammpstrj", "gamma.dat"
 LAST_RESTART, LAST_DUMP = "last.restart", "last.dump"
 NEAR_RESTARTS = ("near.restart.a", "near.restart.b")
 NEAR_EVERY = 5
-"""Restart files of the recent past are written every so many checks, in turns."""
+"""Restart files to backtrack from are written every so many checks of gamma, to the two names in turn."""
 HALTED_AT_START = "mlip_fw: gamma is above gamma_halt where the run starts"
 EXTERNAL_FIX = "ace"
 _NO_TEMPERATURE_K = 300.0
@@ -25,7 +25,7 @@ _NO_TEMPERATURE_K = 300.0
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All that decides one LAMMPS run, whatever the engine."""
+    """All that decides one LAMMPS run, by either engine."""
 
     title: str
     elements: tuple[str, ...]
@@ -47,17 +47,17 @@ class RunPlan:
     check_interval: int
     walltime_s: float | None = None
     last_step: int | None = None
-    """Where to stop short of the stage's end."""
+    """Last step of a run that stops before the end of the stage."""
     velocity_temperature_k: float | None = None
     """Temperature of new velocities, K; None takes the stage's, or 300 K."""
     fixed: FixedAtoms | None = None
-    """What stays where it is; then ``start`` has all velocities, and the script draws none."""
+    """Atoms that don't move; with them ``start`` has velocities, and the script draws none."""
     masses_u: tuple[float, ...] | None = None
     """Mass of each element, u; None if all are the usual ones."""
 
     @property
     def watched(self) -> tuple[str, float]:
-        """The variable that the watchdog looks at, and its limit."""
+        """The LAMMPS variable that halts the run, and its limit."""
         if isinstance(self.gamma_halt, dict):
             return "max_relative", 1.0
         return "max_gamma", self.gamma_halt
@@ -67,12 +67,20 @@ class RunPlan:
         """The threshold of each element."""
         return self.gamma_halt if isinstance(self.gamma_halt, dict) else dict.fromkeys(self.elements, self.gamma_halt)
 
+    def target_temperature_k(self, step: int) -> float | None:
+        """Return what the thermostat aims at, K; None without one."""
+        if self.stage.temperature_k is None:
+            return None
+        first, last = self.stage.temperature_k
+        done = (step - self.stage_first_step) / (self.stage_last_step - self.stage_first_step)
+        return first + (last - first) * min(max(done, 0.0), 1.0)
+
     def relative(self, atoms: Atoms, gamma: np.ndarray) -> np.ndarray:
         """Return ``gamma`` (n,) in units of each atom's threshold."""
         return np.asarray(gamma / np.array([self.thresholds[symbol] for symbol in atoms.get_chemical_symbols()]))
 
-    def weigh(self, frame: Atoms) -> Atoms:
-        """Give a frame of the run, which names elements only, the masses that MD used; its velocities stay."""
+    def with_masses(self, frame: Atoms) -> Atoms:
+        """Set the masses that MD used in a frame of it, whose file has elements only; return it with its velocities."""
         if self.masses_u is not None:
             masses, velocities = dict(zip(self.elements, self.masses_u, strict=True)), frame.get_velocities()
             frame.set_masses([masses[symbol] for symbol in frame.get_chemical_symbols()])
@@ -83,7 +91,7 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class ForceField:
-    """The lines that differ between the engines."""
+    """The lines of the script that differ between the engines."""
 
     commands: tuple[str, ...]
     gamma_of_atom: str

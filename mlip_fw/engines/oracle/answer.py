@@ -1,4 +1,4 @@
-"""What an oracle answers: a label with the facts about it, or that its time was over."""
+"""What an oracle answers: a label with the facts about it, or that the walltime was over."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ase import Atoms
+
+from mlip_fw.runtime.supervised_run import OutOfTime
+
+__all__ = ["Answer", "Labelled", "OutOfTime", "facts_of"]
 
 
 @dataclass(frozen=True)
@@ -17,14 +21,6 @@ class Labelled:
     """The structure with energy, forces and, if the oracle has one, stress."""
     facts: dict[str, Any]
     """What is recorded with it; see :func:`facts_of`."""
-
-
-@dataclass(frozen=True)
-class OutOfTime:
-    """The calculation stopped itself below the worker's walltime and can be continued in its folder."""
-
-    seconds: float
-    """Wall time so far, over all attempts, s."""
 
 
 Answer = Labelled | OutOfTime
@@ -38,7 +34,7 @@ def facts_of(
     Parameters
     ----------
     corrections
-        What custodian's handlers found and did, in order: ``errors`` and ``actions`` of each.
+        What repairs found and did, in order: ``errors`` and ``actions`` of each.
     convergence
         What the code said of its convergence, such as the number of SCF steps.
     """

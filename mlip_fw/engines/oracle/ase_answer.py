@@ -1,4 +1,4 @@
-"""What an ASE calculator answers: taken as it is meant, and refused where it can't be a label."""
+"""Energy, forces and stress of an ASE calculator, with checks of shape, type and structure."""
 
 from __future__ import annotations
 

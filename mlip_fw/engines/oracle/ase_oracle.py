@@ -19,7 +19,7 @@ from ase.io import write
 
 from mlip_fw.engines.oracle.answer import Labelled, facts_of
 from mlip_fw.engines.oracle.ase_child import INPUT, OUTPUT, calculator_class
-from mlip_fw.engines.oracle.ase_job import LOG, AseJob, LabelIsSound, run_job
+from mlip_fw.engines.oracle.ase_job import LOG, AseRun
 from mlip_fw.engines.oracle.trust import require_trusted
 from mlip_fw.errors import CampaignError, LabelError, WorkerError
 from mlip_fw.io.structures import with_labels
@@ -116,9 +116,9 @@ def label_with_ase(
     with tempfile.TemporaryDirectory(prefix="mlip-fw-label-") as name:
         place = Path(name)
         write(place / INPUT, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc), format="extxyz")
-        validator = LabelIsSound(place, len(atoms))
+        run = AseRun(folder=place, oracle=oracle, n_atoms=len(atoms), probe=not own)
         try:
-            run_job(AseJob(oracle, place, probe=not own), validator, place)
+            run.label()
         except LabelError as error:
             raise LabelError(str(error), files=_kept(place / LOG, folder)) from error
         label = json.loads((place / OUTPUT).read_text())

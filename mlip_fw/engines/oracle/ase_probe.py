@@ -1,4 +1,4 @@
-"""Are a calculator's forces the derivative of its energy? Two energies of displaced atoms tell."""
+"""Check by finite differences that a calculator's forces are the derivative of its energy."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One label by whichever oracle, checked before and after.
-
-The modules of an oracle are imported where it is used: those of VASP take a second.
-"""
+"""One label by the oracle of a campaign, with checks of the structure before and of the label after."""
 
 from __future__ import annotations
 
@@ -11,14 +8,16 @@ from typing import Any
 
 from ase import Atoms
 
+from mlip_fw.cores import cores_of
 from mlip_fw.engines.oracle.answer import Answer, Labelled
-from mlip_fw.engines.oracle.ase_oracle import label_with_ase, require_calculator, trusted_calculator
+from mlip_fw.engines.oracle.backend import backend_of
 from mlip_fw.engines.oracle.sanity import refuse_implausible, refuse_unphysical
-from mlip_fw.models.oracle import AseOracle, EspressoOracle, Oracle
+from mlip_fw.models.oracle import OracleSettings
 from mlip_fw.models.worker import Worker
+from mlip_fw.plugins import ORACLES
 
 
-def require_oracle(oracle: Oracle, worker: Worker, elements: list[str]) -> None:
+def require_oracle(oracle: OracleSettings, worker: Worker, elements: list[str]) -> None:
     """Check that this machine can make labels.
 
     Raises
@@ -26,35 +25,29 @@ def require_oracle(oracle: Oracle, worker: Worker, elements: list[str]) -> None:
     CampaignError
         If the settings can't be right anywhere.
     WorkerError
-        If a program, a package or a pseudopotential is missing here.
+        If a program, a package or a pseudopotential is missing here, or a plug-in claims the oracle's name too.
     """
-    if isinstance(oracle, AseOracle):
-        require_calculator(oracle, worker)
-    elif isinstance(oracle, EspressoOracle):
-        from mlip_fw.engines.oracle.espresso.oracle import require_espresso
-
-        require_espresso(oracle, worker, elements)
-    else:
-        from mlip_fw.engines.oracle.vasp.oracle import require_vasp
-
-        require_vasp(oracle, worker, elements)
+    ORACLES.require(oracle.kind)
+    backend_of(oracle).require(oracle, worker, elements)
 
 
-def level_of_theory(oracle: Oracle, worker: Worker, elements: list[str]) -> dict[str, Any]:
+def level_of_theory(oracle: OracleSettings, worker: Worker, elements: list[str]) -> dict[str, Any]:
     """Return all that, besides the structure, decides the value of a label, as plain JSON values."""
-    if isinstance(oracle, AseOracle):
-        return {"kind": oracle.kind, "calculator": oracle.calculator, "parameters": oracle.parameters}
-    if isinstance(oracle, EspressoOracle):
-        from mlip_fw.engines.oracle.espresso.oracle import espresso_level
+    return backend_of(oracle).level_of_theory(oracle, worker, elements)
 
-        return espresso_level(oracle, worker, elements)
-    from mlip_fw.engines.oracle.vasp.oracle import vasp_level
 
-    return vasp_level(oracle, worker, elements)
+def cores_of_labels(oracle: OracleSettings, worker: Worker) -> int:
+    """Return how many cores a label keeps busy on this machine."""
+    return cores_of(backend_of(oracle).command(worker))
 
 
 def make_label(
-    atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path, peers: Iterable[Atoms] = ()
+    atoms: Atoms,
+    oracle: OracleSettings,
+    worker: Worker,
+    elements: list[str],
+    folder: Path,
+    peers: Iterable[Atoms] = (),
 ) -> Answer:
     """Label one structure, without any constraints that it has.
 
@@ -78,20 +71,7 @@ def make_label(
     atoms.set_constraint()  # with one, ASE shows forces of zero, in the label and wherever it is read
     refuse_unphysical(atoms)
     known = list(peers)
-    answer = _ask(atoms, oracle, worker, elements, folder, known)
+    answer = backend_of(oracle).label(atoms, oracle, worker, elements, folder, known)
     if isinstance(answer, Labelled):
         refuse_implausible(answer.atoms, oracle, known)
     return answer
-
-
-def _ask(atoms: Atoms, oracle: Oracle, worker: Worker, elements: list[str], folder: Path, peers: list[Atoms]) -> Answer:
-    if isinstance(oracle, AseOracle):
-        trusted_calculator(oracle, worker)
-        return label_with_ase(atoms, oracle, peers, folder)
-    if isinstance(oracle, EspressoOracle):
-        from mlip_fw.engines.oracle.espresso.oracle import label_with_espresso
-
-        return label_with_espresso(atoms, oracle, worker, folder, elements)
-    from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
-
-    return label_with_vasp(atoms, oracle, worker, folder)

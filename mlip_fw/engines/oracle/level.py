@@ -12,20 +12,23 @@ from typing import Any
 from mlip_fw.engines.oracle.label import level_of_theory
 from mlip_fw.errors import DirectoryError, WorkerError
 from mlip_fw.io.files import write_json
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.worker import Worker
 
 
-def campaign_level(directory: CampaignDirectory, campaign: Campaign, worker: Worker) -> dict[str, Any]:
+def campaign_level(path: Path, campaign: Campaign, worker: Worker) -> dict[str, Any]:
     """Return the level of theory that the campaign began with; the first to ask records this worker's.
+
+    Parameters
+    ----------
+    path
+        File of the record, ``level_of_theory.json``.
 
     Raises
     ------
     DirectoryError
         If the record is damaged.
     """
-    path = directory.level_file
     known = read_level(path)
     if known is None:
         _record_once(path, level_of_theory(campaign.oracle, worker, campaign.elements))

@@ -1,4 +1,4 @@
-"""Magnetic moments and charges that a structure's file states, and what labels make of them."""
+"""Comparison of the magnetic moments and charges in a structure's file with those that labels start from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ase import Atoms
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.moments import stated_moments
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.oracle import AseOracle, EspressoOracle, VaspOracle
+from mlip_fw.models.oracle import DftOracle
 
 _SMALL_MUB = 0.1
 """What a moment must exceed to be meant."""
@@ -48,7 +48,7 @@ def moment_notes(campaign: Campaign, starts: list[Atoms]) -> list[str]:
 
 def _of_crystal(campaign: Campaign, starts: list[Atoms]) -> list[str]:
     """Say so if a crystal that ASE knows to be magnetic is labelled without spin."""
-    if isinstance(campaign.oracle, AseOracle) or any(campaign.oracle.starting_moments_mub.values()):
+    if not isinstance(campaign.oracle, DftOracle) or any(campaign.oracle.starting_moments_mub.values()):
         return []
     magnetic = {s for atoms in starts for s, m in zip(atoms.get_chemical_symbols(), _initial(atoms), strict=True) if m}
     if not magnetic:
@@ -65,8 +65,8 @@ def _moments(campaign: Campaign, atoms: Atoms, moments: np.ndarray, where: str, 
     oracle = campaign.oracle
     if np.abs(moments).max() < _SMALL_MUB:
         return []
-    if isinstance(oracle, AseOracle):
-        return [f"{where} has magnetic moments, which are not passed to calculator {oracle.calculator}"]
+    if not isinstance(oracle, DftOracle):
+        return [f"{where} has magnetic moments, which are not passed to calculator {oracle.shown}"]
     symbols = np.array(atoms.get_chemical_symbols())
     fault = _fault(oracle, symbols, moments, unit)
     if fault is None:
@@ -76,7 +76,7 @@ def _moments(campaign: Campaign, atoms: Atoms, moments: np.ndarray, where: str, 
     raise CampaignError(f"{where} {fault}; to label so all the same, set oracle.ignore_file_moments: true")
 
 
-def _fault(oracle: EspressoOracle | VaspOracle, symbols: np.ndarray, moments: np.ndarray, unit: str) -> str | None:
+def _fault(oracle: DftOracle, symbols: np.ndarray, moments: np.ndarray, unit: str) -> str | None:
     """Return why labels would be of another magnetic order than the file's, or None."""
     if moments.ndim == 2:
         if np.abs(moments[:, :2]).max() >= _SMALL_MUB:
@@ -107,9 +107,7 @@ def _fault(oracle: EspressoOracle | VaspOracle, symbols: np.ndarray, moments: np
     return None
 
 
-def _differences(
-    oracle: EspressoOracle | VaspOracle, symbols: np.ndarray, moments: np.ndarray, where: str, unit: str
-) -> list[str]:
+def _differences(oracle: DftOracle, symbols: np.ndarray, moments: np.ndarray, where: str, unit: str) -> list[str]:
     """Return what labels start from where that is not what the file says, for one order."""
     notes = []
     sizes = np.abs(moments if moments.ndim == 1 else moments[:, 2])

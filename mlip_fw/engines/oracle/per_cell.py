@@ -1,4 +1,4 @@
-"""Settings that hold for one cell: a charge, a number of bands. Cells of other sizes would be of another physics."""
+"""Settings that hold for one cell, such as a charge or a number of bands: wrong for cells of another size."""
 
 from __future__ import annotations
 
@@ -8,21 +8,13 @@ from typing import Any
 
 from ase import Atoms
 
+from mlip_fw.engines.oracle.backend import backend_of
 from mlip_fw.errors import CampaignError
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.oracle import AseOracle, EspressoOracle, Oracle
-from mlip_fw.models.validation import Property
+from mlip_fw.models.validation import RDF
 
 _FREE = -10_000
 """What pw.x takes for a total magnetization that is not fixed."""
-_PW = frozenset(("tot_charge", "tot_magnetization", "nbnd", "nelec", "nelup", "neldw", "multiplicity"))
-_PW |= {"fixed_magnetization", "emaxpos", "eopreg", *(f"nr{k}{s}" for k in "123" for s in ("", "s", "b"))}
-_PW |= {f"nqx{k}" for k in "123"}
-_VASP = frozenset(("nelect", "nupdown", "nbands", "dipol", "ferwe", "ferdo", "m_constr", "rwigs", "ropt", "vca"))
-_VASP |= {*(f"ng{k}{s}" for k in "xyz" for s in ("", "f")), *(f"nkred{k}" for k in ("", "x", "y", "z"))}
-_ASE = _PW | _VASP | {"charge", "total_charge", "net_charge", "spin", "uhf", "nelectrons", "gpts"}
-_ASE |= {"magmom", "magmoms", "initial_magmoms", "magnetic_moments"}
-_MESHES = ("kpts", "kpoints", "k_points", "mp_grid")
 
 
 def require_cells_alike(campaign: Campaign, starts: list[Atoms]) -> None:
@@ -34,7 +26,7 @@ def require_cells_alike(campaign: Campaign, starts: list[Atoms]) -> None:
         If there is one; names the key, the sizes and what to do.
     """
     found = _sizes(campaign, starts)
-    if found is None or not (keys := dict(_per_cell(campaign.oracle))):
+    if found is None or not (keys := dict(backend_of(campaign.oracle).per_cell(campaign.oracle))):
         return
     sizes, remedy = found
     said = ", ".join(f"{key} = {value}" for key, value in keys.items())
@@ -57,46 +49,26 @@ def _sizes(campaign: Campaign, starts: list[Atoms]) -> tuple[str, str] | None:
     if len({frozenset(Counter(atoms.get_chemical_symbols()).items()) for atoms in starts}) > 1:
         formulas = " and ".join(dict.fromkeys(atoms.get_chemical_formula() for atoms in starts))
         return f"the starts, and so the labels, are {formulas}", "run a campaign for each"
-    if measured := [kind.value for kind in campaign.validation.properties if kind is not Property.RDF]:
+    if measured := [name for name in campaign.validation.properties if name != RDF]:
         return f"validation.properties ({', '.join(measured)}) labels other cells than the start", "leave those out"
     return None
 
 
-def _per_cell(oracle: Oracle) -> Iterator[tuple[str, Any]]:
-    """Yield the keys of an oracle that are per cell, with their values."""
-    if isinstance(oracle, AseOracle):
-        yield from _in_parameters(oracle.parameters, "oracle.parameters")
-        return
-    tags: Mapping[str, Any]
-    if isinstance(oracle, EspressoOracle):
-        known, tags, where = _PW, oracle.namelists.get("system", {}), "oracle.namelists.system"
-    else:
-        known, tags, where = _VASP, oracle.incar, "oracle.incar"
+def tags_per_cell(tags: Mapping[str, Any], known: frozenset[str], where: str) -> Iterator[tuple[str, Any]]:
+    """Yield those of a code's tags that are per cell, as ``where.tag`` and value.
+
+    Parameters
+    ----------
+    known
+        Tags that are per cell, in lower case and without an index.
+    """
     for key, value in tags.items():
-        if key.lower().partition("(")[0] in known and _fixes(key, value):
+        if key.lower().partition("(")[0] in known and says_something_of_the_cell(key, value):
             yield f"{where}.{key}", value
 
 
-def _in_parameters(values: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _in_parameters(value, f"{where}.{key}")
-        elif key.lower() in _MESHES:
-            if _is_mesh(value):
-                yield f"{where}.{key}", value
-        elif key.lower().partition("(")[0] in _ASE and _fixes(key, value):
-            yield f"{where}.{key}", value
-
-
-def _is_mesh(value: Any) -> bool:
-    """Return whether k-points are so many per cell: one alone and a density are not."""
-    numbers = value if isinstance(value, list) else [value]
-    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
-    return whole and any(number > 1 for number in numbers)
-
-
-def _fixes(key: str, value: Any) -> bool:
-    """Return whether a value says something of the cell: no charge and a singlet are those of every cell."""
+def says_something_of_the_cell(key: str, value: Any) -> bool:
+    """Return whether the value of a key that is per cell is not the same for every cell, as no charge is."""
     if key.lower() == "tot_magnetization" and value == _FREE:
         return False
     if isinstance(value, list):

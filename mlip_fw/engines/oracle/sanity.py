@@ -1,4 +1,7 @@
-"""Is this structure, and is this label, physics at all? Codes converge happily on nonsense."""
+"""Plausibility checks of structures before and of labels after a reference calculation.
+
+Density-functional codes converge on overlapping atoms and on absurd densities without complaint.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can the oracle label what this campaign will ask for? Said before the first label."""
+"""Checks before the first label: plug-ins are here, and the oracle can label what the campaign will ask for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ def label_notes(campaign: Campaign, starts: list[Atoms]) -> list[str]:
     ------
     CampaignError
         If labels would all be refused, or be of another physics than the campaign's files say.
+    WorkerError
+        If a plug-in that the campaign names can't be used here.
     """
+    for registry, name in campaign.kinds():
+        registry.require(name)
     keys = list(campaign.structure.named_files()) or ["the structure"]
     for where, atoms in zip(keys, starts, strict=True):
         if len(atoms) == 1:

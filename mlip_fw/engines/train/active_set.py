@@ -1,4 +1,4 @@
-"""The active set of all labels, from the one before and the rows of new labels."""
+"""Update of the active sets with the environments of new labels."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ from mlip_fw.engines.maxvol import MOST_SWAPS, TOLERANCE, ActiveSet, Exchange, e
 from mlip_fw.engines.train.rows import Rows, RowsByElement
 
 _NEAR = 0.7
-"""Rows of at least this gamma take part where all are looked at. Exchanges lift some of them above the tolerance, and
-that would take one look more. They are a few in a hundred."""
+"""In a pass over all labels, rows with at least this gamma become candidates for exchanges. Exchanges raise gamma
+of some of them above the tolerance, which would otherwise need another pass. They are a few per cent of all rows."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """Active sets in which no environment of the labels extrapolates."""
+    """Active sets for which no environment of any label extrapolates."""
 
     active: dict[str, ActiveSet]
     swaps: int
     gamma_max: float
-    """Largest gamma of all environments, or a bound on it where the old ones were not looked at."""
+    """Largest gamma of all environments; an upper bound where the old environments were not read."""
 
 
 def settle(
     before: dict[str, ActiveSet] | None, gamma_before: float, fresh: RowsByElement, rows: Rows, names: list[str]
 ) -> Settled:
-    """Exchange rows of the active sets until no environment of any label has a gamma above the tolerance.
+    """Exchange rows (MaxVol) until no environment of any label has a gamma above the tolerance.
 
     Parameters
     ----------
     before
-        Active sets so far; None if there are none.
+        Active sets of the generation before; None for the first.
     gamma_before
-        Largest gamma in them of the labels that are not new.
+        Largest gamma, in these active sets, of the labels that are not new.
     fresh
-        (n_environments, n_functions) rows of the new labels, by element.
+        (n_environments, n_functions) basis functions of the atoms of new labels, for each element.
     rows
-        Those of all labels.
+        The same for all labels, on disk.
     names
-        All labels, old and new, in the order that decides between equals.
+        All labels; their order breaks ties between equal rows.
 
     Notes
     -----
-    Old rows were within the tolerance of the active set before. So only new ones can begin an exchange, and where
-    none does, the active set stays as it is, and with it gamma of the old rows: they are not read. An exchange changes
-    the components of every row. Then all are looked at, again and again until none is above the tolerance: with A and
-    A' the active sets before and after, gamma may become the largest column sum of |A A'⁻¹| times what it was, which is
-    4 to 8 after ten to fifty exchanges and would leave out no row.
+    Rows of old labels are within the tolerance of the old active set, so only new rows can start an exchange. If none
+    does, the active set and gamma of all old rows are unchanged, and old rows are not read. After an exchange gamma of
+    every row changes, and passes over all rows are made until none is above the tolerance. A cheaper bound does not
+    help: with A and A' the active sets before and after, gamma can grow by the largest column sum of |A A'⁻¹|, which is
+    4 to 8 after ten to fifty exchanges and would exclude no row.
 
-    Which rows take part depends on their gamma, and their order on ``names``; nothing depends on how they are
-    stored. So a training made again gives the same bits, whether its rows were kept or not.
+    Which rows are candidates depends on gamma alone, and their order on ``names``, never on how rows are stored. A
+    repeated training therefore gives bitwise the same result, whether its rows were cached or not.
     """
     active, swaps, gammas = {}, 0, [0.0]
     for element, new in fresh.items():
@@ -68,7 +68,7 @@ def settle(
 
 
 def _settle_all(found: Exchange, rows: Rows, element: str, names: list[str]) -> tuple[Exchange, float]:
-    """Let the rows of all labels take part, and return the largest gamma that is left too."""
+    """Repeat exchanges with rows of all labels; return the result and the largest gamma that remains."""
     near, gamma_max = _near(found.active, rows, element, names)
     while gamma_max > TOLERANCE:
         more = exchange(found.active, near, max_swaps=max(MOST_SWAPS - found.swaps, 0))
@@ -80,7 +80,7 @@ def _settle_all(found: Exchange, rows: Rows, element: str, names: list[str]) -> 
 
 
 def _near(active: ActiveSet, rows: Rows, element: str, names: list[str]) -> tuple[np.ndarray, float]:
-    """Return rows that are above the tolerance or not far below, in the order of ``names``, and the largest gamma."""
+    """Return the rows with gamma of at least ``_NEAR``, in the order of ``names``, and the largest gamma of all."""
     places, parts, gamma_max = [np.zeros(0, dtype=int)], [np.zeros((0, len(active.inverse)))], 0.0
     for block in rows.blocks(element, names):
         gamma = active.gamma(block.rows)

@@ -1,4 +1,4 @@
-"""The form of the potential: which ACE basis functions, and the repulsion of atomic cores."""
+"""Basis of the potential: ACE basis functions, and the repulsion of atomic cores (ZBL)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlip_fw.errors import TrainingError
 
 _CORE_FRACTION = 0.6
 CORE_WIDTH_A = 0.2
-"""Within this distance below the core radius, all but the core repulsion is switched off, Å."""
+"""Width of the range below the core radius in which all but the core repulsion is switched off, Å."""
 _COULOMB_EV_A = 14.399645
 _BOHR_A = 0.529177
 _ZBL = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
@@ -45,7 +45,7 @@ def zbl_ev(first: str, second: str, distance_a: float) -> float:
 def core_repulsion(first: str, second: str) -> tuple[float, float]:
     """Return (prefactor, lambda) of a pair's core repulsion, 2 · prefactor · exp(-lambda r²) / r.
 
-    It equals the universal repulsion of nuclei at the core radius, before it is cut off there, and at half of it.
+    The two parameters make it equal to the ZBL repulsion at the core radius and at half of it.
     """
     outer = core_radius_a(first, second)
     near, far = (r * zbl_ev(first, second, r) / 2 for r in (outer / 2, outer))
@@ -63,7 +63,7 @@ def linear_basis(elements: list[str], cutoff_a: float, functions_per_element: in
     cutoff_a
         Radial cutoff, Å.
     functions_per_element
-        Wanted number of functions; what the shape of the basis allows may be less.
+        Requested number of functions; limits on radial and angular indices may allow fewer.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def copy_of(basis: ACEBBasisSet, coefficients: np.ndarray) -> ACEBBasisSet:
 
 
 def fingerprint(basis: ACEBBasisSet) -> str:
-    """Return a name for the functions of a basis, whatever their coefficients: 12 hexadecimal digits."""
+    """Return a hash of the functions of a basis, independent of the coefficients: 12 hexadecimal digits."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "basis.yaml"
         copy_of(basis, np.zeros(len(basis.basis_coeffs))).save(str(path))

@@ -1,4 +1,4 @@
-"""The new labels of a training, which may be looked at more than once."""
+"""The new labels of one training, with a cache of their design-matrix rows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mlip_fw.engines.train.linear import LinearFit
 from mlip_fw.models.campaign import Campaign
 
 _MOST_BYTES = 500_000_000
-"""What is beyond is evaluated again each time."""
+"""Size of the cache; labels beyond it are evaluated again at each use."""
 Weights = Mapping[str, tuple[float, float]]
-"""Of labels apart, how much their energies count, and their forces with their stresses."""
+"""Weights of down-weighted labels by name: of the energy, and of forces and stress."""
 
 
 class Batch:
-    """New labels, evaluated once as far as memory allows.
+    """New labels, each evaluated once as far as memory allows.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Batch:
     energies_ev
         Energies of free atoms by element.
     shape
-        The form of the potential, with coefficients zero.
+        A potential with the basis of the fit and all coefficients zero.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Batch:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def lessons(self) -> Iterator[tuple[str, Lesson]]:
-        """Give what each label says, in order."""
-        return ((name, self.lesson(name)) for name in self.frames)
+    def design_rows(self) -> Iterator[tuple[str, Lesson]]:
+        """Yield (name, design-matrix rows) of each label, in order."""
+        return ((name, self.rows_of(name)) for name in self.frames)
 
-    def lesson(self, name: str) -> Lesson:
-        """Return what a label says."""
+    def rows_of(self, name: str) -> Lesson:
+        """Return the design-matrix rows and targets of a label."""
         if (held := self._held.get(name)) is not None:
             return held
         atoms, with_stress = self.frames[name], self.with_imported_stress
@@ -58,16 +58,16 @@ class Batch:
         return made
 
     def relative_to(self, energies_ev: dict[str, float]) -> None:
-        """Take other energies of free atoms."""
+        """Set other reference energies of free atoms."""
         self.energies_ev = energies_ev
         self._held = {name: one.relative_to(energies_ev, self.frames[name]) for name, one in self._held.items()}
 
     def leave_out_imported_stress(self) -> None:
-        """Take no stress from labels that came with the campaign."""
+        """Ignore the stresses of imported labels (``bootstrap.dataset``)."""
         self.with_imported_stress, self._held, self._bytes = False, {}, 0
 
-    def taken_into(self, fit: LinearFit, weights: Weights) -> LinearFit:
-        """Return the fit with all labels folded in."""
-        for name, lesson in self.lessons():
-            fit = lesson.taken_into(fit, weights.get(name))
+    def added_to(self, fit: LinearFit, weights: Weights) -> LinearFit:
+        """Return the fit updated with all labels."""
+        for name, label in self.design_rows():
+            fit = label.added_to(fit, weights.get(name))
         return fit

@@ -1,4 +1,4 @@
-"""What the labels leave open: the posterior of a linear fit, as spreads and as a committee of potentials."""
+"""Uncertainty of a linear fit: its posterior covariance, as force spreads and as a committee of potentials."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from mlip_fw.models.campaign import ENERGY_WEIGHT
 
 @dataclass(frozen=True)
 class Committee:
-    """A generation and all the potentials that its labels allow.
+    """The Gaussian posterior of the coefficients of one generation.
 
     Notes
     -----
-    Least squares with a penalty is Bayesian regression with a normal prior (Rasmussen and Williams,
-    Gaussian Processes for Machine Learning, section 2.1): the coefficients are distributed normally about
-    the fit, with the inverse Hessian times the variance of the residuals as covariance.
+    Ridge regression is Bayesian linear regression with a Gaussian prior (Rasmussen and Williams, Gaussian Processes
+    for Machine Learning, section 2.1): the posterior of the coefficients is a Gaussian around the fit, and its
+    covariance is the inverse Hessian times the variance of the residuals.
     """
 
     potential: AcePotential
     factor: np.ndarray
-    """(n, n): the covariance of the coefficients is ``factor @ factor.T``."""
+    """(n, n) square root of the posterior covariance, which is ``factor @ factor.T``."""
 
     @classmethod
     def of_generation(cls, generations: Generations, number: int) -> Committee:
-        """Return the committee of a generation.
+        """Compute the posterior of a generation from its stored fit.
 
         Raises
         ------
@@ -59,24 +59,28 @@ class Committee:
         return cls(potential, _factor(fit, problem, potential.basis, record.ridge, counts=bool(record.stress_weight)))
 
     def force_spread_ev_a(self, atoms: Atoms) -> np.ndarray:
-        """Return the (n_atoms,) root mean square length of the deviation of each force over the committee, eV/Å."""
+        """Return (n_atoms,) posterior standard deviations of the forces (length of the vector), eV/Å."""
         spreads = self.potential.design(atoms).forces @ self.factor
         return np.asarray(np.sqrt((spreads**2).sum(axis=(1, 2))))
 
     def members(self, count: int, seed: int) -> list[ACEBBasisSet]:
-        """Return ``count`` potentials drawn at random, to be written or run like any other."""
+        """Return ``count`` potentials with coefficients sampled from the posterior."""
         basis = self.potential.basis
         draws = np.random.default_rng(seed).normal(size=(count, self.factor.shape[1]))
         return [copy_of(basis, np.array(basis.basis_coeffs) + self.factor @ draw) for draw in draws]
 
 
 def _factor(fit: LinearFit, problem: Scaled, basis: ACEBBasisSet, ridge: float, *, counts: bool) -> np.ndarray:
-    """Return a root of the covariance; ``counts`` says whether stresses do."""
+    """Return a square root of the posterior covariance.
+
+    ``counts`` says whether stress rows are among the data. The noise variance is estimated from the residuals and the
+    effective number of parameters of the ridge fit.
+    """
     coefficients = np.array(basis.basis_coeffs)
     spectrum = problem.spectrum(problem.whole, np.zeros_like(coefficients))
     residual = float(np.linalg.norm(problem.whole @ np.append(coefficients, -1.0)))
     used = float(np.sum(spectrum.values**2 / (spectrum.values**2 + ridge**2)))
-    rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.shares)
+    rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.all_folds)
     rows += sum(part.n_rows for part in fit.stresses) if counts else 0
     noise = residual / np.sqrt(max(rows - used, 1.0))
-    return np.asarray(noise * spectrum.cheapest(ridge) / problem.scale[:, None])
+    return np.asarray(noise * spectrum.inverse_hessian_root(ridge) / problem.scale[:, None])

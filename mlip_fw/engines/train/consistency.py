@@ -1,8 +1,8 @@
-"""Whether forces, energies and stresses of the same labels belong together.
+"""Consistency check of units and signs: whether energies, forces and stresses of the same labels agree.
 
-A file may have stresses of the other sign or in GPa, energies per atom, forces in Ry/bohr; each number is plausible by
-itself. But forces say how energies differ, and both say the stress. So a small potential is fitted to some of them and
-asked for the rest: the slope of what was given against what it says is the factor that was lost.
+A file may have stresses of the other sign or in GPa, energies per atom, or forces in Ry/bohr; each number is plausible
+by itself. But forces determine energy differences, and both determine stresses. So a small potential is fitted to the
+ones and predicts the others: the slope of given against predicted values is the missing conversion factor.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from mlip_fw.models.campaign import ENERGY_WEIGHT, Campaign
 _FUNCTIONS = 40
 _MOST_LABELS = 40
 _FEWEST = 4
-"""Of fewer labels nothing can be said."""
+"""With fewer labels no check is made."""
 _SPARE = 2
-"""Numbers that there have to be beyond those that a slope takes."""
+"""Minimum number of degrees of freedom left by the regression of the slope."""
 _TINY = 1e-3
-"""Change of the volume that is none."""
+"""Relative differences of volume below this count as equal volumes."""
 _EXPLAINED = 0.7
-"""Share of the usual deviation that a slope has to explain, to be believed."""
+"""Fraction of the median absolute deviation that a slope has to explain to be significant."""
 _RIGHT = (0.6, 1.7)
-"""Slopes that a small potential and noise may make of 1."""
+"""Slopes in this range are compatible with 1, given the errors of a small potential."""
 _CLOSE = 1.15
-"""Factor within which a slope is that of a known unit."""
+"""A slope within this factor of that of a known unit is taken for it."""
 _GPA, _KBAR, _RY_BOHR3, _HARTREE_BOHR3 = 1 / 160.21766, 1 / 1602.1766, 91.8158, 183.6315
 _STRESS_UNITS = {1.0: "", _GPA: "be in GPa", _KBAR: "be in kbar", _RY_BOHR3: "be in Ry/bohr³"} | {
     _HARTREE_BOHR3: "be in hartree/bohr³"
@@ -56,41 +56,41 @@ _ENERGY_UNITS = {
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Numbers of labels that do not belong together."""
+    """A quantity of the labels that disagrees with the others."""
 
     of: str
     """``stress`` or ``energy``."""
     factor: float
-    """What the given ones are to be multiplied by, to agree with the rest."""
+    """Factor by which the given values have to be multiplied to agree with the others."""
     is_known: bool
-    """Whether it is that of a unit, a sign or a number of atoms."""
+    """Whether a unit, a sign or the number of atoms explains the factor."""
     sentence: str
 
     @property
     def is_refused(self) -> bool:
-        """Whether nothing is trained on such labels: stresses can be left out, energies and forces can't."""
+        """Whether training is refused: stresses can be left out, energies and forces can't."""
         return self.of == "energy" and self.is_known
 
 
 REMEDY = "in the file, or give its unit (bootstrap.dataset: {file: …, energy_unit: …, force_unit: …})"
-"""What to do about energies and forces that are refused."""
+"""Advice for energies and forces that are refused."""
 
 
 def contradictions(frames: Sequence[Atoms], campaign: Campaign) -> list[Contradiction]:
-    """Return what labels say that contradicts the rest of what they say: of energies first, then of stresses.
+    """Return the contradictions among energies, forces and stresses; stresses are checked if the others agree.
 
     Parameters
     ----------
     frames
-        Labels of one origin; of many, some are looked at.
+        Labels of one origin; of many, an evenly spaced sample is checked.
     campaign
-        Its elements and its cutoff are those of the small potential that is fitted.
+        Gives elements and cutoff of the small potential.
 
     Notes
     -----
-    A constant energy of each element and a constant pressure, as plane waves of one cutoff have it, are no
-    contradiction. A slope is believed if deviations from it are small, half of them in any case: single odd
-    labels do not matter.
+    A constant energy per element and a constant pressure (the Pulay stress of a plane-wave cutoff) are no
+    contradiction. Slopes are fitted by least absolute deviations and judged by medians, so that single odd labels do
+    not matter.
     """
     cutoff_a = campaign.potential.cutoff_a
     chosen = [atoms for atoms in frames if mask_of(atoms).all() and not is_free(atoms, cutoff_a)]
@@ -100,23 +100,26 @@ def contradictions(frames: Sequence[Atoms], campaign: Campaign) -> list[Contradi
     places = np.unique(np.linspace(0, len(chosen) - 1, _MOST_LABELS).round().astype(int))
     chosen = [chosen[k] for k in places]
     nothing = dict.fromkeys(campaign.elements, 0.0)
-    lessons = [lesson_of(atoms, nothing, shape, campaign) for atoms in chosen]
+    labels = [lesson_of(atoms, nothing, shape, campaign) for atoms in chosen]
     fractions = np.array([[np.mean(atoms.symbols == name) for name in campaign.elements] for atoms in chosen])
     volumes = np.array([atoms.get_volume() / len(atoms) for atoms in chosen])
     swelling = volumes / volumes.mean() - 1
     aside = np.column_stack([fractions, swelling, swelling**2]) if np.ptp(swelling) > _TINY else fractions
-    found = [_of_energies(lessons, aside, degrees_of(shape.basis))]
+    found = [_of_energies(labels, aside, degrees_of(shape.basis))]
     if found[0] is None:
-        found.append(_of_stresses(lessons, chosen, fractions, degrees_of(shape.basis)))
+        found.append(_of_stresses(labels, chosen, fractions, degrees_of(shape.basis)))
     return [one for one in found if one is not None]
 
 
-def _of_energies(lessons: Sequence[Lesson], aside: np.ndarray, degrees: np.ndarray) -> Contradiction | None:
-    """Compare given energies with those that the forces say, beside what these hardly say: ``aside`` (n_labels, k)."""
-    coefficients = _fitted(lessons, None, degrees, 0.0)
-    sizes = np.array([len(lesson.mask) for lesson in lessons], dtype=float)
-    said = np.array([lesson.design.energy @ coefficients for lesson in lessons]) / sizes
-    given = np.array([lesson.energy_ev for lesson in lessons])
+def _of_energies(labels: Sequence[Lesson], aside: np.ndarray, degrees: np.ndarray) -> Contradiction | None:
+    """Compare given energies with those of a fit to the forces alone.
+
+    ``aside`` (n_labels, k) are columns that forces hardly determine (composition, volume), for the regression.
+    """
+    coefficients = _fitted(labels, None, degrees, 0.0)
+    sizes = np.array([len(label.mask) for label in labels], dtype=float)
+    said = np.array([label.design.energy @ coefficients for label in labels]) / sizes
+    given = np.array([label.energy_ev for label in labels])
     slope = _slope(given / sizes, said, aside)
     if slope is None or _RIGHT[0] <= slope <= _RIGHT[1]:
         return None
@@ -131,16 +134,16 @@ def _of_energies(lessons: Sequence[Lesson], aside: np.ndarray, degrees: np.ndarr
 
 
 def _of_stresses(
-    lessons: Sequence[Lesson], frames: Sequence[Atoms], fractions: np.ndarray, degrees: np.ndarray
+    labels: Sequence[Lesson], frames: Sequence[Atoms], fractions: np.ndarray, degrees: np.ndarray
 ) -> Contradiction | None:
-    """Compare given stresses with those that energies and forces say."""
-    told = [k for k, lesson in enumerate(lessons) if lesson.stress_ev_a3 is not None]
+    """Compare given stresses with those of a fit to energies and forces."""
+    told = [k for k, label in enumerate(labels) if label.stress_ev_a3 is not None]
     if len(told) < _FEWEST:
         return None
-    coefficients = _fitted(lessons, fractions, degrees, ENERGY_WEIGHT)
-    rows = [lessons[k].design.stress for k in told]
+    coefficients = _fitted(labels, fractions, degrees, ENERGY_WEIGHT)
+    rows = [labels[k].design.stress for k in told]
     said = np.concatenate([row @ coefficients for row in rows if row is not None])
-    given = np.concatenate([lessons[k].stress_ev_a3 for k in told])
+    given = np.concatenate([labels[k].stress_ev_a3 for k in told])
     diagonal = np.tile([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], len(told))[:, None]
     slope = _slope(given, said, diagonal)
     if slope is None or _RIGHT[0] <= slope <= _RIGHT[1]:
@@ -159,20 +162,20 @@ def _of_stresses(
 
 
 def _fitted(
-    lessons: Sequence[Lesson], fractions: np.ndarray | None, degrees: np.ndarray, energy_weight: float
+    labels: Sequence[Lesson], fractions: np.ndarray | None, degrees: np.ndarray, energy_weight: float
 ) -> np.ndarray:
-    """Return the coefficients of a fit to forces, and to energies up to a constant of each element."""
+    """Return the coefficients of a fit to forces and, with ``fractions``, to energies up to a constant per element."""
     fit = LinearFit.empty(len(degrees), 0 if fractions is None else fractions.shape[1])
-    for k, lesson in enumerate(lessons):
+    for k, label in enumerate(labels):
         origin = None if fractions is None else np.concatenate([fractions[k], 0 * fractions[k]])
         fit = fit.with_label(
-            lesson.design, lesson.energy_ev, lesson.forces_ev_a, lesson.mask, origin=origin, known=lesson.known
+            label.design, label.energy_ev, label.forces_ev_a, label.mask, origin=origin, known=label.known
         )
-    return replace(fit, frees_zeros=fractions is not None).solve(degrees, energy_weight=energy_weight)[0]
+    return replace(fit, frees_offsets=fractions is not None).solve(degrees, energy_weight=energy_weight)[0]
 
 
 def _slope(given: np.ndarray, said: np.ndarray, constants: np.ndarray) -> float | None:
-    """Return the slope of ``given`` against ``said`` beside ``constants`` (n, k), or None if it explains little."""
+    """Return the slope of ``given`` against ``said`` beside the columns ``constants``; None if not significant."""
     if len(given) < constants.shape[1] + 1 + _SPARE:
         return None
     without = _least_deviation(constants, given)[1]
@@ -183,7 +186,7 @@ def _slope(given: np.ndarray, said: np.ndarray, constants: np.ndarray) -> float 
 
 
 def _least_deviation(columns: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return coefficients of least absolute deviations, and what they leave."""
+    """Return coefficients and residuals of a regression by least absolute deviations (iteratively reweighted)."""
     weights, least = np.ones(len(targets)), 1e-6 * float(np.abs(targets).max(initial=0.0)) + 1e-12
     found, left = np.zeros(columns.shape[1]), targets
     for _ in range(50):
@@ -195,7 +198,7 @@ def _least_deviation(columns: np.ndarray, targets: np.ndarray) -> tuple[np.ndarr
 
 
 def _known(factor: float, units: Mapping[float, str]) -> tuple[float, str]:
-    """Return the unit nearest to a factor and what it is, or the factor itself and nothing."""
+    """Return the nearest known factor with its description; the factor itself and no text if none is close."""
     nearest = min(units, key=lambda unit: _distance(factor, unit))
     return (nearest, units[nearest]) if _is_close(factor, nearest) else (factor, "")
 

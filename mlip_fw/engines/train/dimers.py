@@ -1,8 +1,8 @@
-"""Pairs of atoms alone in space: their energy must rise while they come closer, whatever was fitted.
+"""Short-range repulsion: linear inequality constraints on the slopes of dimer curves.
 
-No label says what two atoms do at half a bond length, so a fit is free there, and a potential that
-pulls them together makes MD collapse. The slopes of dimer curves are linear in the coefficients, as
-forces are: the fit takes them as conditions (:meth:`mlip_fw.engines.train.linear.LinearFit.solve`).
+No label tells how two atoms interact at half a bond length, so the fit is undetermined there, and a potential that is
+attractive at such distances makes MD collapse. Slopes of dimer curves are linear in the coefficients, as forces are:
+the fit takes them as constraints (:meth:`mlip_fw.engines.train.linear.LinearFit.solve`).
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from mlip_fw.engines.train.basis import CORE_WIDTH_A, core_radius_a
 from mlip_fw.io.files import read_arrays, write_arrays
 
 CLOSEST_A = 0.5
-"""Down to this distance every dimer curve must rise."""
+"""Dimer curves have to be repulsive down to this distance."""
 _CONTACT_FRACTION = 0.75
 _SHORTEST_CONTACT_A = 0.65
 _SPACING_A = 0.05
 _SPACING_AT_CORE_A = 0.02
-"""Where the core takes over, slopes change fast."""
+"""Spacing where the core repulsion is switched on, and slopes change fast."""
 _LEAST_RISE_EV_A = 1.0
 _FILE = "dimers.npz"
 
 
 @dataclass(frozen=True)
 class Rising:
-    """That dimer curves rise inwards: ``rows @ coefficients >= least``."""
+    """Constraints that dimers repel each other: ``rows @ coefficients >= min_slopes``."""
 
     rows: np.ndarray
     """(m, n_functions)"""
-    least: np.ndarray
+    min_slopes: np.ndarray
     """(m,) eV/Å"""
 
 
 def contact_a(first: str, second: str) -> float:
-    """Return the distance below which the energy of two atoms must rise, Å: three quarters of a single bond."""
+    """Return the distance below which a dimer has to be repulsive, Å: three quarters of a single bond."""
     radii = [covalent_radii[atomic_numbers[name]] for name in (first, second)]
     return max(_CONTACT_FRACTION * float(sum(radii)), _SHORTEST_CONTACT_A)
 
@@ -52,7 +52,7 @@ def pairs_of(elements: list[str]) -> list[tuple[str, str]]:
 
 
 def repulsion_curve(potential: AcePotential, pair: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return distances from contact down to 0.5 Å, and the force that drives two atoms apart there, eV/Å."""
+    """Return distances from contact down to 0.5 Å, and the repulsive force of a dimer at each, eV/Å."""
     top = contact_a(*pair)
     distances = np.linspace(top, CLOSEST_A, 2 + int((top - CLOSEST_A) / _SPACING_AT_CORE_A))
     dimers = _far_apart([pair] * len(distances), distances, potential.cutoff_a)
@@ -60,17 +60,17 @@ def repulsion_curve(potential: AcePotential, pair: tuple[str, str]) -> tuple[np.
 
 
 def rising_dimers(folder: Path, shape: AcePotential) -> Rising:
-    """Return :func:`rising` of ``shape``, from its file in ``folder`` or, if that is not there, anew."""
+    """Return the constraints for ``shape`` from the cache file in ``folder``; compute and write them if missing."""
     kept = read_arrays(folder / _FILE)
     if kept is not None and {"rows", "least"} <= set(kept):
         return Rising(kept["rows"], kept["least"])
     found = rising(shape)
-    write_arrays(folder / _FILE, {"rows": found.rows, "least": found.least})
+    write_arrays(folder / _FILE, {"rows": found.rows, "least": found.min_slopes})
     return found
 
 
 def rising(shape: AcePotential) -> Rising:
-    """Return the conditions for potentials of the form of ``shape``, whose coefficients are zero."""
+    """Compute the constraints for potentials with the basis of ``shape``, whose coefficients are zero."""
     pairs, distances = [], []
     for pair in pairs_of(shape.elements):
         for distance in _where_fitted(pair):
@@ -84,7 +84,7 @@ def rising(shape: AcePotential) -> Rising:
 
 
 def _where_fitted(pair: tuple[str, str]) -> np.ndarray:
-    """Return distances from contact to where only the core is left."""
+    """Return distances from contact down to where only the core repulsion acts."""
     top, core = contact_a(*pair), core_radius_a(*pair)
     bottom = max(core - CORE_WIDTH_A, CLOSEST_A)
     within = np.arange(bottom, min(core, top), _SPACING_AT_CORE_A)
@@ -92,7 +92,7 @@ def _where_fitted(pair: tuple[str, str]) -> np.ndarray:
 
 
 def _far_apart(pairs: list[tuple[str, str]], distances: np.ndarray, cutoff_a: float) -> Atoms:
-    """Return one cell of dimers that don't feel each other, each along z, the lower atom first."""
+    """Return one cell of dimers beyond each other's cutoff, each along z, the lower atom first."""
     room = 2 * cutoff_a + float(distances.max())
     positions = np.zeros((2 * len(pairs), 3))
     positions[:, 0] = room * np.repeat(np.arange(len(pairs)), 2)
@@ -102,5 +102,5 @@ def _far_apart(pairs: list[tuple[str, str]], distances: np.ndarray, cutoff_a: fl
 
 
 def _outward(forces: np.ndarray) -> np.ndarray:
-    """Return the z component on the upper atom of each dimer; of (n_atoms, 3, …), (n_dimers, …)."""
+    """Return the z components on the upper atoms, (n_dimers, …) of (n_atoms, 3, …): positive is repulsion."""
     return np.asarray(forces[1::2, 2])

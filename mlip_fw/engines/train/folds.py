@@ -1,4 +1,4 @@
-"""What is kept of a share of the labels: triangular factors, of energies, forces and stresses apart."""
+"""Folds for cross-validation: triangular factors of energy, force and stress rows of a share of the labels."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mlip_fw.engines.train.zeros import Zeros
 
 @dataclass(frozen=True)
 class Triangle:
-    """R of the rows [X | y], with their number."""
+    """Triangular factor R of the QR decomposition of rows [X | y], with their number."""
 
     r: np.ndarray
     """(n + 1, n + 1) upper triangular."""
     n_rows: float
-    """A row of a smaller weight counts as little."""
+    """Sum of the weights of the rows."""
 
     @classmethod
     def empty(cls, n_functions: int) -> Triangle:
-        """Return the triangle of no rows."""
+        """Return the factor of no rows."""
         return cls(np.zeros((n_functions + 1, n_functions + 1)), 0)
 
     def with_rows(self, rows: np.ndarray, targets: np.ndarray, weight: float = 1.0) -> Triangle:
-        """Fold in ``rows`` (m, n) and ``targets`` (m,), whose squares count ``weight`` times."""
+        """Return the factor updated with ``rows`` (m, n) and ``targets`` (m,); their squares count ``weight`` times."""
         if not len(rows) or not weight:
             return self
         new = np.column_stack([rows, targets])
@@ -36,7 +36,7 @@ class Triangle:
         return Triangle(with_rows(self.r, new), self.n_rows + weight * len(rows))
 
     def rmse(self, coefficients: np.ndarray | None) -> float:
-        """Return the root mean square residual of all rows; without coefficients, of the targets alone."""
+        """Return the root mean square residual of all rows; without coefficients, that of the targets."""
         if not self.n_rows:
             return 0.0
         residual = self.r[:, -1] if coefficients is None else self.r @ np.append(coefficients, -1.0)
@@ -45,19 +45,19 @@ class Triangle:
 
 @dataclass(frozen=True)
 class Fold:
-    """A share of the labels: energies per atom, force components and stress components apart."""
+    """One fold: factors of energies per atom, of force components and of stress components."""
 
     energy: Triangle
     force: Triangle
     stress: Stresses
-    zeros: Zeros | None = None
-    """The same energies with the composition of the labels; None if all labels are of one origin."""
+    offsets: Zeros | None = None
+    """The energy rows with composition columns; None if all labels are of one origin."""
 
     @classmethod
     def empty(cls, n_functions: int, n_elements: int = 0) -> Fold:
-        """Return the share of no labels, of ``n_elements`` where zeros of energies may be free."""
-        blank, zeros = Triangle.empty(n_functions), Zeros.empty(n_functions, n_elements) if n_elements else None
-        return cls(blank, blank, Stresses.empty(n_functions), zeros)
+        """Return the fold of no labels; ``n_elements`` > 0: with composition columns for energy offsets."""
+        blank, offsets = Triangle.empty(n_functions), Zeros.empty(n_functions, n_elements) if n_elements else None
+        return cls(blank, blank, Stresses.empty(n_functions), offsets)
 
     def with_label(
         self,
@@ -70,27 +70,30 @@ class Fold:
         weights: tuple[float, float],
         origin: np.ndarray | None,
     ) -> Fold:
-        """Fold in one structure, as :meth:`LinearFit.with_label` says, with the force components ``counted``."""
-        energy, force, stress, zeros = self.energy, self.force, self.stress, self.zeros
+        """Return the fold updated with one structure; arguments as in :meth:`LinearFit.with_label`.
+
+        ``kept`` (n_atoms,) are the atoms inside the mask, ``counted`` (n_atoms, 3) the force components to train on.
+        """
+        energy, force, stress, offsets = self.energy, self.force, self.stress, self.offsets
         n_atoms, (of_energy, of_forces) = len(forces_ev_a), weights
         if kept.all():
             energy = energy.with_rows(design.energy[None, :] / n_atoms, np.array([energy_ev / n_atoms]), of_energy)
-            if zeros is not None and origin is not None and of_energy:
+            if offsets is not None and origin is not None and of_energy:
                 root = np.sqrt(of_energy)
-                zeros = zeros.with_energy(root * origin, root / n_atoms * design.energy, root * energy_ev / n_atoms)
+                offsets = offsets.with_energy(root * origin, root / n_atoms * design.energy, root * energy_ev / n_atoms)
         if stress_ev_a3 is not None:
             assert design.stress is not None
             stress = stress.with_stress(design.stress, stress_ev_a3, of_forces)
         force = force.with_rows(design.forces[counted], forces_ev_a[counted], of_forces)
-        return Fold(energy, force, stress, zeros)
+        return Fold(energy, force, stress, offsets)
 
     def weighted(self, energy_weight: float, energies: np.ndarray | None = None) -> np.ndarray:
-        """Return one triangle (n + 1, n + 1) of all rows, weighted for the fit; of other ``energies`` if given."""
+        """Return the factor (n + 1, n + 1) of force and weighted energy rows, or of the given ``energies``."""
         return joined(self.force.r, energy_weight * (self.energy.r if energies is None else energies))
 
 
 def joint_rmse(triangles: Sequence[Triangle], coefficients: np.ndarray | None) -> float:
-    """Return the root mean square residual of all rows of several triangles; without coefficients, of the targets."""
+    """Return the root mean square residual over several factors; without coefficients, that of the targets."""
     n_rows = sum(t.n_rows for t in triangles)
     squares = sum(t.n_rows * t.rmse(coefficients) ** 2 for t in triangles)
     return float(np.sqrt(squares / n_rows)) if n_rows else 0.0

@@ -1,4 +1,4 @@
-"""The next generation of the potential, from the one before and the new labels."""
+"""Training of the next generation from the previous one and the new labels."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from mlip_fw.models.training import LabelWeight, TrainingRecord
 
 logger = logging.getLogger("mlip_fw")
 _MOST_TRIED = 8
-"""Old labels that the potential is tried on where no new one will do."""
+"""Number of old labels for the stability test if no new label is suitable."""
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def train_generation(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
-    """Make the next generation; None if the newest one has seen every label already.
+    """Train the next generation; return None if the newest one was trained on all labels already.
 
-    Only new labels are evaluated. The fit equals one from scratch, to rounding; of no label, old or new, is an
-    environment outside of the active set. The matrices are small:
-    more than one BLAS thread is slower, and much slower beside other work.
+    Only new labels are evaluated, yet the fit equals one from scratch up to rounding, and no environment of any label,
+    old or new, extrapolates from the new active set. BLAS uses one thread, because the matrices are small: more threads
+    are slower, and much slower beside other work.
 
     Raises
     ------
     TrainingError
-        If there is no label to learn from.
+        If there is no label, all labels are free atoms, or levels of theory are mixed.
     """
     started = time.perf_counter()
     known = knowledge(generations, dataset, campaign)
@@ -88,9 +88,9 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         batch, fit_before, lambda fit: Terms.of(fit, shape, known.prior, campaign), references, shape, coefficients
     )
     fit, fresh = learnt.fit, nothing_learnt(known.basis, campaign)
-    fresh = batch.taken_into(replace(fresh, frees_zeros=fit.frees_zeros), {})
-    for name, lesson in batch.lessons():
-        rows.add(name, rows_within(lesson.mask, lesson.design.projections, taught[name]))
+    fresh = batch.added_to(replace(fresh, frees_offsets=fit.frees_offsets), {})
+    for name, label in batch.design_rows():
+        rows.add(name, rows_within(label.mask, label.design.projections, taught[name]))
     for remark in [*free.remarks, *contrary, *learnt.remarks]:
         logger.warning("%s", remark)
     weights = {**known.weights, **{name: _label_weight(both) for name, both in learnt.weights.items()}}
@@ -118,7 +118,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             dataset=fit.errors(solution.coefficients),
             new_before=fresh.errors(coefficients) if known.generation is not None and taught else None,
             reference_energy_ev=zeros.reference_ev,
-            folded_energy_ev=batch.energies_ev if fit.frees_zeros else None,
+            folded_energy_ev=batch.energies_ev if fit.frees_offsets else None,
             imported_offset_ev=zeros.offset_ev,
             free_atoms=[name for name in hashes if name in outside],
             weights={name: weight for name, weight in sorted(weights.items()) if name in inside},
@@ -147,7 +147,7 @@ class _Zeros:
 
 
 def _zeros(fit: LinearFit, coefficients: np.ndarray, elements: list[str], folded_ev: dict[str, float]) -> _Zeros:
-    """Return the energies of free atoms, and what imported labels have more of them if that was left free."""
+    """Return the reference energies of the elements, and the energy offsets of imported labels if these were fitted."""
     constants = fit.constants_ev(coefficients)
     if constants is None:
         return _Zeros(folded_ev, None)
@@ -161,7 +161,7 @@ def _label_weight(both: tuple[float, float]) -> LabelWeight:
 
 
 def _common_level(names: list[str], frames: list[Atoms], known: str | None) -> str | None:
-    """Return the level of theory of all labels so far; those of a given dataset name none."""
+    """Return the common level of theory of all labels; labels of ``bootstrap.dataset`` have none."""
     for name, atoms in zip(names, frames, strict=True):
         level = atoms.info.get("level_of_theory")
         if level is not None and known is not None and level != known:

@@ -1,4 +1,4 @@
-"""How many functions: the basis that a campaign starts with, and a larger one when its labels have outgrown that."""
+"""Size of the basis: that of the first generation, and a larger one once there are many environments per function."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from mlip_fw.io.structures import mask_of
 from mlip_fw.models.campaign import AUTO_FUNCTIONS, Campaign
 
 _OUTGROWN = 2.0
-"""Environments for each function above which a basis is too small."""
+"""The basis is enlarged above this many environments per function."""
 _WORTH_IT = 1.25
-"""How many times as large a new basis has to be: all labels are learnt once more for it."""
+"""Minimum ratio of new to old size: enlarging costs a fit to all labels from scratch."""
 _Name = tuple[object, ...]
 
 
 def first_basis(campaign: Campaign, labelled: list[Atoms]) -> ACEBBasisSet:
-    """Return the basis that a campaign starts with: that of a given potential, or a new one.
+    """Return the basis of the first generation: that of a given potential, or a new one.
 
     Parameters
     ----------
     campaign
-        Says what the basis is like.
+        Gives elements, cutoff and the number of functions.
     labelled
-        The first structures to learn, which decide how many functions ``auto`` is at first.
+        The first labels; with ``functions_per_element: auto`` their environments determine the number of functions.
     """
     settings = campaign.potential
     if settings.initial is not None:
@@ -41,7 +41,7 @@ def first_basis(campaign: Campaign, labelled: list[Atoms]) -> ACEBBasisSet:
 
 
 def environments_of(frames: list[Atoms], known: Mapping[str, int] | None = None) -> dict[str, int]:
-    """Return the number of trained atoms of each element in ``frames``, added to those that are ``known``."""
+    """Return the number of environments (atoms inside the mask) of each element in ``frames``, plus ``known``."""
     counts = dict(known or {})
     for atoms in frames:
         for symbol in np.array(atoms.get_chemical_symbols())[mask_of(atoms)]:
@@ -50,20 +50,21 @@ def environments_of(frames: list[Atoms], known: Mapping[str, int] | None = None)
 
 
 def as_many_as(environments: Mapping[str, int], campaign: Campaign) -> int:
-    """Return the mean number of environments of the elements that there are, but 50 for each element and at most 200.
+    """Return the number of functions for ``auto``: the mean number of environments per element, within limits.
 
-    Functions of an atom with neighbours of many elements are shared out to all their combinations: of few, hardly any
-    is left for each. MD then finds nothing new, and gets labels no more.
+    The lower limit is 50 for each element, the upper 200. The functions of an atom are divided among all combinations
+    of neighbouring elements, so that few functions leave hardly any for each combination: gamma then finds nothing new
+    in MD, and no labels are made although the potential is poor.
     """
     found = [n for n in environments.values() if n]
     return int(np.clip(sum(found) / max(1, len(found)), campaign.fewest_functions, AUTO_FUNCTIONS[1]))
 
 
 def larger_basis(basis: ACEBBasisSet, environments: Mapping[str, int], campaign: Campaign) -> ACEBBasisSet | None:
-    """Return a basis with more functions and the energies of ``basis``, or None if that is large enough.
+    """Return a larger basis with the same energies as ``basis``, or None if ``basis`` is large enough.
 
-    It is too small when there are twice as many environments of an element as it has functions, on average. The larger
-    one has as many functions as environments, up to 200. A form that the campaign gives is never changed.
+    It is too small when elements have, on average, twice as many environments as functions. The larger one has as many
+    functions as environments, up to 200. A basis whose size or potential the campaign gives is never enlarged.
     """
     settings = campaign.potential
     if settings.functions_per_element != "auto" or settings.initial is not None:
@@ -77,13 +78,13 @@ def larger_basis(basis: ACEBBasisSet, environments: Mapping[str, int], campaign:
 
 
 def carried_over(coefficients: np.ndarray, source: ACEBBasisSet, target: ACEBBasisSet) -> np.ndarray:
-    """Return ``coefficients`` of one basis in the order of another; functions that the one lacks have zero."""
+    """Return ``coefficients`` of ``source`` in the order of ``target``; functions that ``source`` lacks get zero."""
     known = dict(zip(_names(source), coefficients, strict=True))
     return np.array([known.get(name, 0.0) for name in _names(target)])
 
 
 def _names(basis: ACEBBasisSet) -> list[_Name]:
-    """Return what each function is, in the order of the coefficients."""
+    """Return the indices (elements, n, l, L) that identify each function, in the order of the coefficients."""
     return [
         (function.mu0, tuple(function.mus), tuple(function.ns), tuple(function.ls), tuple(function.LS))
         for first, rest in zip(basis.basis_rank1, basis.basis, strict=True)

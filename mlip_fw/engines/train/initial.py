@@ -1,4 +1,4 @@
-"""A potential that the user gives, as generation 0."""
+"""Import of a user's potential (``potential.initial``) as generation 0."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _MOST_FRAMES = 8
 
 
 def import_initial(generations: Generations, source: Path, dataset: Dataset, campaign: Campaign) -> TrainingRecord:
-    """Publish a user's potential and its active set as generation 0, tried for MD as every generation is.
+    """Publish a user's potential and its active set as generation 0, with the stability test of every generation.
 
-    It is tried on the smallest of some labels of ``dataset``; without labels, on what would be labelled first. The
-    fits to come are pulled to its coefficients, unless its MD has shown them to be wrong. What it can't do at short
-    distances or when it is hot is only a warning: the conditions of those fits mend it.
+    The test starts from the smallest of some labels of ``dataset``; without labels, from the first bootstrap structure.
+    Later fits use its coefficients as prior mean, unless the test has shown the potential to be unsound. Faults at
+    short distances or in the hot run are only warnings, because the repulsion constraints of later fits remove them.
     """
     started = time.perf_counter()
     basis = read_basis(source)
@@ -62,7 +62,7 @@ def import_initial(generations: Generations, source: Path, dataset: Dataset, cam
 
 
 def _first_frames(potential: AcePotential, campaign: Campaign) -> list[Atoms]:
-    """Return the structures that would be labelled first, with the forces of the potential itself."""
+    """Return the bootstrap structures, labelled with energies and forces of the potential itself."""
     rng = np.random.default_rng(derived_seed(campaign.seed, "bootstrap"))
     frames = []
     for atoms in first_structures(start_structures(campaign), campaign, rng):

@@ -1,4 +1,4 @@
-"""What a training takes over from the one before."""
+"""State of the fit that one training hands to the next."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ logger = logging.getLogger("mlip_fw")
 
 @dataclass(frozen=True)
 class Knowledge:
-    """All that a training keeps for the next one."""
+    """All that a training needs of the previous generation."""
 
     generation: int | None
     labels: tuple[str, ...]
     basis: ACEBBasisSet
-    """The form of the potential; its coefficients are those of this generation."""
+    """The basis, with the coefficients of this generation."""
     fit: LinearFit
     prior: np.ndarray
-    """(n_functions,) what the penalty pulls to: zero, or an initial potential."""
+    """(n_functions,) prior mean of the coefficients: zero, or those of an initial potential."""
     active: dict[str, ActiveSet] | None
     reference_energy_ev: dict[str, float]
-    """Of the elements that a label had so far."""
+    """For the elements that occurred in labels so far."""
     level_of_theory: str | None = None
     gamma_max: float = 0.0
-    """Largest of the labels' environments."""
+    """Largest gamma of the labels' environments."""
     n_environments: dict[str, int] = field(default_factory=dict)
     outgrown: dict[str, int] | None = None
-    """Functions of the basis that this one has just replaced: all labels are still to be learnt."""
+    """Functions per element of the smaller basis that was just replaced; the fit is then still empty. Else None."""
     free_atoms: tuple[str, ...] = ()
-    """Labels that are not in the fit."""
+    """Labels of free atoms: they set reference energies and are not in the fit."""
     weights: dict[str, LabelWeight] = field(default_factory=dict)
     with_imported_stress: bool = True
     warnings: tuple[str, ...] = ()
 
     @property
     def learnt(self) -> list[str]:
-        """Labels that are in the fit."""
+        """Labels in the fit."""
         return [name for name in self.labels if name not in self.free_atoms]
 
 
 def knowledge(generations: Generations, dataset: Dataset, campaign: Campaign) -> Knowledge:
-    """Return what the newest linear generation knows, or a blank start for the labels that there are."""
+    """Return the state of the newest linear generation; without one, an empty fit in a basis for the present labels."""
     newest = generations.newest_of("linear")
     if newest is None:
         return _blank(campaign, [dataset.read(name) for name in dataset.hashes()])
@@ -96,16 +96,16 @@ def _blank(campaign: Campaign, labelled: list[Atoms]) -> Knowledge:
 
 
 def nothing_learnt(basis: ACEBBasisSet, campaign: Campaign) -> LinearFit:
-    """Return the fit of no labels; where some come with the campaign, energies of two origins are kept apart."""
+    """Return the fit of no labels, with composition columns for energy offsets if the campaign imports labels."""
     n_elements = 0 if campaign.bootstrap.dataset is None else len(basis.elements_name)
     return LinearFit.empty(len(basis.basis_coeffs), n_elements)
 
 
 def grown(known: Knowledge, frames: list[Atoms], campaign: Campaign) -> Knowledge:
-    """Return what is known in a larger basis, of no label yet, if with these new labels the present one is too small.
+    """Return an empty fit in a larger basis if, with these new labels, the present basis is too small.
 
-    The energies of free atoms stay. So does what the penalty pulls to: the coefficients so far are made of labels that
-    are learnt again, and would count twice.
+    Reference energies and the prior mean stay as they are. The present coefficients do not become the prior mean: they
+    come from labels that are fitted again, which would then count twice.
     """
     larger = None
     if known.generation is not None:
@@ -115,7 +115,7 @@ def grown(known: Knowledge, frames: list[Atoms], campaign: Campaign) -> Knowledg
     before, now = functions_of(known.basis), functions_of(larger)
     logger.info("the basis grows from %d to %d functions per element", max(before.values()), max(now.values()))
     prior = carried_over(known.prior, known.basis, larger)
-    fit = replace(nothing_learnt(larger, campaign), frees_zeros=known.fit.frees_zeros)
+    fit = replace(nothing_learnt(larger, campaign), frees_offsets=known.fit.frees_offsets)
     blank = replace(known, basis=larger, fit=fit, prior=prior, active=None, outgrown=before)
     return replace(blank, gamma_max=0.0, n_environments={})
 
@@ -123,12 +123,13 @@ def grown(known: Knowledge, frames: list[Atoms], campaign: Campaign) -> Knowledg
 def known_fit(
     known: Knowledge, generations: Generations, dataset: Dataset, rows: Rows, shape: AcePotential, campaign: Campaign
 ) -> LinearFit:
-    """Return the fit of the labels so far, made anew if an old version left out their stresses or the basis grew.
+    """Return the fit of the labels so far, recomputed where the stored one can't be used.
 
-    In a basis that grew all labels are new, to the active set as well.
+    That is so if an older version stored it without stresses or composition columns, or if the basis was enlarged. In
+    an enlarged basis all labels are new to the active set, too.
     """
     has_stresses = known.fit.has_stresses or not campaign.potential.stress_weight
-    has_all = has_stresses and (bool(known.fit.zeros) or campaign.bootstrap.dataset is None)
+    has_all = has_stresses and (bool(known.fit.offsets) or campaign.bootstrap.dataset is None)
     if known.generation is None or (has_all and not known.outgrown):
         return known.fit
     if known.learnt:
@@ -137,21 +138,21 @@ def known_fit(
             why if known.outgrown or not has_stresses else "as an older version did not keep origins of energies apart"
         )
         logger.info("learning %d labels once more %s", len(known.learnt), why)
-    fit = replace(nothing_learnt(known.basis, campaign), frees_zeros=known.fit.frees_zeros)
-    # in a new basis their order is free: by name, which those have who don't have all earlier generations
+    fit = replace(nothing_learnt(known.basis, campaign), frees_offsets=known.fit.frees_offsets)
+    # any order will do in a new basis: by name, which is also known to machines without the earlier generations
     names = known.learnt if known.outgrown else in_order(generations, known.generation, known.learnt)
     for name in names:
         atoms = dataset.read(name)
         stress, weight = known.with_imported_stress, known.weights.get(name)
-        lesson = lesson_of(atoms, known.reference_energy_ev, shape, campaign, with_imported_stress=stress)
-        fit = lesson.taken_into(fit, (weight.energy, weight.forces) if weight else None)
+        label = lesson_of(atoms, known.reference_energy_ev, shape, campaign, with_imported_stress=stress)
+        fit = label.added_to(fit, (weight.energy, weight.forces) if weight else None)
         if known.outgrown:
-            rows.add(name, rows_within(lesson.mask, lesson.design.projections, atoms))
+            rows.add(name, rows_within(label.mask, label.design.projections, atoms))
     return fit
 
 
 def environments_in(known: Knowledge, rows: Rows, names: list[str]) -> dict[str, int]:
-    """Return how many environments of each element the labels ``names`` have; they are counted if any is gone."""
+    """Return the number of environments per element in the labels ``names``; recounted if a label was removed."""
     if not set(known.labels) <= set(names):
         return rows.counts(names)
     return {element: known.n_environments.get(element, 0) + len(new) for element, new in rows.added().items()}

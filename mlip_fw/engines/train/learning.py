@@ -1,4 +1,4 @@
-"""New labels folded into a fit, each as far as it agrees with the others."""
+"""Robust fit: new labels are added, and those that contradict the others are down-weighted."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from mlip_fw.models.campaign import Campaign
 
 _LEAST_SHIFT_EV_ATOM = 0.02
 _CLEARLY = 5.0
-"""Times the error of energies that another zero has to be."""
+"""An offset of energies has to be this many times their error to count as another energy zero."""
 _MUCH_WORSE = 1.5
-"""Squares that are left of what is predicted with one zero, against those with two."""
+"""Minimum ratio of cross-validated losses with one energy zero and with two."""
 _MOST_NAMED = 5
 TermsOf = Callable[[LinearFit], Terms]
 References = Callable[[list[str]], dict[str, float]]
@@ -30,13 +30,13 @@ References = Callable[[list[str]], dict[str, float]]
 
 @dataclass(frozen=True)
 class Learnt:
-    """A fit with the new labels."""
+    """A fit with the new labels, and what was found about them."""
 
     fit: LinearFit
     weights: Weighted = field(default_factory=dict)
-    """Of new labels that count less."""
+    """Weights of new labels that are down-weighted."""
     remarks: list[str] = field(default_factory=list)
-    """What is odd about the new labels."""
+    """Sentences for the log and the report about odd labels."""
 
 
 def learn(
@@ -52,22 +52,22 @@ def learn(
     Parameters
     ----------
     batch
-        The new labels; their energies of free atoms are fitted again without labels that are found to be odd.
+        The new labels. If some are odd, reference energies are fitted again without them.
     before
         The fit of the old labels.
     terms_of
-        Gives what is asked of a fit.
+        Returns weights, penalty and prior for a fit.
     references
-        Gives the energies of free atoms from the new labels of these names.
+        Returns reference energies fitted to the new labels of these names.
     shape
-        The form of the potential, with coefficients zero.
+        A potential with the basis of the fit and all coefficients zero.
     coefficients
-        (n_functions,) of the potential so far.
+        (n_functions,) of the previous generation.
     """
-    fit, remarks = batch.taken_into(before, {}), []
-    shift = None if fit.frees_zeros else own_shift_ev_atom(batch, fit, terms_of(fit), shape.elements)
+    fit, remarks = batch.added_to(before, {}), []
+    shift = None if fit.frees_offsets else own_shift_ev_atom(batch, fit, terms_of(fit), shape.elements)
     if shift is not None:
-        before, fit = replace(before, frees_zeros=True), replace(fit, frees_zeros=True)
+        before, fit = replace(before, frees_offsets=True), replace(fit, frees_offsets=True)
         remarks.append(
             f"own labels lie {abs(shift):.2f} eV per atom {'above' if shift > 0 else 'below'} those of "
             "bootstrap.dataset: another level of theory? One energy offset per element is learnt for the imported "
@@ -78,24 +78,26 @@ def learn(
     odd = suspects(batch, fit, before, terms_of(fit), shape, usual)
     if not odd:
         return Learnt(fit, {}, remarks)
-    plain, apart = batch.energies_ev, {part.name: (0.0, 0.0) for part in odd}
-    batch.relative_to({**plain, **references([name for name in batch.frames if name not in apart])})
-    core = batch.taken_into(before, apart)
+    plain, left_out = batch.energies_ev, {part.name: (0.0, 0.0) for part in odd}
+    batch.relative_to({**plain, **references([name for name in batch.frames if name not in left_out])})
+    core = batch.added_to(before, left_out)
     weights = weights_of(odd, batch, core, terms_of(core))
     lowered = {name: both for name, both in weights.items() if both != (1.0, 1.0)}
     if not lowered and (usual or not weights):
         batch.relative_to(plain)
         return Learnt(fit, {}, remarks)
-    return Learnt(batch.taken_into(before, weights), weights, [*remarks, *([_named(lowered)] if lowered else [])])
+    return Learnt(batch.added_to(before, weights), weights, [*remarks, *([_named(lowered)] if lowered else [])])
 
 
 def require_agreement(batch: Batch, campaign: Campaign) -> list[str]:
-    """Leave out imported stresses that contradict the energies and forces of their labels, and say so.
+    """Check imported labels for contradictions; leave out stresses that contradict energies and forces.
+
+    Returns sentences for the log.
 
     Raises
     ------
     TrainingError
-        If imported energies and forces are in units that don't belong together.
+        If imported energies and forces are in different systems of units.
     """
     imported = [atoms for atoms in batch.frames.values() if is_imported(atoms)]
     remarks = []
@@ -117,11 +119,11 @@ def require_agreement(batch: Batch, campaign: Campaign) -> list[str]:
 
 
 def own_shift_ev_atom(batch: Batch, fit: LinearFit, terms: Terms, elements: list[str]) -> float | None:
-    """Return what new own labels lie above imported ones, eV per atom; None if that is nothing or not clear."""
+    """Return the energy offset of own labels from imported ones, eV per atom; None if it is not significant."""
     own = [atoms for atoms in batch.frames.values() if not is_imported(atoms)]
     if not (own and fit.has_two_origins and fit.n_labels > 1):
         return None
-    free = replace(fit, frees_zeros=True)
+    free = replace(fit, frees_offsets=True)
     coefficients = terms.solve(free)
     constants = free.constants_ev(coefficients)
     assert constants is not None

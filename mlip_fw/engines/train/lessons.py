@@ -1,4 +1,4 @@
-"""What one label says to a linear fit."""
+"""Design-matrix rows and targets of one label."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlip_fw.models.campaign import Campaign
 
 @dataclass(frozen=True)
 class Lesson:
-    """Rows and targets of a label, less the energies of free atoms and what cores of atoms do."""
+    """Rows and targets of a label, after subtraction of reference energies and core repulsion."""
 
     design: Design
     energy_ev: float
@@ -27,20 +27,20 @@ class Lesson:
     """(n_atoms, 3)"""
     mask: np.ndarray
     known: np.ndarray
-    """(n_atoms, 3) of bool: force components that are known."""
+    """(n_atoms, 3) of bool: force components that are known and inside the mask."""
     stress_ev_a3: np.ndarray | None
     origin: np.ndarray | None = None
-    """(2 n_elements,) its composition, in a campaign that has labels of two origins."""
+    """(2 n_elements,) composition columns (:func:`origin_of`), in a campaign with imported labels."""
     cores_ev: float = 0.0
-    """What core repulsion adds to the energy."""
+    """Energy of core repulsion, which was subtracted."""
 
-    def taken_into(self, fit: LinearFit, weights: tuple[float, float] | None = None) -> LinearFit:
-        """Return the fit with this lesson folded in; of energy, and of forces and stress, with ``weights``."""
+    def added_to(self, fit: LinearFit, weights: tuple[float, float] | None = None) -> LinearFit:
+        """Return the fit updated with this label; ``weights`` are those of its energy, and of its forces and stress."""
         label = self.design, self.energy_ev, self.forces_ev_a, self.mask, self.stress_ev_a3
         return fit.with_label(*label, weights, self.origin, self.known)
 
     def relative_to(self, energies_ev: dict[str, float], atoms: Atoms) -> Lesson:
-        """Return the same lesson of ``atoms`` with other energies of free atoms."""
+        """Return the rows of the same label ``atoms`` for other reference energies."""
         return replace(self, energy_ev=_energy_above(energies_ev, atoms) - self.cores_ev)
 
 
@@ -57,20 +57,20 @@ def lesson_of(
     *,
     with_imported_stress: bool = True,
 ) -> Lesson:
-    """Return what a label says to a fit.
+    """Return the design-matrix rows and targets of a label.
 
     Parameters
     ----------
     atoms
         The label.
     energies_ev
-        Energies of free atoms by element.
+        Reference energies of the elements.
     shape
-        The form of the potential, with coefficients zero: what it still does is core repulsion.
+        A potential with the basis of the fit and all coefficients zero, so that it has core repulsion only.
     campaign
-        Says whether stresses count.
+        Says whether stresses are fitted.
     with_imported_stress
-        Whether they do of labels that came with the campaign.
+        Whether stresses of imported labels are fitted too.
     """
     imported = is_imported(atoms)
     stress = stress_of(atoms) if campaign.potential.stress_weight else None
@@ -90,7 +90,7 @@ def lesson_of(
 
 
 def in_order(generations: Generations, number: int, labels: Iterable[str]) -> list[str]:
-    """Return the ``labels`` of a linear generation in the order in which they were learnt, as far as that is known."""
+    """Return ``labels`` in the order in which generations up to ``number`` were trained on them; unknown ones last."""
     known = [name for new in reversed(list(_new_labels(generations, number))) for name in new]
     places = {name: place for place, name in enumerate(known)}
     return sorted(labels, key=lambda name: (places.get(name, len(places)), name))

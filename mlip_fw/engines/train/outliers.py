@@ -1,9 +1,9 @@
-"""Labels that the potential can't represent as it does the others, and how much these may count.
+"""Outliers: labels that harm the fit of all others, and the weights at which they no longer do.
 
-Squares let one such label outweigh thirty others: it ruins their forces, and has the ridge chosen for itself. Whether
-it does is tried. Labels far from the others are left out of a fit and taken in again; if the others are predicted as
-well with them as without, when they are left out themselves, all count as they are. Only what harms the others counts
-less: a structure unlike all before, which is just what a campaign labels, does not.
+In least squares one label that the potential can't represent outweighs thirty others: it spoils their forces and
+dominates the choice of the ridge. A large residual alone proves nothing, because a structure unlike all before is just
+what a campaign labels. So it is tested by cross-validation: labels with large residuals (suspects) are left out of the
+fit and added again, and they are down-weighted only if the other labels are predicted worse with them than without.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from mlip_fw.engines.train.triangles import with_rows
 from mlip_fw.io.structures import known_forces, mask_of
 
 _FAR = 8.0
-"""Residuals of so many times the usual one make a label suspect."""
+"""A label is suspect if its residual is this many times the typical one."""
 _LEAST_ENERGY_EV, _LEAST_FORCE_EV_A = 2e-3, 1e-3
-"""No residual below is suspect."""
+"""Lower limits of the typical residuals."""
 _INNER = 0.6
-"""Share of first labels that are taken for plain at first."""
+"""Fraction of the first labels that is assumed to be sound."""
 _FEWEST = 6
-"""Of fewer labels nothing can be said."""
+"""With fewer labels nothing is suspected."""
 _AS_GOOD = 1.2
-"""Error of the others, in units of that without a label, up to which it does no harm."""
+"""A label is harmless if the cross-validation error of the others grows by at most this factor."""
 _CAPS = (3.0, 1.0, 0.3, 0.1)
-"""Residuals, in units of the usual one, at which a harmful label begins to count less."""
+"""Huber-like caps tried in turn, in units of the typical residual: larger residuals are down-weighted to the cap."""
 _NOTHING = 1e-3
-"""Weights below are 0."""
+"""Smaller weights are set to 0."""
 _MOST_GROUPS = 16
 
 
@@ -47,14 +47,14 @@ class Part:
     name: str
     is_energy: bool
     excess: float
-    """Its residual in units of the usual one."""
+    """Its residual in units of the typical one."""
     usual: float
-    """eV per atom or eV/Å"""
+    """Typical residual, eV per atom or eV/Å."""
 
 
 @dataclass(frozen=True)
 class Usual:
-    """Residuals that are usual, root mean squares."""
+    """Typical residuals (root mean square)."""
 
     energy_ev_atom: float
     force_ev_a: float
@@ -66,24 +66,24 @@ Weighted = dict[str, tuple[float, float]]
 def suspects(
     batch: Batch, fit: LinearFit, before: LinearFit, terms: Terms, shape: AcePotential, usual: Usual | None
 ) -> list[Part]:
-    """Return the parts of new labels that are far from what the others make of them, the nearest first.
+    """Return the parts of new labels with residuals far above the typical one, in ascending order.
 
     Parameters
     ----------
     batch
         The new labels.
     fit
-        All labels.
+        The fit of all labels.
     before
-        The old ones.
+        The fit of the old labels.
     usual
-        Residuals of the old ones; None: there are too few.
+        Typical residuals of the old labels; None: there are no old labels.
 
     Notes
     -----
-    Suspect is what the fit to everything does not represent. Among first labels, many of which may be odd, it is what
-    is far from a fit to those whose energies are nearest to a line in composition, if the fit to everything does not
-    represent all of it.
+    With old labels, suspects are the new labels with large residuals in the fit to everything. Among first labels, many
+    of which may be odd, a fit is made to those whose energies are closest to linear in composition; suspects are the
+    labels far from it, provided that the fit to everything does not represent all of them.
     """
     if fit.n_labels < _FEWEST or not len(batch):
         return []
@@ -91,7 +91,7 @@ def suspects(
     near = None
     if usual is None:
         inner = _nearest_in_energy(batch, shape.elements)
-        core = batch.taken_into(before, {name: (0.0, 0.0) for name in batch.frames if name not in inner})
+        core = batch.added_to(before, {name: (0.0, 0.0) for name in batch.frames if name not in inner})
         near = _residuals(batch, shape, terms.solve(core), fit)
         usual = Usual(*(float(np.nanmedian(each)) for each in near))
     units = np.array([[max(usual.energy_ev_atom, _LEAST_ENERGY_EV)], [max(usual.force_ev_a, _LEAST_FORCE_EV_A)]])
@@ -111,7 +111,7 @@ def suspects(
 
 
 def _nearest_in_energy(batch: Batch, elements: list[str]) -> set[str]:
-    """Return the labels, more than half, whose energies per atom are nearest to a line in composition."""
+    """Return the 60 % of the labels whose energies per atom are closest to linear in composition."""
     frames = list(batch.frames.values())
     fractions = np.array([[np.mean(atoms.symbols == name) for name in elements] for atoms in frames])
     energies = np.array([a.get_potential_energy() / len(a) if mask_of(a).all() else np.nan for a in frames])
@@ -121,9 +121,9 @@ def _nearest_in_energy(batch: Batch, elements: list[str]) -> set[str]:
 
 
 def _residuals(batch: Batch, shape: AcePotential, coefficients: np.ndarray, fit: LinearFit) -> np.ndarray:
-    """Return (2, n_labels) residuals: of energies per atom up to constants of elements, and of forces.
+    """Return (2, n_labels) residuals of energies per atom (up to a constant per element) and of forces.
 
-    Those of forces are relative to the forces where these are larger than usual.
+    Force residuals of labels with larger forces than the average are scaled down in proportion.
     """
     constants_ev = fit.constants_ev(coefficients)
     potential = AcePotential(copy_of(shape.basis, coefficients))
@@ -144,7 +144,7 @@ def _residuals(batch: Batch, shape: AcePotential, coefficients: np.ndarray, fit:
 
 
 def _up_to_constants(energies: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """Return energies less a constant for each element, by least absolute deviations."""
+    """Subtract a constant for each element, fitted by least absolute deviations (iteratively reweighted)."""
     known = np.isfinite(energies)
     left, weights = energies.copy(), np.ones(int(known.sum()))
     if known.sum() <= fractions.shape[1] + 1:
@@ -158,82 +158,82 @@ def _up_to_constants(energies: np.ndarray, fractions: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Trial:
-    """The fit of all that is not suspect, and what suspects do to it."""
+class _CoreFit:
+    """The fit without suspects, and how rows of suspects change its cross-validation error."""
 
     problem: Scaled
     prior: np.ndarray
-    least: float
-    """Squares that it leaves of what it did not see."""
+    loss: float
+    """Its cross-validation loss (sum of squares over left-out folds)."""
 
     def harm(self, rows: np.ndarray) -> float:
-        """Return the error of the others when ``rows`` (m, n + 1) are taken in, in units of that without them."""
+        """Return the cross-validation error of the others with ``rows`` (m, n + 1) added, relative to that without."""
         size = len(self.prior) + 1
         more = with_rows(np.zeros((size, size)), rows)
-        return float(np.sqrt(self.problem.losses(self.prior, more).min() / self.least))
+        return float(np.sqrt(self.problem.losses(self.prior, more).min() / self.loss))
 
     def coefficients(self, rows: np.ndarray) -> np.ndarray:
-        """Return the coefficients (n,) of a fit to the others and ``rows``."""
+        """Return the coefficients (n,) of the fit with ``rows`` added."""
         ridge, whole = self.problem.best_ridge(self.prior), with_rows(self.problem.whole, rows)
         return np.asarray(self.prior + self.problem.spectrum(whole, self.prior).solve(ridge) / self.problem.scale)
 
 
 def weights_of(parts: list[Part], batch: Batch, core: LinearFit, terms: Terms) -> Weighted:
-    """Return how much each label with a suspect part may count.
+    """Return the weight of each label with a suspect part: 1 if harmless, else the largest that is harmless.
 
     Parameters
     ----------
     parts
-        What is suspect, the nearest first.
+        The suspects, in ascending order of their residuals.
     core
-        All labels without these parts.
+        The fit of all labels without the suspects.
     """
     if core.n_labels < _FEWEST:
         return {}
     problem = terms.problem(core)
-    trial = _Trial(problem, terms.prior, float(problem.losses(terms.prior).min()))
-    rows = [_rows(batch.lesson(part.name), part, terms) for part in parts]
-    if not trial.least or trial.harm(np.vstack(rows)) <= _AS_GOOD:
+    core_fit = _CoreFit(problem, terms.prior, float(problem.losses(terms.prior).min()))
+    rows = [_rows(batch.rows_of(part.name), part, terms) for part in parts]
+    if not core_fit.loss or core_fit.harm(np.vstack(rows)) <= _AS_GOOD:
         return {part.name: (1.0, 1.0) for part in parts}
-    inside = _harmless(trial, rows)
+    inside = _harmless(core_fit, rows)
     scales = np.array([part.usual * (terms.energy_weight if part.is_energy else 1.0) for part in parts])
     weights: Weighted = {}
-    for part, weight in zip(parts, _lowered(trial, inside, rows, scales), strict=True):
+    for part, weight in zip(parts, _lowered(core_fit, inside, rows, scales), strict=True):
         of_energy, of_forces = weights.get(part.name, (1.0, 1.0))
         weights[part.name] = (weight, of_forces) if part.is_energy else (of_energy, weight)
     return weights
 
 
-def _harmless(trial: _Trial, rows: list[np.ndarray]) -> np.ndarray:
-    """Return the rows (m, n + 1) that do no harm, taken in one group after the other."""
+def _harmless(core_fit: _CoreFit, rows: list[np.ndarray]) -> np.ndarray:
+    """Add suspects group by group and return the rows (m, n + 1) of the harmless groups."""
     inside = np.zeros((0, rows[0].shape[1]))
     for group in np.array_split(np.arange(len(rows)), min(_MOST_GROUPS, len(rows))):
         more = np.vstack([inside, *(rows[k] for k in group)])
-        if trial.harm(more) <= _AS_GOOD:
+        if core_fit.harm(more) <= _AS_GOOD:
             inside = more
     return inside
 
 
-def _lowered(trial: _Trial, inside: np.ndarray, rows: list[np.ndarray], scales: np.ndarray) -> list[float]:
-    """Return the largest weights that can be borne; 0 for all if none can."""
-    ends = np.append(trial.coefficients(inside), -1.0)
+def _lowered(core_fit: _CoreFit, inside: np.ndarray, rows: list[np.ndarray], scales: np.ndarray) -> list[float]:
+    """Return the weights for the largest cap at which all suspects together are harmless; 0 for all if none is."""
+    ends = np.append(core_fit.coefficients(inside), -1.0)
     excess = np.array([float(np.sqrt(np.mean((part @ ends) ** 2))) for part in rows]) / scales
     for cap in _CAPS:
         weights = np.minimum(1.0, (cap / np.maximum(excess, cap)) ** 2)
         lowered = [np.sqrt(weight) * part for weight, part in zip(weights, rows, strict=True)]
-        if trial.harm(np.vstack(lowered)) <= _AS_GOOD:
+        if core_fit.harm(np.vstack(lowered)) <= _AS_GOOD:
             return [float(f"{weight:.2g}") if weight >= _NOTHING else 0.0 for weight in weights]
     return [0.0] * len(rows)
 
 
-def _rows(lesson: Lesson, part: Part, terms: Terms) -> np.ndarray:
-    """Return the rows (m, n + 1) of a part, weighted as in the fit."""
+def _rows(label: Lesson, part: Part, terms: Terms) -> np.ndarray:
+    """Return the rows [X | y] (m, n + 1) of a part, weighted as in the fit."""
     if part.is_energy:
-        n = len(lesson.mask)
-        return terms.energy_weight / n * np.append(lesson.design.energy, lesson.energy_ev)[None]
-    forces, targets = lesson.design.forces[lesson.mask], lesson.forces_ev_a[lesson.mask]
+        n = len(label.mask)
+        return terms.energy_weight / n * np.append(label.design.energy, label.energy_ev)[None]
+    forces, targets = label.design.forces[label.mask], label.forces_ev_a[label.mask]
     rows = np.column_stack([forces.reshape(-1, forces.shape[-1]), targets.reshape(-1)])
-    if lesson.stress_ev_a3 is None or lesson.design.stress is None or not terms.stress_weight:
+    if label.stress_ev_a3 is None or label.design.stress is None or not terms.stress_weight:
         return rows
-    stress = np.column_stack([lesson.design.stress, lesson.stress_ev_a3])
+    stress = np.column_stack([label.design.stress, label.stress_ev_a3])
     return np.vstack([rows, terms.stress_weight * stress])

@@ -1,4 +1,4 @@
-"""Reference energies of the elements: from free atoms where there are any, else fitted to the labels."""
+"""Reference energies of the elements: from labels of free atoms if there are any, else fitted to the labels."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mlip_fw.engines.ace import AcePotential
 from mlip_fw.io.structures import mask_of
 
 _SAME_EV = 0.01
-"""Free atoms of one element whose energies differ by no more have one energy."""
+"""Energies of free atoms of one element that differ by less than this are taken as equal, eV."""
 
 
 @dataclass(frozen=True)
 class FreeAtoms:
-    """What labels of free atoms say."""
+    """Reference energies from labels of free atoms."""
 
     names: list[str]
-    """The labels; none of them has a row in the fit."""
+    """Names of these labels; they have no rows in the fit."""
     energies_ev: dict[str, float]
-    """Reference energies that they set, by element."""
+    """The reference energies, by element."""
     remarks: list[str]
-    """What is to be known about them."""
+    """Sentences for the log."""
 
 
 def is_free(atoms: Atoms, cutoff_a: float) -> bool:
@@ -35,7 +35,7 @@ def is_free(atoms: Atoms, cutoff_a: float) -> bool:
 
 
 def free_atoms(names: Sequence[str], frames: Sequence[Atoms], known_ev: dict[str, float], cutoff_a: float) -> FreeAtoms:
-    """Return the reference energies that labels of free atoms set.
+    """Return the reference energies from labels of free atoms among new labels.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def free_atoms(names: Sequence[str], frames: Sequence[Atoms], known_ev: dict[str
 
     Notes
     -----
-    Of several energies of one element the lowest counts: the ground state of the atom. A label of
-    several free atoms says the energy of an element if those of all its other elements are known.
+    Of several energies of one element the lowest is taken: the ground state of the atom. A label of several free
+    atoms determines the energy of one element if those of its other elements are known.
     """
     free = [(name, atoms) for name, atoms in zip(names, frames, strict=True) if is_free(atoms, cutoff_a)]
     found: dict[str, float] = {}
@@ -79,7 +79,7 @@ def free_atoms(names: Sequence[str], frames: Sequence[Atoms], known_ev: dict[str
 
 
 def _energies_by_element(free: Sequence[Atoms], known_ev: dict[str, float]) -> dict[str, list[float]]:
-    """Return all energies of an atom of each element that labels of free atoms give."""
+    """Return the energies per atom of each element that follow from labels of free atoms."""
     labels = [(Counter(atoms.get_chemical_symbols()), float(atoms.get_potential_energy())) for atoms in free]
     found: dict[str, list[float]] = {}
     for counts, energy in labels:
@@ -98,10 +98,11 @@ def _energies_by_element(free: Sequence[Atoms], known_ev: dict[str, float]) -> d
 
 
 def fitted_references(frames: Sequence[Atoms], before: AcePotential, known: dict[str, float]) -> dict[str, float]:
-    """Fit by composition what the potential so far (at first: nothing) leaves of the energies.
+    """Fit reference energies of new elements to the residual energies of ``frames``, by composition.
 
-    The energy of an element is fixed once and for all by the first labels that have it. A cut-out's energy
-    includes its boundary: it counts only where there is nothing else.
+    Residuals are those of the potential ``before`` (at first: core repulsion only). The reference energy of an element
+    is fitted once, to the first labels that contain it, because the stored factors of the fit depend on it. Energies of
+    cut-outs include their boundary: they are used only if there are no other labels.
     """
     new = [name for name in before.elements if name not in known and any(name in a.symbols for a in frames)]
     frames = [a for a in frames if set(new) & set(a.symbols)]

@@ -1,4 +1,4 @@
-"""Ridge regression for many ridges, with conditions, and with what the data leave open."""
+"""Ridge regression by singular value decomposition: many ridges, inequality constraints, posterior covariance."""
 
 from __future__ import annotations
 
@@ -10,36 +10,40 @@ from scipy.optimize import nnls
 
 @dataclass(frozen=True)
 class Spectrum:
-    """A least-squares problem taken apart, to be solved for many ridges."""
+    """A least-squares problem in its singular value decomposition, which solves it for any ridge at little cost."""
 
     values: np.ndarray
-    along: np.ndarray
+    """(k,) singular values of the rows."""
+    projected: np.ndarray
+    """(k,) targets projected on the left singular vectors."""
     vectors: np.ndarray
+    """(n, k) right singular vectors."""
 
     @classmethod
     def of(cls, rows: np.ndarray, targets: np.ndarray) -> Spectrum:
-        """Take apart ``rows`` (m, n) and ``targets`` (m,)."""
+        """Decompose ``rows`` (m, n) and ``targets`` (m,)."""
         u, values, vt = np.linalg.svd(rows, full_matrices=False)
         return cls(values, u.T @ targets, vt.T)
 
     def solve(self, ridge: float) -> np.ndarray:
-        """Return the solution (n,) with a penalty of ``ridge``² times its square."""
+        """Return the coefficients (n,) that minimise the squares of the residuals plus ``ridge``² times their own."""
         kept = self.values / (self.values**2 + ridge**2)
-        return np.asarray(self.vectors @ (kept * self.along))
+        return np.asarray(self.vectors @ (kept * self.projected))
 
-    def cheapest(self, ridge: float) -> np.ndarray:
-        """Return (n, n) columns of equal cost: their products with themselves add up to the inverse Hessian."""
+    def inverse_hessian_root(self, ridge: float) -> np.ndarray:
+        """Return a square root (n, n) of the inverse Hessian: of the posterior covariance for unit noise variance."""
         return np.asarray(self.vectors / np.sqrt(self.values**2 + ridge**2))
 
-    def shift(self, rows: np.ndarray, misses: np.ndarray, ridge: float) -> np.ndarray:
-        """Return the cheapest change x with ``rows @ x >= misses``.
+    def constrained_change(self, rows: np.ndarray, misses: np.ndarray, ridge: float) -> np.ndarray:
+        """Return the change x of the coefficients with ``rows @ x >= misses`` that increases the loss least.
 
-        In the coordinates where cost is length this is least distance programming, which non-negative
-        least squares solves (Lawson and Hanson, Solving Least Squares Problems, chapter 23).
+        In coordinates where the increase is the squared length of x, this is the problem LDP (least distance
+        programming), which is solved by non-negative least squares (Lawson and Hanson, Solving Least Squares
+        Problems, chapter 23).
         """
         if (misses <= 0).all():
             return np.zeros(rows.shape[1])
-        cheap = self.cheapest(ridge)
+        cheap = self.inverse_hessian_root(ridge)
         sides = np.column_stack([rows @ cheap, misses]).T
         aim = np.zeros(len(sides))
         aim[-1] = 1.0

@@ -1,4 +1,4 @@
-"""The basis functions of all labelled atoms, kept on disk: they don't change while the basis doesn't."""
+"""Cache on disk of the basis functions of all labelled atoms, from which active sets are chosen."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ RowsByElement = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one element, of one label or many."""
+    """Rows of one element, from one or many labels."""
 
     places: np.ndarray
-    """(n_environments,) which of the labels that were asked for a row is of."""
+    """(n_environments,) index, in the requested names, of the label that each row belongs to."""
     rows: np.ndarray
     """(n_environments, n_functions)"""
 
 
 @dataclass(frozen=True)
 class _Pack:
-    """Rows of many labels in one file: opening thousands takes seconds."""
+    """Rows of many labels in one file, because opening thousands of files takes seconds."""
 
     names: list[str]
     counts: np.ndarray
@@ -41,9 +41,10 @@ class _Pack:
 
 
 class Rows:
-    """One file for each label; a hundred are packed in one, which never changes.
+    """Cache of the rows, one file per label; a hundred labels are merged into one immutable file (pack).
 
-    Whatever is missing, damaged or of an older version is made again. Several trainings may use the same folder.
+    The rows do not change while the basis stays the same. Files that are missing, damaged or of an older version are
+    computed again. Several trainings may use the same folder at once.
     """
 
     def __init__(self, folder: Path, dataset: Dataset, shape: AcePotential) -> None:
@@ -52,17 +53,17 @@ class Rows:
         self._held: dict[str, RowsByElement] = {}
 
     def add(self, name: str, rows: RowsByElement) -> None:
-        """Keep the rows of a new label."""
+        """Store the rows of a new label."""
         self._added[name] = rows
         self._keep(name, rows)
 
     def added(self) -> RowsByElement:
-        """Return the (n_environments, n_functions) rows by element of the labels that were added."""
+        """Return the (n_environments, n_functions) rows of each element of all labels added by :meth:`add`."""
         widths = self._shape.n_functions()
         return {e: np.concatenate([np.zeros((0, n)), *(r[e] for r in self._added.values())]) for e, n in widths.items()}
 
     def blocks(self, element: str, names: list[str]) -> Iterator[Block]:
-        """Give the rows of an element of all labels in ``names``, those of each label once."""
+        """Yield the rows of one element of all labels in ``names``, each label once, in any order."""
         column, left = self._shape.elements.index(element), {name: k for k, name in enumerate(names)}
         for pack in self._packs:
             places = np.repeat([left.pop(name, -1) for name in pack.names], pack.counts[:, column])
@@ -74,11 +75,11 @@ class Rows:
             yield Block(np.full(len(rows), place), rows)
 
     def counts(self, names: list[str]) -> dict[str, int]:
-        """Return how many environments of each element the labels in ``names`` have."""
+        """Return the number of environments of each element in the labels ``names``."""
         return {e: sum(len(block.rows) for block in self.blocks(e, names)) for e in self._shape.elements}
 
     def pack(self, names: list[str]) -> None:
-        """Pack labels in ``names`` that have files of their own, once they are many."""
+        """Merge the files of labels in ``names`` into a pack, once there are a hundred of them."""
         own = {path.stem for path in self._folder.glob("*.npz")}
         loose = [name for name in names if name in own]
         if len(loose) < _FEWEST_TO_PACK:
@@ -86,7 +87,7 @@ class Rows:
         target = self._folder / (_PACK + hashlib.sha256("\n".join(loose).encode()).hexdigest()[:12])
         found = [self._loose(name) for name in loose]
         parts = [part[element] for element in self._shape.elements for part in found]
-        # the table of contents comes last: without it, the rows are not there
+        # the table of contents is written last: an interrupted write leaves no pack without its rows
         write_array(target.with_suffix(".npy"), np.concatenate([part.ravel() for part in parts]))
         counts = np.array([len(part) for part in parts]).reshape(-1, len(loose)).T
         write_arrays(target.with_suffix(".npz"), {"names": np.array(loose), "counts": counts})
@@ -123,7 +124,7 @@ class Rows:
         return found
 
     def _packed(self, path: Path) -> _Pack | None:
-        """Return what is packed; None if that is damaged or of an older version."""
+        """Return a pack; None if it is damaged or of an older version."""
         contents, rows = read_arrays(path), map_array(path.with_suffix(".npy"))
         if contents is None or rows is None:
             return None

@@ -1,4 +1,4 @@
-"""The least-squares problem of a fit with scaled columns, and the choice of its ridge."""
+"""Least-squares problem with scaled columns, and the choice of the ridge by k-fold cross-validation."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from mlip_fw.engines.train.triangles import all_but_each, joined
 
 _RIDGES = np.logspace(-8, -1, 15)
 _DEFAULT_RIDGE = 1e-4
-"""For a single label, which nothing can be validated against."""
+"""Ridge for a single label, with which no cross-validation is possible."""
 _AS_WELL = 1.04
-"""Squares of what is predicted that differ by less than this factor, 2 % of the error, are as good."""
+"""Cross-validation losses (squares) within this factor of the lowest, 2 % of the error, count as equally good."""
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """The least-squares problem of a fit, with columns to be divided by ``scale``."""
+    """Least-squares problem of a fit; its columns are divided by ``scale`` before it is solved."""
 
     folds: list[np.ndarray]
-    """(n + 1, n + 1) triangles, each of nothing but its own fold: what the pressure has of all is not in them."""
+    """(n + 1, n + 1) factors of the single folds, without the rows that all folds share (pressure, offsets)."""
     whole: np.ndarray
-    """(n + 1, n + 1) triangle of all folds."""
+    """(n + 1, n + 1) factor of all rows."""
     scale: np.ndarray
-    """(n,) root of the squares of each column, times the growth of the penalty."""
-    apart: np.ndarray | None = None
-    """(n + 1, n + 1) triangle of labels that are in every fit, and that no ridge is chosen for."""
+    """(n,) norm of each column, times the relative penalty of its coefficient."""
+    down_weighted: np.ndarray | None = None
+    """(n + 1, n + 1) factor of down-weighted labels: in all training sets of the cross-validation, never predicted."""
 
     def spectrum(self, triangle: np.ndarray, start: np.ndarray) -> Spectrum:
-        """Return the problem of a triangle for the change of the coefficients from ``start``."""
+        """Return the ridge problem of a factor for the difference of the coefficients from ``start``."""
         n = len(self.scale)
         return Spectrum.of(triangle[:, :n] / self.scale, triangle[:, n] - triangle[:, :n] @ start)
 
     def best_ridge(self, start: np.ndarray) -> float:
-        """Return the largest ridge whose fits to all folds but one predict the left-out fold as well as any do.
+        """Return the largest ridge within 2 % of the lowest k-fold cross-validation error.
 
-        Labels that say all that is asked of them are predicted alike by fits of very different ridges, and the smaller
-        leave wild what no label speaks of.
+        Where labels determine all that is validated, very different ridges have the same error. The largest of them is
+        the safest, because it keeps directions small that no label determines.
         """
         if len(self.folds) < 2:
             return _DEFAULT_RIDGE
@@ -47,11 +47,11 @@ class Scaled:
         return float(_RIDGES[losses <= _AS_WELL * losses.min()].max())
 
     def losses(self, start: np.ndarray, more: np.ndarray | None = None) -> np.ndarray:
-        """Return (n_ridges,) the squares that fits to all folds but one leave of that one, over all folds.
+        """Return (n_ridges,) k-fold cross-validation losses: sums of squares over all left-out folds.
 
-        The rows of ``more``, a triangle (n + 1, n + 1), are in all fits and are not predicted.
+        Rows of the factor ``more`` (n + 1, n + 1) are added to all training sets and never predicted.
         """
-        losses, always = np.zeros(len(_RIDGES)), [part for part in (self.apart, more) if part is not None]
+        losses, always = np.zeros(len(_RIDGES)), [part for part in (self.down_weighted, more) if part is not None]
         for fold, rest in zip(self.folds, all_but_each(self.folds), strict=True):
             problem = self.spectrum(reduce(joined, always, rest), start)
             found = [start + problem.solve(ridge) / self.scale for ridge in _RIDGES]

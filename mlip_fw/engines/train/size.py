@@ -1,4 +1,4 @@
-"""How much memory a potential and its training take, before it is used."""
+"""Estimate of the memory that a potential and its training take."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEGA = 1e6
 
 
 def most_atoms(frames: Iterable[Atoms], campaign: Campaign) -> int:
-    """Return the atoms of the largest structure, as a training has it in memory: for stresses, with its images."""
+    """Return the largest number of atoms of a structure in training; with stresses, periodic images count too."""
     if not campaign.potential.stress_weight:
         return max(map(len, frames))
     return max(_with_images(atoms, campaign.potential.cutoff_a) for atoms in frames)
@@ -36,8 +36,8 @@ def size_of(basis: ACEBBasisSet, n_atoms: int) -> PotentialSize:
 
     Notes
     -----
-    Of an active set there are the matrix and its inverse, of each fold three triangles, and one label at a
-    time has the derivatives of all forces with respect to all coefficients, which pyace gives as lists.
+    In memory are: for each active set a matrix and its inverse; for each fold three triangular factors; for one label
+    at a time the derivatives of all forces by all coefficients, which pyace returns as Python lists.
     """
     widths = functions_of(basis)
     n = sum(widths.values())

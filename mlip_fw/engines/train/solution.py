@@ -1,4 +1,4 @@
-"""The coefficients of a generation: the best fit that is also fit for MD."""
+"""Ridge fit of a generation: the smallest penalty, from the cross-validated one upwards, that is stable in MD."""
 
 from __future__ import annotations
 
@@ -18,93 +18,97 @@ from mlip_fw.engines.train.stability import examine
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import Stability
 
-_FIRMNESS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
-"""Multiples of the ridge that are tried, one after the other, until the potential is fit for MD."""
+_RIDGE_FACTORS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4)
+"""Multiples of the cross-validated ridge, tried in turn until the potential passes the stability test."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Coefficients, and what is known of them."""
+    """Coefficients of a fit, with its weights and the result of the stability test."""
 
     coefficients: np.ndarray
     """(n_functions,)"""
     ridge: float
     energy_weight: float
     stress_weight: float | None
-    """None: there is no stress."""
+    """None: no stresses were fitted."""
     stability: Stability
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a fit is asked to make small."""
+    """Weights, penalty and prior of a fit."""
 
     degrees: np.ndarray
-    """(n_functions,) growth of the penalty."""
+    """(n_functions,) relative penalty of each coefficient."""
     prior: np.ndarray
-    """(n_functions,) what the penalty pulls to."""
+    """(n_functions,) prior mean of the coefficients."""
     energy_weight: float
     stress_weight: float | None
     is_pressure_free: bool
 
     @classmethod
     def of(cls, fit: LinearFit, shape: AcePotential, prior: np.ndarray, campaign: Campaign) -> Terms:
-        """Return those that a campaign asks of a fit."""
+        """Return the settings of a campaign for a fit; ``auto`` weights are computed."""
         wanted = campaign.potential.energy_weight
-        weight = fit.natural_weight() if wanted == "auto" else wanted
+        weight = fit.auto_energy_weight() if wanted == "auto" else wanted
         free = campaign.oracle.has_pulay_stress
         return cls(degrees_of(shape.basis), prior, weight, _stress_weight(fit, campaign), free)
 
     def problem(self, fit: LinearFit) -> Scaled:
-        """Return the least-squares problem."""
+        """Return the least-squares problem of a fit."""
         weights = (self.energy_weight, self.stress_weight or 0.0)
         return fit.scaled(self.degrees, *weights, is_pressure_free=self.is_pressure_free)
 
-    def solve(self, fit: LinearFit, rising: Rising | None = None, ridge: float | None = None) -> np.ndarray:
-        """Return the coefficients (n_functions,) of a fit; without a ``ridge``, with the one that predicts best."""
+    def solve(self, fit: LinearFit, constraints: Rising | None = None, ridge: float | None = None) -> np.ndarray:
+        """Return the coefficients (n_functions,) of a fit; without ``ridge``, with the cross-validated one."""
         weights, free = (self.energy_weight, self.stress_weight or 0.0), self.is_pressure_free
-        return fit.solve(self.degrees, self.prior, rising, ridge, *weights, is_pressure_free=free)[0]
+        return fit.solve(self.degrees, self.prior, constraints, ridge, *weights, is_pressure_free=free)[0]
 
 
 def best_sound(
     fit: LinearFit, shape: AcePotential, prior: np.ndarray, folder: Path, frames: list[Atoms], campaign: Campaign
 ) -> Solution:
-    """Return the fit that predicts best; where it is unfit for MD, the first of stiffer penalty that is fit.
+    """Return the fit with the cross-validated ridge, or, if that is unstable in MD, with the next larger stable one.
 
     Parameters
     ----------
     fit
-        All labels so far.
+        The fit of all labels so far.
     shape
-        The form of the potential, with coefficients zero.
+        A potential with the basis of the fit and all coefficients zero.
     prior
-        (n_functions,) what the penalty pulls to.
+        (n_functions,) prior mean of the coefficients.
     folder
-        Where rows of this basis are kept.
+        Cache folder of this basis.
     frames
-        Structures to try the potential on.
+        Structures for the stability test.
     campaign
-        Gives the conditions of the trial.
+        Gives temperatures and time step of the stability test.
+
+    Notes
+    -----
+    If no fit is stable the first is returned, with the reasons in its ``stability``.
     """
-    rising, tries = rising_dimers(folder, shape), []
+    constraints, tries = rising_dimers(folder, shape), []
     terms = Terms.of(fit, shape, prior, campaign)
     best = terms.problem(fit).best_ridge(prior)
-    for firmness in _FIRMNESS:
-        coefficients = terms.solve(fit, rising, firmness * best)
+    for factor in _RIDGE_FACTORS:
+        coefficients = terms.solve(fit, constraints, factor * best)
         stability = examine(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
-        tries.append(Solution(coefficients, firmness * best, terms.energy_weight, terms.stress_weight, stability))
+        tries.append(Solution(coefficients, factor * best, terms.energy_weight, terms.stress_weight, stability))
         if stability.sound:
             return tries[-1]
     return tries[0]
 
 
 def _stress_weight(fit: LinearFit, campaign: Campaign) -> float | None:
-    natural, wanted = fit.natural_stress_weight(), campaign.potential.stress_weight
+    natural, wanted = fit.auto_stress_weight(), campaign.potential.stress_weight
     return natural if natural is None or wanted == "auto" else wanted
 
 
 def degrees_of(basis: ACEBBasisSet) -> np.ndarray:
-    """Return the roughness of each function: the sum of its radial and angular indices."""
+    """Return the relative penalty of each function: the sum of its radial and angular indices (roughness)."""
     return np.array(
         [
             float(sum(function.ns) + sum(function.ls))

@@ -1,4 +1,4 @@
-"""Is a generation fit for MD? Dimer curves, a short run at constant energy, and a hot one."""
+"""Stability test of a potential before MD: dimer curves, a short NVE run, and a run at twice the temperature."""
 
 from __future__ import annotations
 
@@ -20,45 +20,45 @@ from mlip_fw.models.training import Stability
 from mlip_fw.seeds import derived_seed
 
 _HOTTER = 2.0
-"""Temperature of the hot run in units of the campaign's highest."""
+"""Temperature of the hot run, as a multiple of the campaign's highest."""
 _DEFAULT_TEMPERATURE_K = 300.0
 _CALM_ATOM_STEPS, _HOT_ATOM_STEPS = 1000, 2000
-"""How much the two runs may cost."""
+"""Cost of the two runs in atoms × steps."""
 _FEWEST_STEPS, _MOST_STEPS = 20, 300
 _FLAT_EV_A = 0.01
 _FRICTION_1_FS = 0.01
 _LOOK_EVERY = 5
 _LARGEST_DRIFT = 0.1
-"""Of the total energy, in units of the thermal energy 3/2 kT of each atom."""
+"""Largest drift of the total energy in the NVE run, in units of the thermal energy 3/2 kT per atom."""
 _MUCH_HOTTER = 2.0
-"""Kinetic energy per atom in units of the thermal one, as strain sets it free."""
+"""A structure has released strain if its kinetic energy exceeds this multiple of the thermal one."""
 _OF_SMOOTH_FORCES = 3.0
-"""By so much the energy's change falls at half the time step: 4 in theory, of Verlet's second order."""
+"""Minimum factor by which the drift of smooth forces falls at half the time step: 4 in theory (Verlet: 2nd order)."""
 _EXPLODED = 3.0
-"""Kinetic energy in units of the thermal one."""
+"""A run has exploded if its kinetic energy exceeds this multiple of the thermal one."""
 _SOFT_EV_A2 = 2.0
-"""Force constant of a soft solid: what a structure can give off while it relaxes is at most about F² / 2k."""
+"""Force constant k of a soft solid: the energy that a strained structure releases is at most about F² / 2k."""
 
 
 def examine(potential: AcePotential, frames: list[Atoms], campaign: Campaign, *, is_given: bool = False) -> Stability:
-    """Return whether ``potential`` may go into MD, and if not, why.
+    """Test whether ``potential`` is stable enough for MD.
 
     Parameters
     ----------
     potential
         The potential; its extrapolation grade is not needed.
     frames
-        Structures of the campaign; the two runs start from the smallest, and from a cut-out only if all are.
+        Structures of the campaign; the two runs start from the smallest, and from a cut-out only if all are cut-outs.
     campaign
         Gives temperatures, time step and seed.
     is_given
-        Of a potential that the user gave, dimer curves and the hot run only give warnings: they lie beyond what it
-        has to do, gamma watches it there, and refusing it would throw away what is known.
+        Whether the user gave the potential. Dimer curves and the hot run then give warnings only: they lie outside of
+        its purpose, MD halts there on gamma, and refusing it would discard the user's knowledge.
 
     Notes
     -----
-    Runs are as long as the atoms allow for a fixed cost: 30 and 60 steps of 32 atoms, 20 of 108 or more. They ask
-    whether the potential is fit to be watched by gamma, not whether it is accurate.
+    The number of steps follows from a fixed cost: 31 and 62 steps for 32 atoms, 20 for 100 or more. The test is about
+    stability until gamma halts the MD, not about accuracy.
     """
     began = time.perf_counter()
     temperature = _temperature_k(campaign)

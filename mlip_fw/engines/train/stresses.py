@@ -1,11 +1,11 @@
-"""Stresses in a linear fit, up to a constant pressure.
+"""Stress rows of a linear fit, with a constant pressure projected out.
 
-Plane waves with one cutoff for cells of all volumes make every stress wrong by nearly the same
-pressure, which is in no energy (Francis and Payne, J. Phys.: Condens. Matter 2, 4395 (1990)). A fit
-to both would end between them, with a wrong volume. So a constant pressure, the same for all labels,
-is left nearly free: the fit is told how stresses differ, and takes the pressure from the energies
-if they say anything about it. Where an oracle's stresses are the slopes of its energies, they say the
-pressure too: first labels of an alloy, each of another composition, have energies that do not.
+With one plane-wave cutoff for cells of all volumes, all stresses have nearly the same pressure error (Pulay stress),
+which the energies do not have (Francis and Payne, J. Phys.: Condens. Matter 2, 4395 (1990)). A fit to both would
+compromise between them and get the volume wrong. So a pressure offset, the same for all labels, is a nearly free
+parameter: stress differences are fitted, and the pressure follows from the energies. It is not free for oracles
+without Pulay stress, because energies of a few labels (of an alloy, each of another composition) may not determine the
+pressure.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ import numpy as np
 from mlip_fw.engines.train.triangles import with_rows
 
 FIRMNESS = 0.05
-"""Weight of the constant pressure being zero, as of so many stress components."""
+"""Weight of the penalty on the pressure offset, in units of one stress component: nearly free."""
 _IS_DIAGONAL = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
 class Stresses:
-    """R of the rows [1 or 0 | X | y] of stress components, with their number; 1 where the pressure adds to them."""
+    """Triangular factor R of stress rows [1 or 0 | X | y]; the first column is 1 for diagonal components (pressure)."""
 
     r: np.ndarray
     """(n + 2, n + 2) upper triangular."""
     n_rows: float
-    """A row of a smaller weight counts as little."""
+    """Sum of the weights of the rows."""
 
     @classmethod
     def empty(cls, n_functions: int) -> Stresses:
-        """Return those of no labels."""
+        """Return the factor of no labels."""
         return cls(np.zeros((n_functions + 2, n_functions + 2)), 0)
 
     def with_stress(self, rows: np.ndarray, targets: np.ndarray, weight: float = 1.0) -> Stresses:
-        """Fold in the ``rows`` (6, n) and ``targets`` (6,) of one label, whose squares count ``weight`` times."""
+        """Return the factor updated with ``rows`` (6, n) and ``targets`` (6,); their squares count ``weight`` times."""
         if not weight:
             return self
         new = np.column_stack([_IS_DIAGONAL, rows, targets])
@@ -46,10 +46,10 @@ class Stresses:
 
 
 def up_to_a_pressure(folds: Sequence[Stresses], *, is_free: bool = True) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return of each fold the one row (1, n + 1) that has the pressure, and the triangle (n + 1, n + 1) of the others.
+    """Eliminate the pressure offset; return (row (1, n + 1), factor (n + 1, n + 1)) for each fold.
 
-    What the rows have in common over all folds is nearly gone: squares of residuals add up to the least that any
-    pressure leaves, with the cost of that pressure. If it is not free, all is kept as it is.
+    The row is the part of the fold that the offset acts on, the factor the rest. The sum of squared residuals of both
+    is that at the optimal offset, including its penalty. If the offset is not free, nothing is eliminated.
     """
     heads = np.array([fold.r[0] for fold in folds])
     pressure = heads[:, 0]
@@ -60,14 +60,14 @@ def up_to_a_pressure(folds: Sequence[Stresses], *, is_free: bool = True) -> list
 
 
 def pressure_offset(folds: Sequence[Stresses], coefficients: np.ndarray) -> float | None:
-    """Return the constant that fits best what the labels' diagonal stresses are above those of the coefficients."""
+    """Return the optimal offset of the labels' diagonal stresses from those of the fit, eV/Å³; None if unknown."""
     heads = np.array([fold.r[0] for fold in folds])
     seen = float(heads[:, 0] @ heads[:, 0])
     return float(heads[:, 0] @ (heads[:, -1] - heads[:, 1:-1] @ coefficients)) / seen if seen else None
 
 
 def stress_rmse(folds: Sequence[Stresses], coefficients: np.ndarray | None) -> float | None:
-    """Return the root mean square residual, with the constant pressure in it; without coefficients, of the targets.
+    """Return the root mean square residual without any offset; without coefficients, that of the targets.
 
     None if there is no stress.
     """

@@ -1,7 +1,7 @@
-"""Least-squares problems as triangles: R of the QR decomposition of the rows [X | y].
+"""QR updates: triangular factors R of the QR decomposition of rows [X | y].
 
-A triangle has all that a solution needs of its rows, whatever their number. Triangles are joined by orthogonal
-transformations alone, so nothing is lost as it would be in products X'X, whose condition number is squared.
+R contains all that a least-squares solution needs of its rows, whatever their number. Factors are merged by orthogonal
+transformations, which avoids the squared condition number of the normal equations X'X.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ import numpy as np
 from scipy.linalg.lapack import dtpqrt
 
 _BLOCK = 32
-"""Columns that LAPACK takes at a time."""
+"""Block size of LAPACK's ``dtpqrt`` (columns)."""
 
 
 def with_rows(triangle: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the triangle (n, n) of the rows of another and of ``rows`` (m, n), in time proportional to m."""
+    """Return the factor (n, n) of ``triangle`` updated with ``rows`` (m, n); cost proportional to m."""
     return _joined(triangle, rows, 0)
 
 
 def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the triangle (n, n) of the rows of two triangles, in a third of the time that full matrices take."""
+    """Return the factor (n, n) of the rows of two factors, in a third of the time for full matrices."""
     return _joined(first, second, len(second))
 
 
 def all_but_each(triangles: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return for each of two or more triangles that of the rows of all others.
+    """Return the leave-one-out factors: for each of two or more factors, that of all others.
 
-    What precedes and what follows is joined step by step, so the number of joins grows with that of
-    triangles, not with its square.
+    Partial merges from both ends are reused, so the number of merges is linear in the number of factors.
     """
     before = list(accumulate(triangles[:-1], joined))
     after = list(accumulate(triangles[:0:-1], joined))[::-1]
@@ -39,7 +38,7 @@ def all_but_each(triangles: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _joined(triangle: np.ndarray, rows: np.ndarray, triangular: int) -> np.ndarray:
-    """Return the triangle of both; the last ``triangular`` of ``rows`` are a triangle themselves."""
+    """Return the merged factor; the last ``triangular`` of ``rows`` are upper triangular themselves."""
     r, _, _, info = dtpqrt(triangular, min(_BLOCK, len(triangle)), triangle, rows)
     assert info == 0
     return np.asarray(r)

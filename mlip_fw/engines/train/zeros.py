@@ -1,9 +1,9 @@
-"""Energies in a linear fit, up to a constant per element for labels of each origin.
+"""Energy rows of a linear fit, with constant offsets per element of imported and own labels projected out.
 
-Labels that came with the campaign and those of its own oracle may be energies from another zero: other
-pseudopotentials, another code, energies of formation. Such a constant says nothing of the forces, and a fit that had
-to represent it would ruin them. So the rows of all energies are kept with the composition in front, that of imported
-labels apart from that of own ones; where the zeros differ the constants are left free.
+Energies of imported labels (``bootstrap.dataset``) and of the campaign's own oracle may have different zeros: other
+pseudopotentials, another code, energies of formation. Such offsets have nothing to do with forces, and a fit that had
+to represent them would spoil the forces. So energy rows are stored with composition columns in front, separate for
+imported and own labels; if the zeros differ, the offsets become free parameters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mlip_fw.engines.train.triangles import with_rows
 
 @dataclass(frozen=True)
 class Zeros:
-    """R of the rows [composition of an imported label | of an own one | X | y] of energies per atom."""
+    """Triangular factor R of energy rows [composition if imported | composition if own | X | y], per atom."""
 
     r: np.ndarray
     """(2 n_elements + n + 1, the same) upper triangular."""
@@ -30,17 +30,17 @@ class Zeros:
 
     @classmethod
     def empty(cls, n_functions: int, n_elements: int) -> Zeros:
-        """Return those of no labels."""
+        """Return the factor of no labels."""
         size = 2 * n_elements + n_functions + 1
         return cls(np.zeros((size, size)), n_elements)
 
     def with_energy(self, origin: np.ndarray, row: np.ndarray, target: float) -> Zeros:
-        """Fold in the row (n,) and target of one label, with its ``origin`` (2 n_elements,)."""
+        """Return the factor updated with row (n,), target and composition columns ``origin`` of one label."""
         return Zeros(with_rows(self.r, np.concatenate([origin, row, [target]])[None]), self.n_elements)
 
 
 def origin_of(atoms: Atoms, elements: Sequence[str], *, is_imported: bool) -> np.ndarray:
-    """Return (2 n_elements,) the fractions of the elements, at the places of imported or of own labels."""
+    """Return (2 n_elements,) composition columns: atomic fractions, first half if imported, second half if own."""
     counts = Counter(atoms.get_chemical_symbols())
     fractions = np.array([counts[name] / len(atoms) for name in elements])
     nothing = np.zeros(len(elements))
@@ -48,9 +48,10 @@ def origin_of(atoms: Atoms, elements: Sequence[str], *, is_imported: bool) -> np
 
 
 def without_zeros(folds: Sequence[Zeros]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return of each fold the triangle (n + 1, n + 1) of what no constant can change, and what is left in common.
+    """Eliminate the offsets; return the factor (n + 1, n + 1) of each fold, and rows that all folds share.
 
-    The squares of residuals of all of it add up to the least that any constants leave.
+    The factors are the parts of the folds that offsets do not act on. The sum of squared residuals of factors and
+    shared rows is that at the optimal offsets.
     """
     heads, width = _heads(folds)
     constants = heads[:, :width]
@@ -59,9 +60,9 @@ def without_zeros(folds: Sequence[Zeros]) -> tuple[list[np.ndarray], np.ndarray]
 
 
 def constants_of(folds: Sequence[Zeros], coefficients: np.ndarray) -> np.ndarray:
-    """Return (2, n_elements) the constants that fit best what is left of the energies: imported, own; eV per atom.
+    """Return (2, n_elements) optimal offsets of imported and own labels, eV per atom.
 
-    Where compositions leave a choice, those of own labels differ as little as possible from those of imported ones.
+    Where compositions do not determine them, the difference between imported and own offsets is minimal.
     """
     heads, width = _heads(folds)
     left = heads[:, width:] @ np.append(-coefficients, 1.0)
@@ -77,7 +78,7 @@ def has_two_origins(folds: Sequence[Zeros]) -> bool:
 
 
 def on_one_zero(frames: Sequence[Atoms], imported_offset_ev: Mapping[str, float] | None) -> list[Atoms]:
-    """Return labels with the energies of imported ones less their offset by element; None: there is none."""
+    """Return the labels with offsets per element subtracted from energies of imported ones; None: no offsets."""
     return [
         _less(atoms, imported_offset_ev) if imported_offset_ev and is_imported(atoms) else atoms for atoms in frames
     ]

@@ -1,1 +1,1 @@
-"""Labelled structures of users: any file, its names and units, to labels in eV and Å and what was understood."""
+"""Labelled structures of users: reading of any format, names and units into labels in eV and Å, with an audit."""

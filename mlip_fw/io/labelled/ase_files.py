@@ -1,4 +1,4 @@
-"""Trajectories of ASE as they stand: forces are those of the calculator, whatever constraints the atoms have."""
+"""ASE trajectories, with the raw forces of the calculator: constraints are not applied to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was understood of a file of labelled structures, as numbers and as sentences."""
+"""Audit: how a file of labelled structures was interpreted, as numbers and sentences."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MOST_LEFT_OUT = 5
 
 
 def audit_of(found: LabelledFile, kept: Sequence[LabelledFrame], cutoff_a: float) -> DatasetAudit:
-    """Return what was understood of a file.
+    """Return the audit of a file.
 
     Parameters
     ----------
     kept
-        The structures that become labels: without copies.
+        The structures that become labels (without duplicates).
     cutoff_a
         An atom without a neighbour within it is free, Å.
     """
@@ -61,7 +61,7 @@ def audit_of(found: LabelledFile, kept: Sequence[LabelledFrame], cutoff_a: float
 
 
 def audit_lines(audit: DatasetAudit) -> list[str]:
-    """Return an audit as lines of a log."""
+    """Return an audit as lines for the log."""
     names = [f"{what} from {_named(found)}" for what, found in _sources(audit)]
     lines = [f"{audit.labels} labels from {audit.frames} structures; {', '.join(names)}"]
     lines += sentences(audit)
@@ -69,7 +69,7 @@ def audit_lines(audit: DatasetAudit) -> list[str]:
 
 
 def sentences(audit: DatasetAudit) -> list[str]:
-    """Return all that a user should know of a dataset besides its numbers."""
+    """Return sentences about conversions, duplicates, fixed atoms and structures left out."""
     said = [f"{', '.join(audit.units)}: converted to eV and Å"] if audit.units else []
     if audit.copies:
         said.append(f"{audit.copies} of {audit.frames} structures are copies")
@@ -105,7 +105,7 @@ def _counted(words: Iterable[str]) -> dict[str, int]:
 
 
 def _free_energies(free: Sequence[LabelledFrame]) -> dict[str, list[float]]:
-    """Return the sorted energies of free atoms by element, eV: of structures that have one element alone."""
+    """Return the sorted energies of free atoms by element, eV, from structures with a single element."""
     found: dict[str, list[float]] = {}
     for frame in free:
         symbols = set(frame.atoms.get_chemical_symbols())
@@ -127,7 +127,7 @@ def _notes(kept: Sequence[LabelledFrame], free: Sequence[LabelledFrame]) -> Iter
 
 
 def _unknown(frame: LabelledFrame) -> np.ndarray:
-    """Return (n_atoms,) of bool: the atoms of whose force a component is not known."""
+    """Return (n_atoms,) of bool: atoms with an unknown force component."""
     unknown = frame.atoms.arrays.get(FORCE_UNKNOWN)
     return np.zeros(len(frame.atoms), dtype=bool) if unknown is None else np.asarray(unknown.any(axis=1))
 

@@ -1,4 +1,4 @@
-"""Structures that a file has more than once."""
+"""Removal of duplicate structures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SAME_EV_ATOM, _SAME_EV_A, _SAME_EV_A3 = 1e-3, 1e-2, 1e-3
 
 
 def without_copies(frames: Sequence[LabelledFrame], what: str) -> list[LabelledFrame]:
-    """Return the first of all structures that are the same, to the precision of a file, in whatever order of atoms.
+    """Return the structures without duplicates; equality is to the precision of a file, for any order of atoms.
 
     Raises
     ------
     CampaignError
-        If labels of the same structure contradict each other.
+        If labels of the same structure differ.
     """
     first: dict[str, LabelledFrame] = {}
     contradictions = []
@@ -39,13 +39,13 @@ def without_copies(frames: Sequence[LabelledFrame], what: str) -> list[LabelledF
 
 
 def _order(atoms: Atoms) -> np.ndarray:
-    """Return the (n_atoms,) indices that sort atoms by element and place in the cell."""
+    """Return the (n_atoms,) indices that sort atoms by element and position."""
     kept = canonical(atoms)
     return np.lexsort((*np.round(kept.positions, _DIGITS).T, kept.numbers))
 
 
 def _difference(one: LabelledFrame, other: LabelledFrame) -> str:
-    """Return in words how two labels contradict each other; empty if they don't."""
+    """Describe how two labels of the same structure differ; empty if they agree."""
     energy = abs(one.label.energy_ev - other.label.energy_ev)
     forces = [frame.label.forces_ev_a[_order(frame.atoms)] for frame in (one, other)]
     force = float(np.abs(forces[0] - forces[1]).max())

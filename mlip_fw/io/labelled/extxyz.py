@@ -1,4 +1,4 @@
-"""Extended XYZ as it stands: ASE's reader renames some of what labels are made of, drops some and refuses some."""
+"""Reader of extended XYZ that keeps all names; ASE's reader renames, drops or refuses some that labels need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CLOSING = {'"': '"', "'": "'", "{": "}", "[": "]"}
 _TRUTH = {"t": True, "true": True, "f": False, "false": False}
 _SPECIES, _NUMBERS, _POSITIONS = ("species", "symbols", "element", "symbol"), ("Z", "numbers"), ("pos", "positions")
 _OF_FORMAT = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
-"""Keys of the format, which some codes write in other case."""
+"""Keys of the format itself, which some codes write in another case."""
 _PLAIN = "species:S:1:pos:R:3"
 _MOST_ATOMS = 10_000_000
 
@@ -90,7 +90,7 @@ def _facts(comment: str, where: str) -> Iterator[tuple[str, Any]]:
 
 
 def _pairs(comment: str, where: str) -> Iterator[tuple[str, str | None]]:
-    """Give keys and values of a comment line; a key alone has none."""
+    """Yield keys and values of a comment line; a key without a value is a flag."""
     at, size = 0, len(comment)
     while at < size:
         if comment[at].isspace() or comment[at] == ",":
@@ -110,7 +110,7 @@ def _pairs(comment: str, where: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _token(text: str, at: int, stops_at: str, where: str) -> tuple[str, int]:
-    """Return a word, without the quotes or brackets around it, and where it ends."""
+    """Return the token at ``at`` without enclosing quotes or brackets, and the position after it."""
     if at < len(text) and text[at] in _CLOSING:
         opening, closing = text[at], _CLOSING[text[at]]
         depth, made, at = 1, "", at + 1
@@ -133,7 +133,7 @@ def _token(text: str, at: int, stops_at: str, where: str) -> tuple[str, int]:
 
 
 def _value(text: str, *, is_text: bool) -> Any:
-    """Return numbers, truth values or words as what they are; lists as flat arrays."""
+    """Convert a text to numbers or booleans if it is such; lists become flat arrays."""
     if is_text:
         return text
     parts = [part for part in re.split(r"[\s,\[\]{}]+", text.removeprefix("_JSON ")) if part]
@@ -227,7 +227,7 @@ def _cell(facts: dict[str, Any], where: str) -> tuple[np.ndarray | None, Any]:
 
 
 def _fixed(move_mask: np.ndarray | None, n_atoms: int, where: str) -> np.ndarray:
-    """Return (n_atoms, 3) of bool: what ASE's column ``move_mask``, true where atoms may move, holds."""
+    """Return (n_atoms, 3) of bool: components fixed by ASE's column ``move_mask``, which is true where atoms move."""
     if move_mask is None:
         return np.zeros((n_atoms, 3), dtype=bool)
     if move_mask.dtype.kind in "US" or move_mask.shape not in ((n_atoms,), (n_atoms, 3)):

@@ -1,4 +1,4 @@
-"""Forces that a constraint made zero: unknown, while energy, stress and surroundings of the atom are right."""
+"""Detection of forces that a constraint set to zero: these are unknown, while energy and stress are valid."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _NOTHING = 1e-12
 
 
 def unknown_forces(forces_ev_a: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """Return (n_atoms, 3) of bool: the components of forces that are not known.
+    """Return (n_atoms, 3) of bool: the unknown force components.
 
-    A component that the file fixes is unknown where it is exactly zero: codes print either the true force or zero. An
-    atom that nothing fixes is taken for fixed where its whole force is exactly zero, in a structure in which others
-    have forces: files lose constraints more easily than forces.
+    A fixed component is unknown if it is exactly zero, because codes print either the true force or zero. An atom
+    without a constraint counts as fixed if its whole force is exactly zero while other atoms have forces, because
+    conversion of files often loses constraints, but not forces.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Energy, forces and stress of one structure, out of whatever its file calls them."""
+"""Energy, forces and stress of one structure, found among all names of its file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OF_VOLUME = ("cauchy_stress_volume_normalized", "stress_volume_normalized")
 
 @dataclass(frozen=True)
 class Label:
-    """Reference values of one structure, in eV and Å, and the names that they had."""
+    """Reference values of one structure in eV and Å, and their names in the file."""
 
     energy_ev: float
     forces_ev_a: np.ndarray
@@ -33,7 +33,7 @@ class Label:
     forces_from: str
     stress_from: str | None
     unused: list[str]
-    """Names that sound like labels and were not taken."""
+    """Names that look like labels but were not used."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _has_free_energy(candidates: list[Found], convention: str) -> bool:
 
 
 def _of(known: list[Found], convention: str) -> list[Found]:
-    """Return what is of the same convention as a name that the user gave, or else all."""
+    """Return the values of the same naming convention as a name that the user gave; all if there are none."""
     return [one for one in known if one.convention == convention] or known
 
 
@@ -148,9 +148,10 @@ def _forces(found: Found, raw: Raw, units: Units, where: str) -> _Value:
 def _stresses(
     raw: Raw, candidates: list[Found], settings: DatasetSettings, units: Units, where: str, conventions: set[str] | None
 ) -> list[_Value]:
-    """Return the stress by each name that it has; by the user's alone, if one is given.
+    """Return the stress under each of its names; only under the user's, if given.
 
-    ``conventions`` are those of energy and forces, if the user named these; no other's stress belongs to them.
+    ``conventions`` are the naming conventions of energy and forces if the user named these: a stress of another
+    convention may be of another calculation.
     """
     if settings.stress or settings.virial:
         given = (("stress", settings.stress), ("virial", settings.virial))
@@ -179,7 +180,7 @@ def _stress(found: Found, raw: Raw, units: Units, where: str) -> _Value:
 
 
 def _voigt(numbers: np.ndarray, name: str, where: str) -> np.ndarray:
-    """Return six numbers (xx yy zz yz xz xy) of six or nine."""
+    """Return the six components (xx yy zz yz xz xy) of a stress with six or nine numbers."""
     if numbers.size == 6:
         return numbers.ravel()
     if numbers.size != 9:

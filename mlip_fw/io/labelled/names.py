@@ -1,7 +1,6 @@
-"""The names that codes give to energies, forces, stresses and virials, and which of them a structure has.
+"""Names of energies, forces, stresses and virials in files of various codes, and which of them a structure has.
 
-Names of one convention begin alike (``REF_energy``, ``REF_forces``), or with nothing. Upper and lower case, ``-`` and
-``_`` are not told apart.
+A naming convention is a common prefix (``REF_energy``, ``REF_forces``), or none. Case is ignored, ``-`` is ``_``.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from mlip_fw.io.labelled.raw import Raw
 from mlip_fw.io.labelled.units import SUFFIXES
 
 CONVENTIONS = ("ref", "dft", "qm", "vasp", "target")
-"""What names of a convention begin with."""
+"""Prefixes of naming conventions."""
 ENERGY = ("energy", "total_energy", "potential_energy", "toten", "etot", "totenergy", "energy_total")
 FREE_ENERGY = ("free_energy", "energy_free", "force_consistent_energy", "energy_force_consistent", "e_fr_energy")
 PER_ATOM = ("energy_per_atom", "energy_peratom", "energy_per_at", "free_energy_per_atom")
@@ -28,29 +27,29 @@ _LIKE_LABELS = ("energ", "force", "stress", "virial", "toten", "grad", "e_0", "e
 
 @dataclass(frozen=True)
 class Found:
-    """One quantity of a structure under one name."""
+    """One quantity of a structure under one of its names."""
 
     role: str
     """energy, free_energy, forces, stress or virial."""
     name: str
     """As in the file."""
     convention: str
-    """What names of its convention begin with; empty for none."""
+    """Prefix of its naming convention; may be empty."""
     value: Any
     unit: str | None = None
-    """Unit that the name says."""
+    """Unit in the name; None if there is none."""
     is_per_atom: bool = False
 
 
 def found_in(raw: Raw) -> list[Found]:
-    """Return all that a structure has under a name that is known."""
+    """Return all values of a structure with known names."""
     found = [one for name, value in raw.facts.items() if (one := _fact(name, value)) is not None]
     found += [one for name, value in raw.columns.items() if (one := _column(name, value)) is not None]
     return found + _from_components(raw.columns)
 
 
 def called(raw: Raw, name: str, role: str) -> Found | None:
-    """Return what a structure has under a name that the user gave; None if nothing."""
+    """Return the value of a structure under a name given by the user; None if there is none."""
     value = raw.columns.get(name) if role == "forces" else raw.facts.get(name)
     if value is None:
         return None
@@ -61,7 +60,7 @@ def called(raw: Raw, name: str, role: str) -> Found | None:
 
 
 def like_labels(raw: Raw) -> list[str]:
-    """Return the names in a structure that sound like energies, forces, stresses or virials."""
+    """Return the names in a structure that look like energies, forces, stresses or virials."""
     names = [*raw.facts, *raw.columns]
     like = [name for name in names if any(part in name.lower() for part in _LIKE_LABELS)]
     return [name for name in like if not any(part in name.lower() for part in ("unit", "weight", "unknown"))]
@@ -91,7 +90,7 @@ def _column(name: str, value: np.ndarray) -> Found | None:
 
 
 def _from_components(columns: dict[str, np.ndarray]) -> list[Found]:
-    """Return forces that stand in three columns of their own: fx, fy and fz."""
+    """Return forces stored in three separate columns: fx, fy and fz."""
     lower = {name.lower(): name for name in columns}
     for pattern in ("f{}", "f_{}", "force_{}", "forces_{}"):
         names = [lower.get(pattern.format(axis), "") for axis in _COMPONENTS]
@@ -101,7 +100,7 @@ def _from_components(columns: dict[str, np.ndarray]) -> list[Found]:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Return what a name of a convention begins with, and the rest, in lower case."""
+    """Split a name into the prefix of its convention and the rest, in lower case."""
     plain = name.lower().replace("-", "_").replace(".", "_")
     first, _, rest = plain.partition("_")
     if first in CONVENTIONS and rest:

@@ -1,4 +1,4 @@
-"""Every ionic step of ``OUTCAR``, with what it says of convergence."""
+"""Ionic steps of ``OUTCAR``, with their electronic convergence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_outcar_steps(path: Path) -> list[Raw]:
     Raises
     ------
     CampaignError
-        If there is no whole ionic step.
+        If there is no complete ionic step.
     """
     faults = _faults(path.read_text(errors="replace"))
     if not faults:
@@ -42,7 +42,7 @@ def _raw(atoms: Atoms, fault: str | None) -> Raw:
 
 
 def _faults(text: str) -> list[str | None]:
-    """Return why each ionic step must not be used; None for those that may."""
+    """Return, for each ionic step, why it must not be used; None if it may."""
     most = _NELM.search(text)
     found: list[str | None] = []
     start = 0

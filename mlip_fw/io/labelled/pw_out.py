@@ -1,4 +1,4 @@
-"""Every structure of an output of pw.x, with what it says of convergence."""
+"""Structures in an output of pw.x, with their SCF convergence."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _ENERGY, _FORCES, _CONVERGED = (
 
 
 def read_pw_out(path: Path) -> list[Raw]:
-    """Read all structures whose self-consistency loop began.
+    """Read all structures whose SCF loop began.
 
-    The total energy of pw.x is the free energy of its smearing, whose derivative the forces are.
+    With smearing, the total energy of pw.x is the free energy, of which the forces are the derivative.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def _sound(lines: list[str], faults: list[str | None]) -> Iterator[Atoms]:
 
 
 def _before_scf(piece: list[str]) -> list[str]:
-    """Return the part of a structure before its results, and the cell that the next one begins with."""
+    """Return the lines of a structure before its SCF loop, and the cell printed for the next structure."""
     scf = next(k for k, line in enumerate(piece) if _SCF in line or "iteration #" in line)
     cell = next((k for k in range(scf, len(piece)) if piece[k].startswith(_CELL)), len(piece))
     return piece[:scf] + piece[cell:]
@@ -88,7 +88,7 @@ def _raw(atoms: Atoms, held: np.ndarray | None) -> Raw:
 
 
 def _held(lines: list[str]) -> np.ndarray | None:
-    """Return (n_atoms, 3) of bool: what ``if_pos`` holds, as pw.x prints beside later positions."""
+    """Return (n_atoms, 3) of bool: components fixed by ``if_pos``, which pw.x prints beside updated positions."""
     start = next((k for k, line in enumerate(lines) if line.startswith(_POSITIONS)), None)
     if start is None:
         return None

@@ -1,4 +1,4 @@
-"""A structure with all that its file says of it, nothing renamed and nothing judged."""
+"""A structure with all data of its file, under the file's own names, not yet interpreted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ase.constraints import FixAtoms, FixCartesian, FixScaled
 
 _ALONG = 1e-6
 NELM = 60
-"""VASP's own largest number of electronic steps."""
+"""VASP's default of NELM, the largest number of electronic steps."""
 ML_STEP = "a step of a machine-learned force field, not of DFT"
 
 
@@ -45,14 +45,14 @@ class Raw:
 
 
 def bare(atoms: Atoms) -> Atoms:
-    """Return elements, positions, cell and periodicity alone."""
+    """Return a copy with elements, positions, cell and periodicity only."""
     return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
 
 
 def fixed_by(atoms: Atoms) -> np.ndarray:
-    """Return (n_atoms, 3) of bool: the Cartesian components that constraints of ASE hold.
+    """Return (n_atoms, 3) of bool: the Cartesian components fixed by ASE constraints.
 
-    Of a lattice direction that is no Cartesian one, all components of the atom count as held.
+    If a fixed lattice direction is not along a Cartesian axis, all components of the atom count as fixed.
     """
     fixed = np.zeros((len(atoms), 3), dtype=bool)
     for constraint in atoms.constraints:
@@ -66,7 +66,7 @@ def fixed_by(atoms: Atoms) -> np.ndarray:
 
 
 def cartesian(held: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Return the (3,) Cartesian components that are held where the lattice directions ``held`` (3,) are."""
+    """Return (3,) of bool: the Cartesian components that are fixed if the lattice directions ``held`` (3,) are."""
     if held.all() or not held.any():
         return held
     components = np.abs(cell) > _ALONG * np.linalg.norm(cell, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""A user's file of labelled structures: read in one place, whatever its format, names and units."""
+"""Reading of a user's file of labelled structures, of any supported format, names and units."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ _CONVERGED = ("converged", "scf_converged", "is_converged", "electronic_converge
 
 @dataclass(frozen=True)
 class LabelledFrame:
-    """One structure that can be trained on, fully periodic, in eV and Å."""
+    """One valid labelled structure, fully periodic, in eV and Å."""
 
     atoms: Atoms
     """With energy, forces and stress as a calculator's results, and the arrays ``mask`` and ``force_unknown``."""
     number: int
-    """In its file, from 0."""
+    """Index in its file, from 0."""
     label: Label
     fixed: np.ndarray
-    """(n_atoms, 3) of bool: what the file holds."""
+    """(n_atoms, 3) of bool: components that the file fixes."""
     is_in_vacuum: bool
     facts: dict[str, Any]
-    """What the file says of the whole structure, by its own names."""
+    """Data of the whole structure, under the file's own names."""
 
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """All structures of a file that can be trained on, and why the others can't."""
+    """The valid structures of a file, and why the others were left out."""
 
     path: Path
     format: str
@@ -65,11 +65,11 @@ class LabelledFile:
     frames: list[LabelledFrame]
     left_out: list[LeftOut]
     units: list[str]
-    """Units and factors that were applied."""
+    """Conversions that were applied, in words."""
 
 
 @dataclass
-class _Reading:
+class _ReadSoFar:
     frames: list[LabelledFrame] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     units: set[str] = field(default_factory=set)
@@ -96,7 +96,7 @@ def read_labelled(settings: DatasetSettings, what: str, cutoff_a: float) -> Labe
     path = Path(settings.file)
     file_format, raws = read_raw(path, what)
     _require_names_fit(settings, file_format, what)
-    reading = _Reading()
+    reading = _ReadSoFar()
     for number, raw in enumerate(raws):
         where = f"{what}: structure {number} of {path.name}"
         if fault := raw.fault or _unconverged(raw):
@@ -112,7 +112,7 @@ def read_labelled(settings: DatasetSettings, what: str, cutoff_a: float) -> Labe
 
 
 def read_raw(path: Path, what: str) -> tuple[str, list[Raw]]:
-    """Return the format of a file, and its structures with all that it says of them.
+    """Return the format of a file, and its structures with uninterpreted data.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def _require_names_fit(settings: DatasetSettings, file_format: str, what: str) -
 
 
 def _unconverged(raw: Raw) -> str | None:
-    """Return why a structure is left out whose own file says that its calculation did not converge."""
+    """Return why a structure is left out if its file marks the calculation as not converged; else None."""
     for name, value in raw.facts.items():
         if name.lower() in _CONVERGED and not _is_true(value):
             return f"the file says {name}={value}"
@@ -188,7 +188,7 @@ def _plain_facts(raw: Raw) -> dict[str, Any]:
 
 
 def _known_before(raw: Raw) -> np.ndarray:
-    """Return what labels of a campaign say themselves of forces that are not known."""
+    """Return (n_atoms, 3) of bool: unknown forces as marked in labels that a campaign wrote."""
     found = raw.columns.get(FORCE_UNKNOWN)
     if found is None or found.shape != (len(raw.atoms), 3):
         return np.zeros((len(raw.atoms), 3), dtype=bool)
@@ -213,7 +213,7 @@ def _structure(raw: Raw, units: Units, cutoff_a: float, where: str) -> tuple[Ato
 
 
 def _require_one_kind_of_energy(frames: list[LabelledFrame], where: str) -> None:
-    """Refuse a file in which some structures have a free energy unlike their energy, and others have none."""
+    """Refuse a file in which some structures have a free energy that differs from the energy, and others have none."""
     kinds = {frame.number: _kind(frame) for frame in frames}
     both = [number for number, kind in kinds.items() if kind == "free"]
     one = [number for number, kind in kinds.items() if kind == "one"]
@@ -225,7 +225,7 @@ def _require_one_kind_of_energy(frames: list[LabelledFrame], where: str) -> None
 
 
 def _kind(frame: LabelledFrame) -> str:
-    """Return whether a structure has a free energy that differs (free), one that is the same, or none (one)."""
+    """Return ``free`` if the free energy of a structure differs from its energy, ``same`` if not, ``one`` if none."""
     others = [float(value) for name, value in frame.facts.items() if name.lower() == "energy" and _is_number(value)]
     if "free" not in frame.label.energy_from.lower():
         return "one" if others else "same"

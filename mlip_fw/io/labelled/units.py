@@ -1,4 +1,4 @@
-"""Units of labels: what a campaign file, the labels' file or the names in it say."""
+"""Units of labels, from the campaign file, from keys in the labels' file, or from suffixes of names."""
 
 from __future__ import annotations
 
@@ -79,32 +79,32 @@ SUFFIXES: dict[str, dict[str, str]] = {
     },
 }
 SUFFIXES["virial"] = SUFFIXES["energy"]
-"""Ends of names that say a unit, as in ``stress_GPa``, by what the name is of."""
+"""Unit suffixes of names, as in ``stress_GPa``, by kind of quantity."""
 
 
 @dataclass
 class Units:
-    """The units of one structure, and what was said of them."""
+    """The units of one structure."""
 
     settings: DatasetSettings
     stated: dict[str, str]
     applied: set[str] = field(default_factory=set)
-    """Units other than ours, and factors, that were used, in words."""
+    """Conversions that were applied, in words."""
     energy_unit: str | None = None
-    """Unit of the energy that was taken; None if nothing says it."""
+    """Unit in the name of the energy; None if there is none."""
 
     def unit(self, kind: str, suffix: str | None = None) -> str | None:
-        """Return the unit of a kind of numbers (energy, length, force, stress or virial); None if nothing says it."""
+        """Return the unit of a kind of quantity (energy, length, force, stress or virial); None if it is not stated."""
         given = getattr(self.settings, f"{'energy' if kind == 'virial' else kind}_unit")
         return given or suffix or self.stated.get(kind)
 
     def factor(self, kind: str, suffix: str | None = None, where: str = "") -> float:
-        """Return what to multiply numbers of a kind by to have eV and Å.
+        """Return the conversion factor of a kind of quantity to eV and Å.
 
         Raises
         ------
         CampaignError
-            If nothing says the unit of forces, stresses or virials, and energies or lengths are not in eV and Å.
+            If the unit of forces, stresses or virials is not stated, while energies or lengths are not in eV and Å.
         """
         unit = self.unit(kind, suffix)
         if unit is None:
@@ -129,12 +129,12 @@ class Units:
 
 
 def units_of(facts: dict[str, Any], settings: DatasetSettings, where: str) -> Units:
-    """Return the units of a structure; what the file states of them counts where the campaign file says nothing.
+    """Return the units of a structure; the campaign file takes precedence over statements in the labels' file.
 
     Raises
     ------
     CampaignError
-        If the file states a unit that is not known, or another than the campaign file does.
+        If the file states an unknown unit, or one that contradicts the campaign file.
     """
     stated: dict[str, str] = {}
     for key, value in facts.items():

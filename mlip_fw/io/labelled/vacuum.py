@@ -1,4 +1,4 @@
-"""Molecules, clusters, wires and slabs in a periodic cell in which no atom sees an image of its own."""
+"""Periodic cells with vacuum for molecules, clusters, wires and slabs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _MORE_A = 1.0
 
 
 def in_vacuum(atoms: Atoms, cutoff_a: float, where: str) -> Atoms:
-    """Return a fully periodic copy: along directions that are not periodic, images are farther apart than the cutoff.
+    """Return a fully periodic copy with vacuum along non-periodic directions: images are beyond the cutoff.
 
-    Positions stay as they are, and so do cell vectors of periodic directions; the others are set at right angles to
+    Positions and the cell vectors of periodic directions are unchanged; the other cell vectors become orthogonal to
     them.
 
     Raises
@@ -36,7 +36,7 @@ def in_vacuum(atoms: Atoms, cutoff_a: float, where: str) -> Atoms:
 
 
 def _normal(cell: np.ndarray) -> np.ndarray:
-    """Return a (3,) unit vector at right angles to all vectors that a cell has; a Cartesian one if it can be."""
+    """Return a (3,) unit vector orthogonal to all non-zero cell vectors; along a Cartesian axis if possible."""
     given = cell[np.any(cell != 0.0, axis=1)]
     for axis in np.eye(3):
         if not np.any(np.abs(given @ axis) > 1e-12):

@@ -1,4 +1,4 @@
-"""Every ionic step of ``vasprun.xml``, with what it says of convergence; also of a file that is cut off."""
+"""Ionic steps of ``vasprun.xml``, with their electronic convergence; also of a truncated file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 def read_vasprun_steps(path: Path) -> list[Raw]:
-    """Read all ionic steps; the energy is ``e_fr_energy``, less the work against ``PSTRESS``.
+    """Read all ionic steps; the energy is ``e_fr_energy`` minus the work against ``PSTRESS``.
 
     Raises
     ------
     CampaignError
-        If there is no whole ionic step.
+        If there is no complete ionic step.
     """
-    reading = _Reading()
+    reading = _Parser()
     try:
         for event, element in ET.iterparse(path, events=("start", "end")):
             reading.take(event, element)
@@ -33,8 +33,8 @@ def read_vasprun_steps(path: Path) -> list[Raw]:
     return reading.steps()
 
 
-class _Reading:
-    """What of the file has been read so far."""
+class _Parser:
+    """State of the incremental parser."""
 
     def __init__(self) -> None:
         self.broken: str | None = None
@@ -105,7 +105,7 @@ class _Reading:
 
 
 def _selective(structure: ET.Element) -> np.ndarray | None:
-    """Return (n_atoms, 3) of bool: lattice directions that selective dynamics hold."""
+    """Return (n_atoms, 3) of bool: lattice directions fixed by selective dynamics."""
     rows = [(row.text or "").split() for row in structure.iterfind("varray[@name='selective']/v")]
     return np.array([[flag.upper().startswith("F") for flag in row] for row in rows]) if rows else None
 

@@ -1,4 +1,4 @@
-"""What uncertainty said of the error."""
+"""Force errors against the extrapolation grade and the spread of the committee: is the uncertainty reliable."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from mlip_fw.generations import Generations
 from mlip_fw.report.figures.style import BLUE, GREY, ORANGE, column, legend_below, log_x, log_y, say_nothing_yet, styled
 
 if TYPE_CHECKING:
-    from mlip_fw.story.tale import Story
+    from mlip_fw.story.tale import CampaignAnalysis
 
 _DOT: dict[str, Any] = {"ms": 2.5, "alpha": 0.4, "color": BLUE, "mew": 0, "rasterized": True}
 
 
 @styled
-def calibration_figure(story: Story) -> Figure:
+def calibration_figure(analysis: CampaignAnalysis) -> Figure:
     """Draw true force errors of labels, before they were trained on, against gamma and against the committee."""
-    seen = unseen_atoms(Generations(story.directory.root), Dataset(story.directory.root))
+    unseen = unseen_atoms(Generations(analysis.directory.root), Dataset(analysis.directory.root))
     figure = column(5.4)
     above, below = figure.subplots(2, sharey=True)
-    _against_gamma(above, seen, story.campaign.uncertainty.named_thresholds())
-    _against_spread(below, seen)
-    log_y(above, 1000 * seen.error_ev_a)
+    _against_gamma(above, unseen, analysis.campaign.uncertainty.named_thresholds())
+    _against_spread(below, unseen)
+    log_y(above, 1000 * unseen.error_ev_a)
     for axes in (above, below):
         axes.set_ylabel("true error of the force (meV/Å)")
-        if not len(seen.gamma):
+        if not len(unseen.gamma):
             say_nothing_yet(axes)
     legend_below(figure, ncols=1)
     return figure
 
 
-def _against_gamma(axes: Axes, seen: Unseen, thresholds: dict[str, float]) -> None:
-    axes.plot(seen.gamma, 1000 * seen.error_ev_a, "o", label="one atom, before training on it", **_DOT)
+def _against_gamma(axes: Axes, unseen: Unseen, thresholds: dict[str, float]) -> None:
+    axes.plot(unseen.gamma, 1000 * unseen.error_ev_a, "o", label="one atom, before training on it", **_DOT)
     for which, style in ((0.5, "-"), (0.95, "--")):
-        line = seen.quantiles(which)
+        line = unseen.quantiles(which)
         axes.plot(line[:, 0], 1000 * line[:, 1], style, color="black", label=f"{100 * which:g} % are below")
     for name, halt in thresholds.items():
         axes.axvline(halt, color=ORANGE, ls="--", lw=0.8, label=f"{name} = {halt:g}")
-    log_x(axes, [*seen.gamma, *thresholds.values()])
+    log_x(axes, [*unseen.gamma, *thresholds.values()])
     axes.set_xlabel("extrapolation grade γ")
 
 
-def _against_spread(axes: Axes, seen: Unseen) -> None:
-    errors = 1000 * seen.error_ev_a
-    axes.plot(1000 * seen.spread_ev_a, errors, "o", **_DOT)
-    if (factor := seen.overconfidence) > 0:
+def _against_spread(axes: Axes, unseen: Unseen) -> None:
+    errors = 1000 * unseen.error_ev_a
+    axes.plot(1000 * unseen.spread_ev_a, errors, "o", **_DOT)
+    if (factor := unseen.overconfidence) > 0:
         ends = np.array([errors.min(), errors.max()])
         axes.plot(ends, ends, color=GREY, label="error = spread")
         axes.plot(ends / factor, ends, ":", color=GREY, label=f"error = {factor:.1f} · spread (average)")
-    log_x(axes, 1000 * seen.spread_ev_a)
+    log_x(axes, 1000 * unseen.spread_ev_a)
     axes.set_xlabel("spread of the committee (meV/Å)")

@@ -24,38 +24,38 @@ from mlip_fw.report.figures.style import (
 from mlip_fw.story.trajectories import thinned
 
 if TYPE_CHECKING:
-    from mlip_fw.story.tale import Story
+    from mlip_fw.story.tale import CampaignAnalysis
     from mlip_fw.story.trajectories import Trajectory
 
-_MOST_PANELS = 6
+_MAX_PANELS = 6
 _FEW = 30
 _DASHES = ("--", "-.", (0, (6, 1)), (0, (1, 1)))
 
 
 @styled
-def gamma_figure(story: Story) -> Figure:
-    """Draw the largest extrapolation grade against the MD step, with halts and thresholds, in a panel a walker.
+def gamma_figure(analysis: CampaignAnalysis) -> Figure:
+    """Draw the largest extrapolation grade against the MD step, with halts and thresholds, one panel per walker.
 
     Of more than six walkers, all are in one panel.
     """
-    trajectories = story.trajectories
-    together = len(trajectories) > _MOST_PANELS
-    n_panels = 1 if together else max(1, len(trajectories))
+    trajectories = analysis.trajectories
+    in_one_panel = len(trajectories) > _MAX_PANELS
+    n_panels = 1 if in_one_panel else max(1, len(trajectories))
     figure = column(1.1 + (1.6 if n_panels == 1 else 0.85 * n_panels))
     panels = figure.subplots(n_panels, sharex=True, squeeze=False)[:, 0]
-    limits = story.campaign.uncertainty
+    limits = analysis.campaign.uncertainty
     halts = limits.named_thresholds()
     values = np.concatenate(
         [[*halts.values(), limits.gamma_select]]
         + [part for t in trajectories for part in (*(s.gamma for s in t.segments), t.halts[:, 1])]
     )
     for index, panel in enumerate(panels):
-        for trajectory in trajectories if together else trajectories[index : index + 1]:
-            _draw(trajectory, panel, together=together)
+        for trajectory in trajectories if in_one_panel else trajectories[index : index + 1]:
+            _draw(trajectory, panel, in_one_panel=in_one_panel)
         for k, (name, halt) in enumerate(halts.items()):
             panel.axhline(halt, color=ORANGE, ls=_DASHES[k % 4], lw=0.8, label=f"{name} = {halt:g}")
         panel.axhline(limits.gamma_select, color=GREY, ls=":", lw=0.8, label=f"gamma_select = {limits.gamma_select:g}")
-        log_y(panel, values, most=6 if n_panels == 1 else 4)
+        log_y(panel, values, max_ticks=6 if n_panels == 1 else 4)
         if n_panels > 1:
             panel.set_title(_name(trajectories[index]), loc="left", fontsize=SMALL, pad=2)
         if not trajectories:
@@ -66,11 +66,11 @@ def gamma_figure(story: Story) -> Figure:
     return figure
 
 
-def _draw(trajectory: Trajectory, axes: Axes, *, together: bool) -> None:
+def _draw(trajectory: Trajectory, axes: Axes, *, in_one_panel: bool) -> None:
     for index, segment in enumerate(thinned(trajectory, 4000).segments):
-        colour = (BLUE, SKY)[index % 2] if not together else BLUE
-        label = "γ of all walkers" if together else ("γ", "γ, next generation")[index % 2]
-        axes.plot(segment.steps, segment.gamma, lw=0.7, color=colour, alpha=0.4 if together else 1.0, label=label)
+        colour = (BLUE, SKY)[index % 2] if not in_one_panel else BLUE
+        label = "γ of all walkers" if in_one_panel else ("γ", "γ, next generation")[index % 2]
+        axes.plot(segment.steps, segment.gamma, lw=0.7, color=colour, alpha=0.4 if in_one_panel else 1.0, label=label)
     halts = trajectory.halts
     if len(halts):
         size = 5 if len(halts) <= _FEW else 2.5

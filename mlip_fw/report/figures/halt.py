@@ -1,4 +1,4 @@
-"""A halted structure, seen along an axis."""
+"""A halted structure, seen along z."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlip_fw.report.interactive.scene import gamma_of, nearest, worst_atom
 if TYPE_CHECKING:
     from mlip_fw.story.halts import Halt
 
-_MOST_ATOMS = 5000
+_MAX_ATOMS = 5000
 
 
 @styled
@@ -28,8 +28,8 @@ def halt_figure(halt: Halt) -> Figure | None:
     if frame is None:
         return None
     gamma, worst = gamma_of(frame), worst_atom(frame, halt.atom)
-    shown = nearest(frame, worst, _MOST_ATOMS)
-    # what is in front is drawn last, and the worst atom after it
+    shown = nearest(frame, worst, _MAX_ATOMS)
+    # the frontmost atoms are drawn last, and the worst atom after them
     shown = shown[np.lexsort([frame.positions[shown, 2], shown == worst])]
     figure = column(3.0)
     axes = figure.subplots()
@@ -42,9 +42,11 @@ def halt_figure(halt: Halt) -> Figure | None:
     else:
         circles.set_facecolor("lightgrey")
     if worst is not None:
-        place = frame.positions[worst, :2]
-        axes.plot(*place, "o", ms=16, mfc="none", mec=ORANGE, mew=1.5)
-        text = axes.annotate(f"atom {worst}", place, (0, 11), textcoords="offset points", ha="center", fontsize=SMALL)
+        position = frame.positions[worst, :2]
+        axes.plot(*position, "o", ms=16, mfc="none", mec=ORANGE, mew=1.5)
+        text = axes.annotate(
+            f"atom {worst}", position, (0, 11), textcoords="offset points", ha="center", fontsize=SMALL
+        )
         text.set_path_effects([withStroke(linewidth=2, foreground="white")])
     axes.set_aspect("equal")
     axes.autoscale_view()
@@ -55,13 +57,13 @@ def halt_figure(halt: Halt) -> Figure | None:
 
 def _circles(axes: Axes, frame: Atoms, shown: np.ndarray) -> EllipseCollection:
     sizes = 1.2 * covalent_radii[frame.numbers[shown]]
-    places = frame.positions[shown, :2]
-    circles = EllipseCollection(sizes, sizes, 0 * sizes, units="xy", offsets=places, offset_transform=axes.transData)
+    positions = frame.positions[shown, :2]
+    circles = EllipseCollection(sizes, sizes, 0 * sizes, units="xy", offsets=positions, offset_transform=axes.transData)
     circles.set(edgecolor=GREY, linewidth=0.3, cmap="viridis")
     axes.add_collection(circles)
-    # the radius of a circle is unknown to the limits of the axes
+    # the limits of the axes do not take the radii of the circles into account
     for side in (-1, 1):
-        axes.update_datalim(places + side * sizes[:, None] / 2)
+        axes.update_datalim(positions + side * sizes[:, None] / 2)
     return circles
 
 

@@ -1,4 +1,4 @@
-"""What the labels taught: errors against labels, and how long MD runs until it halts."""
+"""Errors against the number of labels, and MD steps between halts by generation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mlip_fw.report.figures.style import (
 
 if TYPE_CHECKING:
     from mlip_fw.story.generations import Generation
-    from mlip_fw.story.tale import Story
+    from mlip_fw.story.tale import CampaignAnalysis
 
 _KINDS = (
     ("new_before", "new labels, before training", "o--", ORANGE),
@@ -33,9 +33,9 @@ _KINDS = (
 
 
 @styled
-def error_figure(story: Story) -> Figure:
+def error_figure(analysis: CampaignAnalysis) -> Figure:
     """Draw errors of forces and energies and the size of the training set against the number of labels."""
-    generations = story.generations
+    generations = analysis.generations
     figure = column(4.4)
     forces, energies, sizes = figure.subplots(3, sharex=True, height_ratios=(2, 2, 1.2))
     _errors(forces, generations, "force_rmse_ev_a", "force RMSE\n(meV/Å)")
@@ -53,25 +53,25 @@ def error_figure(story: Story) -> Figure:
 
 
 @styled
-def halt_interval_figure(story: Story) -> Figure:
-    """Draw how many MD steps each generation ran from halt to halt."""
-    generations = [g for g in story.generations if g.md_steps or g.halts]
+def halt_interval_figure(analysis: CampaignAnalysis) -> Figure:
+    """Draw the MD steps from halt to halt of each generation."""
+    generations = [g for g in analysis.generations if g.md_steps or g.halts]
     halted = [(g.number, g.steps_to_halt) for g in generations if g.steps_to_halt]
-    calm = [(g.number, g.md_steps) for g in generations if not g.halts]
-    halts = [(h.generation, h.steps_since) for h in story.halts]
+    without_halt = [(g.number, g.md_steps) for g in generations if not g.halts]
+    halts = [(h.generation, h.steps_since) for h in analysis.halts]
     figure = column(2.6)
     axes = figure.subplots()
     for points, style, colour, name in (
         (halts, "o", GREY, "one halt"),
         (halted, "s-", BLUE, "MD steps of a generation per halt"),
-        (calm, "^", GREEN, "no halt in so many steps"),
+        (without_halt, "^", GREEN, "no halt in so many steps"),
     ):
         if points:
             one = style == "o"
             size = size_for(len(points))
-            look: dict[str, Any] = {"mfc": "none", "ms": 1.5 * size, "zorder": 3} if one else {"ms": size, "lw": 0.8}
-            axes.plot(*zip(*points, strict=True), style, color=colour, label=name, **look)
-    drawn = [y for points in (halts, halted, calm) for _, y in points]
+            options: dict[str, Any] = {"mfc": "none", "ms": 1.5 * size, "zorder": 3} if one else {"ms": size, "lw": 0.8}
+            axes.plot(*zip(*points, strict=True), style, color=colour, label=name, **options)
+    drawn = [y for points in (halts, halted, without_halt) for _, y in points]
     log_y(axes, drawn)
     if not drawn:
         say_nothing_yet(axes)
@@ -85,12 +85,12 @@ def _errors(axes: Axes, generations: list[Generation], what: str, name: str) -> 
     drawn: list[float] = []
     for kind, label, style, colour in _KINDS:
         known = [(len(g.record.labels), e) for g in generations if (e := getattr(g.record, kind)) is not None]
-        # 0 if no label tells it: cut-outs have no energy
+        # 0 means unknown, as where all labels are cut-outs without an energy
         points = [(n, 1000 * value) for n, errors in known if (value := getattr(errors, what)) > 0]
         if points:
             axes.plot(*zip(*points, strict=True), style, color=colour, ms=size_for(len(points)), label=label)
             drawn += [y for _, y in points]
-    log_y(axes, drawn, most=5)
+    log_y(axes, drawn, max_ticks=5)
     if not drawn:
         say_nothing_yet(axes)
     axes.set_ylabel(name)

@@ -1,4 +1,4 @@
-"""Where the time went."""
+"""Where the time of a campaign went."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mlip_fw.report.figures.style import BLUE, GREY, SMALL, column, styled
 from mlip_fw.story.words import PARTS, percent
 
 if TYPE_CHECKING:
-    from mlip_fw.story.tale import Story
+    from mlip_fw.story.tale import CampaignAnalysis
 
 
 @styled
-def ledger_figure(story: Story) -> Figure:
+def cost_figure(analysis: CampaignAnalysis) -> Figure:
     """Draw the share of the wall time that each part of the campaign took."""
-    shares = [story.ledger.shares.get(part, 0.0) for part in PARTS]
+    shares = [analysis.costs.shares.get(part, 0.0) for part in PARTS]
     figure = column(1.9)
     axes = figure.subplots()
     colours = [GREY if part == "waiting" else BLUE for part in PARTS]

@@ -1,4 +1,4 @@
-"""The potential against the reference."""
+"""Parity of a generation of the potential and the reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing figures."""
+"""Figures as files, bytes and text."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from mlip_fw.report.figures.style import STYLE
 from mlip_fw.report.formats import Format
 
 _DPI = 300
+# the date of writing would make each file differ
 _NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 def as_bytes(figure: Figure, kind: Format = Format.PNG, dpi: int = _DPI) -> bytes:
-    """Return a figure as a file's content, the same each time."""
+    """Return a figure as the content of a file; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format=kind.value, dpi=dpi, metadata=_NO_DATE.get(kind.value))
@@ -31,7 +32,7 @@ def as_text(figure: Figure, dpi: int) -> str:
 
 
 def save(figure: Figure, path: Path, kind: Format = Format.PNG) -> Path:
-    """Write a figure whole and return its path."""
+    """Write a figure and return its path; the file appears whole or not at all."""
     content = as_bytes(figure, kind)
     with whole_file(path) as temporary:
         temporary.write_bytes(content)

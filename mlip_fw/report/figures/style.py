@@ -1,4 +1,4 @@
-"""The look of figures: as wide as a column of a journal, text that stays text, no more ink than it takes."""
+"""The style of figures: one column of a journal wide, text as text, little ink."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Drawing = TypeVar("Drawing", bound=Callable[..., Figure | None])
 BLUE, ORANGE, SKY, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#777777"
 WIDTH_IN = 3.4
 SMALL = 7
-_LEAST_COUNTS, _MANY, _LARGE = 3, 40, 100_000
+_MIN_COUNTS, _MANY, _LARGE = 3, 40, 100_000
 _TICKS, _FEW_TICKS = 6, 3
 STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -44,17 +44,17 @@ STYLE: dict[str, Any] = {
 
 
 def styled(draw: Drawing) -> Drawing:
-    """Have a function draw in the style of all figures."""
+    """Decorate a function so that it draws in the common style."""
     return matplotlib.rc_context(STYLE)(draw)
 
 
 def column(height_in: float) -> Figure:
-    """Return an empty figure of a column's width."""
+    """Return an empty figure of the width of one column."""
     return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
 
 
 def legend_below(figure: Figure, ncols: int = 2) -> None:
-    """Name what is drawn, once each, below all panels."""
+    """Add one legend below all panels, in which each label appears once."""
     named: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -63,20 +63,20 @@ def legend_below(figure: Figure, ncols: int = 2) -> None:
         figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=ncols)
 
 
-def log_y(axes: Axes, values: Sequence[float | None] | np.ndarray, most: int = 6) -> None:
-    """Scale y logarithmically over the ``values`` above 0, with numbers such as 0.5, 1, 2 rather than powers."""
+def log_y(axes: Axes, values: Sequence[float | None] | np.ndarray, max_ticks: int = 6) -> None:
+    """Scale y logarithmically over the positive ``values``, with ticks such as 0.5, 1, 2 rather than powers of ten."""
     low, high = _range(values)
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    _plain_ticks(axes.yaxis, log_ticks(low, high, most))
+    _plain_ticks(axes.yaxis, log_ticks(low, high, max_ticks))
 
 
-def log_x(axes: Axes, values: Sequence[float | None] | np.ndarray, most: int = 6) -> None:
+def log_x(axes: Axes, values: Sequence[float | None] | np.ndarray, max_ticks: int = 6) -> None:
     """Scale x logarithmically, as ``log_y`` does with y."""
     low, high = _range(values)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    _plain_ticks(axes.xaxis, log_ticks(low, high, most))
+    _plain_ticks(axes.xaxis, log_ticks(low, high, max_ticks))
 
 
 def _range(values: Sequence[float | None] | np.ndarray) -> tuple[float, float]:
@@ -91,11 +91,11 @@ def _plain_ticks(axis: Axis, ticks: list[float]) -> None:
 
 
 def count_x(axes: Axes, name: str) -> None:
-    """Name an axis of whole numbers; call it when all is drawn."""
+    """Label an x axis of integers and set its ticks; call it after drawing, as it depends on the limits."""
     low, high = axes.get_xlim()
-    if high - low < _LEAST_COUNTS:
+    if high - low < _MIN_COUNTS:
         middle = (low + high) / 2
-        axes.set_xlim(middle - _LEAST_COUNTS / 2, middle + _LEAST_COUNTS / 2)
+        axes.set_xlim(middle - _MIN_COUNTS / 2, middle + _MIN_COUNTS / 2)
     ticks = _FEW_TICKS if high >= _LARGE else _TICKS
     axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 0 else ""))
@@ -103,10 +103,10 @@ def count_x(axes: Axes, name: str) -> None:
 
 
 def size_for(n: int) -> float:
-    """Return the size of markers of which there are ``n`` side by side."""
+    """Return the marker size for ``n`` points: smaller where they are many."""
     return STYLE["lines.markersize"] if n <= _MANY else 1.5
 
 
 def say_nothing_yet(axes: Axes) -> None:
-    """Say of a panel without data that it is empty on purpose."""
+    """Write "nothing yet" into a panel without data."""
     axes.text(0.5, 0.5, "nothing yet", transform=axes.transAxes, ha="center", va="center", color=GREY)

@@ -1,4 +1,4 @@
-"""What charts are made of: colours, axes, and numbers that JSON can hold."""
+"""Parts of plotly charts: colours, axes, and numbers that JSON can hold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLUE, ORANGE, SKY, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#56b4e9", "#009e73
 _CLEAR = "rgba(0,0,0,0)"
 GRID = "rgba(128,128,128,0.25)"
 _DIGITS = 6
-_MOST_TICKS = 8
+_MAX_TICKS = 8
 
 
 def chart(
@@ -27,16 +27,16 @@ def chart(
     columns: Sequence[str],
     rows: Iterable[Sequence[Any]],
 ) -> Chart:
-    """Return a chart; numbers that JSON doesn't know are left out of it.
+    """Return a chart; NaN and infinity become null, which JSON knows.
 
-    To be legible on a phone, it may get a key ``narrow``: what differs in its layout there.
+    A key ``narrow`` may be added: changes of the layout for the screen of a phone.
     """
     table = {"columns": list(columns), "rows": [[plain(cell) for cell in row] for row in rows]}
     return {"data": data, "layout": layout, "label": label, "table": table}
 
 
 def layout(height: int, **axes: dict[str, Any]) -> dict[str, Any]:
-    """Return a layout without colours of its own, and with the legend above."""
+    """Return a layout with a transparent background and the legend above."""
     return {
         **axes,
         "height": height,
@@ -63,9 +63,9 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
 
 
 def counting_axis(title: str, values: Iterable[float | None] = (), **more: Any) -> dict[str, Any]:
-    """Return an axis of whole numbers, with a tick at each as long as they are few."""
+    """Return an axis of integers, with a tick at each while they are few."""
     known = [value for value in values if value is not None]
-    steps = {"dtick": 1} if known and max(known) - min(known) <= _MOST_TICKS else {}
+    steps = {"dtick": 1} if known and max(known) - min(known) <= _MAX_TICKS else {}
     return axis(title, tickformat=",d", **steps, **more)
 
 
@@ -73,7 +73,7 @@ def log_axis(title: str, values: Iterable[float | None], **more: Any) -> dict[st
     """Return a logarithmic axis over ``values`` with ticks such as 0.5, 1, 2."""
     known = [value for value in values if value is not None and value > 0]
     low, high = (min(known) / 1.3, max(known) * 1.3) if known else (0.1, 10.0)
-    ticks = log_ticks(low, high, _MOST_TICKS)
+    ticks = log_ticks(low, high, _MAX_TICKS)
     return axis(
         title,
         type="log",
@@ -87,7 +87,7 @@ def log_axis(title: str, values: Iterable[float | None], **more: Any) -> dict[st
 def plain(value: Any) -> Any:
     """Return a number, a text, or an array of numbers as JSON holds them: NaN and infinity become null.
 
-    Six digits are kept: pages show fewer.
+    Six significant digits are kept; pages show fewer.
     """
     if isinstance(value, np.ndarray | list | tuple):
         return [plain(item) for item in (value.tolist() if isinstance(value, np.ndarray) else value)]
@@ -99,14 +99,14 @@ def plain(value: Any) -> Any:
 
 
 def positive(values: np.ndarray) -> list[float | None]:
-    """Return numbers for a logarithmic axis, which has no place for 0 and below."""
+    """Return numbers for a logarithmic axis; 0 and below become null."""
     values = np.asarray(values, dtype=float)
     kept: list[float | None] = plain(np.where(values > 0, values, np.nan))
     return kept
 
 
 def as_text(text: object) -> str:
-    """Return a text from outside for plotly, which reads tags and entities in the texts that it shows."""
+    """Return a user's text for plotly, which interprets HTML tags and entities in texts."""
     return html.escape(shown(text), quote=False)
 
 

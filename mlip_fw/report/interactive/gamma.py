@@ -28,64 +28,64 @@ from mlip_fw.story.trajectories import thinned
 
 if TYPE_CHECKING:
     from mlip_fw.story.halts import Halt
-    from mlip_fw.story.tale import Story
+    from mlip_fw.story.tale import CampaignAnalysis
     from mlip_fw.story.trajectories import Trajectory
 
-_MOST_POINTS = 8000
-_MOST_NAMED = 6
+_MAX_POINTS = 8000
+_MAX_NAMED = 6
 _COLOURS = (BLUE, GREEN, PINK, SKY, GREY)
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _COLUMNS = ("walker", "cycle", "stage", "step", "γ", "atom", "temperature (K)", "target (K)", "generation")
 
 
-def gamma_chart(story: Story) -> Chart:
+def gamma_chart(analysis: CampaignAnalysis) -> Chart:
     """Return gamma against the MD step, with halts and thresholds.
 
     Notes
     -----
     Points of the trace whose ``meta`` is ``halts`` carry walker and cycle as ``customdata``, for links.
     """
-    trajectories, halts = story.trajectories, story.halts
-    most = max(200, _MOST_POINTS // max(1, len(trajectories)))
-    lines = [trace for t in trajectories for trace in _lines(thinned(t, most), len(trajectories))]
-    limits = story.campaign.uncertainty
+    trajectories, halts = analysis.trajectories, analysis.halts
+    max_points = max(200, _MAX_POINTS // max(1, len(trajectories)))
+    lines = [trace for t in trajectories for trace in _lines(thinned(t, max_points), len(trajectories))]
+    limits = analysis.campaign.uncertainty
     thresholds = {**limits.named_thresholds(), "gamma_select": limits.gamma_select}
     shown = [y for line in lines for y in line["y"]] + [h.gamma_max for h in halts] + list(thresholds.values())
     frame = layout(
         400, xaxis=counting_axis("MD step", rangemode="tozero"), yaxis=log_axis("largest extrapolation grade γ", shown)
     )
     frame["shapes"] = [_threshold(k, name, value) for k, (name, value) in enumerate(thresholds.items())]
-    return chart([*lines, *_halts(halts)], frame, _said(story), _COLUMNS, map(_row, halts))
+    return chart([*lines, *_halts(halts)], frame, _description(analysis), _COLUMNS, map(_row, halts))
 
 
 def _lines(trajectory: Trajectory, n_walkers: int) -> Iterator[dict[str, Any]]:
-    """Yield the runs of a walker: in one colour, or in turns of two if it is the only one."""
+    """Yield the MD runs of a walker: in one colour, or in two alternating colours if it is the only walker."""
     segments = trajectory.segments
-    turns = [segments[::2], segments[1::2]] if n_walkers == 1 else [segments]
-    for turn, mine in enumerate(t for t in turns if t):
-        colour = (BLUE, SKY)[turn] if n_walkers == 1 else _COLOURS[trajectory.walker % len(_COLOURS)]
+    traces = [segments[::2], segments[1::2]] if n_walkers == 1 else [segments]
+    for index, shown in enumerate(trace for trace in traces if trace):
+        colour = (BLUE, SKY)[index] if n_walkers == 1 else _COLOURS[trajectory.walker % len(_COLOURS)]
         dash = "dot" if trajectory.is_rehearsal else _DASHES[trajectory.walker // len(_COLOURS) % len(_DASHES)]
         gap = np.array([np.nan])
         yield {
             "type": "scatter",
             "mode": "lines",
-            "name": _named(trajectory, turn, n_walkers),
-            "legendgroup": "walkers" if n_walkers > _MOST_NAMED else f"walker {trajectory.walker}-{turn}",
-            "showlegend": n_walkers <= _MOST_NAMED or trajectory.walker == 0,
-            "x": plain(np.concatenate([part for s in mine for part in (s.steps, gap)])),
-            "y": positive(np.concatenate([part for s in mine for part in (s.gamma, gap)])),
-            "customdata": [number for s in mine for number in [s.generation] * (len(s.steps) + 1)],
+            "name": _name(trajectory, index, n_walkers),
+            "legendgroup": "walkers" if n_walkers > _MAX_NAMED else f"walker {trajectory.walker}-{index}",
+            "showlegend": n_walkers <= _MAX_NAMED or trajectory.walker == 0,
+            "x": plain(np.concatenate([part for s in shown for part in (s.steps, gap)])),
+            "y": positive(np.concatenate([part for s in shown for part in (s.gamma, gap)])),
+            "customdata": [number for s in shown for number in [s.generation] * (len(s.steps) + 1)],
             "hovertemplate": f"walker {trajectory.walker}, generation %{{customdata}}<br>"
             "step %{x:,d}: γ %{y:.3g}<extra></extra>",
             "line": {"color": colour, "dash": dash, "width": 1.5},
         }
 
 
-def _named(trajectory: Trajectory, turn: int, n_walkers: int) -> str:
-    if n_walkers > _MOST_NAMED:
+def _name(trajectory: Trajectory, index: int, n_walkers: int) -> str:
+    if n_walkers > _MAX_NAMED:
         return f"{n_walkers} walkers"
     if n_walkers == 1:
-        return ("γ", "γ with the next generation, in turns")[turn]
+        return ("γ", "γ with the next generation, in turns")[index]
     return f"walker {trajectory.walker}" + (" (rehearsal)" if trajectory.is_rehearsal else "")
 
 
@@ -124,15 +124,15 @@ def _threshold(index: int, name: str, value: float) -> dict[str, Any]:
     }
 
 
-def _said(story: Story) -> str:
-    halts = story.halts
-    walkers = count(len(story.trajectories), "walker")
-    said = f"Largest extrapolation grade against the MD step of {walkers}, on a logarithmic scale: "
+def _description(analysis: CampaignAnalysis) -> str:
+    halts = analysis.halts
+    walkers = count(len(analysis.trajectories), "walker")
+    text = f"Largest extrapolation grade against the MD step of {walkers}, on a logarithmic scale: "
     if not halts:
-        return said + "no halt."
+        return text + "no halt."
     gammas = [halt.gamma_max for halt in halts]
     between = f"at γ {gammas[0]:.3g}" if len(halts) == 1 else f"with γ from {min(gammas):.3g} to {max(gammas):.3g}"
-    return said + f"{count(len(halts), 'halt')} {between}, the last at step {halts[-1].step:,}."
+    return text + f"{count(len(halts), 'halt')} {between}, the last at step {halts[-1].step:,}."
 
 
 def _row(halt: Halt) -> list[Any]:

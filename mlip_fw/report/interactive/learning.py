@@ -1,4 +1,4 @@
-"""What the labels taught: errors against labels, and how long MD runs until it halts."""
+"""Errors against the number of labels, and MD steps between halts by generation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mlip_fw.report.interactive.chart import (
 if TYPE_CHECKING:
     from mlip_fw.models.training import Errors
     from mlip_fw.story.generations import Generation
-    from mlip_fw.story.tale import Story
+    from mlip_fw.story.tale import CampaignAnalysis
 
 _FORCE, _ENERGY = "force RMSE (meV/Å)", "energy RMSE (meV/atom)"
 _MANY = 60
@@ -32,9 +32,9 @@ _KINDS = (
 )
 
 
-def error_chart(story: Story) -> Chart:
+def error_chart(analysis: CampaignAnalysis) -> Chart:
     """Return errors of forces and energies, and the size of the dataset, against the number of labels."""
-    generations = [g for g in story.generations if g.record.dataset is not None or g.record.new_before is not None]
+    generations = [g for g in analysis.generations if g.record.dataset is not None or g.record.new_before is not None]
     labels = [len(g.record.labels) for g in generations]
     forces, energies = (_errors(generations, name) for name in ("force_rmse_ev_a", "energy_rmse_ev_atom"))
     data = [*_traces(labels, forces, "y"), *_traces(labels, energies, "y2")]
@@ -60,16 +60,16 @@ def error_chart(story: Story) -> Chart:
         *energies.values(),
         strict=True,
     )
-    return chart(data, frame, _said(labels, forces["dataset"], energies["dataset"]), columns, rows)
+    return chart(data, frame, _description(labels, forces["dataset"], energies["dataset"]), columns, rows)
 
 
-def halt_interval_chart(story: Story) -> Chart:
-    """Return how many MD steps each generation runs from halt to halt, which grow as a campaign converges."""
-    generations = [g for g in story.generations if g.md_steps or g.halts]
+def halt_interval_chart(analysis: CampaignAnalysis) -> Chart:
+    """Return the MD steps from halt to halt of each generation, which grow as a campaign converges."""
+    generations = [g for g in analysis.generations if g.md_steps or g.halts]
     halted = [g for g in generations if g.steps_to_halt is not None]
-    calm = [g for g in generations if g.steps_to_halt is None]
+    without_halt = [g for g in generations if g.steps_to_halt is None]
     numbers = {g.number for g in generations}
-    halts = [h for h in story.halts if h.generation in numbers]
+    halts = [h for h in analysis.halts if h.generation in numbers]
     data = [
         _points(
             "one halt",
@@ -90,8 +90,8 @@ def halt_interval_chart(story: Story) -> Chart:
         | {"mode": "lines+markers", "line": {"color": BLUE, "width": 1.5}},
         _points(
             "no halt in so many steps",
-            [g.number for g in calm],
-            [g.md_steps for g in calm],
+            [g.number for g in without_halt],
+            [g.md_steps for g in without_halt],
             symbol="triangle-up",
             color=GREEN,
             size=11,
@@ -105,11 +105,11 @@ def halt_interval_chart(story: Story) -> Chart:
     )
     rows = [(g.number, g.md_steps, g.halts, g.steps_to_halt) for g in generations]
     columns = ("generation", "MD steps", "halts", "MD steps per halt")
-    return chart(data, frame, _said_of_halts(generations), columns, rows)
+    return chart(data, frame, _description_of_halts(generations), columns, rows)
 
 
 def _errors(generations: list[Generation], name: str) -> dict[str, list[float | None]]:
-    """Return an error of each generation in milli-electronvolts, of new labels and of all."""
+    """Return an error of each generation, on new labels and on the training set, meV/Å or meV/atom."""
 
     def milli(errors: Errors | None) -> float | None:
         shown: float | None = None if errors is None else plain(1000 * getattr(errors, name))
@@ -146,22 +146,30 @@ def _points(name: str, x: list[int], y: list[Any], *, symbol: str, color: str, s
     return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": plain(y), "marker": marker}
 
 
-def _said(labels: list[int], forces: list[float | None], energies: list[float | None]) -> str:
-    said = "Errors of forces and energies, and size of the training set, against the number of labels: "
+def _description(labels: list[int], forces: list[float | None], energies: list[float | None]) -> str:
+    text = "Errors of forces and energies, and size of the training set, against the number of labels: "
     if not labels:
-        return said + "nothing trained yet."
+        return text + "nothing trained yet."
     ends = [f"{error:.3g} {unit}" for error, unit in ((forces[-1], "meV/Å"), (energies[-1], "meV/atom")) if error]
     errors = f", training errors {' and '.join(ends)}" if ends else ""
-    return said + f"{count(labels[-1], 'label')} so far{errors}."
+    return text + f"{count(labels[-1], 'label')} so far{errors}."
 
 
-def _said_of_halts(generations: list[Generation]) -> str:
-    said = "MD steps to the next halt by generation, on a logarithmic scale: "
+def _description_of_halts(generations: list[Generation]) -> str:
+    text = "MD steps to the next halt by generation, on a logarithmic scale: "
     halted = [g for g in generations if g.steps_to_halt is not None]
     if not halted:
-        return said + "no halt."
+        return text + "no halt."
     first, last = halted[0], halted[-1]
-    told = f"{first.steps_to_halt:,.0f} steps with generation {first.number}"
-    told += f", {last.steps_to_halt:,.0f} with generation {last.number}" if len(halted) > 1 else ""
-    calm = generations[-1] if generations[-1].steps_to_halt is None else None
-    return said + told + (f"; generation {calm.number} has run {calm.md_steps:,} steps without one." if calm else ".")
+    growth = f"{first.steps_to_halt:,.0f} steps with generation {first.number}"
+    growth += f", {last.steps_to_halt:,.0f} with generation {last.number}" if len(halted) > 1 else ""
+    without_halt = generations[-1] if generations[-1].steps_to_halt is None else None
+    return (
+        text
+        + growth
+        + (
+            f"; generation {without_halt.number} has run {without_halt.md_steps:,} steps without one."
+            if without_halt
+            else "."
+        )
+    )

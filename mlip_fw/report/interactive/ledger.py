@@ -1,4 +1,4 @@
-"""Where the time went."""
+"""Where the time of a campaign went."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from mlip_fw.report.interactive.chart import BLUE, GREY, Chart, axis, chart, lay
 from mlip_fw.story.words import PARTS, duration, percent
 
 if TYPE_CHECKING:
-    from mlip_fw.story.ledger import Ledger
-    from mlip_fw.story.tale import Story
+    from mlip_fw.story.ledger import Costs
+    from mlip_fw.story.tale import CampaignAnalysis
 
 _COLUMNS = ("part", "share of the wall time (%)", "time of work (s)", "core-hours")
 
 
-def ledger_chart(story: Story) -> Chart:
+def cost_chart(analysis: CampaignAnalysis) -> Chart:
     """Return the share of the wall time that each part of the campaign took."""
-    ledger = story.ledger
-    shares = [100 * ledger.shares.get(part, 0.0) for part in PARTS]
-    seconds = seconds_of(ledger)
+    costs = analysis.costs
+    shares = [100 * costs.shares.get(part, 0.0) for part in PARTS]
+    seconds = seconds_of(costs)
     bars = {
         "type": "bar",
         "orientation": "h",
@@ -38,18 +38,18 @@ def ledger_chart(story: Story) -> Chart:
     )
     frame["showlegend"] = False
     rows = [
-        (name, share, seconds[part], ledger.core_hours.get(part))
+        (name, share, seconds[part], costs.core_hours.get(part))
         for (part, name), share in zip(PARTS.items(), shares, strict=True)
     ]
-    return chart([bars], frame, _said(ledger), _COLUMNS, rows)
+    return chart([bars], frame, _description(costs), _COLUMNS, rows)
 
 
-def seconds_of(ledger: Ledger) -> dict[str, float]:
-    """Return the seconds that each part worked, and that nothing did; parts may have worked side by side."""
-    return {part: float(getattr(ledger, f"{part}_s")) for part in PARTS}
+def seconds_of(costs: Costs) -> dict[str, float]:
+    """Return the working time of each part, and the waiting time, s; what ran in parallel is counted in full."""
+    return {part: float(getattr(costs, f"{part}_s")) for part in PARTS}
 
 
-def _said(ledger: Ledger) -> str:
-    told = ", ".join(f"{name} {percent(ledger.shares.get(part, 0.0))}" for part, name in PARTS.items())
-    cost = f"; {ledger.seconds_per_label:.3g} s for a label" if ledger.seconds_per_label is not None else ""
-    return f"Where {duration(ledger.wall_s)} of wall time went: {told}{cost}."
+def _description(costs: Costs) -> str:
+    shares = ", ".join(f"{name} {percent(costs.shares.get(part, 0.0))}" for part, name in PARTS.items())
+    per_label = f"; {costs.seconds_per_label:.3g} s for a label" if costs.seconds_per_label is not None else ""
+    return f"Where {duration(costs.wall_s)} of wall time went: {shares}{per_label}."

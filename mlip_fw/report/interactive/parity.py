@@ -1,4 +1,4 @@
-"""What a generation says of its labels, against the reference."""
+"""Parity of a generation of the potential and the reference."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mlip_fw.report.interactive.chart import BLUE, GREY, ORANGE, Chart, axis, ch
 if TYPE_CHECKING:
     from mlip_fw.story.parity import Parity
 
-_MOST_POINTS = 3000
-_MOST_MARKED = 10
+_MAX_POINTS = 3000
+_MAX_MARKED = 10
 _COLUMNS = ("label", "atom", "element", "force error (meV/Å)")
 
 
@@ -44,25 +44,27 @@ def parity_chart(parity: Parity) -> Chart:
         "yaxis2": {"domain": [0.0, 0.42]},
     }
     rows = [(w.label, w.atom, w.symbol, 1000 * w.error_ev_a) for w in parity.worst]
-    return chart(data, frame, _said(energies, forces, shown, parity), _COLUMNS, rows) | {"narrow": narrow}
+    return chart(data, frame, _description(energies, forces, shown, parity), _COLUMNS, rows) | {"narrow": narrow}
 
 
-def thinned_pairs(pairs: np.ndarray, most: int = _MOST_POINTS) -> np.ndarray:
-    """Return up to ``most`` of the pairs (n, 2): the half with the largest errors among them, and every nth other."""
-    if len(pairs) <= most:
+def thinned_pairs(pairs: np.ndarray, max_pairs: int = _MAX_POINTS) -> np.ndarray:
+    """Return up to ``max_pairs`` of the pairs (n, 2): half of them have the largest errors, the rest is every nth."""
+    if len(pairs) <= max_pairs:
         return pairs
     order = np.argsort(-np.abs(pairs[:, 1] - pairs[:, 0]), kind="stable")
-    kept, others = order[: most // 2], np.sort(order[most // 2 :])
-    return np.asarray(pairs[np.sort(np.concatenate([kept, others[:: -(-len(others) // (most - most // 2))]]))])
+    kept, others = order[: max_pairs // 2], np.sort(order[max_pairs // 2 :])
+    return np.asarray(
+        pairs[np.sort(np.concatenate([kept, others[:: -(-len(others) // (max_pairs - max_pairs // 2))]]))]
+    )
 
 
-def largest_errors(pairs: np.ndarray, most: int = _MOST_MARKED) -> np.ndarray:
+def largest_errors(pairs: np.ndarray, n_pairs: int = _MAX_MARKED) -> np.ndarray:
     """Return the indices of the pairs (n, 2) that differ most."""
-    return np.argsort(-np.abs(pairs[:, 1] - pairs[:, 0]), kind="stable")[:most]
+    return np.argsort(-np.abs(pairs[:, 1] - pairs[:, 0]), kind="stable")[:n_pairs]
 
 
 def finite_pairs(pairs: np.ndarray) -> np.ndarray:
-    """Return the pairs (n, 2) that are numbers."""
+    """Return the pairs (n, 2) of which both numbers are finite."""
     pairs = np.asarray(pairs, dtype=float).reshape(-1, 2)
     return np.asarray(pairs[np.isfinite(pairs).all(axis=1)])
 
@@ -98,13 +100,13 @@ def _diagonal(pairs: np.ndarray, x: str) -> dict[str, Any]:
     }
 
 
-def _said(energies: np.ndarray, forces: np.ndarray, shown: np.ndarray, parity: Parity) -> str:
-    said = "The potential against the reference on its training set: "
+def _description(energies: np.ndarray, forces: np.ndarray, shown: np.ndarray, parity: Parity) -> str:
+    text = "The potential against the reference on its training set: "
     if not len(forces):
-        return said + "no labels yet."
-    said += f"energies of {count(len(energies), 'label')} and {count(len(forces), 'force component')}"
-    said += f", of which {len(shown):,} are shown, with the largest errors" if len(shown) < len(forces) else ""
+        return text + "no labels yet."
+    text += f"energies of {count(len(energies), 'label')} and {count(len(forces), 'force component')}"
+    text += f", of which {len(shown):,} are shown, with the largest errors" if len(shown) < len(forces) else ""
     if not parity.worst:
-        return said + "."
+        return text + "."
     worst = parity.worst[0]
-    return f"{said}; the largest error of a force, {1000 * worst.error_ev_a:.3g} meV/Å, is at a {worst.symbol} atom."
+    return f"{text}; the largest error of a force, {1000 * worst.error_ev_a:.3g} meV/Å, is at a {worst.symbol} atom."

@@ -1,27 +1,25 @@
-"""A halted structure in three dimensions, and what was cut out of it."""
+"""Structures in three dimensions: a whole one with atoms coloured by gamma, and a cell that was cut out of one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 
-from mlip_fw.io.structures import MASK, mask_of
+from mlip_fw.io.structures import mask_of
 from mlip_fw.report.interactive.chart import GREY, GRID, ORANGE, Chart, chart, count, layout, plain
-from mlip_fw.report.interactive.choices import candidates_table
 
-if TYPE_CHECKING:
-    from mlip_fw.story.halts import Halt
-
-MOST_ATOMS = 5000
-_MOST_ROWS = 20
+MAX_ATOMS = 5000
+_MAX_ROWS = 20
 _HEIGHT_PX, _NARROW_PX = 480, 380
-_NARROWNESS = 0.66
-_NEARNESS = 1.9
-_SMALLNESS = 0.3
-"""Of atoms against their covalent radii: what is inside is to be seen."""
+_NARROW_SCALE = 0.66
+"""Of axes on a phone."""
+_FILL = 1.9
+"""Length of the axes against the size of the structure; larger is nearer."""
+_RADIUS_SCALE = 0.3
+"""Of drawn atoms against covalent radii: small enough to see inside the structure."""
 _EYE = np.array([0.55, -0.75, 0.35])
 _EYE_DISTANCE = 2.0
 _GAMMA = "extrapolation grade γ"
@@ -29,56 +27,35 @@ _DISTANCE = "distance from the centre (Å)"
 _COLUMNS = ("atom", "element", "γ", "x (Å)", "y (Å)", "z (Å)")
 
 
-def halt_scene(halt: Halt, most_atoms: int = MOST_ATOMS) -> Chart:
-    """Return the halted structure, its atoms coloured by gamma.
-
-    Parameters
-    ----------
-    halt
-        The halt.
-    most_atoms
-        Of more atoms, those nearest to the worst one are shown.
-
-    Returns
-    -------
-    Chart
-        With two more keys: ``candidates``, a table of what was chosen to be labelled and why, and ``cutout``,
-        a chart of the cell that was cut out, or None. Without the structure's file, ``data`` is empty.
-    """
-    frame = halt.frame()
-    where = f"of walker {halt.walker} in cycle {halt.cycle} at step {halt.step:,}"
-    if frame is None:
-        scene = chart([], layout(_HEIGHT_PX), f"The structure of the halt {where} is not there.", _COLUMNS, [])
-    else:
-        scene = frame_scene(frame, halt.atom, f"Structure of the halt {where}", most_atoms)
-    cells = [atoms for atoms in halt.selected() if MASK in atoms.arrays]
-    return {**scene, "candidates": candidates_table(halt), "cutout": cutout_scene(cells[0]) if cells else None}
+def no_scene(reason: str) -> Chart:
+    """Return an empty chart that says why there is no structure."""
+    return chart([], layout(_HEIGHT_PX), reason, _COLUMNS, [])
 
 
-def frame_scene(frame: Atoms, atom: int | None, title: str, most_atoms: int = MOST_ATOMS) -> Chart:
-    """Return a structure with atoms coloured by gamma; of one with many atoms, those around ``atom``."""
+def frame_scene(frame: Atoms, atom: int | None, title: str, max_atoms: int = MAX_ATOMS) -> Chart:
+    """Return a structure with atoms coloured by gamma; of more than ``max_atoms`` atoms, those nearest to ``atom``."""
     gamma = gamma_of(frame)
     worst = worst_atom(frame, atom)
-    shown = nearest(frame, worst, most_atoms)
+    shown = nearest(frame, worst, max_atoms)
     traces = [
         _edges(frame.cell.array, np.zeros(3)),
         _atoms(frame, frame.positions, gamma, shown, "atoms", "circle", "γ"),
     ]
-    said = f"{title}: {count(len(frame), 'atom')} of {frame.get_chemical_formula(empirical=True)}"
+    label = f"{title}: {count(len(frame), 'atom')} of {frame.get_chemical_formula(empirical=True)}"
     named = None
     if worst is not None:
         traces.append(_ring(frame.positions[worst]))
         named = (frame.positions[worst], f"atom {worst}, γ {gamma[worst]:.3g}")
-        said += f", the largest γ, {gamma[worst]:.3g}, at atom {worst} ({frame.symbols[worst]})"
+        label += f", the largest γ, {gamma[worst]:.3g}, at atom {worst} ({frame.symbols[worst]})"
     if len(shown) < len(frame):
-        said += f"; shown are the {len(shown):,} nearest to it"
-    order = np.argsort(-np.nan_to_num(gamma, nan=-np.inf), kind="stable")[:_MOST_ROWS]
+        label += f"; shown are the {len(shown):,} nearest to it"
+    order = np.argsort(-np.nan_to_num(gamma, nan=-np.inf), kind="stable")[:_MAX_ROWS]
     rows = [(k, frame.symbols[k], gamma[k], *frame.positions[k]) for k in order.tolist()]
-    return _space_chart(traces, _space(traces, _GAMMA, gamma, named), said + ".", _COLUMNS, rows)
+    return _space_chart(traces, _space(traces, _GAMMA, gamma, named), label + ".", _COLUMNS, rows)
 
 
 def cutout_scene(cell: Atoms) -> Chart:
-    """Return a cut-out around its centre, the atoms that are trained on told from the others by their symbol."""
+    """Return a cut-out around its centre; atoms within the mask are circles, the others crosses."""
     mask = mask_of(cell)
     around = (cell.get_scaled_positions() - cell.get_scaled_positions()[0] + 0.5) % 1 - 0.5
     positions = around @ cell.cell.array
@@ -89,33 +66,33 @@ def cutout_scene(cell: Atoms) -> Chart:
             trace = _atoms(cell, positions, far, np.flatnonzero(inside), name, symbol, "distance (Å)")
             traces += [trace | {"opacity": opacity}, _legend(name, symbol)]
     traces.append(_ring(positions[0]))
-    said = f"Cell that was cut out to be labelled: {count(len(cell), 'atom')} ({cell.get_chemical_formula()}), "
-    said += "all of them trained on." if mask.all() else f"{int(mask.sum())} of them trained on, the others left out."
+    label = f"Cell that was cut out to be labelled: {count(len(cell), 'atom')} ({cell.get_chemical_formula()}), "
+    label += "all of them trained on." if mask.all() else f"{int(mask.sum())} of them trained on, the others left out."
     columns = ("atom", "element", "trained on", "distance from the centre (Å)")
     rows = [(k, cell.symbols[k], "yes" if mask[k] else "no", far[k]) for k in range(len(cell))]
-    return _space_chart(traces, _space(traces, _DISTANCE, far, (positions[0], "centre")), said, columns, rows)
+    return _space_chart(traces, _space(traces, _DISTANCE, far, (positions[0], "centre")), label, columns, rows)
 
 
 def gamma_of(atoms: Atoms) -> np.ndarray:
-    """Return gamma (n,) of the atoms; NaN where it isn't known."""
+    """Return gamma (n,) of the atoms; NaN where it is not known."""
     gamma = atoms.arrays.get("gamma")
     return np.full(len(atoms), np.nan) if gamma is None else np.asarray(gamma, dtype=float)
 
 
 def worst_atom(frame: Atoms, atom: int | None) -> int | None:
-    """Return the atom that halted the MD, or else the one with the largest gamma."""
+    """Return ``atom`` if it exists, or else the atom with the largest gamma; None without gamma."""
     gamma = gamma_of(frame)
     if atom is not None and atom < len(frame):
         return atom
     return int(np.nanargmax(gamma)) if np.isfinite(gamma).any() else None
 
 
-def nearest(frame: Atoms, atom: int | None, most: int) -> np.ndarray:
-    """Return up to ``most`` indices: of more atoms, those nearest to one of them."""
-    if len(frame) <= most:
+def nearest(frame: Atoms, atom: int | None, max_atoms: int) -> np.ndarray:
+    """Return the indices of up to ``max_atoms`` atoms: those nearest to ``atom``, or to the first one."""
+    if len(frame) <= max_atoms:
         return np.arange(len(frame))
     distances = frame.get_distances(atom or 0, np.arange(len(frame)), mic=bool(frame.pbc.any()))
-    return np.sort(np.argsort(distances, kind="stable")[:most])
+    return np.sort(np.argsort(distances, kind="stable")[:max_atoms])
 
 
 def _atoms(
@@ -133,29 +110,31 @@ def _atoms(
         "x": plain(x),
         "y": plain(y),
         "z": plain(z),
-        "text": _once([atoms.symbols[k] for k in shown.tolist()]),
+        "text": _common_value([atoms.symbols[k] for k in shown.tolist()]),
         "customdata": plain(shown),
         "hovertemplate": f"atom %{{customdata}}, %{{text}}<br>{what} %{{marker.color:.4g}}<extra>{name}</extra>",
         "opacity": 1.0,
         "marker": {
             **colour,
-            "size": _once(plain(np.clip(_SMALLNESS * radii * _HEIGHT_PX / max(spread, 4.0), 3, 18).round(1))),
+            "size": _common_value(
+                plain(np.clip(_RADIUS_SCALE * radii * _HEIGHT_PX / max(spread, 4.0), 3, 18).round(1))
+            ),
             "symbol": symbol,
             "line": {"width": 0.5, "color": GREY},
         },
     }
 
 
-def _once(values: list[Any]) -> Any:
-    """Return the one value that all have in common, or else all."""
+def _common_value(values: list[Any]) -> Any:
+    """Return the one value that all have in common, or else all values."""
     return values[0] if len(set(values)) == 1 else values
 
 
 def _legend(name: str, symbol: str) -> dict[str, Any]:
-    """Return what stands for atoms in the legend: where colours are a scale, plotly would draw it black."""
-    nowhere: list[float | None] = [None]
+    """Return a legend entry; that of a trace coloured by a scale would be black."""
+    no_points: list[float | None] = [None]
     marker = {"symbol": symbol, "size": 10, "color": GREY}
-    return {"type": "scatter3d", "mode": "markers", "name": name, "marker": marker} | dict.fromkeys("xyz", nowhere)
+    return {"type": "scatter3d", "mode": "markers", "name": name, "marker": marker} | dict.fromkeys("xyz", no_points)
 
 
 def _ring(position: np.ndarray) -> dict[str, Any]:
@@ -198,7 +177,7 @@ def _space(
     axis = {"showbackground": False, "showspikes": False, "gridcolor": GRID, "zeroline": False, "nticks": 6}
     frame = layout(_HEIGHT_PX) | {"margin": {"l": 0, "r": 0, "t": 10, "b": 0}}
     frame["scene"] = {
-        # in an orthographic view, this is what brings things nearer
+        # an orthographic camera has no distance: the lengths of the axes set the size
         "aspectmode": "manual",
         "aspectratio": _ratio(traces),
         "camera": {"projection": {"type": "orthographic"}, "eye": _eye(traces, named)},
@@ -216,24 +195,24 @@ def _space(
 
 
 def _space_chart(
-    traces: list[dict[str, Any]], frame: dict[str, Any], said: str, columns: tuple[str, ...], rows: list[Any]
+    traces: list[dict[str, Any]], frame: dict[str, Any], label: str, columns: tuple[str, ...], rows: list[Any]
 ) -> Chart:
-    """Return a chart in space, smaller on a phone: there things would reach beyond both sides."""
-    smaller = {axis: round(_NARROWNESS * length, 4) for axis, length in frame["scene"]["aspectratio"].items()}
+    """Return a chart in three dimensions, with shorter axes on a phone so that it fits the width."""
+    smaller = {axis: round(_NARROW_SCALE * length, 4) for axis, length in frame["scene"]["aspectratio"].items()}
     narrow = {"height": _NARROW_PX, "scene": {"aspectratio": smaller}}
-    return chart(traces, frame, said, columns, rows) | {"narrow": narrow}
+    return chart(traces, frame, label, columns, rows) | {"narrow": narrow}
 
 
 def _ratio(traces: list[dict[str, Any]]) -> dict[str, float]:
-    """Return how long the axes are, so that things fill the picture from wherever they are seen."""
+    """Return the lengths of the axes with which the structure fills the chart from any direction."""
     points = _points(traces)
     spans = np.ptp(points, axis=0)
     reach = 2 * float(np.linalg.norm(points - _middle(points), axis=1).max()) or 1.0
-    return dict(zip("xyz", np.maximum(_NEARNESS * spans / reach, 0.05).round(4).tolist(), strict=True))
+    return dict(zip("xyz", np.maximum(_FILL * spans / reach, 0.05).round(4).tolist(), strict=True))
 
 
 def _eye(traces: list[dict[str, Any]], named: tuple[np.ndarray, str] | None) -> dict[str, float]:
-    """Return from where to look: from the side on which the named atom is."""
+    """Return the position of the camera: on the side of the annotated atom."""
     eye = _EYE
     if named is not None:
         outwards = named[0] - _middle(_points(traces))
@@ -243,7 +222,7 @@ def _eye(traces: list[dict[str, Any]], named: tuple[np.ndarray, str] | None) -> 
 
 
 def _points(traces: list[dict[str, Any]]) -> np.ndarray:
-    """Return (n, 3) places of all that is drawn."""
+    """Return the positions (n, 3) of everything that is drawn."""
     return np.array([[v for trace in traces for v in trace[name] if v is not None] for name in "xyz"]).T
 
 
@@ -252,7 +231,7 @@ def _middle(points: np.ndarray) -> np.ndarray:
 
 
 def _note(position: np.ndarray, text: str) -> dict[str, Any]:
-    """Return a text at a place in space that nothing hides."""
+    """Return an annotation, which is drawn in front of everything."""
     place = dict(zip("xyz", (round(float(value), 3) for value in position), strict=True))
     return {
         **place,

@@ -9,10 +9,9 @@ from pymatgen.core import SETTINGS
 
 from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 from mlip_fw.errors import LabelError
-from mlip_fw.models.oracle import VaspOracle
 from mlip_fw.models.worker import Worker
 from mlip_fw.testing.vasp_files import write_fake_potcars
-from tests.workflow.test_vasp_stand_in import CASES, POTCARS, SETTINGS_OF_THE_ORACLE, alloy
+from tests.helpers.vasp import CASES, POTCARS, alloy, oracle
 
 HERE = Path(__file__).parent
 
@@ -25,6 +24,6 @@ if __name__ == "__main__":
             failing = "" if case == "converged" else f"--fail {case}"
             worker = Worker(vasp_cmd=f"{sys.executable} -m mlip_fw.testing.vasp --record {HERE / case} {failing}")
             try:
-                label_with_vasp(alloy(), VaspOracle(**SETTINGS_OF_THE_ORACLE), worker, Path(name) / "run")
+                label_with_vasp(alloy(), oracle(), worker, Path(name) / "run")
             except LabelError as error:
                 print(f"{case}: {error}")

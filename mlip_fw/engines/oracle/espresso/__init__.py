@@ -1,1 +1,1 @@
-"""Labels from pw.x of Quantum ESPRESSO, under custodian."""
+"""Reference calculations by pw.x of Quantum ESPRESSO, under custodian."""

@@ -1,4 +1,4 @@
-"""Functionals as UPF files spell them, in one spelling."""
+"""Exchange-correlation functionals: the many spellings of UPF files, translated into one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OF_FUNCTIONAL: dict[Functional, set[str]] = {
     "PBE": {"SLA PW PBX PBC"},
     "PBEsol": {"SLA PW PSX PSC"},
 }
-_SHORT = {
+_BY_SHORT_NAME = {
     "LDA": "SLA PZ NOGX NOGC",
     "PZ": "SLA PZ NOGX NOGC",
     "PW": "SLA PW NOGX NOGC",
@@ -32,15 +32,15 @@ _SHORT = {
     "HSE": "SLA PW HSE PBC",
     "B3LYP": "B3LP B3LP B3LP B3LP",
 }
-"""Short names of Quantum ESPRESSO (Modules/funct.f90)."""
-_SPELLED = {
+"""Short names of Quantum ESPRESSO and what they stand for (Modules/funct.f90)."""
+_OLD_WORDS = {
     "PBE": ("PBX", "PBC"),
     "PBES": ("PSX", "PSC"),
     "PBESOL": ("PSX", "PSC"),
     "GGA": ("GGX", "GGC"),
     "RPB": ("REVX", "PBC"),
 }
-"""Words of a gradient correction by exchange and by correlation, as older files have them."""
+"""Words of older files for a gradient correction: what they mean as exchange and as correlation."""
 _BY_NUMBER = {
     "001I 001I 000I 000I": "SLA PZ NOGX NOGC",
     "001L 009L 000I 000I": "SLA PZ NOGX NOGC",
@@ -54,18 +54,18 @@ _BY_NUMBER = {
     "000I 000I 106L 131L": "SLA LYP B88 BLYP",
 }
 """Exchange, correlation and their gradient corrections by the numbers of Quantum ESPRESSO (I) and of libxc (L)."""
-_IN_ANY_ORDER = {frozenset(long.split()): long for long in _SHORT.values()}
+_IN_ANY_ORDER = {frozenset(long.split()): long for long in _BY_SHORT_NAME.values()}
 _N_WORDS = 4
-_NOTHING = ("NONE", "NOMETA", "NONLOC")
-"""What may stand for no meta-GGA and no non-local correlation."""
+_EMPTY_WORDS = ("NONE", "NOMETA", "NONLOC")
+"""Words that say that there is no meta-GGA, or no non-local correlation."""
 
 
 def canonical_functional(said: str) -> str:
     """Return a functional in one spelling: ``SLA PW PBX PBC`` for PBE.
 
-    Blanks, ``-`` and ``+`` separate words, small letters are as good as large ones, as Quantum ESPRESSO has it; its
-    short names and the numbers of its ``XC-…`` notation are known for the usual functionals. What is not known is
-    returned in capitals, with single blanks.
+    As in Quantum ESPRESSO, blanks, ``-`` and ``+`` separate words, and case does not matter. Its short names and the
+    numbers of its ``XC-…`` notation are known for the usual functionals; anything else is returned in capitals, with
+    single blanks.
 
     Examples
     --------
@@ -75,16 +75,16 @@ def canonical_functional(said: str) -> str:
     'SLA PW PBX PBC'
     """
     words = re.split(r"[-+\s]+", said.strip(" \t\n-+").upper())
-    while len(words) > _N_WORDS and words[-1] in _NOTHING:
+    while len(words) > _N_WORDS and words[-1] in _EMPTY_WORDS:
         words.pop()
     if words[0] == "XC":
         return _by_number(words[1:])
     if len(words) == 1:
-        return _SHORT.get(words[0], words[0])
+        return _BY_SHORT_NAME.get(words[0], words[0])
     if len(words) == 2 and words[0] == "SLA":
         words += ["NOGX", "NOGC"]
     if len(words) == _N_WORDS:
-        words = [*words[:2], *(_SPELLED.get(word, (word, word))[k] for k, word in enumerate(words[2:]))]
+        words = [*words[:2], *(_OLD_WORDS.get(word, (word, word))[k] for k, word in enumerate(words[2:]))]
     return _IN_ANY_ORDER.get(frozenset(words), " ".join(words))
 
 

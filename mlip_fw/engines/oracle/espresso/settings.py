@@ -1,4 +1,4 @@
-"""From the oracle's settings to pw.x's namelists, and to the level of theory."""
+"""pw.x's namelists, and the level of theory, from the settings of the oracle."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from mlip_fw.errors import CampaignError
 from mlip_fw.io.espresso import Namelists, Value
 from mlip_fw.models.oracle import EspressoOracle
 
+INPUT, OUTPUT, ERRORS, CRASH = "pw.in", "pw.out", "pw.err", "CRASH"
+"""Files in the folder of a calculation; pw.x itself writes CRASH."""
 PREFIX, OUTDIR, PSEUDO_DIR = "label", "tmp", "pseudo"
-_OURS = {
+_OWN_KEYS = {
     "control": "calculation restart_mode prefix outdir wfcdir pseudo_dir tprnfor tstress max_seconds nstep disk_io "
     "verbosity",
     "system": "ibrav nat ntyp celldm a b c cosab cosac cosbc ecutwfc ecutrho occupations smearing degauss nspin "
     "starting_magnetization",
     "electrons": "conv_thr electron_maxstep mixing_beta scf_must_converge startingpot",
 }
-_INDIFFERENT = {
+_NO_INFLUENCE = {
     "control": {"title", "iprint", "wf_collect", "lkpoint_dir"},
     "electrons": {"mixing_mode", "mixing_ndim", "diagonalization", "startingwfc", "diago_thr_init"},
 }
+"""Keys that do not change the value of a label."""
 _FIELD = "an external field acts on an atom by its place in the cell, which no potential of its neighbours can learn"
-_NEVER = {
+_FORBIDDEN = {
     "control": dict.fromkeys(("lelfield", "lberry", "gate", "lfcp", "lfcpopt", "lfcpdyn"), _FIELD),
     "system": {"lgcscf": _FIELD, "hubbard_v": "it names atoms by number, and those differ from label to label"},
     "electrons": {},
 }
 _SPECIES_LAST = {"hubbard_j": 1, "starting_ns_eigenvalue": 2}
-"""Keys whose index of the species is not the first."""
+"""Keys whose species index is not the first one, and its position."""
 _BY_SPECIES = re.compile(
     r"hubbard_\w+|starting_charge|starting_ns_eigenvalue|angle[12]|london_(?:c6|rvdw)", re.IGNORECASE
 )
@@ -51,11 +54,11 @@ def require_own_keys_untouched(oracle: EspressoOracle) -> None:
     """
     for namelist, values in oracle.namelists.items():
         for key in values:
-            if _name(key) in _OURS[namelist].split():
+            if _name(key) in _OWN_KEYS[namelist].split():
                 raise CampaignError(
                     f"oracle.namelists.{namelist}.{key} is written by mlip_fw; use the oracle's own keys instead"
                 )
-            if values[key] and (why := _NEVER[namelist].get(_name(key))):
+            if values[key] and (why := _FORBIDDEN[namelist].get(_name(key))):
                 raise CampaignError(f"oracle.namelists.{namelist}.{key} can't be set: {why}")
     _require_no_field(oracle)
     spin_polarised = any(oracle.starting_moments_mub.values())
@@ -71,7 +74,7 @@ def _name(key: str) -> str:
 
 
 def _require_no_field(oracle: EspressoOracle) -> None:
-    """Let ``tefield`` pass as what it is needed for by the dipole correction of a slab, with no field of its own."""
+    """Refuse an external field; allow ``tefield`` for the dipole correction of a slab, if its own field is zero."""
     given = {_name(key): value for values in oracle.namelists.values() for key, value in values.items()}
     if given.get("tefield") and given.get("eamp") != 0:
         raise CampaignError(
@@ -83,8 +86,8 @@ def _require_no_field(oracle: EspressoOracle) -> None:
 def for_species(oracle: EspressoOracle, elements: Sequence[str], present: Sequence[str]) -> EspressoOracle:
     """Return the oracle for a structure without all elements of the campaign.
 
-    The index of a species in a key such as ``Hubbard_U(2)`` counts the campaign's elements in alphabetical order. In a
-    structure that lacks some, it becomes that of the same element there; keys of elements that are not there go.
+    The species index in a key such as ``Hubbard_U(2)`` counts the campaign's elements in alphabetical order. For a
+    structure that lacks some of them it is translated to the index there; keys of elements that it lacks are removed.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def for_species(oracle: EspressoOracle, elements: Sequence[str], present: Sequen
 
 
 def level_of_theory(oracle: EspressoOracle, pseudopotentials: Mapping[str, Pseudopotential]) -> dict[str, Any]:
-    """Return what decides a label's value, as plain JSON values that name no place of this machine."""
+    """Return what decides the value of a label, as plain JSON values without any path of this machine."""
     values = oracle.model_dump(
         mode="json",
         include={
@@ -129,7 +132,7 @@ def level_of_theory(oracle: EspressoOracle, pseudopotentials: Mapping[str, Pseud
     if oracle.smearing != "none":
         values["smearing_width_ev"] = oracle.smearing_width_ev
     kept = {
-        namelist: {key: value for key, value in sorted(given.items()) if not _is_indifferent(namelist, key)}
+        namelist: {key: value for key, value in sorted(given.items()) if not _has_no_influence(namelist, key)}
         for namelist, given in sorted(oracle.namelists.items())
     }
     values["namelists"] = {namelist: given for namelist, given in kept.items() if given}
@@ -137,9 +140,9 @@ def level_of_theory(oracle: EspressoOracle, pseudopotentials: Mapping[str, Pseud
     return values
 
 
-def _is_indifferent(namelist: str, key: str) -> bool:
+def _has_no_influence(namelist: str, key: str) -> bool:
     name = key.lower()
-    return name in _INDIFFERENT.get(namelist, set()) or (namelist == "electrons" and name.startswith("diago_"))
+    return name in _NO_INFLUENCE.get(namelist, set()) or (namelist == "electrons" and name.startswith("diago_"))
 
 
 def _ecutrho_ry(oracle: EspressoOracle) -> float:

@@ -1,4 +1,4 @@
-"""Whose fault is a failed run: the machine's, the settings' or the structure's, and in which words."""
+"""Whether the result of a run can be believed, and whose fault a failed one is: machine, settings or structure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from custodian.custodian import CustodianError, MaxCorrectionsError, MaxCorrectionsPerJobError, NonRecoverableError
+from pymatgen.core.structure import Structure
 
 from mlip_fw.engines.oracle.vasp.job import STDERR, STDOUT
-from mlip_fw.engines.oracle.vasp.validators import LabelIsSound
 from mlip_fw.errors import LabelError, MlipError, WorkerError
+from mlip_fw.io.vasp import read_outcar_end, read_vasprun, same_structure
 
-STORY = ("INCAR", "KPOINTS", "POSCAR", "OSZICAR", "OUTCAR", STDOUT, STDERR, "custodian.json")
+EVIDENCE = ("INCAR", "KPOINTS", "POSCAR", "OSZICAR", "OUTCAR", STDOUT, STDERR, "custodian.json")
 """Files that tell what happened; not POTCAR, which is licensed."""
 _MACHINE = (
     "No space left on device",
@@ -48,16 +50,54 @@ _SETTINGS = {
     "read_error": "VASP can't read INCAR; correct oracle.incar",
     "set_core_wf": "VASP can't read a POTCAR; restore VASP's file, or take a newer library",
 }
-_TAIL = 2_000
+_TAIL_BYTES = 2_000
+
+
+def complaint_about(folder: Path, structure: Structure) -> str | None:
+    """Return why the result of a run can't be believed, or None.
+
+    It must have come to its end, be of this structure, converged, and its numbers finite. pymatgen calls a
+    self-consistency converged that took fewer than NELM steps, also if it was aborted by a STOPCAR; so VASP's own
+    words are asked for as well.
+    """
+    end = read_outcar_end(folder / "OUTCAR")
+    if not end.finished:
+        return "VASP didn't come to its end: OUTCAR has no closing lines"
+    try:
+        run = read_vasprun(folder / "vasprun.xml")
+    except ValueError as error:
+        return str(error)
+    if run.scf_steps >= run.most_scf_steps:
+        return f"the self-consistency did not converge in NELM = {run.most_scf_steps} steps"
+    if not end.converged:
+        return f"the self-consistency did not converge: VASP says “aborting loop {end.scf_ended}”"
+    if not same_structure(run.structure, structure):
+        return "vasprun.xml is of another structure"
+    if run.forces_ev_a.shape != (len(structure), 3):
+        return f"forces have shape {run.forces_ev_a.shape}, expected {(len(structure), 3)}"
+    numbers = (("energy", run.energy_ev), ("force", run.forces_ev_a), ("stress", run.stress_ev_a3))
+    bad = [name for name, value in numbers if not np.isfinite(value).all()]
+    return f"not a finite number: {', '.join(bad)}" if bad else None
 
 
 def blame(
-    error: Exception, exit_code: int | None, validator: LabelIsSound, corrections: list[dict[str, Any]], folder: Path
+    error: Exception, exit_code: int | None, complaint: str | None, corrections: list[dict[str, Any]], folder: Path
 ) -> MlipError:
-    """Return what to raise for a run that gave no label.
+    """Return the error to raise for a run that gave no label.
 
     A full disk, a missing program or an INCAR that VASP can't read would fail every structure, so the
-    Firework fizzles and can be run again; all else says something of this structure.
+    Firework fizzles and can be run again; all else says something about this structure.
+
+    Parameters
+    ----------
+    error
+        What custodian, or a handler, raised.
+    exit_code
+        Of the last attempt; negative is a signal, None if there was none or it was ended from this side.
+    complaint
+        What :func:`complaint_about` says of the result.
+    corrections
+        What custodian's handlers found and did.
     """
     said = "\n".join(_tail(folder / name) for name in (STDOUT, STDERR))
     if line := _line_with(_MACHINE, said):
@@ -71,14 +111,14 @@ def blame(
     last = corrections[-1]["errors"] if corrections else []
     for name in set(last) & set(_SETTINGS):
         return WorkerError(f"{_SETTINGS[name]} and run again")
-    reason = _reason(error, exit_code, validator, corrections, said)
-    return LabelError(reason, corrections=corrections, files=[folder / name for name in STORY])
+    reason = _reason(error, exit_code, complaint, corrections, said)
+    return LabelError(reason, corrections=corrections, files=[folder / name for name in EVIDENCE])
 
 
 def _reason(
     error: Exception,
     exit_code: int | None,
-    validator: LabelIsSound,
+    complaint: str | None,
     corrections: list[dict[str, Any]],
     said: str,
 ) -> str:
@@ -93,7 +133,7 @@ def _reason(
     if name := _signal_of(exit_code):
         short = "; was memory short?" if name == "SIGKILL" else ""
         return f"VASP was killed by {name}{short}"
-    return f"{validator.complaint or 'VASP failed, or left no CONTCAR or OSZICAR'}{_ended(exit_code, said)}"
+    return f"{complaint or 'VASP failed, or left no CONTCAR or OSZICAR'}{_ended(exit_code, said)}"
 
 
 def _after(corrections: list[dict[str, Any]]) -> str:
@@ -122,7 +162,7 @@ def _line_with(phrases: tuple[str, ...], text: str) -> str | None:
 def _tail(path: Path) -> str:
     try:
         with path.open("rb") as handle:
-            handle.seek(max(0, path.stat().st_size - _TAIL))
+            handle.seek(max(0, path.stat().st_size - _TAIL_BYTES))
             return handle.read().decode(errors="replace")
     except OSError:
         return ""

@@ -1,4 +1,4 @@
-"""Which of custodian's handlers watch a static calculation, and two of ours for its time.
+"""custodian's handlers for a static calculation, and two of our own that watch the time.
 
 Left out are those for relaxations (Potim, NonConverging, Drift) and those that answer by another level of
 theory: LargeSigma and IncorrectSmearing change the smearing, Aliasing the FFT grid, MeshSymmetry and
@@ -25,13 +25,14 @@ _STOPCAR = "STOPCAR"
 _STEP = re.compile(r"^\s*[A-Z]{2,3}\s*:\s+\d+\s", re.MULTILINE)
 _STEPS_IN_HAND = 3
 _SHARE_IN_HAND = 0.05
+"""VASP is asked to stop when less than this many electronic steps, or this share of the walltime, is left."""
 
 
 class StopInTime(ErrorHandler):
     """Ask VASP to stop at its next electronic step when the walltime is near.
 
-    custodian's own WalltimeHandler keeps its start in an environment variable, so the second label of one
-    worker would find its time already over; and it asks anew, and counts a new error, at every look.
+    custodian's own WalltimeHandler keeps its start in an environment variable, so the second label of a worker would
+    find its time already over. And it asks again, which counts as another error, at every check.
     """
 
     is_monitor = True
@@ -45,7 +46,7 @@ class StopInTime(ErrorHandler):
         self._started = self._attempt_started = time.monotonic()
 
     def check(self, directory: str = "./") -> bool:
-        """Return True, once an attempt, when fewer than three electronic steps fit into what is left."""
+        """Return True, once per attempt, when less than three electronic steps fit into the time that is left."""
         now, steps = time.monotonic(), scf_steps_so_far(Path(directory))
         if steps < self._steps:
             self._attempt_started = now
@@ -64,7 +65,7 @@ class StopInTime(ErrorHandler):
 
 
 class EndInTime(ErrorHandler):
-    """End VASP when its time is over, whatever it does."""
+    """End VASP when its time is over, even if it does not react."""
 
     is_monitor = True
 
@@ -92,7 +93,7 @@ def scf_steps_so_far(folder: Path) -> int:
 
 
 def handlers_of_a_run(walltime_s: float | None, limit_s: float) -> list[ErrorHandler]:
-    """Return new handlers for one run: custodian's count for life.
+    """Return new handlers for one run: custodian's never reset their counts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What VASP is told: one level of theory for every label of a campaign.
+"""INCAR and POTCARs of VASP: one level of theory for every label of a campaign.
 
 pymatgen's input sets choose some tags by the structure at hand: U by the most electronegative element,
 LMAXMIX by the shells, EDIFF by the number of atoms, ISMEAR by the number of k-points, SIGMA by the gap.
@@ -51,7 +51,7 @@ HOW_NOT_WHAT = frozenset((
     "NELM", "NELMDL", "NELMIN", "NPAR", "NSIM", "NWRITE", "SYMPREC", "SYSTEM", "TIME", "WC",
 ))
 # fmt: on
-"""Tags that decide how a result is reached, not which; SYMPREC because symmetry is off."""
+"""Tags that decide how a result is reached, not which one; SYMPREC among them because symmetry is off."""
 _ELSEWHERE = {
     "ENCUT": "use oracle.encut_ev",
     "SIGMA": "use oracle.smearing_width_ev",
@@ -72,7 +72,7 @@ _NOT_ITS_DERIVATIVE = {
     "IMAGES": "a label is one structure, not a path of several",
     "I_CONSTRAINED_M": "its penalty is part of the energy, and of one structure only",
 }
-"""Tags that make labels of something else, unless they are 0."""
+"""Tags that make energy or forces something else than a potential can learn, unless they are 0."""
 _FIXED_OCCUPATIONS = -2
 _TETRAHEDRA = (-4, -5, -14, -15)
 _ALSO_TAGS = ("LIBXC1", "LIBXC2", "STOP_ON", "KERNEL_TRUNCATION")
@@ -179,7 +179,7 @@ def require_sound_incar(oracle: VaspOracle) -> None:
 
 
 def _input_set(oracle: VaspOracle, elements: list[str], tags: dict[str, Any]) -> VaspInputSet:
-    """Return pymatgen's input set for a structure that stands for none in particular."""
+    """Return pymatgen's input set for a structure that has these elements and else no meaning."""
     places = [[k / len(elements), 0, 0] for k in range(len(elements))]
     try:
         return _SETS[oracle.input_set](

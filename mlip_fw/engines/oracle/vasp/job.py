@@ -1,10 +1,8 @@
-"""custodian's VaspJob, which refuses stale outputs and another level of theory."""
+"""custodian's Job for VASP: refuses outputs of an earlier run, and inputs of another level of theory."""
 
 from __future__ import annotations
 
-import functools
 import shlex
-import signal
 import subprocess
 from pathlib import Path
 
@@ -12,10 +10,9 @@ from custodian.vasp.jobs import VASP_OUTPUT_FILES, VaspJob
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 
 from mlip_fw.engines.oracle.vasp.inputs import deciding_tags
-from mlip_fw.engines.process import end_group
+from mlip_fw.engines.process import end_group, start_group
 from mlip_fw.errors import LabelError, WorkerError
 from mlip_fw.io.vasp import same_structure, without_warnings
-from mlip_fw.processes import die_with_parent
 
 STDOUT, STDERR = "vasp.out", "std_err.txt"
 CONTINUED_FROM = "WAVECAR"
@@ -36,7 +33,7 @@ class LabelJob(VaspJob):
         super().__init__(vasp_cmd, output_file=STDOUT, stderr_file=STDERR, auto_gamma=False, backup=False)
         self._vasp_process: subprocess.Popen[bytes] | None = None
         self.was_ended = False
-        """Whether VASP still ran when it was ended by this side."""
+        """Whether VASP was still running when this process ended it."""
 
     @classmethod
     def of(cls, command: str) -> LabelJob:
@@ -65,15 +62,7 @@ class LabelJob(VaspJob):
         remove_stale(folder, keep_orbitals=True)
         try:
             with (folder / STDOUT).open("wb") as out, (folder / STDERR).open("wb") as err:
-                self._vasp_process = subprocess.Popen(
-                    self.vasp_cmd,
-                    cwd=folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    start_new_session=True,
-                    preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509  one system call
-                )
+                self._vasp_process = start_group(self.vasp_cmd, folder, stdout=out, stderr=err)
         except (OSError, ValueError) as error:
             raise WorkerError(
                 f"can't run vasp_cmd {shlex.join(self.vasp_cmd)!r}: {error}; correct env.vasp_cmd in my_fworker.yaml"
@@ -100,13 +89,13 @@ class LabelJob(VaspJob):
 
 
 def remove_stale(folder: Path, *, keep_orbitals: bool) -> None:
-    """Remove what an earlier run left; of one that was cut the orbitals may be kept."""
+    """Remove the outputs of an earlier run; its orbitals (WAVECAR) may be kept to continue it."""
     for name in _STALE - ({CONTINUED_FROM} if keep_orbitals else set()):
         (folder / name).unlink(missing_ok=True)
 
 
 def changes_of_level(folder: Path) -> list[str]:
-    """Return what differs between the inputs and the planned ones and decides the value of a label."""
+    """Return the differences between the inputs and the planned ones that change the value of a label."""
     folders = (folder / PLANNED, folder)
     with without_warnings():
         planned, found = (deciding_tags(dict(Incar.from_file(place / "INCAR"))) for place in folders)

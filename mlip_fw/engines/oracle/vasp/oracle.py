@@ -1,7 +1,7 @@
-"""The ``vasp`` oracle: pymatgen's input sets, custodian's handlers, and what is believed of the result.
+"""The ``vasp`` oracle: pymatgen's input sets, custodian's handlers, and checks of the result.
 
-VASP is licensed: all of this was tested with the stand-in :mod:`mlip_fw.testing.vasp` and with files
-written by us in the documented layout, never with a real VASP.
+VASP is licensed: this was tested with the stand-in :mod:`mlip_fw.testing.vasp` and with files written in the
+documented layout, never with a real VASP.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mlip_fw.engines.oracle.vasp.inputs import (
     potcars_of,
     require_sound_incar,
 )
-from mlip_fw.engines.oracle.vasp.run import Calculation
+from mlip_fw.engines.oracle.vasp.run import VaspLabelRun
 from mlip_fw.errors import WorkerError
 from mlip_fw.io.kpoints import kpoint_grid
 from mlip_fw.io.structures import with_labels
@@ -42,14 +42,26 @@ def require_vasp(oracle: VaspOracle, worker: Worker, elements: list[str]) -> Non
         If the program or a POTCAR is missing here.
     """
     require_sound_incar(oracle)
-    command = _command(worker)
-    if shutil.which(shlex.split(command)[0]) is None:
-        raise WorkerError(f"there is no program {shlex.split(command)[0]!r}; correct env.vasp_cmd in my_fworker.yaml")
+    require_program(worker)
     potcars_of(oracle, elements)
 
 
+def require_program(worker: Worker) -> str:
+    """Return the worker's command of VASP, whose first word is a program that is here; it is not run.
+
+    Raises
+    ------
+    WorkerError
+        If there is no such program.
+    """
+    command = _command(worker)
+    if shutil.which(shlex.split(command)[0]) is None:
+        raise WorkerError(f"there is no program {shlex.split(command)[0]!r}; correct env.vasp_cmd in my_fworker.yaml")
+    return command
+
+
 def vasp_level(oracle: VaspOracle, worker: Worker, elements: list[str]) -> dict[str, Any]:
-    """Return all that, besides the structure, decides the value of a label, as plain JSON values.
+    """Return everything except the structure that decides the value of a label, as plain JSON values.
 
     Tags of INCAR that only decide how a result is reached, such as ALGO and NCORE, are not part of it.
 
@@ -92,21 +104,27 @@ def label_with_vasp(atoms: Atoms, oracle: VaspOracle, worker: Worker, folder: Pa
     potcars = potcars_of(oracle, elements)
     incar = incar_for(oracle, structure, keep_orbitals=worker.label_walltime_s is not None)
     grid = kpoint_grid(structure.lattice.matrix, oracle.kpoint_spacing_1_a) or (1, 1, 1)
-    calculation = Calculation(folder, structure, _command(worker), oracle.timeout_s, worker.label_walltime_s)
-    calculation.prepare(lambda place: write_vasp_inputs(place, structure, incar, grid, _joined(potcars)))
-    if not calculation.run():
-        return OutOfTime(calculation.seconds)
-    run = read_vasprun(folder / "vasprun.xml")
-    forces = run.forces_ev_a.copy()
-    forces[species_order(atoms)] = run.forces_ev_a
+    run = VaspLabelRun(
+        folder=folder,
+        structure=structure,
+        command=_command(worker),
+        timeout_s=oracle.timeout_s,
+        walltime_s=worker.label_walltime_s,
+    )
+    run.prepare(lambda place: write_vasp_inputs(place, structure, incar, grid, _joined(potcars)))
+    if (out_of_time := run.run()) is not None:
+        return out_of_time
+    seconds, result = run.seconds, read_vasprun(folder / "vasprun.xml")
+    forces = result.forces_ev_a.copy()
+    forces[species_order(atoms)] = result.forces_ev_a
     facts = facts_of(
         code="vasp",
-        version=run.version,
-        seconds=calculation.seconds,
-        corrections=calculation.corrections,
-        convergence={"scf_steps": run.scf_steps, "ediff_ev": float(incar["EDIFF"]), "kpoints": list(grid)},
+        version=result.version,
+        seconds=seconds,
+        corrections=run.corrections,
+        convergence={"scf_steps": result.scf_steps, "ediff_ev": float(incar["EDIFF"]), "kpoints": list(grid)},
     )
-    return Labelled(with_labels(atoms, run.energy_ev, forces, run.stress_ev_a3), facts)
+    return Labelled(with_labels(atoms, result.energy_ev, forces, result.stress_ev_a3), facts)
 
 
 def _joined(potcars: dict[str, Any]) -> str:

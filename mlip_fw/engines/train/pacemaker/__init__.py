@@ -1,1 +1,1 @@
-"""Training by pacemaker: a non-linear potential, fitted by its own program."""
+"""Training by pacemaker, a program of its own that fits non-linear potentials."""

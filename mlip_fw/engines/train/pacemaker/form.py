@@ -1,7 +1,7 @@
-"""Potentials as pacemaker takes and gives them: which form is fitted, from which coefficients, without the cores.
+"""Functional form of the potential that pacemaker fits, its start coefficients, and its core repulsion.
 
 pacemaker's evaluator has another core repulsion than pyace and LAMMPS, and no inner cutoff. So it fits a
-potential without cores to targets without them; they are put back afterwards.
+potential without core repulsion to targets without it; it is added again afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CORE = ("r_in", "delta_in", "inner_cutoff_type", "core_rep_parameters", "rho_cu
 
 
 def form_of(campaign: Campaign, template: Template, linear: BBasisConfiguration) -> BBasisConfiguration:
-    """Return the potential to be fitted, its coefficients without meaning, with the cores of the linear one.
+    """Return the potential to be fitted, with arbitrary coefficients and the core repulsion of the linear one.
 
     Without a template it has the functions of the linear potential (or ``functions_per_element`` such
     functions), and two densities: the first enters linearly, the second as its square root (Lysogorskiy et al.,
@@ -80,7 +80,7 @@ def _templated(section: dict[str, Any], functions: int, campaign: Campaign) -> B
 
 
 def _most_functions(form: BBasisConfiguration) -> int:
-    """Return the number of functions of the element that has most."""
+    """Return the largest number of functions of any element."""
     return max(AcePotential(ACEBBasisSet(form)).n_functions().values())
 
 
@@ -93,8 +93,8 @@ def _with_two_densities(linear: BBasisConfiguration) -> BBasisConfiguration:
     return changed(linear, change)
 
 
-def carried_over(source: BBasisConfiguration, form: BBasisConfiguration) -> BBasisConfiguration:
-    """Return what of ``source`` can be said in ``form``: the functions that both have, with its coefficients.
+def transfer_coefficients(source: BBasisConfiguration, form: BBasisConfiguration) -> BBasisConfiguration:
+    """Return the functions of ``form`` that ``source`` has as well, with the coefficients of ``source``.
 
     The first density of a linear potential is its energy; densities that it lacks are zero.
     """
@@ -153,7 +153,7 @@ def read_form(path: Path) -> BBasisConfiguration | None:
 
 
 def changed(form: BBasisConfiguration, change: Callable[[Any], None]) -> BBasisConfiguration:
-    """Return a copy whose blocks ``change`` has changed, without metadata: a user's name and a date may be there."""
+    """Return a copy whose blocks ``change`` has changed, without metadata, which may hold a user's name and a date."""
     copy = form.copy()
     copy.metadata = MapStringString()
     # pyace hands out copies of blocks, so they are put back
@@ -165,7 +165,7 @@ def changed(form: BBasisConfiguration, change: Callable[[Any], None]) -> BBasisC
 
 
 def name_of(function: Any) -> tuple[tuple[Any, ...], ...]:
-    """Return what a function is, whatever its coefficients."""
+    """Return what identifies a function: elements and quantum numbers, not its coefficients."""
     return tuple(function.elements), tuple(function.ns), tuple(function.ls), tuple(function.LS)
 
 

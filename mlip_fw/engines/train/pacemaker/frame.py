@@ -1,7 +1,7 @@
-"""The labels as pacemaker reads them, and what each counts.
+"""The labels as pacemaker reads them, with their weights.
 
-Every label counts, whatever its forces: pacemaker's own energy-based weights leave out structures of high
-energy or force, which are what the campaign looked for.
+Every label has a weight, however large its forces: pacemaker's own energy-based weights leave out structures of high
+energy or force, and those are what the campaign looked for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = logging.getLogger("mlip_fw")
 
 @dataclass(frozen=True)
 class Row:
-    """One label: targets without the energies of free atoms and of cores, and weights."""
+    """One label: its weights, and its targets without the energies of free atoms and of core repulsion."""
 
     atoms: Atoms
     energy_ev: float
@@ -37,18 +37,18 @@ class Row:
 
 
 def rows_of(frames: list[Atoms], energies_ev: dict[str, float], form: BBasisConfiguration) -> list[Row]:
-    """Return the labels as pacemaker is to see them.
+    """Return the labels with targets and weights for pacemaker.
 
-    An atom outside of its label's mask weighs nothing, and neither does the energy of such a label; of an atom whose
-    force is not known, the force alone weighs nothing. The same as outside of the mask
-    holds where two atoms are within each other's core, which pacemaker can't evaluate.
+    Atoms outside of a label's mask have no weight, and neither has the energy of such a label. The same holds for atoms
+    within each other's core, which pacemaker can't evaluate. Of an atom whose force is not known, only the force has
+    no weight.
 
     Parameters
     ----------
     energies_ev
         Energies of free atoms by element, fixed once for the campaign.
     form
-        A potential that has the cores.
+        A potential with the core repulsion.
     """
     bare = _bare(form)
     reaches = _reaches(form)
@@ -76,7 +76,7 @@ def kappa_of(rows: list[Row], energy_weight: float) -> float:
 
 
 def loss_of(potential: AcePotential, rows: list[Row], kappa: float) -> float:
-    """Return what pacemaker minimises, without its penalties: for a potential without cores."""
+    """Return the loss that pacemaker minimises, without its regularisation, of a potential without core repulsion."""
     energy, force = 0.0, 0.0
     for row in rows:
         answer = potential.evaluate(row.atoms, gamma=False)
@@ -87,7 +87,7 @@ def loss_of(potential: AcePotential, rows: list[Row], kappa: float) -> float:
 
 
 def rmse_of(potential: AcePotential, rows: list[Row]) -> float:
-    """Return the force error (eV/Å) as pacemaker reports it: components of all atoms, of weight or not."""
+    """Return the force RMSE (eV/Å) as pacemaker reports it: over the components of all atoms, whatever their weight."""
     squares = [((potential.evaluate(r.atoms, gamma=False).forces_ev_a - r.forces_ev_a) ** 2).reshape(-1) for r in rows]
     return float(np.sqrt(np.mean(np.concatenate(squares))))
 
@@ -121,14 +121,14 @@ def _totals(rows: list[Row]) -> tuple[float, float]:
 
 
 def _bare(form: BBasisConfiguration) -> AcePotential:
-    """Return the cores of a potential, all its coefficients zero."""
+    """Return a potential of which only the core repulsion is left: all its coefficients are zero."""
     basis = ACEBBasisSet(form)
     basis.basis_coeffs = np.zeros(len(basis.basis_coeffs))
     return AcePotential(basis)
 
 
 def _reaches(form: BBasisConfiguration) -> dict[tuple[str, str], float]:
-    """Return how far the cores reach, Å, by pair of elements: from there on the potential is the same without them."""
+    """Return the range of the core repulsion, Å, by pair of elements."""
     return {
         (names[0], names[-1]): float(block.r_in)
         for block in form.funcspecs_blocks

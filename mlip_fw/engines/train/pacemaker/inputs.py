@@ -1,4 +1,4 @@
-"""What pacemaker is given: input.yaml from the campaign, and how far the optimiser may go."""
+"""pacemaker's ``input.yaml`` from the settings of the campaign, and the limit on the optimiser's steps."""
 
 from __future__ import annotations
 

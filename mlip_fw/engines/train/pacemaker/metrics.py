@@ -1,4 +1,4 @@
-"""pacemaker's table of metrics; nothing of pyace is imported to read it."""
+"""pacemaker's table of metrics; reading it needs no pyace, so views can do it quickly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Metrics:
 
 
 def read_metrics(folder: Path) -> list[Metrics]:
-    """Return what pacemaker wrote of its steps, in order; a line that is not whole is left out."""
+    """Return the metrics of the steps, in order; incomplete lines are left out."""
     if not (folder / METRICS).is_file():
         return []
     try:

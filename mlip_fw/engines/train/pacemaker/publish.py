@@ -1,4 +1,4 @@
-"""From pacemaker's potential to a generation: judged by the evaluator that MD uses, with an active set of its own."""
+"""Write pacemaker's potential as a generation: errors by the evaluator that MD uses, and a new active set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlip_fw.engines.ace import AcePotential, rows_within
 from mlip_fw.engines.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.pacemaker.frame import rmse_of
 from mlip_fw.engines.train.pacemaker.inputs import INPUT
-from mlip_fw.engines.train.pacemaker.job import Fit
+from mlip_fw.engines.train.pacemaker.job import FitRun
 from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
 from mlip_fw.engines.train.stability import examine
 from mlip_fw.errors import NumberTakenError, TrainingError
@@ -32,17 +32,17 @@ _VERSIONS = {"pacemaker": "pacemaker_version", "tensorpotential": "tensorpot_ver
 
 @dataclass(frozen=True)
 class _Judgement:
-    """What a potential says of the labels."""
+    """Errors of a potential on the labels, and its basis functions there."""
 
     errors: LabelErrors
     rows: dict[str, np.ndarray]
-    """Basis functions by element, of the atoms that count."""
+    """Basis functions by element, (n_atoms, n_functions), of the atoms within the masks."""
 
 
 def publish(
     generations: Generations,
     source: TrainingRecord,
-    fit: Fit,
+    run: FitRun,
     frames: list[Atoms],
     finished: BBasisConfiguration,
     whole: BBasisConfiguration,
@@ -61,20 +61,20 @@ def publish(
     TrainingError
         If pyace, which MD uses, does not find the errors that pacemaker reports.
     """
-    _require_agreement(fit, finished)
+    _require_agreement(run, finished)
     basis = ACEBBasisSet(whole)
     potential = AcePotential(basis)
     judged = _judged(potential, frames, dict(source.reference_energy_ev))
     active, swaps, gamma_max = _active_sets(judged.rows)
-    stability = examine(potential, frames, fit.campaign)
+    stability = examine(potential, frames, run.campaign)
     while True:
         try:
             with generations.new() as (number, folder):
                 write_basis(folder / "potential.yaml", basis)
                 write_ctilde(folder / "potential.yace", basis)
                 write_active_set(folder / "potential.asi", {name: found.inverse for name, found in active.items()})
-                shutil.copy(fit.folder / INPUT, folder / "pacemaker.yaml")
-                shutil.copy(fit.folder / METRICS, folder / "pacemaker.txt")
+                shutil.copy(run.folder / INPUT, folder / "pacemaker.yaml")
+                shutil.copy(run.folder / METRICS, folder / "pacemaker.txt")
                 record = TrainingRecord(
                     generation=number,
                     trainer="pacemaker",
@@ -89,12 +89,12 @@ def publish(
                     reference_energy_ev=source.reference_energy_ev,
                     warnings=source.warnings,
                     level_of_theory=source.level_of_theory,
-                    iterations=fit.steps,
-                    corrections=fit.corrections,
+                    iterations=run.steps,
+                    corrections=run.corrections,
                     active_set_swaps=swaps,
                     gamma_max_dataset=gamma_max,
                     stability=stability,
-                    seconds=fit.earlier_s + fit.seconds_here,
+                    seconds=run.seconds,
                     cores=cores_of(),
                 )
                 write_json(folder / "training.json", record)
@@ -104,14 +104,14 @@ def publish(
             return record
 
 
-def _require_agreement(fit: Fit, finished: BBasisConfiguration) -> None:
+def _require_agreement(run: FitRun, finished: BBasisConfiguration) -> None:
     """Compare pacemaker's last force error with that of pyace for the same potential and labels."""
-    reported = read_metrics(fit.folder)[-1].force_rmse_ev_a
-    found = rmse_of(AcePotential(ACEBBasisSet(finished)), fit.rows)
+    reported = read_metrics(run.folder)[-1].force_rmse_ev_a
+    found = rmse_of(AcePotential(ACEBBasisSet(finished)), run.rows)
     if abs(found - reported) > _AGREES_REL * reported + _AGREES_EV_A:
         raise TrainingError(
             f"pacemaker reports a force error of {1000 * reported:.3f} meV/Å, pyace finds {1000 * found:.3f} for the "
-            f"same potential: the versions of python-ace and tensorpotential don't fit; see {fit.folder}"
+            f"same potential: the versions of python-ace and tensorpotential don't fit; see {run.folder}"
         )
 
 
@@ -140,7 +140,7 @@ def _judged(potential: AcePotential, frames: list[Atoms], energies_ev: dict[str,
 
 
 def _active_sets(rows: dict[str, np.ndarray]) -> tuple[dict[str, ActiveSet], int, float]:
-    """Return new active sets: radial functions are fitted, so no row of an earlier one is of use."""
+    """Return new active sets: the fit changes the radial functions, so rows of earlier sets are of no use."""
     found = {name: exchange(ActiveSet.empty(these, these.shape[1]), these) for name, these in rows.items()}
     gammas = [float(found[name].active.gamma(these).max(initial=0.0)) for name, these in rows.items()]
     return {name: one.active for name, one in found.items()}, sum(one.swaps for one in found.values()), max(gammas)

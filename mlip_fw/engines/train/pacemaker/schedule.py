@@ -1,13 +1,13 @@
-"""Which trainer makes which generation."""
+"""When the trainer of a campaign refines the linear generations."""
 
 from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlip_fw.errors import CampaignError
 from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 
 _NEEDED = ("tensorflow", "tensorpotential")
@@ -29,18 +29,25 @@ class Schedule:
     @property
     def words(self) -> str:
         """What the campaign does, in words."""
-        settings = self.campaign.potential.pacemaker
-        if self.campaign.potential.kind != "pacemaker":
+        settings, kind = self.campaign.potential.refinement, self.campaign.potential.kind
+        if settings is None:
             return f"linear ({self.because})"
         end = " and at the end" if settings.at_end else ""
-        return f"linear, polished by pacemaker every {settings.every} generations{end} ({self.because})"
+        return f"linear, polished by {kind} every {settings.every} generations{end} ({self.because})"
 
 
-def decided(campaign: Campaign, directory: CampaignDirectory) -> Schedule:
+def decided(campaign: Campaign, begun: Campaign | None, root: Path) -> Schedule:
     """Decide ``potential.kind: auto`` once, so that the campaign is the same on all its machines.
 
     A campaign that has begun keeps its trainer; a new one gets pacemaker if it is installed here and its files
     need not travel.
+
+    Parameters
+    ----------
+    begun
+        The campaign as it was started in its directory, or None if it was not.
+    root
+        That directory, for messages.
 
     Raises
     ------
@@ -50,10 +57,10 @@ def decided(campaign: Campaign, directory: CampaignDirectory) -> Schedule:
     if campaign.potential.kind != "auto":
         return Schedule(campaign, "as the campaign says")
     travels = campaign.files == "filepad"
-    if directory.exists():
-        kind = directory.read_campaign().potential.kind
-        if travels and kind == "pacemaker":
-            raise CampaignError(f"{directory.root} began with pacemaker, whose files don't travel; say files: shared")
+    if begun is not None:
+        kind = begun.potential.kind
+        if travels and kind != "linear":
+            raise CampaignError(f"{root} began with {kind}, whose files don't travel; say files: shared")
         return Schedule(_of_kind(campaign, kind), "as the campaign began")
     if travels:
         return Schedule(_of_kind(campaign, "linear"), "files: filepad")
@@ -63,27 +70,28 @@ def decided(campaign: Campaign, directory: CampaignDirectory) -> Schedule:
 
 
 def is_due(generations: Generations, campaign: Campaign) -> bool:
-    """Return whether enough linear generations have passed since pacemaker's last one."""
-    if campaign.potential.kind != "pacemaker":
+    """Return whether enough linear generations have passed since the trainer's last one."""
+    settings = campaign.potential.refinement
+    if settings is None:
         return False
-    last = generations.newest_of("pacemaker")
+    last = generations.newest_of(campaign.potential.kind)
     passed = [n for n in generations.numbers() if (last is None or n > last) and generations.trainer(n) == "linear"]
-    return len(passed) >= campaign.potential.pacemaker.every
+    return len(passed) >= settings.every
 
 
-def is_left_to_do(generations: Generations) -> bool:
-    """Return whether pacemaker has not seen all labels of the newest linear generation."""
+def is_left_to_do(generations: Generations, trainer: str = "pacemaker") -> bool:
+    """Return whether ``trainer`` has not seen all labels of the newest linear generation."""
     source = generations.newest_of("linear")
     record = generations.record(source) if source is not None else None
     if record is None or not record.labels:
         return False
-    last = generations.newest_of("pacemaker")
+    last = generations.newest_of(trainer)
     polished = generations.record(last) if last is not None else None
     return polished is None or set(polished.labels) != set(record.labels)
 
 
 def is_behind(generations: Generations, source: int) -> bool:
-    """Return whether there is a linear generation that knows more than ``source``."""
+    """Return whether there is a newer linear generation than ``source``."""
     return generations.newest_of("linear") != source
 
 

@@ -1,4 +1,4 @@
-"""A user's input.yaml for pacemaker, and what of it is taken."""
+"""A user's ``input.yaml`` for pacemaker as a template: which of its keys are taken over."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ _TAKEN = {
     ),
     "backend": ("batch_size", "display_step", "batch_size_reduction", "batch_size_reduction_factor", "gpu_config"),
 }
-"""Of the others, some would run code (callbacks) or leave out labels (weighting); the rest mlip_fw decides."""
+"""Keys that are taken over. Others would run code (callbacks) or leave out labels (weighting), or mlip_fw decides
+them."""
 _KNOWN = {*_TAKEN, "cutoff", "seed", "metadata", "data"}
-"""Sections of pacemaker; a file without any is none of its inputs, and nothing of it is repeated."""
+"""Sections of pacemaker's input; of a file without any of them, no content is repeated in messages."""
 _MOST_NAMED, _LONGEST_NAME = 8, 40
 _NUMBERS = (("fit", "maxiter"), ("backend", "batch_size"), ("backend", "display_step"))
 
@@ -49,7 +50,7 @@ class Template:
 
 
 def read_template(path: str | None) -> Template:
-    """Return what is taken of a template, and say in the log what is not; without one, nothing.
+    """Return the keys of a template that are taken over, and log those that are not; without a path, an empty one.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def read_template(path: str | None) -> Template:
 
 
 def write_template(path: Path, template: Template) -> None:
-    """Write a template that gives the same."""
+    """Write a template from which :func:`read_template` gets the same."""
     sections = {"potential": template.potential, "fit": template.fit, "backend": template.backend}
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:

@@ -1,59 +1,48 @@
-"""The next generation of the potential, polished by pacemaker on the labels of the newest linear one."""
+"""The next generation of the potential: refined by pacemaker, on the labels of the newest linear generation."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from ase import Atoms
-from custodian import Custodian
-from custodian.custodian import CustodianError
 from pyace import BBasisConfiguration
 
 from mlip_fw.dataset import Dataset
-from mlip_fw.engines.process import quietly
-from mlip_fw.engines.train.pacemaker import resume
+from mlip_fw.engines.train.pacemaker.command import command_of
 from mlip_fw.engines.train.pacemaker.form import form_of, with_cores_of, without_cores
 from mlip_fw.engines.train.pacemaker.frame import kappa_of, rows_of
-from mlip_fw.engines.train.pacemaker.handlers import MOST_ATTEMPTS, repairs
+from mlip_fw.engines.train.pacemaker.handlers import MAX_ATTEMPTS, repairs
 from mlip_fw.engines.train.pacemaker.inputs import iterations_of, settings_of
-from mlip_fw.engines.train.pacemaker.job import OUT, Fit, FitIsSound, PacemakerJob, command_of
-from mlip_fw.engines.train.pacemaker.output import finished_potential
+from mlip_fw.engines.train.pacemaker.job import OUT, FitRun
 from mlip_fw.engines.train.pacemaker.publish import publish
+from mlip_fw.engines.train.pacemaker.resume import best_start, read_progress
 from mlip_fw.engines.train.pacemaker.schedule import is_behind
 from mlip_fw.engines.train.pacemaker.template import read_template
-from mlip_fw.engines.train.pacemaker.trouble import Found, Trouble
+from mlip_fw.engines.train.pacemaker.trouble import FitTrouble, finished_potential
 from mlip_fw.engines.train.zeros import on_one_zero
 from mlip_fw.errors import TrainingError, WorkerError
 from mlip_fw.generations import Generations
 from mlip_fw.models.campaign import ENERGY_WEIGHT, Campaign
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.supervised_run import Failure, OutOfTime, ResultCheck
 
 logger = logging.getLogger("mlip_fw")
-_MOST_ROUNDS = 3
-_MOST_TEXT = 300
-_FAULTS_OF_THE_MACHINE = {Trouble.NOT_INSTALLED, Trouble.NUMPY, Trouble.DISK}
+_MAX_ROUNDS = 3
+_MACHINE_TROUBLES = {FitTrouble.NOT_INSTALLED, FitTrouble.NUMPY, FitTrouble.DISK}
 _INSTALL = "install mlip-fw[pacemaker] where it runs, see docs/how-to/choose-a-trainer.md"
-
-
-@dataclass(frozen=True)
-class OutOfTime:
-    """A fit that the worker's walltime cut; it is continued from its last step."""
-
-    steps: int
 
 
 def polish(
     generations: Generations, dataset: Dataset, campaign: Campaign, worker: Worker, folder: Path
 ) -> TrainingRecord | OutOfTime | None:
-    """Make a generation by pacemaker from the labels of the newest linear one.
+    """Make a generation by pacemaker from the labels of the newest linear generation.
 
-    It starts from the best potential at hand, so it fits the labels no worse than the linear generation, by
-    the loss that is minimised. Labels that another walker adds meanwhile are taken in by another, shorter
-    round; after three rounds it is left to the next polishing.
+    It starts from the best potential at hand, so by the loss that is minimised it fits the labels no worse than the
+    linear generation. If another walker adds labels meanwhile, another, shorter round takes them in; after three
+    rounds that is left to the next refinement.
 
     Parameters
     ----------
@@ -62,7 +51,7 @@ def polish(
 
     Returns
     -------
-        What was made, or that the time is over, or None if labels kept coming.
+        The record of the generation, or that the time is over, or None if labels kept coming.
 
     Raises
     ------
@@ -75,7 +64,7 @@ def polish(
     """
     command_of(worker)
     folder.mkdir(parents=True, exist_ok=True)
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         source = generations.newest_of("linear")
         assert source is not None
         outcome = _round(generations, source, dataset, campaign, worker, folder)
@@ -95,16 +84,17 @@ def _round(
     names = [name for name in record.labels if name not in record.free_atoms]
     frames = on_one_zero([dataset.read(name) for name in names], record.imported_offset_ev)
     linear = BBasisConfiguration(str(generations.potential(source)))
-    fit = _prepared(generations, record, frames, linear, campaign, worker, folder)
-    begun_at = fit.steps_before
-    found = _run_custodian(fit)
-    if found is not None:
-        return _gave_up(fit, found, begun_at)
+    run = _prepared(generations, record, frames, linear, campaign, worker, folder)
+    begun_at = run.steps_before
+    check = ResultCheck(lambda: run.failure)
+    failure = run.repeat_until_sound(repairs(run), check, max_attempts=MAX_ATTEMPTS, otherwise=FitTrouble.CRASHED)
+    if failure is not None:
+        return _give_up(run, failure, begun_at)
     if is_behind(generations, source):
         return None
     finished = finished_potential(folder)
     assert finished is not None
-    made = publish(generations, record, fit, frames, finished, with_cores_of(linear, finished))
+    made = publish(generations, record, run, frames, finished, with_cores_of(linear, finished))
     shutil.rmtree(folder, ignore_errors=True)
     return made
 
@@ -117,15 +107,15 @@ def _prepared(
     campaign: Campaign,
     worker: Worker,
     folder: Path,
-) -> Fit:
+) -> FitRun:
     template = read_template(campaign.potential.pacemaker.template)
     whole = form_of(campaign, template, linear)
     rows = rows_of(frames, dict(record.reference_energy_ev), whole)
     form = without_cores(whole)
     settings = settings_of(campaign, template, kappa_of(rows, record.energy_weight or ENERGY_WEIGHT))
     kappa = float(settings["fit"]["loss"]["kappa"])
-    begin, what = resume.best_start(folder, _known(generations, record), form, rows, kappa)
-    fit = Fit(
+    begin, what = best_start(folder, _known(generations, record), form, rows, kappa)
+    run = FitRun(
         campaign=campaign,
         worker=worker,
         folder=folder,
@@ -136,17 +126,17 @@ def _prepared(
         settings=settings,
         iterations=iterations_of(campaign, template),
     )
-    if (note := resume.earlier(folder, fit.labels)) is not None:
-        fit.steps_before, fit.earlier_s, fit.settings = note.steps, note.seconds, note.settings
-        fit.corrections = list(note.corrections)
+    if (progress := read_progress(folder, run.labels)) is not None:
+        run.continue_from(progress)
+        run.steps_before, run.settings = progress.steps, progress.settings
     logger.info(
         "pacemaker: %d labels, %d functions, from %s; at most %d steps",
         len(rows),
         form.total_number_of_functions,
         what,
-        max(1, fit.iterations - fit.steps_before),
+        max(1, run.iterations - run.steps_before),
     )
-    return fit
+    return run
 
 
 def _known(generations: Generations, source: TrainingRecord) -> list[Path]:
@@ -156,43 +146,25 @@ def _known(generations: Generations, source: TrainingRecord) -> list[Path]:
     return [generations.potential(n) for n in (*sound, source.generation)]
 
 
-def _run_custodian(fit: Fit) -> Found | None:
-    """Return None for a fit that can be believed, else the trouble that was left in the end."""
-    custodian = Custodian(
-        handlers=repairs(fit),
-        jobs=[PacemakerJob(fit)],
-        validators=[FitIsSound(fit)],
-        max_errors=MOST_ATTEMPTS,
-        directory=str(fit.folder),
-        polling_time_step=1,
-    )
-    try:
-        with quietly("custodian"):
-            custodian.run()
-    except CustodianError as error:
-        return fit.found or Found(Trouble.CRASHED, f"custodian: {error}")
-    return None
-
-
-def _gave_up(fit: Fit, found: Found, begun_at: int) -> OutOfTime:
-    """Say that the time is over, or raise what the trouble is to the campaign."""
-    if found.trouble is Trouble.OUT_OF_TIME:
-        if fit.steps == begun_at and not fit.corrections:
+def _give_up(run: FitRun, failure: Failure, begun_at: int) -> OutOfTime:
+    """Return that the walltime is over, or raise the error that the failure is to the campaign."""
+    if failure.trouble is FitTrouble.OUT_OF_TIME:
+        if run.steps == begun_at and not run.corrections:
             raise WorkerError(
-                f"pacemaker did not make one step within train_walltime_s = {fit.worker.train_walltime_s:g} s; "
+                f"pacemaker did not make one step within train_walltime_s = {run.worker.train_walltime_s:g} s; "
                 "give it more time in my_fworker.yaml or in the queue"
             )
-        resume.write_note(fit.folder, fit.note())
-        return OutOfTime(fit.steps)
-    reason = f"{found.trouble}: {found.said[:_MOST_TEXT]}"
-    if found.trouble in _FAULTS_OF_THE_MACHINE:
+        run.leave_off()
+        return OutOfTime(run.seconds)
+    reason = f"{failure.trouble}: {failure.brief}"
+    if failure.trouble in _MACHINE_TROUBLES:
         raise WorkerError(
-            f"{command_of(fit.worker)!r} can't train here: {reason}; "
-            + ("free space and run again" if found.trouble is Trouble.DISK else _INSTALL)
+            f"{command_of(run.worker)!r} can't train here: {reason}; "
+            + ("free space and run again" if failure.trouble is FitTrouble.DISK else _INSTALL)
         )
-    tried = "; ".join(str(action) for c in fit.corrections for action in c["actions"])
+    tried = "; ".join(str(action) for c in run.corrections for action in c["actions"])
     raise TrainingError(
         f"pacemaker made no potential: {reason}; "
         + (f"tried: {tried}; " if tried else "")
-        + f"see {fit.folder / OUT}, fix the cause and run again"
+        + f"see {run.folder / OUT}, fix the cause and run again"
     )

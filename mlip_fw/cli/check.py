@@ -1,0 +1,132 @@
+"""``check``: a campaign file and what it would run, before core-hours are spent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mlip_fw.cli.app import CAMPAIGNS, app
+from mlip_fw.cli.campaign_argument import CAMPAIGN, read_campaign_argument
+from mlip_fw.cli.common import load_fworker, log_to_stderr
+from mlip_fw.cli.fireworks_import import import_fireworks
+from mlip_fw.cli.progress import working
+from mlip_fw.stdout import claim_stdout
+
+if TYPE_CHECKING:
+    from mlip_fw.engines.given_labels import GivenLabels
+    from mlip_fw.models.campaign import Campaign
+    from mlip_fw.models.dataset import DatasetAudit
+
+
+@app.command(rich_help_panel=CAMPAIGNS)
+def check(
+    campaign_file: Path = CAMPAIGN,
+    fworker: Path | None = typer.Option(None, "--fworker", "-w", help="my_fworker.yaml"),
+    as_json: bool = typer.Option(False, "--json", help="print JSON on standard output"),
+) -> None:
+    """Check a campaign file and show what it would run; writes nothing."""
+    log_to_stderr()
+    answer = claim_stdout() if as_json else None
+    import_fireworks()
+    with working("checking the campaign"):
+        facts, size, sentence, audit = _facts(campaign_file, fworker)
+    if as_json:
+        dataset = audit.model_dump(mode="json") if audit is not None else None
+        typer.echo(json.dumps({**facts, "potential": size, "dataset": dataset}), file=answer)
+    else:
+        from mlip_fw.cli.fact_tables import print_audit, print_facts
+
+        print_facts(
+            "what the campaign would run",
+            [(k.replace("_", " "), _words(v), True) for k, v in (facts | {"potential": sentence}).items() if v != []],
+        )
+        if audit is not None:
+            print_audit(audit)
+
+
+def _facts(
+    campaign_file: Path, fworker: Path | None
+) -> tuple[dict[str, Any], dict[str, Any], str, DatasetAudit | None]:
+    """Return what a campaign would run, how large its potential would be, in numbers and in words, and its dataset."""
+    campaign, where = read_campaign_argument(campaign_file, None)
+    from mlip_fw.engines.bootstrap import labelled_cell
+    from mlip_fw.engines.kernel.choice import evaluator_of, forecast
+    from mlip_fw.engines.md.run import choose_engine
+    from mlip_fw.engines.oracle.label import require_oracle
+    from mlip_fw.engines.oracle.scope import label_notes
+    from mlip_fw.engines.rehearsal import rehearsals
+    from mlip_fw.engines.start import start_notes, start_structures
+    from mlip_fw.engines.train.given_files import check_given_files
+    from mlip_fw.engines.train.growth import first_basis
+    from mlip_fw.engines.train.pacemaker.schedule import decided
+    from mlip_fw.engines.train.refinement import require_trainer
+    from mlip_fw.engines.train.size import most_atoms, sentence, size_of
+    from mlip_fw.firetasks.base import read_worker
+
+    starts = start_structures(campaign)
+    notes = label_notes(campaign, starts)
+    given = check_given_files(campaign)
+    worker = read_worker(load_fworker(fworker).env)
+    require_oracle(campaign.oracle, worker, campaign.elements)
+    schedule = decided(campaign, where.begun(), where.root)
+    require_trainer(schedule.campaign, worker)
+    engine, why = choose_engine(campaign.md.engine, worker)
+    rehearsed = rehearsals(campaign).values()
+    first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
+    n_first = max(campaign.bootstrap.n_structures, len(first))
+    basis = first_basis(campaign, [first[k % len(first)] for k in range(n_first)])
+    size = size_of(basis, most_atoms(first, campaign))
+
+    facts = {
+        "campaign": campaign.campaign,
+        "formula": ", ".join(atoms.get_chemical_formula() for atoms in starts),
+        "atoms": max(map(len, starts)),
+        "structure_notes": start_notes(campaign, starts),
+        "atoms_of_a_first_label": max(map(len, first)),
+        "atoms_of_a_rehearsal": max(map(len, rehearsed), default=0),
+        "md_steps": campaign.md.last_step(len(campaign.md.stages) - 1) * campaign.md.walkers,
+        "engine": engine,
+        "engine_because": why,
+        "evaluator": forecast(basis, evaluator_of(worker)),
+        "oracle": campaign.oracle.shown,
+        "label_notes": notes,
+        "trainer": schedule.words,
+        "max_labels": campaign.budget.max_labels,
+    }
+    return facts, size.plain(), sentence(size) + _later(campaign), _audited(given, campaign)
+
+
+def _audited(given: GivenLabels | None, campaign: Campaign) -> DatasetAudit | None:
+    """Return what was understood of a dataset, and which of its units and signs contradict each other.
+
+    Raises
+    ------
+    CampaignError
+        If they are such that nothing would be trained on them.
+    """
+    if given is None:
+        return None
+    from mlip_fw.engines.train.consistency import REMEDY, contradictions
+    from mlip_fw.errors import CampaignError
+
+    found = contradictions([frame.atoms for frame in given.frames], campaign)
+    for one in found:
+        if one.is_refused:
+            raise CampaignError(f"bootstrap.dataset: {one.sentence}, {REMEDY}")
+    return given.audit.model_copy(update={"notes": [*given.audit.notes, *(one.sentence for one in found)]})
+
+
+def _words(value: object) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _later(campaign: Campaign) -> str:
+    """Return what to add to the size of the first potential."""
+    from mlip_fw.models.campaign import AUTO_FUNCTIONS
+
+    if campaign.potential.functions_per_element != "auto" or campaign.potential.initial is not None:
+        return ""
+    return f"; grows with the labels to at most {AUTO_FUNCTIONS[1]} functions per element"

@@ -1,0 +1,218 @@
+"""The step MD: one run of LAMMPS, until it finishes, halts or is cut."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlip_fw.campaign.events import Event
+from mlip_fw.cores import cores_of
+from mlip_fw.engines.md.canary import CanaryRecord, sing
+from mlip_fw.engines.md.closer import FOLDER, trace_back, went_too_far
+from mlip_fw.engines.md.fixed import FixedAtoms, draw_velocities, temperature_of
+from mlip_fw.engines.md.outcome import Ending, frame_before_crash, keep_last_frame
+from mlip_fw.engines.md.run import Engine, choose_engine, run_md
+from mlip_fw.engines.md.script import LOG, RunPlan, start_temperature_k
+from mlip_fw.engines.rehearsal import is_rehearsal, kept_from_file, start_of_run
+from mlip_fw.errors import MDError
+from mlip_fw.io.files import once, read_model, write_json
+from mlip_fw.io.lammps import temperatures_in_log, write_data
+from mlip_fw.models.handoff import MDHandoff
+from mlip_fw.models.md import MDOutcome, MDResult
+from mlip_fw.models.worker import Worker
+from mlip_fw.seeds import derived_seed
+from mlip_fw.steps.step import Step
+
+logger = logging.getLogger("mlip_fw")
+_EVENTS = {
+    MDOutcome.FINISHED: Event.MD_FINISHED,
+    MDOutcome.WALLTIME: Event.MD_OUT_OF_TIME,
+    MDOutcome.HALTED: Event.HALTED,
+    MDOutcome.CRASHED: Event.CRASHED,
+}
+
+
+def run_dynamics(step: Step[MDHandoff], worker: Worker) -> MDResult:
+    """Run MD from the hand-off's start with the newest potential that is fit for it; once, whoever asks.
+
+    Files: reads ``potentials/``; writes ``in.lammps``, ``log.lammps``, the trajectory, the last frame and restart
+    file of the run, and ``result.json``.
+
+    Raises
+    ------
+    MDError
+        If the campaign has no potential yet, or MD crashed and left no frame to learn from.
+    WorkerError
+        If this machine can't run it, or its LAMMPS gives other numbers than pyace.
+    """
+    result = once(step.files.result, MDResult, lambda: _run(step, worker))
+    if result.outcome is MDOutcome.CRASHED and result.frame is None:
+        step.files.result.unlink()
+        raise MDError(f"MD crashed in {step.files.folder}: {result.reason}; see log.lammps and lmp.out there")
+    return result
+
+
+def _run(step: Step[MDHandoff], worker: Worker) -> MDResult:
+    handoff, campaign, folder = step.handoff, step.campaign, step.files.folder
+    generation = step.generations.fit_for_md()
+    if generation is None:
+        raise MDError(
+            f"there is no potential in {step.directory.root / 'potentials'}; run the campaign's Bootstrap first"
+        )
+    potential = step.generations.potential(generation)
+    engine, why = choose_engine(campaign.md.engine, worker)
+    _check_engine_once(step, engine, worker, potential)
+    started = time.perf_counter()
+    plan = _plan(step, potential, worker)
+    step.record(
+        Event.MD_STARTED,
+        walker=handoff.walker,
+        cycle=handoff.cycle,
+        stage=handoff.stage,
+        step=handoff.first_step,
+        generation=generation,
+        engine=engine,
+        why=why,
+        rehearsal=is_rehearsal(campaign, handoff.walker),
+    )
+    ending = run_md(plan, folder, engine, worker)
+    if ending.outcome is MDOutcome.CRASHED and ending.is_physics:
+        learnable = frame_before_crash(folder, campaign.uncertainty.gamma_select, plan)
+        ending = ending if learnable is None else replace(learnable, reason=ending.reason)
+    ending, source = _not_too_far(step, ending, plan, engine, worker)
+    restart, frame = keep_last_frame(ending, source, folder, generation)
+    result = MDResult(
+        outcome=ending.outcome,
+        engine=engine,
+        walker=handoff.walker,
+        cycle=handoff.cycle,
+        stage=handoff.stage,
+        generation=generation,
+        first_step=handoff.first_step,
+        step=ending.step,
+        start=str(plan.start),
+        gamma_max=ending.gamma_max,
+        atom=ending.atom,
+        temperature_k=plan.target_temperature_k(ending.step),
+        measured_temperature_k=temperatures_in_log(source / LOG).get(ending.step),
+        restart=None if restart is None else str(restart),
+        frame=None if frame is None else str(frame),
+        reason=ending.reason,
+        seconds=time.perf_counter() - started,
+        cores=cores_of(worker.lmp_cmd or "lmp" if engine == "lammps" else None),
+    )
+    _record_outcome(step, result)
+    return result
+
+
+def _check_engine_once(step: Step[MDHandoff], engine: Engine, worker: Worker, potential: Path) -> None:
+    """Compare each engine of a campaign with pyace once, before core-hours are spent."""
+    folder = step.directory.engine_check(engine)
+    # walkers that start side by side share its folder
+    with step.directory.turn_locked(f"canary-{engine}"):
+        known = read_model(folder / "canary.json", CanaryRecord)
+        if known is None or known.lmp_cmd != worker.lmp_cmd:
+            atoms, _ = start_of_run(step.campaign, 0)
+            elements = tuple(step.campaign.elements)
+            write_json(folder / "canary.json", sing(engine, worker, potential, atoms, elements, folder))
+
+
+def _plan(step: Step[MDHandoff], potential: Path, worker: Worker) -> RunPlan:
+    handoff, campaign, md = step.handoff, step.campaign, step.campaign.md
+    stage = md.stages[handoff.stage]
+    fixed, masses = kept_from_file(campaign, handoff.walker)
+    seed: int | None = None
+    temperature_k: float | None = None
+    if handoff.start is None:
+        seed, temperature_k = _write_start(step, fixed)
+    return RunPlan(
+        title=f"{campaign.campaign}, walker {handoff.walker}, cycle {handoff.cycle}, stage {handoff.stage}",
+        elements=tuple(campaign.elements),
+        cutoff_a=campaign.potential.cutoff_a,
+        potential=potential,
+        start=step.files.start if handoff.start is None else Path(handoff.start),
+        is_restart=handoff.start is not None,
+        velocity_seed=seed,
+        velocity_temperature_k=temperature_k,
+        stage=stage,
+        stage_first_step=md.first_step(handoff.stage),
+        stage_last_step=md.last_step(handoff.stage),
+        first_step=handoff.first_step,
+        timestep_fs=md.timestep_fs,
+        gamma_halt=campaign.uncertainty.gamma_halt,
+        check_interval=campaign.uncertainty.check_interval,
+        walltime_s=worker.md_walltime_s,
+        fixed=None if fixed is None else FixedAtoms.of(fixed),
+        masses_u=masses,
+    )
+
+
+def _write_start(step: Step[MDHandoff], fixed: np.ndarray | None) -> tuple[int | None, float | None]:
+    """Write the data file that a walker starts from; return seed and temperature (K) of velocities to be drawn.
+
+    Without a seed the velocities of the file are kept. With ``fixed`` (n, 3) atoms they are drawn here, since
+    LAMMPS would count degrees of freedom that these don't have.
+    """
+    campaign, walker = step.campaign, step.handoff.walker
+    atoms, is_taken = start_of_run(campaign, walker)
+    stage = campaign.md.stages[step.handoff.stage]
+    moves = bool(atoms.get_momenta().any())
+    seed: int | None = None
+    temperature_k: float | None = None
+    if moves and stage.temperature_k is None:
+        temperature_k = temperature_of(atoms, fixed) if fixed is not None else float(atoms.get_temperature())
+    if not moves or is_taken:
+        seed = derived_seed(campaign.seed, "velocities", walker)
+    if fixed is not None and seed is not None:
+        draw_velocities(atoms, fixed, start_temperature_k(stage, temperature_k), seed)
+        seed = None
+    write_data(step.files.start, atoms, tuple(campaign.elements))
+    return seed, temperature_k
+
+
+def _not_too_far(
+    step: Step[MDHandoff], ending: Ending, plan: RunPlan, engine: Engine, worker: Worker
+) -> tuple[Ending, Path]:
+    """Return a halt whose frame is worth labels, the run's own or an earlier one, and the folder of its files."""
+    folder, settings = step.files.folder, step.campaign
+    if not went_too_far(ending, plan, settings.candidates.too_far):
+        return ending, folder
+    earlier = trace_back(ending, plan, folder, settings.uncertainty.gamma_select, engine, worker)
+    if earlier is None:
+        return ending, folder
+    walker, cycle = step.handoff.walker_and_cycle
+    step.record(
+        Event.WENT_TOO_FAR,
+        f"walker {walker} cycle {cycle}: gamma {ending.gamma_max or 0.0:.3g} at step {ending.step} is too far: back "
+        f"to step {earlier.step}",
+        walker=walker,
+        cycle=cycle,
+        step=ending.step,
+        gamma_max=ending.gamma_max,
+        to_step=earlier.step,
+    )
+    return earlier, folder / FOLDER
+
+
+def _record_outcome(step: Step[MDHandoff], result: MDResult) -> None:
+    gamma = "" if result.gamma_max is None else f", gamma_max {result.gamma_max:.3g} at atom {result.atom}"
+    message = (
+        f"walker {result.walker} cycle {result.cycle}: {result.outcome.value} at step {result.step}{gamma}, "
+        f"generation {result.generation}, {result.seconds:.1f} s"
+    )
+    if result.outcome is MDOutcome.CRASHED and result.frame is None:
+        # the Firework fizzles: nothing has happened to the campaign
+        logger.info("%s", message)
+        return
+    facts: dict[str, Any] = {"walker": result.walker, "cycle": result.cycle, "step": result.step}
+    facts["seconds"] = round(result.seconds, 3)
+    if result.outcome in (MDOutcome.HALTED, MDOutcome.CRASHED):
+        facts["gamma_max"] = result.gamma_max
+    if result.outcome is MDOutcome.CRASHED:
+        facts["reason"] = result.reason
+    step.record(_EVENTS[result.outcome], message, **facts)

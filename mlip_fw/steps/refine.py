@@ -1,0 +1,48 @@
+"""The step refine: the next generation of the potential by pacemaker, "polished" in what is stored and shown."""
+
+from __future__ import annotations
+
+from mlip_fw.campaign.events import Event
+from mlip_fw.engines.train.pacemaker.schedule import is_left_to_do
+from mlip_fw.engines.train.refinement import refine
+from mlip_fw.models.handoff import PolishHandoff
+from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.supervised_run import OutOfTime
+from mlip_fw.steps.step import Step
+from mlip_fw.steps.train import warn_if_refused
+
+
+def refine_potential(step: Step[PolishHandoff], worker: Worker) -> bool:
+    """Have pacemaker train on the labels of the newest linear generation; do nothing if it has seen them.
+
+    Files: reads ``labels/`` and ``potentials/``; writes ``potentials/gen_NNNN/``; works in ``polishing/``, which is
+    gone when the generation is there.
+
+    Returns
+    -------
+        Whether the walltime cut the fit; the same Firework goes on with it.
+    """
+    if not is_left_to_do(step.generations, step.campaign.potential.kind):
+        return False
+    made = refine(step.generations, step.dataset, step.campaign, worker, step.directory.polishing)
+    if isinstance(made, TrainingRecord):
+        _record_refinement(step, made)
+    return isinstance(made, OutOfTime)
+
+
+def _record_refinement(step: Step[PolishHandoff], record: TrainingRecord) -> None:
+    assert record.dataset is not None
+    warn_if_refused(step, record)
+    step.record(
+        Event.POLISHED,
+        f"generation {record.generation} by pacemaker: {len(record.labels)} labels, force RMSE "
+        f"{1000 * record.dataset.force_rmse_ev_a:.1f} meV/Å (training set), {record.iterations} steps, "
+        f"{record.seconds:.0f} s",
+        generation=record.generation,
+        parent=record.parent,
+        labels=len(record.labels),
+        steps=record.iterations,
+        force_rmse_ev_a=record.dataset.force_rmse_ev_a,
+        seconds=round(record.seconds, 3),
+    )

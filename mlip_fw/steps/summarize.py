@@ -1,0 +1,29 @@
+"""The step summarize: what the campaign has come to."""
+
+from __future__ import annotations
+
+import logging
+
+from mlip_fw.campaign.events import Event
+from mlip_fw.io.files import write_json
+from mlip_fw.models.handoff import Handoff
+from mlip_fw.models.summary import CampaignSummary
+from mlip_fw.models.worker import Worker
+from mlip_fw.steps.step import Step
+from mlip_fw.summary import summarize
+
+logger = logging.getLogger("mlip_fw")
+
+
+def summarize_campaign(step: Step[Handoff], worker: Worker) -> CampaignSummary:
+    """Record that the campaign is over, and write what it has come to.
+
+    Files: reads all records of the campaign directory; writes ``summary.json``.
+    """
+    step.record(Event.FINISHED, outcome="STOPPED" if step.stop else "CONVERGED", reason=step.stop)
+    summary = summarize(step.directory)
+    write_json(step.directory.summary_file, summary)
+    logger.info("%s: %s", summary.campaign, summary.outcome + (f" ({step.stop})" if step.stop else ""))
+    if summary.hint is not None:
+        logger.warning("%s", summary.hint)
+    return summary

@@ -1,0 +1,118 @@
+"""The step train: the next generation of the potential, from all labels."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from mlip_fw.campaign.events import Event
+from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.errors import NumberTakenError
+from mlip_fw.io.files import once, write_json
+from mlip_fw.models.handoff import Handoff, TrainHandoff
+from mlip_fw.models.label import LabelBalance
+from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.worker import Worker
+from mlip_fw.steps.step import Step
+
+logger = logging.getLogger("mlip_fw")
+_HARDLY_LEARNT = 0.5
+"""Error of the forces of all labels in units of the forces."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to."""
+
+    generation: int | None
+    """The newest generation; None if there is no label to make one of."""
+    labels: LabelBalance
+    """How many labels there were, and how many had failed."""
+
+
+def train_potential(step: Step[TrainHandoff], worker: Worker) -> Trained:
+    """Train on all labels; do nothing if the newest generation has seen them.
+
+    Files: reads ``labels/``, ``quarantine/`` and ``potentials/``; writes ``potentials/gen_NNNN/`` and ``labels.json``.
+    """
+    record = _train(step) if step.dataset.hashes() else None
+    if record is not None:
+        _record_training(step, record)
+    return Trained(step.generations.newest(), _label_balance(step))
+
+
+def _train(step: Step[TrainHandoff]) -> TrainingRecord | None:
+    """Train; if another training was faster, look at what it has learnt and go on from there."""
+    while True:
+        try:
+            record: TrainingRecord | None = train_generation(step.generations, step.dataset, step.campaign)
+            return record
+        except NumberTakenError:
+            logger.info("another training was faster; looking again")
+            step.fetch()
+
+
+def _label_balance(step: Step[TrainHandoff]) -> LabelBalance:
+    """Return the balance at the first run of this Firework; a changed limit is taken over, later failures are not."""
+    dataset, limit = step.dataset, step.campaign.budget.max_failed_label_fraction
+
+    def count() -> LabelBalance:
+        return LabelBalance(done=len(dataset.hashes()), failed=len(dataset.quarantined()), max_failed_fraction=limit)
+
+    found = once(step.files.label_balance, LabelBalance, count)
+    if found.too_many_failed:
+        found = count()
+        write_json(step.files.label_balance, found)
+    return found.model_copy(update={"max_failed_fraction": limit})
+
+
+def _record_training(step: Step[TrainHandoff], record: TrainingRecord) -> None:
+    assert record.dataset is not None
+    _warn_of_doubtful_labels(record)
+    warn_if_refused(step, record)
+    step.record(
+        Event.TRAINED,
+        f"generation {record.generation}: {len(record.labels)} labels ({len(record.new_labels)} new), "
+        f"force RMSE {1000 * record.dataset.force_rmse_ev_a:.1f} meV/Å (training set), {record.seconds:.1f} s",
+        generation=record.generation,
+        labels=len(record.labels),
+        new_labels=len(record.new_labels),
+        force_rmse_ev_a=record.dataset.force_rmse_ev_a,
+        new_force_rmse_before_ev_a=record.new_before.force_rmse_ev_a if record.new_before else None,
+        seconds=round(record.seconds, 3),
+    )
+
+
+def _warn_of_doubtful_labels(record: TrainingRecord) -> None:
+    """Warn of labels that are not learnt, and of elements with fewer atoms in the labels than functions."""
+    assert record.dataset is not None
+    error, forces = record.dataset.force_rmse_ev_a, record.dataset.force_rms_ev_a
+    if forces and error > _HARDLY_LEARNT * forces:
+        logger.warning(
+            "forces are hardly learnt: their error is %.0f %% of the forces themselves. Labels may contradict each "
+            "other: forces in other units or of another level of theory, an oracle that is not converged",
+            100 * error / forces,
+        )
+    wanted, found = record.functions_per_element, record.n_environments
+    if scarce := [f"{name} ({found.get(name, 0)} for {n})" for name, n in wanted.items() if found.get(name, 0) < n]:
+        logger.warning(
+            "fewer environments than functions of %s: gamma stays cautious until there are more labels; a smaller "
+            "potential.functions_per_element needs fewer",
+            ", ".join(scarce),
+        )
+
+
+def warn_if_refused(step: Step[Handoff], record: TrainingRecord) -> None:
+    """Record and warn that a generation is unfit for MD, if it is, and which one MD goes on with."""
+    if record.stability is None or record.stability.sound:
+        return
+    generation, reasons = record.generation, record.stability.reasons
+    instead = step.generations.fit_for_md()
+    goes_on = f"MD goes on with generation {instead}" if instead != generation else "there is no better one: MD uses it"
+    step.record(
+        Event.GENERATION_REFUSED,
+        f"generation {generation} is unfit for MD: {'; '.join(reasons)}; {goes_on}",
+        at=logging.WARNING,
+        generation=generation,
+        reasons=reasons,
+    )
