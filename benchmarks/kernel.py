@@ -30,13 +30,13 @@ from ase import Atoms
 from ase.build import bulk
 from numba import njit
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.kernel.choice import Evaluator
-from mlip_fw.engines.kernel.form import Form, form_of
-from mlip_fw.engines.kernel.vector import WIDTH, muladd, spread, total
+from mlip_fw.engines.ace.basis import linear_basis
+from mlip_fw.engines.ace.kernel.choice import Evaluator
+from mlip_fw.engines.ace.kernel.form import Form, form_of
+from mlip_fw.engines.ace.kernel.vector import WIDTH, muladd, spread, total
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.md.run import run_md
 from mlip_fw.engines.md.script import RunPlan
-from mlip_fw.engines.train.basis import linear_basis
 from mlip_fw.io.lammps import write_data
 from mlip_fw.io.pace import write_active_set, write_basis
 from mlip_fw.models.md import MDOutcome, Stage
@@ -48,8 +48,8 @@ _SYSTEMS = {"Cu": 200, "Au-Pd": 120, "Mg-O": 100, "Ag-Au-Cu-Pd": 60}
 _ROUNDS = 5
 _AT_LEAST_S = 0.3
 """A measurement repeats its call for so long."""
-_MOST_FOR_PYACE = 20_000
-_MOST_FOR_ROWS = 256
+_MAX_FOR_PYACE = 20_000
+_MAX_FOR_ROWS = 256
 _SKIN_A = 1.0
 
 
@@ -103,7 +103,7 @@ def evaluations(system: str, n_atoms: int) -> dict[str, Any]:
     """Return µs per atom of an evaluation by pyace's recursive evaluator and by the kernel."""
     atoms, (basis, inverses) = structure(system, n_atoms), potential_of(system)
     evaluators = {"kernel": Evaluator("kernel"), "kernel, 2 threads": Evaluator("kernel", 2)}
-    if len(atoms) <= _MOST_FOR_PYACE:
+    if len(atoms) <= _MAX_FOR_PYACE:
         evaluators = {"pyace": Evaluator("pyace"), **evaluators}
     kinds: dict[str, Callable[[], float]] = {}
     for name, evaluator in evaluators.items():
@@ -269,12 +269,12 @@ def main() -> None:
     results: dict[str, list[dict[str, Any]]] = {
         "µs per atom of an evaluation": [evaluations(system, n) for system in systems for n in sizes],
         "µs per atom of the rows of a label": [
-            rows(system, n) for system in systems for n in sizes if n <= _MOST_FOR_ROWS
+            rows(system, n) for system in systems for n in sizes if n <= _MAX_FOR_ROWS
         ],
     }
     if not options.no_md:
         results["µs per atom and step of NVT MD"] = [
-            whole_md(systems[0], n, interval) for n in sizes if n <= _MOST_FOR_PYACE for interval in (10, 1)
+            whole_md(systems[0], n, interval) for n in sizes if n <= _MAX_FOR_PYACE for interval in (10, 1)
         ]
     if options.json:
         json.dump(results, sys.stdout, indent=1)

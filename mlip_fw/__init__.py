@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlip_fw.engines.calculator import AceCalculator
-    from mlip_fw.notebook import LoadedCampaign
+    from mlip_fw.engines.ace.calculator import AceCalculator
+    from mlip_fw.views.notebook import LoadedCampaign
 
 __version__ = "0.2.0"
 __all__ = ["AceCalculator", "__version__", "load"]
@@ -16,7 +16,7 @@ __all__ = ["AceCalculator", "__version__", "load"]
 def __getattr__(name: str) -> Any:
     """Import what takes long to import when it is asked for."""
     if name == "AceCalculator":
-        from mlip_fw.engines.calculator import AceCalculator
+        from mlip_fw.engines.ace.calculator import AceCalculator
 
         return AceCalculator
     raise AttributeError(f"module 'mlip_fw' has no attribute {name!r}")
@@ -44,8 +44,8 @@ def load(campaign: str | Path) -> LoadedCampaign:
     >>> import mlip_fw
     >>> mlip_fw.load("cu-first").plot_gamma().savefig("gamma.png")  # doctest: +SKIP
     """
-    from mlip_fw.notebook import load as load_campaign
-    from mlip_fw.surroundings import require_assertions
+    from mlip_fw.runtime.environment import require_assertions
+    from mlip_fw.views.notebook import load as load_campaign
 
     require_assertions()
     return load_campaign(campaign)

@@ -8,7 +8,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from pyace import PyACECalculator
 
 import mlip_fw
-from mlip_fw.engines.train.basis import linear_basis
+from mlip_fw.engines.ace.basis import linear_basis
 from mlip_fw.io.pace import write_active_set, write_basis
 
 

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyace import ACEBBasisSet, create_multispecies_basis_config
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.kernel import check, choice, form
-from mlip_fw.engines.kernel.choice import Evaluator
-from mlip_fw.engines.kernel.kernel import Kernel
-from mlip_fw.engines.train.basis import linear_basis
+from mlip_fw.engines.ace.basis import linear_basis
+from mlip_fw.engines.ace.kernel import check, choice, form
+from mlip_fw.engines.ace.kernel.choice import Evaluator
+from mlip_fw.engines.ace.kernel.kernel import Kernel
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.errors import WorkerError
 
 ELEMENTS = ["Ag", "Au", "Cu", "Pd"]
@@ -365,10 +365,10 @@ def test_without_numba_pyace_serves(alloy, monkeypatch, caplog):
 
 def test_who_is_waited_for_does_not_compile(alloy, monkeypatch):
     monkeypatch.setattr(choice, "_here", None)
-    monkeypatch.setattr("mlip_fw.engines.kernel.ready.is_compiled", lambda: False)
+    monkeypatch.setattr("mlip_fw.engines.ace.kernel.ready.is_compiled", lambda: False)
     found = AcePotential(alloy[0], evaluator=Evaluator(compiles=False)).evaluated_by(alloy[1])
     assert str(found) == "pyace: it is not compiled yet"
-    monkeypatch.setattr("mlip_fw.engines.kernel.ready.is_compiled", lambda: True)
+    monkeypatch.setattr("mlip_fw.engines.ace.kernel.ready.is_compiled", lambda: True)
     assert AcePotential(alloy[0], evaluator=Evaluator(compiles=False)).evaluated_by(alloy[1]).kernel is not None
 
 
@@ -377,7 +377,7 @@ def test_where_numba_can_not_compile_pyace_serves(alloy, monkeypatch):
         raise RuntimeError("no such processor\nin detail")
 
     monkeypatch.setattr(choice, "_here", None)
-    monkeypatch.setattr("mlip_fw.engines.kernel.ready.make_ready", broken)
+    monkeypatch.setattr("mlip_fw.engines.ace.kernel.ready.make_ready", broken)
     found = AcePotential(alloy[0]).evaluated_by(alloy[1])
     assert str(found) == "pyace: numba can't compile it (RuntimeError: no such processor)"
 

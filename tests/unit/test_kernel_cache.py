@@ -8,7 +8,7 @@ from pathlib import Path
 import numba
 import pytest
 
-from mlip_fw.engines.kernel import cache, ready
+from mlip_fw.engines.ace.kernel import cache, ready
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""Compiled code on disk: one folder for each processor, version of numba and source of the kernel.
+
+numba finds out by itself when the file of a function has changed, but not when a function that it calls has, and two
+machines that share a home would write over each other's code. Within a folder of ours all that may be written is the
+same, so that any number of processes may write it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba import njit
+from numba.core.registry import cpu_target
+
+from mlip_fw.engines.ace.pairs import Pairs
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nsz", "arcp", "contract"}}
+"""No flag lets the compiler forget numbers that are not finite."""
+COMPILED = (
+    *("cache", "energies", "gradients", "grades", "layout", "memory"),
+    *("products", "radial", "rows", "stages", "vector"),
+)
+"""Modules of this package that are compiled, or whose constants and types are."""
+
+
+def compiled(function: Any) -> Any:
+    """Return a function that numba compiles as part of those that call it."""
+    return njit(**_OPTIONS)(function)
+
+
+def entry(function: Any) -> Any:
+    """Return a function that numba compiles with all that it calls, once for each folder; see :func:`folder`."""
+    place, before = folder(), numba.config.CACHE_DIR
+    if place is None:
+        return compiled(function)
+    numba.config.CACHE_DIR = str(place)
+    try:
+        return njit(**_OPTIONS, cache=True)(function)
+    except RuntimeError:  # numba found that it can't write there after all
+        return compiled(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@cache
+def folder() -> Path | None:
+    """Return the folder for compiled code of this processor, made if need be; None if none can be written to.
+
+    It is in ``$NUMBA_CACHE_DIR`` if that is set, or else in ``~/.cache/mlip-fw`` (``$XDG_CACHE_HOME``), or in a folder
+    of this user in the one for temporary files.
+    """
+    for base in _bases():
+        place = base / f"kernel-{_key()}"
+        try:
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        except OSError:
+            continue
+        # what is loaded from it is run: nobody else may have made it
+        if place.stat().st_uid == os.getuid() and not place.stat().st_mode & 0o022:
+            return place
+    return None
+
+
+def _bases() -> Iterator[Path]:
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(os.environ["NUMBA_CACHE_DIR"])
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlip-fw"
+    yield Path(tempfile.gettempdir()) / f"mlip-fw-{os.getuid()}"
+
+
+def processor() -> str:
+    """Return for which processor numba compiles."""
+    return str(cpu_target.target_context.codegen().magic_tuple()[1])
+
+
+def _key() -> str:
+    """Return 16 hexadecimal digits of all that compiled code depends on."""
+    hashed = hashlib.sha256()
+    versions = numba.__version__, llvmlite.__version__, sys.version_info[:3]
+    target = cpu_target.target_context.codegen().magic_tuple()
+    hashed.update(repr((versions, target, sorted(_OPTIONS["fastmath"]))).encode())
+    for path in [*(Path(__file__).with_name(f"{name}.py") for name in COMPILED), Path(inspect.getfile(Pairs))]:
+        hashed.update(path.read_bytes())
+    return hashed.hexdigest()[:16]

@@ -1,0 +1,225 @@
+"""From positions to sums over neighbours, compiled.
+
+Neighbours lie side by side in rows whose length is a multiple of :data:`WIDTH`; what is left of a row counts nothing.
+The neighbours of an atom that are of one element have a *place*: rows of their own. Tables and memory are addresses,
+see :mod:`mlip_fw.engines.ace.kernel.vector`; what they hold is said in :mod:`mlip_fw.engines.ace.kernel.layout` and
+:mod:`mlip_fw.engines.ace.kernel.memory`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mlip_fw.engines.ace.kernel.cache import compiled
+from mlip_fw.engines.ace.kernel.layout import Element, Space
+from mlip_fw.engines.ace.kernel.memory import STEP, Memory
+from mlip_fw.engines.ace.kernel.radial import COARSE
+from mlip_fw.engines.ace.kernel.vector import (
+    WIDTH,
+    load,
+    muladd,
+    read,
+    read_int,
+    root,
+    spread,
+    store,
+    total,
+    transpose,
+    write,
+    write_int,
+)
+from mlip_fw.engines.ace.pairs import Pairs
+
+_PER_COARSE = 1.0 / COARSE
+
+
+@compiled
+def collect(i: int, first_place: int, mu: int, pairs: Pairs, space: Space, s: Memory) -> float:
+    """Copy the neighbours of atom ``i`` within the cutoff, those of each element together.
+
+    Returns the shortest distance squared.
+    """
+    x, capacity, n_elements = pairs.positions, s.capacity, space.n_elements
+    xi, yi, zi = read(x, 3 * i), read(x, 3 * i + 1), read(x, 3 * i + 2)
+    closest2 = np.inf
+    for e in range(n_elements):
+        write_int(s.counts, first_place + e, 0)
+    for p in range(read_int(pairs.start, i), read_int(pairs.start, i + 1)):
+        j = read_int(pairs.others, p)
+        e = read_int(pairs.species, j)
+        dx, dy, dz = read(x, 3 * j) - xi, read(x, 3 * j + 1) - yi, read(x, 3 * j + 2) - zi
+        r2 = dx * dx + dy * dy + dz * dz
+        # written in any case, and kept if the count goes on
+        place = first_place + e
+        k = read_int(s.counts, place)
+        row = 5 * place * capacity + k
+        write_int(s.neighbour, place * capacity + k, j)
+        write(s.directions, row, dx)
+        write(s.directions, row + capacity, dy)
+        write(s.directions, row + 2 * capacity, dz)
+        write(s.directions, row + 3 * capacity, r2)
+        write_int(s.counts, place, k + (r2 < read(space.cutoffs2, mu * n_elements + e)))
+        closest2 = min(closest2, r2)
+    return closest2
+
+
+@compiled
+def fill_place(place: int, pair: int, space: Space, s: Memory) -> None:
+    """Compute radial and angular functions of the neighbours at a place; ``pair`` is that of the elements."""
+    fill_directions(place, s)
+    fill_radial(place, pair, space.table, space.width, space, s.values, s.slopes, place, s)
+    fill_angular(place, space, s)
+
+
+@compiled
+def fill_single(place: int, pair: int, space: Space, s: Memory) -> None:
+    """Compute the functions of single neighbours at a place."""
+    fill_radial(place, pair, space.single, space.single_width, space, s.single_values, s.single_slopes, 0, s)
+
+
+@compiled
+def fill_directions(place: int, s: Memory) -> None:
+    """Replace difference vectors and squared distances by unit vectors, distances and their inverses."""
+    d, n, capacity = s.directions, read_int(s.counts, place), s.capacity
+    at, end = 5 * place * capacity, (n + STEP - 1) // STEP * STEP
+    for k in range(at + n, at + end):
+        write(d, k, 0.0)
+        write(d, k + capacity, 0.0)
+        write(d, k + 2 * capacity, 1.0)
+        write(d, k + 3 * capacity, 1.0)
+    one = spread(1.0)
+    for k in range(at, at + end, WIDTH):
+        r = root(load(d, k + 3 * capacity))
+        inverse = one / r
+        for c in range(3):
+            store(d, k + c * capacity, load(d, k + c * capacity) * inverse)
+        store(d, k + 3 * capacity, r)
+        store(d, k + 4 * capacity, inverse)
+
+
+@compiled
+def fill_radial(
+    place: int, pair: int, table: int, width: int, space: Space, values: int, slopes: int, target: int, s: Memory
+) -> None:
+    """Evaluate all functions of a table for the neighbours at a place: rows that end in zeros."""
+    n, capacity, first = read_int(s.counts, place), s.capacity, read_int(space.first_piece, pair)
+    low, high = read_int(space.zones, 2 * pair), read_int(space.zones, 2 * pair + 1)
+    n_low = low + (high - low) // COARSE
+    per_fine, per_coarse = read(space.per_a, pair), read(space.per_a, pair) * _PER_COARSE
+    end, half = (n + STEP - 1) // STEP * STEP, WIDTH * capacity
+    distances, at = (5 * place + 3) * capacity, target * width * capacity
+    for g in range(0, width, WIDTH):
+        for k in range(n):
+            u = read(s.directions, distances + k) * per_fine
+            knot = int(u)
+            if knot < low:
+                piece, share, per_piece = knot, u - knot, per_fine
+            elif knot < high:
+                u = (u - low) * _PER_COARSE
+                knot = int(u)
+                piece, share, per_piece = low + knot, u - knot, per_coarse
+            else:
+                piece, share, per_piece = n_low + knot - high, u - knot, per_fine
+            row = (first + piece) * 6 * width + g
+            t = spread(share)
+            slope = load(table, row + 5 * width)
+            value = muladd(slope, t, load(table, row + 4 * width))
+            slope = muladd(slope, t, value)
+            value = muladd(value, t, load(table, row + 3 * width))
+            slope = muladd(slope, t, value)
+            value = muladd(value, t, load(table, row + 2 * width))
+            slope = muladd(slope, t, value)
+            value = muladd(value, t, load(table, row + width))
+            slope = muladd(slope, t, value)
+            value = muladd(value, t, load(table, row))
+            store(s.by_neighbour, k * WIDTH, value)
+            store(s.by_neighbour, half + k * WIDTH, slope * spread(per_piece))
+        for k in range(n, end):
+            store(s.by_neighbour, k * WIDTH, spread(0.0))
+            store(s.by_neighbour, half + k * WIDTH, spread(0.0))
+        for k in range(0, end, WIDTH):
+            transpose(s.by_neighbour, k * WIDTH, WIDTH, values, at + g * capacity + k, capacity)
+            transpose(s.by_neighbour, half + k * WIDTH, WIDTH, slopes, at + g * capacity + k, capacity)
+
+
+@compiled
+def fill_angular(place: int, space: Space, s: Memory) -> None:
+    """Fill what harmonics are products of, by the recurrences of associated Legendre functions."""
+    capacity, lmax, d, q, circle = s.capacity, space.lmax, s.directions, s.legendre, s.circle
+    at_d, at_q, at_c = 5 * place * capacity, place * space.n_q * capacity, place * 2 * (lmax + 1) * capacity
+    for k in range(0, (read_int(s.counts, place) + STEP - 1) // STEP * STEP, WIDTH):
+        x, y, z = load(d, at_d + k), load(d, at_d + capacity + k), load(d, at_d + 2 * capacity + k)
+        real, imaginary = spread(1.0), spread(0.0)
+        for m in range(lmax + 1):
+            store(circle, at_c + 2 * m * capacity + k, real)
+            store(circle, at_c + (2 * m + 1) * capacity + k, imaginary)
+            real, imaginary = real * x - imaginary * y, real * y + imaginary * x
+            before = spread(read(space.norms, m * (lmax + 2) * 3))
+            store(q, at_q + (m * (m + 1) // 2 + m) * capacity + k, before)
+            if m < lmax:
+                last = spread(read(space.norms, ((m + 1) * (lmax + 1) + m) * 3 + 1)) * z * before
+                store(q, at_q + ((m + 1) * (m + 2) // 2 + m) * capacity + k, last)
+                for ell in range(m + 2, lmax + 1):
+                    norm = (ell * (lmax + 1) + m) * 3
+                    new = spread(read(space.norms, norm + 1)) * z * last - spread(read(space.norms, norm + 2)) * before
+                    store(q, at_q + (ell * (ell + 1) // 2 + m) * capacity + k, new)
+                    before, last = last, new
+
+
+@compiled
+def fill_harmonics(place: int, first: int, end: int, stride: int, space: Space, s: Memory) -> None:
+    """Fill rows of all harmonics, ``stride`` apart, for the neighbours from ``first`` to ``end`` at a place."""
+    capacity, lmax, q, circle, y = s.capacity, space.lmax, s.legendre, s.circle, s.harmonics
+    at_q, at_c = place * space.n_q * capacity, place * 2 * (lmax + 1) * capacity
+    for p in range(first, end, WIDTH):
+        for ell in range(lmax + 1):
+            row, k = at_q + ell * (ell + 1) // 2 * capacity + p, ell * ell * stride + p - first
+            store(y, k, load(q, row))
+            for m in range(1, ell + 1):
+                part = load(q, row + m * capacity)
+                store(y, k + (2 * m - 1) * stride, part * load(circle, at_c + 2 * m * capacity + p))
+                store(y, k + 2 * m * stride, part * load(circle, at_c + (2 * m + 1) * capacity + p))
+
+
+@compiled
+def sum_over_neighbours(place: int, space: Space, element: Element, s: Memory) -> None:
+    """Fill the sums of R(n, l) Y(k) over the neighbours at a place; three n and two k at a time."""
+    n, capacity, values, y, sums = read_int(s.counts, place), s.capacity, s.values, s.harmonics, s.sums
+    at, n_k = place * space.width * capacity, space.n_k
+    for t in range(0, 4 * element.n_groups, 4):
+        k_low, k_high = read_int(element.groups, t), read_int(element.groups, t + 1)
+        used, channels = read_int(element.groups, t + 2), read_int(element.groups, t + 3) * space.n_n
+        for k0 in range(k_low, k_high, 2):
+            k1 = min(k0 + 1, k_high - 1)
+            for m0 in range(0, used, 3):
+                m1, m2 = min(m0 + 1, used - 1), min(m0 + 2, used - 1)
+                r0 = at + read_int(space.channels, channels + m0) * capacity
+                r1 = at + read_int(space.channels, channels + m1) * capacity
+                r2 = at + read_int(space.channels, channels + m2) * capacity
+                s00, s10, s20 = spread(0.0), spread(0.0), spread(0.0)
+                s01, s11, s21 = spread(0.0), spread(0.0), spread(0.0)
+                for p in range(0, n, WIDTH):
+                    y0, y1 = load(y, k0 * capacity + p), load(y, k1 * capacity + p)
+                    r = load(values, r0 + p)
+                    s00, s01 = muladd(r, y0, s00), muladd(r, y1, s01)
+                    r = load(values, r1 + p)
+                    s10, s11 = muladd(r, y0, s10), muladd(r, y1, s11)
+                    r = load(values, r2 + p)
+                    s20, s21 = muladd(r, y0, s20), muladd(r, y1, s21)
+                write(sums, m0 * n_k + k0, total(s00))
+                write(sums, m1 * n_k + k0, total(s10))
+                write(sums, m2 * n_k + k0, total(s20))
+                write(sums, m0 * n_k + k1, total(s01))
+                write(sums, m1 * n_k + k1, total(s11))
+                write(sums, m2 * n_k + k1, total(s21))
+
+
+@compiled
+def sum_of_row(place: int, rows: int, at: int, s: Memory) -> Any:
+    """Return the sum of one row over the neighbours at a place."""
+    found = spread(0.0)
+    for p in range(at, at + read_int(s.counts, place), WIDTH):
+        found = found + load(rows, p)
+    return total(found)

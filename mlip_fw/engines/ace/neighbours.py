@@ -1,0 +1,125 @@
+"""Neighbour lists of periodic cells, with a skin (Verlet list) for moving atoms."""
+
+from __future__ import annotations
+
+import numpy as np
+from pyace.catomicenvironment import ACEAtomicEnvironment
+from vesin import NeighborList
+
+from mlip_fw.engines.ace.pairs import Pairs
+
+
+class Neighbours:
+    """The pairs of a fully periodic cell, built in linear time and reused.
+
+    Periodic images within the cutoff are explicit ghost atoms. The list holds pairs up to ``cutoff_a + skin_a`` and is
+    rebuilt only when a pair outside of it could have come within ``cutoff_a`` by motion of atoms or change of the cell.
+
+    Parameters
+    ----------
+    species
+        (n,) index of each atom's element in the potential.
+    cutoff_a, skin_a
+        Cutoff of the potential and the extra distance, Å.
+    """
+
+    def __init__(self, species: np.ndarray, cutoff_a: float, skin_a: float = 0.0) -> None:
+        self.species = np.asarray(species, dtype=np.int64)
+        self.cutoff_a, self.skin_a = cutoff_a, skin_a
+        self.builds = 0
+        self._cell: np.ndarray | None = None
+        self._pairs: Pairs
+        self._environment, self._environment_of = ACEAtomicEnvironment(), 0
+
+    def pairs_at(self, positions: np.ndarray, cell: np.ndarray) -> Pairs:
+        """Return the pairs for ``positions`` (n, 3) in ``cell`` (3, 3), rows are vectors, Å."""
+        known = self._known_at(positions, cell)
+        if known is None:
+            self._build(positions, cell)
+            known = positions
+        self._pairs = self._pairs._replace(positions=self._extended(known, cell))
+        return self._pairs
+
+    def update(self, positions: np.ndarray, cell: np.ndarray) -> ACEAtomicEnvironment:
+        """Return the pairs as pyace takes them."""
+        self.pairs_at(positions, cell)
+        return self._for_pyace()
+
+    def with_own_images(self) -> ACEAtomicEnvironment:
+        """Return the environment with images as separate atoms: their forces are not added to the originals'."""
+        environment, n_images = ACEAtomicEnvironment(), len(self.origins) - len(self.species)
+        usual = self._for_pyace()
+        environment.x = usual.x
+        environment.species_type = usual.species_type
+        environment.neighbour_list = [*usual.neighbour_list, *[[] for _ in range(n_images)]]
+        environment.origins = np.arange(len(self.origins))
+        return environment
+
+    @property
+    def origins(self) -> np.ndarray:
+        """Index of the original of each atom or image; originals come first and are their own."""
+        return self._pairs.owner
+
+    def _for_pyace(self) -> ACEAtomicEnvironment:
+        """Return the environment of the last update: lists of Python, which are made once for each build."""
+        pairs = self._pairs
+        if self._environment_of != self.builds:
+            self._environment, self._environment_of = ACEAtomicEnvironment(), self.builds
+            self._environment.x = pairs.positions
+            self._environment.species_type = pairs.species
+            self._environment.neighbour_list = [part.tolist() for part in np.split(pairs.others, pairs.start[1:-1])]
+            self._environment.origins = pairs.owner
+        self._environment.x = pairs.positions
+        return self._environment
+
+    def _extended(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        ghosts = positions[self._origins] + self._shifts @ cell
+        return np.concatenate([positions, ghosts])
+
+    def _known_at(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray | None:
+        """Return the positions without jumps by lattice vectors since the list was built; None if it holds no more."""
+        if self.skin_a <= 0 or self._cell is None:
+            return None
+        is_same = bool((cell == self._cell).all())
+        jumps = np.rint(positions @ (self._inverse if is_same else np.linalg.inv(cell)) - self._scaled)
+        if jumps.any():
+            positions = np.asarray(positions - jumps @ cell)
+        shrink = 1.0 if is_same else float(np.linalg.svd(np.linalg.solve(self._cell, cell), compute_uv=False)[-1])
+        moved = positions - self._scaled @ cell
+        moved -= np.add.reduce(moved) / len(moved)
+        largest = np.sqrt((moved * moved).sum(axis=1).max())
+        return positions if shrink * (self.cutoff_a + self.skin_a) - 2 * largest >= self.cutoff_a else None
+
+    def _build(self, positions: np.ndarray, cell: np.ndarray) -> None:
+        reach = self.cutoff_a + self.skin_a
+        i, j, shifts = NeighborList(cutoff=reach, full_list=True).compute(
+            points=positions, box=cell, periodic=True, quantities="ijS"
+        )
+        n, inside = len(positions), ~np.any(shifts, axis=1)
+        outside = ~inside
+        first, inverse = _distinct(j[outside], shifts[outside])
+        index = j.astype(np.int64)
+        index[outside] = n + inverse
+        order = np.argsort(i, kind="stable")
+        self._origins = j[outside][first].astype(np.int64)
+        self._shifts = shifts[outside][first].astype(float)
+        self._cell, self._inverse = cell.copy(), np.linalg.inv(cell)
+        self._scaled = positions @ self._inverse
+        self._pairs = Pairs(
+            start=np.concatenate([[0], np.cumsum(np.bincount(i, minlength=n))]).astype(np.int64),
+            others=index[order],
+            owner=np.concatenate([np.arange(n), self._origins]),
+            species=np.concatenate([self.species, self.species[self._origins]]),
+            positions=self._extended(positions, cell),
+        )
+        self.builds += 1
+
+
+def _distinct(atoms: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first index of each distinct (atom, shift) pair, and for every pair the number of its distinct one."""
+    reach = int(np.abs(shifts).max(initial=0))
+    keys = atoms.astype(np.int64)
+    for axis in range(3):
+        keys = keys * (2 * reach + 1) + shifts[:, axis] + reach
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return first, inverse
