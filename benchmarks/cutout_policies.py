@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.candidates.cutout import cut_out
-from mlip_fw.engines.candidates.cutout_box import contacts_a, fill
-from mlip_fw.engines.candidates.cutout_cloud import Cloud, cloud_around, uncut
-from mlip_fw.engines.candidates.cutout_lattice import Box
-from mlip_fw.engines.candidates.generate import Candidate, HaltedFrame, generate
-from mlip_fw.engines.candidates.local_cell import local_cell
-from mlip_fw.engines.geometry import distances_from
-from mlip_fw.engines.maxvol import ActiveSet
-from mlip_fw.engines.select import choose
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.sampling.cutout.box import contacts_a, fill
+from mlip_fw.engines.sampling.cutout.cloud import Cloud, cloud_around, uncut
+from mlip_fw.engines.sampling.cutout.cut import cut_out
+from mlip_fw.engines.sampling.cutout.lattice import LatticeBox
+from mlip_fw.engines.sampling.generate import Candidate, HaltedFrame, generate
+from mlip_fw.engines.sampling.local_cell import local_cell
+from mlip_fw.engines.sampling.maxvol import ActiveSet
+from mlip_fw.engines.sampling.selection import choose
+from mlip_fw.engines.structures.geometry import distances_from
 from mlip_fw.io.structures import canonical
 from mlip_fw.models.campaign import Campaign, CutoutSettings
 
@@ -102,7 +102,7 @@ def cube(edge_a: float, trained: str = "core or known", core_a: float = 4.0) -> 
         inside = (np.abs(near.vectors) <= edge_a / 2).all(axis=1)
         cloud = Cloud(*(part[inside] for part in (near.vectors, near.distances, near.origin, near.numbers)))
         edges = np.eye(3) * edge_a
-        filling = fill(cloud, Box(edges, edges, 0.0), frame, 1.0, contacts_a(near))
+        filling = fill(cloud, LatticeBox(edges, edges, 0.0), frame, 1.0, contacts_a(near))
         assert filling is not None
         kept = filling.chosen
         small = canonical(Atoms(cloud.numbers[kept], cloud.vectors[kept], cell=edges, pbc=True))

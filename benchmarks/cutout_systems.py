@@ -12,7 +12,7 @@ from ase.calculators.emt import EMT
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace.potential import AcePotential
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,15 @@ from cutout_policies import POLICIES, Example, Policy, hard, never_cut, rehearse
 from cutout_systems import SYSTEMS, System, force_rmse, oracle_frames
 from threadpoolctl import threadpool_limits
 
-from mlip_fw.engines.ace import AcePotential, Design, rows_within
-from mlip_fw.engines.bootstrap import first_structures
-from mlip_fw.engines.candidates.small_cell import seamless_cell
-from mlip_fw.engines.maxvol import ActiveSet, exchange
-from mlip_fw.engines.train.basis import copy_of, linear_basis
-from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.ace.basis import copy_of, linear_basis
+from mlip_fw.engines.ace.potential import AcePotential, Design, rows_within
+from mlip_fw.engines.sampling.bootstrap import first_structures
+from mlip_fw.engines.sampling.maxvol import ActiveSet, exchange
+from mlip_fw.engines.sampling.small_cell import seamless_cell
+from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.models.campaign import BootstrapSettings
 
-CUTOFF_A, N_FUNCTIONS, CHECK_INTERVAL, MOST_HALTS = 6.0, 200, 10, 60
+CUTOFF_A, N_FUNCTIONS, CHECK_INTERVAL, MAX_HALTS = 6.0, 200, 10, 60
 _FRICTION_1_FS = 0.01
 
 
@@ -171,7 +171,7 @@ def _ramp(
     atoms.calc = _Ace(potential, atoms)
     dynamics = Langevin(atoms, 2 * units.fs, temperature_K=low, friction=_FRICTION_1_FS / units.fs, rng=rng)
     n_halts, step = 0, 0
-    while step < system.n_steps and n_halts < MOST_HALTS:
+    while step < system.n_steps and n_halts < MAX_HALTS:
         gamma = atoms.calc.gamma(atoms)
         if gamma.max() > system.gamma_halt:
             n_halts += 1

@@ -35,18 +35,18 @@ from unittest.mock import patch
 import bson
 from fireworks import FWAction, FWorker, LaunchPad, Workflow
 
-from mlip_fw.database.control import ServerFacts, start_server, stop_server
 from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
-from mlip_fw.fireworks.build import md_firework, summary_firework
 from mlip_fw.io.campaign_file import read_campaign
+from mlip_fw.launcher.rockets import launch_one, raise_if_fizzled, silence_libraries
+from mlip_fw.launchpad.server.control import ServerFacts, start_server, stop_server
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import CandidatesHandoff, Handoff, LabelHandoff, MDHandoff, TrainHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Choice, Selection
 from mlip_fw.steps.step import Step
-from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
+from mlip_fw.workflows.build import md_firework, summary_firework
 
 SIZES = (10, 100, 1000)
 WORKERS = (1, 2, 4, 8)
@@ -140,7 +140,7 @@ class Farm:
     def launch(self) -> tuple[float, float] | None:
         """Run one Firework; returns wall and processor seconds, or None if none was ready."""
         wall, cpu = time.perf_counter(), self._cpu_s()
-        if not launch_quietly(self.pad, FWorker()):
+        if not launch_one(self.pad, FWorker()):
             return None
         return time.perf_counter() - wall, self._cpu_s() - cpu
 
@@ -182,7 +182,7 @@ def farm(stand_ins: StandIns) -> Iterator[Farm]:
     before = Path.cwd()
     try:
         os.chdir(folder)
-        with stand_ins.in_place(), quiet():
+        with stand_ins.in_place(), silence_libraries():
             yield Farm(folder, stand_ins)
     finally:
         stop_server(folder / "launchpad")
@@ -224,9 +224,9 @@ def workers_part(_: int) -> Part:
 
 def _work(launchpad_file: str, stand_ins: StandIns, ready: Any) -> None:
     pad = LaunchPad.from_file(launchpad_file)
-    with stand_ins.in_place(), quiet():
+    with stand_ins.in_place(), silence_libraries():
         ready.wait()
-        while launch_quietly(pad, FWorker()) or pad.future_run_exists(FWorker()):
+        while launch_one(pad, FWorker()) or pad.future_run_exists(FWorker()):
             time.sleep(0 if pad.run_exists(FWorker()) else _IDLE_S)
 
 

@@ -13,7 +13,7 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from workflow_loop import run_workflow
 
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.models.campaign import Campaign
 
 TEMPERATURES_K = (300, 800, 1600)

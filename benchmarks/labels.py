@@ -34,13 +34,13 @@ from label_count import TEMPERATURES_K, force_rmse, oracle_md
 from training_speed import teach
 from workflow_loop import run_workflow
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.start import start_structures
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.seeds import derived_seed
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.structures.start import start_structures
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.io.structures import canonical, with_labels
 from mlip_fw.models.campaign import Campaign, CandidateSettings
-from mlip_fw.seeds import derived_seed
 
 _EXAMPLE = Path(__file__).with_name("cu-ramp.yaml")
 _SPACING = 10

@@ -20,19 +20,19 @@ import numpy as np
 from ase import Atoms
 from threadpoolctl import threadpool_limits
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.bootstrap import bootstrap_structures
-from mlip_fw.engines.maxvol import ActiveSet, exchange
-from mlip_fw.engines.md.embedded import ForceField, open_lammps
+from mlip_fw.campaign.seeds import derived_seed
+from mlip_fw.engines.ace.basis import copy_of, linear_basis
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.md.embedded import ExternalForces, open_lammps
 from mlip_fw.engines.md.script import RunPlan, embedded_force_field, write_script
 from mlip_fw.engines.oracle.ase_child import calculator_class
-from mlip_fw.engines.start import start_structures
-from mlip_fw.engines.train.basis import copy_of, linear_basis
-from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.sampling.bootstrap import bootstrap_structures
+from mlip_fw.engines.sampling.maxvol import ActiveSet, exchange
+from mlip_fw.engines.structures.start import start_structures
+from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.io.lammps import write_data
 from mlip_fw.io.structures import canonical
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.seeds import derived_seed
 
 _FILES = ("dump", "fix gamma_log", "write_", "if ")
 """Beginnings of the lines of the usual script that write or decide about files."""
@@ -204,7 +204,7 @@ def halted_frame(lammps: Any, elements: list[str]) -> Atoms:
 
 
 def _attach(lammps: Any, potential: AcePotential, campaign: Campaign) -> None:
-    ForceField(lammps, potential, campaign.elements, campaign.uncertainty.check_interval).attach()
+    ExternalForces(lammps, potential, campaign.elements, campaign.uncertainty.check_interval).attach()
 
 
 def _commands(plan: RunPlan) -> tuple[list[str], str]:

@@ -41,9 +41,10 @@ from ase.calculators.emt import EMT
 from ase.data import atomic_numbers, reference_states
 from training_speed import pyace_from_scratch
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.bootstrap import bootstrap_structures
-from mlip_fw.engines.train.basis import linear_basis
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import linear_basis
+from mlip_fw.engines.sampling.bootstrap import bootstrap_structures
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.pacemaker.command import command_of
 from mlip_fw.engines.train.pacemaker.form import without_cores
@@ -52,7 +53,6 @@ from mlip_fw.engines.train.pacemaker.inputs import settings_of
 from mlip_fw.engines.train.pacemaker.job import FitRun
 from mlip_fw.engines.train.pacemaker.template import Template
 from mlip_fw.errors import WorkerError
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.campaign import ENERGY_WEIGHT, BootstrapSettings, Campaign
 from mlip_fw.models.worker import Worker

@@ -19,11 +19,11 @@ from ase.calculators.emt import EMT
 from pyace.activelearning import compute_A_active_inverse, compute_active_set, compute_B_projections
 from pyace.linearacefit import LinearACEDataset, LinearACEFit
 
-from mlip_fw.dataset import Dataset, label_name
-from mlip_fw.engines.bootstrap import bootstrap_structures
-from mlip_fw.engines.train.basis import linear_basis
+from mlip_fw.campaign.dataset import Dataset, label_name
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import linear_basis
+from mlip_fw.engines.sampling.bootstrap import bootstrap_structures
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.campaign import BootstrapSettings, Campaign
 

@@ -34,9 +34,9 @@ from typing import Any
 
 from fireworks import Firework, LaunchPad, Workflow
 
-from mlip_fw.database.control import start_server, stop_server
-from mlip_fw.fireworks.build import candidates_firework, label_firework, md_firework, train_firework
+from mlip_fw.launchpad.server.control import start_server, stop_server
 from mlip_fw.models.handoff import CandidatesHandoff, LabelHandoff, MDHandoff, TrainHandoff
+from mlip_fw.workflows.build import candidates_firework, label_firework, md_firework, train_firework
 from mlip_fw.workflows.campaign import campaign_workflow
 from tests.helpers.relay import Relay
 from tests.helpers.stories import Scribe, campaign, hashed

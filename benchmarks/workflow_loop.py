@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.engines.md.script import GAMMA_LOG
 from mlip_fw.io.campaign_file import write_campaign
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 
 _POLL_S = 0.01

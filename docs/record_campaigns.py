@@ -26,10 +26,10 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 import recordings
 
 import mlip_fw
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.engines.md.script import DUMP
 from mlip_fw.io.files import write_json, write_text
 from mlip_fw.io.lammps import read_dump
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.validation.rdf import distribution
 
 BUILD = recordings.DOCS / "_build" / "campaigns"

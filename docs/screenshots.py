@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.text import Text
 from ruamel.yaml import YAML
 
-from mlip_fw.database.control import start_server, stop_server
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.launchpad.server.control import start_server, stop_server
 
 DOCS = Path(__file__).parent
 PICTURES = DOCS / "_static" / "screenshots"
-MOST_BYTES = 150_000
+MAX_BYTES = 150_000
 MLIP_FW = [sys.executable, "-m", "mlip_fw"]
 CHROMIUM = shutil.which(os.environ.get("MLIP_FW_CHROMIUM", "chromium"))
 OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"]
@@ -125,9 +125,9 @@ def keep(screenshot: bytes, name: str) -> None:
     path = PICTURES / f"{name}.png"
     for colours in (256, 128, 64, 32):
         picture.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
-        if path.stat().st_size <= MOST_BYTES:
+        if path.stat().st_size <= MAX_BYTES:
             return
-    raise SystemExit(f"{path} has {path.stat().st_size} bytes, expected {MOST_BYTES} at most; show less of the page")
+    raise SystemExit(f"{path} has {path.stat().st_size} bytes, expected {MAX_BYTES} at most; show less of the page")
 
 
 def shortened(path: Path, n_steps: int = 2000) -> dict[str, Any]:
@@ -178,9 +178,9 @@ def n_left_out(cycle: Path) -> int:
     return int(cutout["n_atoms"] - cutout["n_trained"]) if cutout else 0
 
 
-def wait_for(is_so: Callable[[], bool], patience_s: float = 600.0) -> None:
+def wait_for(is_so: Callable[[], bool], timeout_s: float = 600.0) -> None:
     """Wait until it is so."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while not is_so():
         if time.monotonic() > deadline:
             raise SystemExit("the campaign does not come as far as the pictures need it")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlip_fw.notebook import LoadedCampaign
+    from mlip_fw.views.notebook import LoadedCampaign
 
 __version__ = "0.2.0"
 __all__ = ["__version__", "load"]
@@ -34,8 +34,8 @@ def load(campaign: str | Path) -> LoadedCampaign:
     >>> import mlip_fw
     >>> mlip_fw.load("cu-first").plot_gamma().savefig("gamma.png")  # doctest: +SKIP
     """
-    from mlip_fw.notebook import load as load_campaign
-    from mlip_fw.surroundings import require_assertions
+    from mlip_fw.runtime.environment import require_assertions
+    from mlip_fw.views.notebook import load as load_campaign
 
     require_assertions()
     return load_campaign(campaign)

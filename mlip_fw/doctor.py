@@ -14,23 +14,23 @@ from ase.calculators.emt import EMT
 from fireworks import FWorker, LaunchPad
 from pymongo.errors import PyMongoError
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.md.canary import sing
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.md.engine_check import run_engine_check
 from mlip_fw.engines.md.run import Engine, choose_engine
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.errors import MlipError, WorkerError
 from mlip_fw.firetasks.base import read_worker
-from mlip_fw.generations import Generations
 from mlip_fw.io.addresses import without_credentials
-from mlip_fw.io.locks import alone
+from mlip_fw.io.locks import exclusive_lock
 from mlip_fw.io.structures import with_labels
+from mlip_fw.launchpad.advice import explain
 from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.worker import Worker
-from mlip_fw.mongo_sentences import explain
 from mlip_fw.plugins import ORACLES, REGISTRIES, TRAINERS, Registry
 
-_CANARY = {
+_ENGINE_CHECK = {
     "campaign": "canary",
     "elements": ["Cu"],
     "structure": {"bulk": {"symbol": "Cu", "cubic": True, "repeat": [2, 2, 2]}},
@@ -48,7 +48,7 @@ class MachineFinding(Frozen):
     found: str
 
 
-def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) -> list[MachineFinding]:
+def diagnose_machine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) -> list[MachineFinding]:
     """Return what was found of LAMMPS, gamma, oracles, pacemaker, file locks, the queue and, if given, the database."""
     engine: list[Engine] = []
 
@@ -60,7 +60,7 @@ def examine(fworker: FWorker, launchpad: Callable[[], LaunchPad] | None = None) 
     findings = [
         _look("worker file", lambda: f"{fworker.name}: {read_worker(fworker.env).model_dump(exclude_defaults=True)}"),
         _look("MD engine", which_engine),
-        _look("gamma canary", lambda: _canary(engine, read_worker(fworker.env))),
+        _look("gamma canary", lambda: _engine_check(engine, read_worker(fworker.env))),
         *(_look(title, look) for title, look in _codes(ORACLES, "oracle.kind", lambda: read_worker(fworker.env))),
         *(_look(title, look) for title, look in _codes(TRAINERS, "potential.kind", lambda: read_worker(fworker.env))),
         _look("file locks", _locks),
@@ -84,14 +84,14 @@ def _look(what: str, how: Callable[[], str]) -> MachineFinding:
         return MachineFinding(what=what, ok=False, found=f"{type(error).__name__}: {error}")
 
 
-def _canary(engine: list[Engine], worker: Worker) -> str:
+def _engine_check(engine: list[Engine], worker: Worker) -> str:
     if not engine:
         raise MlipError("skipped: there is no MD engine")
     with tempfile.TemporaryDirectory(prefix="mlip-fw-doctor-") as name:
         root = Path(name)
         generations = _tiny_potential(root)
         start = bulk("Cu", cubic=True) * (2, 2, 2)
-        found = sing(engine[0], worker, generations.potential(0), start, ("Cu",), root / "md")
+        found = run_engine_check(engine[0], worker, generations.potential(0), start, ("Cu",), root / "md")
     return f"LAMMPS halted at gamma {found.gamma_max:.3g}; energy, forces and gamma agree with pyace"
 
 
@@ -102,7 +102,7 @@ def _tiny_potential(root: Path) -> Generations:
         atoms.rattle(0.05, seed=seed)
         atoms.calc = EMT()
         dataset.add(str(seed), with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces(), None), {})
-    train_generation(generations, dataset, Campaign.model_validate(_CANARY))
+    train_generation(generations, dataset, Campaign.model_validate(_ENGINE_CHECK))
     return generations
 
 
@@ -132,7 +132,7 @@ def _plug_ins() -> str:
 def _locks() -> str:
     """Lock a file in this folder, which is one of those that campaigns will be in, most often."""
     folder = Path.cwd()
-    with alone(folder / ".mlip-fw-doctor.lock"):
+    with exclusive_lock(folder / ".mlip-fw-doctor.lock"):
         return f"File locking works in {folder}"
 
 

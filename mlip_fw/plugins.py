@@ -195,13 +195,13 @@ STRATEGIES = Registry(
     "candidate strategy",
     "mlip_fw.strategies",
     {
-        "halt_frame": "mlip_fw.engines.candidates.generate:halt_frame",
-        "rattle": "mlip_fw.engines.candidates.generate:rattle",
-        "normal_modes": "mlip_fw.engines.candidates.normal_modes:normal_modes",
-        "md_burst": "mlip_fw.engines.candidates.md_burst:md_burst",
+        "halt_frame": "mlip_fw.engines.sampling.generate:halt_frame",
+        "rattle": "mlip_fw.engines.sampling.generate:rattle",
+        "normal_modes": "mlip_fw.engines.sampling.normal_modes:normal_modes",
+        "md_burst": "mlip_fw.engines.sampling.md_burst:md_burst",
     },
 )
-"""Where candidates come from: functions like :class:`mlip_fw.engines.candidates.generate.CandidateStrategy`."""
+"""Where candidates come from: functions like :class:`mlip_fw.engines.sampling.generate.CandidateStrategy`."""
 PROPERTIES = Registry(
     "validation property",
     "mlip_fw.properties",

@@ -7,9 +7,9 @@ import pytest
 from fireworks import FWorker
 from pymongo.errors import OperationFailure
 
-from mlip_fw.database.matching import engine_speaks
-from mlip_fw.database.predicates import predicate
-from mlip_fw.database.refusal import RefusedError
+from mlip_fw.launchpad.server.command_error import CommandError
+from mlip_fw.launchpad.server.mongomock_engine import translate_engine_errors
+from mlip_fw.launchpad.server.predicates import predicate
 from tests.helpers.campaigns import make_small
 from tests.helpers.programs import ROOT, require, run_pacemaker_here
 
@@ -37,9 +37,9 @@ def strict_queries():
 
     def filter_applies(query, document):
         try:
-            with engine_speaks():
+            with translate_engine_errors():
                 return predicate(query)(document)
-        except RefusedError as refusal:
+        except CommandError as refusal:
             raise OperationFailure(str(refusal), refusal.code) from refusal
 
     with pytest.MonkeyPatch.context() as patch:

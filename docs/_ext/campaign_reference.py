@@ -170,7 +170,7 @@ def tables_markdown() -> str:
     MissingDescriptionError
         If a column has no description.
     """
-    from mlip_fw.notebook.tables import GENERATIONS, HALTS, LABELS
+    from mlip_fw.views.notebook.tables import GENERATIONS, HALTS, LABELS
 
     blocks = []
     for name, columns in (("labels", LABELS), ("halts", HALTS), ("generations", GENERATIONS)):

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.file_cache import CampaignFiles, FileCache
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.campaign.journal import merged_events, outcome_of, read_journal
 from mlip_fw.campaign.label_files import LabelFile, read_label_file
-from mlip_fw.dataset import Dataset
-from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.md import MDResult

@@ -8,7 +8,7 @@ import typer
 
 from mlip_fw.cli.app import CLUSTER, app
 from mlip_fw.cli.campaign_argument import CAMPAIGN, DIRECTORY, FWORKER, load_checked_campaign
-from mlip_fw.cli.common import add_to_launchpad, answering, load_launchpad, log_to_stderr
+from mlip_fw.cli.common import add_to_launchpad, explain_database_errors, load_launchpad, log_to_stderr
 from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
 
@@ -28,12 +28,12 @@ def add(
     with working("checking the campaign") as tell:
         campaign, where = load_checked_campaign(campaign_file, directory, fworker)
         if campaign.files == "filepad":
-            from mlip_fw.travel.start import add_files
+            from mlip_fw.launchpad.filepad.campaign_files import publish_campaign
 
             tell("uploading files")
             where.claim(campaign)
-            with answering(pad := load_launchpad(launchpad)):
-                add_files(campaign, str(where.root), pad)
+            with explain_database_errors(pad := load_launchpad(launchpad)):
+                publish_campaign(campaign, str(where.root), pad)
         from mlip_fw.workflows.campaign import campaign_workflow
 
         tell("adding Fireworks")

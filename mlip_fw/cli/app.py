@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from mlip_fw import __version__
-from mlip_fw.surroundings import require_assertions, require_current_folder
+from mlip_fw.runtime.environment import require_assertions, require_current_folder
 
 EXIT_ERROR = 1
 EXIT_STOPPED = 3

@@ -10,10 +10,10 @@ import typer
 
 from mlip_fw.cli.common import load_fworker
 from mlip_fw.errors import CampaignError, WorkerError
-from mlip_fw.surroundings import require_utf8
+from mlip_fw.runtime.environment import require_utf8
 
 if TYPE_CHECKING:
-    from mlip_fw.layout import CampaignDirectory
+    from mlip_fw.campaign.directory import CampaignDirectory
     from mlip_fw.models.campaign import Campaign
 
 CAMPAIGN = typer.Argument(
@@ -39,8 +39,8 @@ def read_campaign_argument(path: Path, directory: Path | None) -> tuple[Campaign
     DirectoryError
         If the path of the directory, or of a file that the campaign names, is not UTF-8.
     """
+    from mlip_fw.campaign.directory import CampaignDirectory
     from mlip_fw.io.campaign_file import read_campaign
-    from mlip_fw.layout import CampaignDirectory
 
     campaign = read_campaign(_file_of(path))
     if directory is None:
@@ -69,7 +69,7 @@ def load_checked_campaign(
     campaign, where = load_campaign(campaign_file, directory)
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.oracle.scope import label_notes
-    from mlip_fw.engines.start import start_notes, start_structures
+    from mlip_fw.engines.structures.start import start_notes, start_structures
     from mlip_fw.engines.train.given_files import check_given_files
     from mlip_fw.engines.train.refinement import require_trainer
     from mlip_fw.firetasks.base import read_worker

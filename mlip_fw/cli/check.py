@@ -13,10 +13,10 @@ from mlip_fw.cli.campaign_argument import CAMPAIGN, read_campaign_argument
 from mlip_fw.cli.common import load_fworker, log_to_stderr
 from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
-from mlip_fw.stdout import claim_stdout
+from mlip_fw.runtime.stdout import claim_stdout
 
 if TYPE_CHECKING:
-    from mlip_fw.engines.given_labels import GivenLabels
+    from mlip_fw.engines.structures.given_labels import GivenLabels
     from mlip_fw.models.campaign import Campaign
     from mlip_fw.models.dataset import DatasetAudit
 
@@ -52,17 +52,17 @@ def _facts(
 ) -> tuple[dict[str, Any], dict[str, Any], str, DatasetAudit | None]:
     """Return what a campaign would run, how large its potential would be, in numbers and in words, and its dataset."""
     campaign, where = read_campaign_argument(campaign_file, None)
-    from mlip_fw.engines.bootstrap import labelled_cell
     from mlip_fw.engines.md.run import choose_engine
     from mlip_fw.engines.oracle.label import require_oracle
     from mlip_fw.engines.oracle.scope import label_notes
-    from mlip_fw.engines.rehearsal import rehearsals
-    from mlip_fw.engines.start import start_notes, start_structures
+    from mlip_fw.engines.sampling.bootstrap import labelled_cell
+    from mlip_fw.engines.sampling.small_cell_prerun import prerun_cells
+    from mlip_fw.engines.structures.start import start_notes, start_structures
+    from mlip_fw.engines.train.basis_size import first_basis
     from mlip_fw.engines.train.given_files import check_given_files
-    from mlip_fw.engines.train.growth import first_basis
+    from mlip_fw.engines.train.memory import max_atoms_in_memory, size_in_words, size_of
     from mlip_fw.engines.train.pacemaker.schedule import decided
     from mlip_fw.engines.train.refinement import require_trainer
-    from mlip_fw.engines.train.size import most_atoms, sentence, size_of
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)
@@ -73,10 +73,12 @@ def _facts(
     schedule = decided(campaign, where.begun(), where.root)
     require_trainer(schedule.campaign, worker)
     engine, why = choose_engine(campaign.md.engine, worker)
-    rehearsed = rehearsals(campaign).values()
+    rehearsed = prerun_cells(campaign).values()
     first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
     n_first = max(campaign.bootstrap.n_structures, len(first))
-    size = size_of(first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), most_atoms(first, campaign))
+    size = size_of(
+        first_basis(campaign, [first[k % len(first)] for k in range(n_first)]), max_atoms_in_memory(first, campaign)
+    )
 
     facts = {
         "campaign": campaign.campaign,
@@ -93,7 +95,7 @@ def _facts(
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
     }
-    return facts, size.plain(), sentence(size) + _later(campaign), _audited(given, campaign)
+    return facts, size.plain(), size_in_words(size) + _later(campaign), _audited(given, campaign)
 
 
 def _audited(given: GivenLabels | None, campaign: Campaign) -> DatasetAudit | None:

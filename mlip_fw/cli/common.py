@@ -17,7 +17,7 @@ from mlip_fw.errors import DirectoryError, WorkerError
 if TYPE_CHECKING:
     from fireworks import FWorker, LaunchPad, Workflow
 
-    from mlip_fw.layout import CampaignDirectory
+    from mlip_fw.campaign.directory import CampaignDirectory
 
 _WORKER_FILES = (Path("my_fworker.yaml"), Path("fw_configs/my_fworker.yaml"))
 _LAUNCHPAD_FILES = (Path("my_launchpad.yaml"), Path("fw_configs/my_launchpad.yaml"))
@@ -61,7 +61,7 @@ def find_campaign(name: str | None) -> CampaignDirectory:
     DirectoryError
         If there is none, or several and no name.
     """
-    from mlip_fw.layout import CampaignDirectory
+    from mlip_fw.campaign.directory import CampaignDirectory
 
     if name is not None:
         directory = CampaignDirectory(name)
@@ -88,7 +88,7 @@ def campaigns_here() -> list[CampaignDirectory]:
     begun = [folder for folder in folders if _has_begun(folder)]
     if not begun:
         return []
-    from mlip_fw.layout import CampaignDirectory
+    from mlip_fw.campaign.directory import CampaignDirectory
 
     return [CampaignDirectory(folder) for folder in begun]
 
@@ -119,7 +119,7 @@ def load_fworker(path: Path | None) -> FWorker:
         raise WorkerError(f"can't read the worker file {path}: {error}") from error
 
 
-def load_launchpad(path: Path | None, *, looking: bool = False) -> LaunchPad:
+def load_launchpad(path: Path | None, *, read_only: bool = False) -> LaunchPad:
     """Return the LaunchPad of ``path``, or of the usual places of FireWorks users.
 
     Parameters
@@ -137,14 +137,14 @@ def load_launchpad(path: Path | None, *, looking: bool = False) -> LaunchPad:
     import_fireworks()
     from fireworks import LaunchPad
 
-    from mlip_fw.looking import launchpad_to_look_at
+    from mlip_fw.launchpad.read_only import open_read_only
 
     if path is None:
-        path = known_launchpad() if looking else _launchpad_here()
+        path = known_launchpad() if read_only else _launchpad_here()
     where = path or "my_launchpad.yaml"
     try:
-        if looking:
-            launchpad = launchpad_to_look_at(path)
+        if read_only:
+            launchpad = open_read_only(path)
         else:
             launchpad = LaunchPad.from_file(str(path)) if path is not None else LaunchPad.auto_load()
     except (OSError, TypeError) as error:
@@ -198,7 +198,7 @@ def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
 
     pad = load_launchpad(path)
     try:
-        with answering(pad):
+        with explain_database_errors(pad):
             return sorted(pad.add_wf(workflow).values())
     except ValueError as error:
         if "FW id" not in str(error):
@@ -208,7 +208,7 @@ def add_to_launchpad(workflow: Workflow, path: Path | None) -> list[int]:
 
 
 @contextmanager
-def answering(pad: LaunchPad) -> Iterator[None]:
+def explain_database_errors(pad: LaunchPad) -> Iterator[None]:
     """Turn errors of a LaunchPad's database into one sentence with advice.
 
     Raises
@@ -218,7 +218,7 @@ def answering(pad: LaunchPad) -> Iterator[None]:
     """
     from pymongo.errors import PyMongoError
 
-    from mlip_fw.mongo_sentences import explain
+    from mlip_fw.launchpad.advice import explain
 
     try:
         yield

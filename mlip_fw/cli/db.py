@@ -12,7 +12,7 @@ from mlip_fw.cli.app import CLUSTER, app
 from mlip_fw.cli.fireworks_import import import_fireworks
 
 if TYPE_CHECKING:
-    from mlip_fw.database.control import ServerFacts
+    from mlip_fw.launchpad.server.control import ServerFacts
 
 db = typer.Typer(help="LaunchPad server for a single machine without MongoDB.", no_args_is_help=True)
 app.add_typer(db, name="db", rich_help_panel=CLUSTER)
@@ -34,8 +34,8 @@ def start(
 ) -> None:
     """Start the server and write its my_launchpad.yaml; a new database is initialized."""
     import_fireworks()
-    from mlip_fw.database.home import default_directory
-    from mlip_fw.workflows.local_server import serve_until_signal, server_status, start_server
+    from mlip_fw.launcher.local_server import serve_until_signal, server_status, start_server
+    from mlip_fw.launchpad.server.data_directory import default_directory
 
     folder = directory or default_directory()
     was_running = server_status(folder) is not None
@@ -55,8 +55,8 @@ def start(
 @db.command()
 def stop(directory: Path | None = _DIR, as_json: bool = _JSON) -> None:
     """Stop the server; the database is kept."""
-    from mlip_fw.database.home import default_directory
-    from mlip_fw.workflows.local_server import stop_server
+    from mlip_fw.launcher.local_server import stop_server
+    from mlip_fw.launchpad.server.data_directory import default_directory
 
     facts = stop_server(directory or default_directory())
     if as_json:
@@ -68,8 +68,8 @@ def stop(directory: Path | None = _DIR, as_json: bool = _JSON) -> None:
 @db.command()
 def status(directory: Path | None = _DIR, as_json: bool = _JSON) -> None:
     """Show whether the server runs, and where."""
-    from mlip_fw.database.home import default_directory
-    from mlip_fw.workflows.local_server import server_status
+    from mlip_fw.launcher.local_server import server_status
+    from mlip_fw.launchpad.server.data_directory import default_directory
 
     facts = server_status(directory or default_directory())
     if as_json:

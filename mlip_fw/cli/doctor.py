@@ -12,7 +12,7 @@ from mlip_fw.cli.app import EXIT_ERROR, OTHERS, app
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr
 from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
-from mlip_fw.stdout import claim_stdout
+from mlip_fw.runtime.stdout import claim_stdout
 
 
 @app.command(rich_help_panel=OTHERS)
@@ -27,16 +27,16 @@ def doctor(
     answer = claim_stdout() if as_json else None
     logging.getLogger("mlip_fw").setLevel(logging.WARNING)
     import_fireworks()
-    from mlip_fw.doctor import examine
+    from mlip_fw.doctor import diagnose_machine
     from mlip_fw.engines.oracle.espresso.install import install_qe
 
     if with_qe:
         with working("installing Quantum ESPRESSO"):
             install_qe(say=lambda line: typer.echo(line, err=True))
 
-    pad = (lambda: load_launchpad(launchpad, looking=True)) if launchpad is not None else None
+    pad = (lambda: load_launchpad(launchpad, read_only=True)) if launchpad is not None else None
     with working("checking this machine"):
-        findings = examine(load_fworker(fworker), pad)
+        findings = diagnose_machine(load_fworker(fworker), pad)
     if as_json:
         typer.echo(json.dumps([f.model_dump(mode="json") for f in findings]), file=answer)
     else:

@@ -9,7 +9,7 @@ import typer
 from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.cli.common import find_campaign, log_to_stderr
 from mlip_fw.cli.progress import working
-from mlip_fw.surroundings import require_utf8
+from mlip_fw.runtime.environment import require_utf8
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 

@@ -12,7 +12,7 @@ import typer
 
 from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.errors import DirectoryError
-from mlip_fw.surroundings import require_utf8
+from mlip_fw.runtime.environment import require_utf8
 
 _CATEGORIES = ("md", "dft", "train")
 _WORKERS = ("my_fworker.yaml", *(f"my_fworker_{category}.yaml" for category in _CATEGORIES))

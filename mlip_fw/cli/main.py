@@ -30,7 +30,7 @@ from mlip_fw.cli import (  # noqa: F401  each module adds its command to the app
 from mlip_fw.cli.app import EXIT_ERROR, TRACEBACK, app
 from mlip_fw.cli.common import keep_libraries_quiet, printable
 from mlip_fw.errors import MlipError
-from mlip_fw.surroundings import prepare_streams, use_utf8
+from mlip_fw.runtime.environment import prepare_streams, use_utf8
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_OUTPUT = (*_NO_SPACE, errno.EBADF, errno.EIO)

@@ -13,7 +13,7 @@ from mlip_fw.cli.common import printable
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from mlip_fw.layout import CampaignDirectory
+    from mlip_fw.campaign.directory import CampaignDirectory
     from mlip_fw.models.campaign import Campaign
 
 _INTERVAL_S = 0.5
@@ -104,8 +104,8 @@ def live_progress(campaign: Campaign, directory: CampaignDirectory) -> Iterator[
 
 
 def _details(campaign: Campaign, directory: CampaignDirectory, cycle: int, gamma: float | None) -> str:
-    from mlip_fw.dataset import Dataset
-    from mlip_fw.generations import Generations
+    from mlip_fw.campaign.dataset import Dataset
+    from mlip_fw.campaign.generations import Generations
 
     labels, newest = len(Dataset(directory.root).hashes()), Generations(directory.root).newest()
     seen = "-" if gamma is None else f"{gamma:.2f}"
@@ -120,7 +120,7 @@ def _pacemaker_progress(directory: CampaignDirectory) -> str:
     """Return the newest step of pacemaker as text, while it trains."""
     from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 
-    if not (metrics := read_metrics(directory.polishing)):
+    if not (metrics := read_metrics(directory.refining)):
         return ""
     return f", pacemaker step {metrics[-1].iteration}: {1000 * metrics[-1].force_rmse_ev_a:.1f} meV/Å"
 

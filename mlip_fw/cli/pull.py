@@ -8,10 +8,10 @@ from pathlib import Path
 import typer
 
 from mlip_fw.cli.app import CLUSTER, app
-from mlip_fw.cli.common import answering, load_launchpad, log_to_stderr
+from mlip_fw.cli.common import explain_database_errors, load_launchpad, log_to_stderr
 from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
-from mlip_fw.surroundings import require_utf8
+from mlip_fw.runtime.environment import require_utf8
 
 
 @app.command(rich_help_panel=CLUSTER)
@@ -31,12 +31,12 @@ def pull(
     """Fetch the new files of a campaign with `files: filepad`, for status, report and the other commands."""
     log_to_stderr()
     import_fireworks()
-    from mlip_fw.travel.pull import pull as pull_files
-    from mlip_fw.travel.pull import remove_published
+    from mlip_fw.launchpad.filepad.pull import pull_campaign as pull_files
+    from mlip_fw.launchpad.filepad.pull import remove_published
 
     require_utf8(directory or Path(), "the folder to bring files to", "give another one with --dir")
     pad = load_launchpad(launchpad)
-    with answering(pad), working("fetching files"):
+    with explain_database_errors(pad), working("fetching files"):
         copy = pull_files(pad, campaign, directory)
         if remove:
             remove_published(pad, copy)

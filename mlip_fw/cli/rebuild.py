@@ -11,7 +11,7 @@ import typer
 from mlip_fw.cli.app import EXIT_STOPPED, OTHERS, app
 from mlip_fw.cli.common import log_to_stderr
 from mlip_fw.cli.progress import working
-from mlip_fw.surroundings import require_utf8
+from mlip_fw.runtime.environment import require_utf8
 
 _EXPORT = typer.Argument(..., help="a folder that `mlip-fw export` wrote", metavar="DIR")
 

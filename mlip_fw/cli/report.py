@@ -9,7 +9,7 @@ import typer
 from mlip_fw.cli.app import CAMPAIGNS, app
 from mlip_fw.cli.common import find_campaign
 from mlip_fw.cli.progress import working
-from mlip_fw.report.formats import Format
+from mlip_fw.views.report.figure_format import Format
 
 _WHICH = typer.Argument(None, help="campaign directory; default: those in this folder", metavar="[CAMPAIGN]")
 
@@ -22,7 +22,7 @@ def report(
     formats: list[Format] = typer.Option([Format.PNG], "--format", help="format of the figures (may be repeated)"),
 ) -> None:
     """Write a campaign as one HTML page, with figures for papers."""
-    from mlip_fw.report.html import write_report
+    from mlip_fw.views.report.html_report import write_report
 
     directory = find_campaign(campaign)
     with working("reading the campaign") as progress:

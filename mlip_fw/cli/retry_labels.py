@@ -8,11 +8,18 @@ from pathlib import Path
 import typer
 
 from mlip_fw.cli.app import EXIT_STOPPED, RECOVERY, app
-from mlip_fw.cli.common import add_to_launchpad, answering, find_campaign, load_fworker, load_launchpad, log_to_stderr
+from mlip_fw.cli.common import (
+    add_to_launchpad,
+    explain_database_errors,
+    find_campaign,
+    load_fworker,
+    load_launchpad,
+    log_to_stderr,
+)
 from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
-from mlip_fw.stdout import claim_stdout
+from mlip_fw.runtime.stdout import claim_stdout
 
 _WHICH = typer.Argument(None, help="campaign directory; default: the one in this folder", metavar="[CAMPAIGN]")
 
@@ -35,7 +42,7 @@ def retry_labels(
     import_fireworks()
     from mlip_fw.firetasks.base import read_worker
     from mlip_fw.io.campaign_file import read_campaign
-    from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_here, retry_workflow
+    from mlip_fw.launcher.retry import retry_handoffs, retry_locally, retry_workflow, with_stored_paths
 
     directory = find_campaign(campaign)
     if changed is not None:
@@ -49,10 +56,10 @@ def retry_labels(
         )
     if to_launchpad:
         if on_filepad:
-            from mlip_fw.travel.pull import places_of
+            from mlip_fw.launchpad.filepad.pull import path_map_of
 
-            with answering(pad := load_launchpad(launchpad)):
-                handoffs = handoffs_there(handoffs, places_of(pad, directory))
+            with explain_database_errors(pad := load_launchpad(launchpad)):
+                handoffs = with_stored_paths(handoffs, path_map_of(pad, directory))
         if handoffs:
             add_to_launchpad(retry_workflow(handoffs), launchpad)
         typer.echo(f"added {len(handoffs)} labels to the LaunchPad")
@@ -60,7 +67,7 @@ def retry_labels(
     states = {}
     with working("labels") as tell:
         tell(done=0, total=len(handoffs))
-        for name, state in retry_here(handoffs, read_worker(load_fworker(fworker).env)):
+        for name, state in retry_locally(handoffs, read_worker(load_fworker(fworker).env)):
             states[name] = state
             tell(done=len(states))
     failed = [name for name, state in states.items() if state == "quarantined"]

@@ -16,6 +16,6 @@ def rlaunch(context: typer.Context) -> None:
     """Run Fireworks as FireWorks' own rlaunch does (same arguments), but end cleanly on signals."""
     log_to_stderr()
     import_fireworks()
-    from mlip_fw.workflows.rlaunch import rlaunch_cleanly
+    from mlip_fw.launcher.rlaunch import run_rlaunch
 
-    raise typer.Exit(rlaunch_cleanly(context.args))
+    raise typer.Exit(run_rlaunch(context.args))

@@ -13,7 +13,7 @@ from mlip_fw.cli.campaign_argument import CAMPAIGN, DIRECTORY, FWORKER, load_cam
 from mlip_fw.cli.common import load_fworker, log_to_stderr
 from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import live_progress
-from mlip_fw.stdout import claim_stdout
+from mlip_fw.runtime.stdout import claim_stdout
 
 
 @app.command(rich_help_panel=CAMPAIGNS)
@@ -31,7 +31,7 @@ def run(
     campaign, where = load_campaign(campaign_file, directory)
     from mlip_fw.engines.train.refinement import require_trainer
     from mlip_fw.firetasks.base import read_worker
-    from mlip_fw.workflows.runner import run_campaign
+    from mlip_fw.launcher.runner import run_campaign
 
     worker = load_fworker(fworker)
     require_trainer(campaign, read_worker(worker.env))
@@ -40,7 +40,7 @@ def run(
     if as_json:
         print(json.dumps(summary.model_dump(mode="json")), file=answer, flush=True)
     else:
-        from mlip_fw.cli.tables import print_summary
+        from mlip_fw.cli.status_tables import print_summary
 
         print_summary(summary)
     sys.stdout.flush()

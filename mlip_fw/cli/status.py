@@ -14,8 +14,8 @@ from mlip_fw.cli.common import campaigns_here, find_campaign, printable
 from mlip_fw.errors import MlipError
 
 if TYPE_CHECKING:
-    from mlip_fw.cli.counts import Counts
-    from mlip_fw.story.tale import CampaignAnalysis
+    from mlip_fw.cli.firework_counts import Counts
+    from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
 
 _WHICH = typer.Argument(None, help="campaign directory; default: those in this folder", metavar="[CAMPAIGN]")
 
@@ -31,13 +31,13 @@ def status(
     ),
 ) -> None:
     """Show the state of campaigns; with --watch, follow one to its end and exit as `mlip-fw run` does."""
-    from mlip_fw.cli.counts import FireworkCounts
+    from mlip_fw.cli.firework_counts import FireworkCounts
 
     counts = FireworkCounts(launchpad)
     if watched:
         if as_json:
             raise typer.BadParameter("--watch and --json don't go together; ask for --json as often as you need it")
-        from mlip_fw.cli.watch import watch
+        from mlip_fw.cli.status_watch import watch
 
         directory = find_campaign(campaign)
         raise typer.Exit(watch(directory, interval_s, lambda: counts.of([directory])[0]))
@@ -45,7 +45,7 @@ def status(
     if not directories and not as_json:
         typer.echo("no campaign in this folder")
         return
-    from mlip_fw.story.tale import CampaignAnalysis
+    from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
 
     analyses, fireworks = [CampaignAnalysis(directory) for directory in directories], counts.of(directories)
     if as_json:
@@ -59,7 +59,13 @@ def status(
 
 
 def _print_one(analysis: CampaignAnalysis, fireworks: Counts) -> None:
-    from mlip_fw.cli.tables import print_age, print_quarantine, print_refused, print_status, print_summary
+    from mlip_fw.cli.status_tables import (
+        print_age,
+        print_quarantine,
+        print_refused,
+        print_status,
+        print_summary,
+    )
 
     print_status(analysis, fireworks)
     print_summary(analysis.summary)
@@ -73,7 +79,7 @@ def _print_many(analyses: list[CampaignAnalysis], fireworks: list[Counts]) -> No
     from rich.table import Table
     from rich.text import Text
 
-    from mlip_fw.cli.glance import counted_fireworks
+    from mlip_fw.cli.status_view import counted_fireworks
 
     was_asked = any(isinstance(counts, Mapping) for counts in fireworks)
     columns = ("campaign", "outcome", "MD steps", "halts", "labels", "generation")
@@ -107,7 +113,7 @@ def _distinct_name(analysis: CampaignAnalysis) -> str:
 
 
 def _print_json(analyses: list[CampaignAnalysis], fireworks: list[Counts], *, alone: bool) -> None:
-    from mlip_fw.cli.glance import status_json
+    from mlip_fw.cli.status_view import status_json
 
     plain = [status_json(analysis, counts) for analysis, counts in zip(analyses, fireworks, strict=True)]
     typer.echo(json.dumps(plain[0] if alone else plain))

@@ -13,7 +13,7 @@ from mlip_fw.cli.fireworks_import import import_fireworks
 from mlip_fw.cli.progress import working
 from mlip_fw.errors import DirectoryError
 from mlip_fw.plugins import PROPERTIES
-from mlip_fw.stdout import claim_stdout
+from mlip_fw.runtime.stdout import claim_stdout
 
 if TYPE_CHECKING:
     from mlip_fw.models.validation import TemperatureErrors, ValidationReport
@@ -58,14 +58,19 @@ def validate(
     answer = claim_stdout() if as_json else None
     import_fireworks()
     from mlip_fw.firetasks.base import read_worker
-    from mlip_fw.validation.examine import last_report
-    from mlip_fw.workflows.runner import interruptible
-    from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
+    from mlip_fw.launcher.runner import interruptible
+    from mlip_fw.launcher.validate import (
+        release_failed_labels,
+        validate_locally,
+        validation_handoff,
+        validation_workflow,
+    )
+    from mlip_fw.validation.diagnosis import last_report
 
     directory = find_campaign(campaign)
     handoff = validation_handoff(directory, frames, properties)
     if retry:
-        forget_failures(directory)
+        release_failed_labels(directory)
     if to_launchpad and handoff.campaign.files == "filepad":
         raise DirectoryError(
             f"the files of {directory.root} are on the LaunchPad (files: filepad): validate here, without --add"
@@ -75,7 +80,7 @@ def validate(
         typer.echo(f"added the validation of {handoff.campaign.campaign} as Firework {number}")
         return
     with interruptible(directory.root), working("comparing with the oracle") as tell:
-        for done, needed in validate_here(handoff, read_worker(load_fworker(fworker).env)):
+        for done, needed in validate_locally(handoff, read_worker(load_fworker(fworker).env)):
             tell("labels", done=done, total=needed)
     report = last_report(directory)
     assert report is not None

@@ -51,8 +51,8 @@ def web(
     """Show campaigns in the browser, with FireWorks' own GUI; read-only."""
     log_to_stderr()
     import_fireworks()
-    from mlip_fw.web.app import create_app
-    from mlip_fw.web.serve import address_of, open_server, serve_until_signal
+    from mlip_fw.views.web.app import create_app
+    from mlip_fw.views.web.server import address_of, open_server, serve_until_signal
 
     host, password = host.removeprefix("[").removesuffix("]"), _password(password_from)
     _require_password(host, password)
@@ -91,7 +91,7 @@ def _long_enough(password: str, where: str) -> str:
 
 
 def _require_password(host: str, password: str | None) -> None:
-    from mlip_fw.web.hosts import is_loopback
+    from mlip_fw.views.web.allowed_hosts import is_loopback
 
     if password is None and not is_loopback(host):
         raise WorkerError(
@@ -103,17 +103,17 @@ def _require_password(host: str, password: str | None) -> None:
 def _launchpad(path: Path | None) -> LaunchPad | None:
     """Return the LaunchPad, or None; a default one that can't be opened is only a warning."""
     if path is not None:
-        return load_launchpad(path, looking=True)
+        return load_launchpad(path, read_only=True)
     try:
-        return load_launchpad(None, looking=True) if known_launchpad() is not None else None
+        return load_launchpad(None, read_only=True) if known_launchpad() is not None else None
     except WorkerError as error:
         logger.warning("%s; only campaigns in folders are shown", error)
         return None
 
 
 def _existing(campaigns: Sequence[Path]) -> Sequence[Path]:
-    from mlip_fw.layout import CampaignDirectory
-    from mlip_fw.web.places import campaigns_in
+    from mlip_fw.campaign.directory import CampaignDirectory
+    from mlip_fw.views.web.campaign_index import campaigns_in
 
     for path in campaigns:
         if not campaigns_in(path) and not CampaignDirectory(path).exists():

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 from mlip_fw.cli.common import load_fworker, load_launchpad, log_to_stderr
-from mlip_fw.interrupts import Interrupted
-from mlip_fw.workflows.crew import be_a_hand
+from mlip_fw.launcher.worker_pool import run_worker
+from mlip_fw.runtime.signals import InterruptedBySignal
 
 if __name__ == "__main__":
     log_to_stderr()
     launchpad, worker = (Path(argument) for argument in sys.argv[1:])
     try:
-        be_a_hand(load_launchpad(launchpad), load_fworker(worker))
-    except Interrupted as interrupted:
+        run_worker(load_launchpad(launchpad), load_fworker(worker))
+    except InterruptedBySignal as interrupted:
         sys.exit(128 + interrupted.number)

@@ -22,13 +22,13 @@ def workflow(
     """Write a campaign as a Workflow file for `lpad add`."""
     import_fireworks()
     campaign, where = load_checked_campaign(campaign_file, directory, fworker)
-    from mlip_fw.io.files import whole_file
+    from mlip_fw.io.files import atomic_file
     from mlip_fw.workflows.campaign import campaign_workflow
 
     if campaign.files == "filepad" and (named := campaign.named_files()):
         raise CampaignError(f"a Workflow file can't carry {', '.join(named)} (files: filepad); use `mlip-fw add`")
     made = campaign_workflow(campaign, where.root)
-    with whole_file(output) as temporary:
+    with atomic_file(output) as temporary:
         kind = "json" if output.suffix == ".json" else "yaml"
         temporary.write_text(made.to_format(kind))
     typer.echo(f"{output}: {len(made.fws)} Fireworks; add it with: lpad add {output}")

@@ -12,17 +12,17 @@ import numpy as np
 from ase import Atoms, units
 from pydantic import ValidationError
 
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.summary import md_results
 from mlip_fw.engines.md.script import LOG
 from mlip_fw.engines.oracle.level import read_level
 from mlip_fw.errors import DirectoryError
 from mlip_fw.export.history import recipe
 from mlip_fw.io.lammps import temperatures_in_log
 from mlip_fw.io.structures import mask_of
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.card import Domain, ModelCard
 from mlip_fw.models.training import Errors, TrainingRecord
-from mlip_fw.summary import md_results
 
 _PROGRAMS = (
     "mlip-fw",

@@ -10,29 +10,29 @@ from pathlib import Path
 from ase import Atoms
 from jinja2 import Environment
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.train.energy_offsets import on_common_zero
 from mlip_fw.engines.train.pacemaker.template import read_template, write_template
-from mlip_fw.engines.train.zeros import on_one_zero
 from mlip_fw.errors import DirectoryError
 from mlip_fw.export.card import CARD, model_card, sha256
 from mlip_fw.export.citations import citations
 from mlip_fw.export.frame import write_pacemaker_frame
 from mlip_fw.export.history import lineage
 from mlip_fw.export.place import DATASET, INITIAL, room_in
-from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import write_campaign
 from mlip_fw.io.files import write_json, write_text
 from mlip_fw.io.labelled.reading import read_raw
 from mlip_fw.io.lammps import write_data
 from mlip_fw.io.pace import read_active_set, read_basis
 from mlip_fw.io.structures import mask_of, read_any, write_frames
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.card import ModelCard
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.validation import ValidationReport
 from mlip_fw.plugins import TRAINERS
-from mlip_fw.validation.examine import last_report
+from mlip_fw.validation.diagnosis import last_report
 
 _POTENTIAL = ("potential.yaml", "potential.asi", "potential.yace", "training.json")
 _EXAMPLES = ("in.lammps", "in.gamma.lammps", "use_in_ase.py", "README.md")
@@ -70,7 +70,7 @@ def _write(
         shutil.copyfile(source / file, target / file)
     frames = _write_dataset(Dataset(directory.root), records, target)
     offset = next((r.imported_offset_ev for r in reversed(records) if r.trainer == "linear"), None)
-    write_pacemaker_frame(target / "dataset.pckl.gzip", on_one_zero(frames, offset), records[-1].reference_energy_ev)
+    write_pacemaker_frame(target / "dataset.pckl.gzip", on_common_zero(frames, offset), records[-1].reference_energy_ev)
     if not records[0].labels:
         shutil.copytree(generations.folder(records[0].generation), target / INITIAL)
     _write_campaign(directory, campaign, target)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from ase import Atoms
 
-from mlip_fw.io.files import whole_file
+from mlip_fw.io.files import atomic_file
 from mlip_fw.io.structures import atoms_with_forces, mask_of
 
 
@@ -43,5 +43,5 @@ def pacemaker_frame(frames: list[Atoms], reference_energy_ev: dict[str, float]) 
 
 def write_pacemaker_frame(path: Path, frames: list[Atoms], reference_energy_ev: dict[str, float]) -> None:
     """Write the table of :func:`pacemaker_frame`, a gzipped pickle, in one step."""
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         pacemaker_frame(frames, reference_energy_ev).to_pickle(temporary, compression="gzip", protocol=4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.errors import DirectoryError
-from mlip_fw.generations import Generations
 from mlip_fw.models.card import Recipe
 from mlip_fw.models.training import TrainingRecord
 

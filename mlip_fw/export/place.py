@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlip_fw.errors import DirectoryError
 from mlip_fw.export.card import CARD, read_card
-from mlip_fw.io.locks import alone
+from mlip_fw.io.locks import exclusive_lock
 
 DATASET, INITIAL = "dataset.extxyz", "initial"
 _LOCK, _STAGE = ".exporting.lock", ".exporting"
@@ -51,7 +51,7 @@ def room_in(target: Path) -> Iterator[Path]:
     _require_free(target)
     was_there, stage = target.is_dir(), target / _STAGE
     try:
-        with alone(target / _LOCK):
+        with exclusive_lock(target / _LOCK):
             shutil.rmtree(stage, ignore_errors=True)
             try:
                 stage.mkdir()

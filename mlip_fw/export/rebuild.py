@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.errors import DirectoryError
 from mlip_fw.export.card import CARD, HASHED, read_card, sha256
 from mlip_fw.export.history import split_frames
 from mlip_fw.export.place import DATASET, INITIAL
-from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.io.files import write_text
 from mlip_fw.io.pace import read_basis

@@ -10,17 +10,17 @@ from typing import Any, ClassVar
 from fireworks import FireTaskBase, FWAction
 from pydantic import ValidationError
 
-from mlip_fw.attendance import attend
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.firetasks.continuations import continuation_named
-from mlip_fw.jobtime import working_seconds_left
+from mlip_fw.launchpad.archiving import archive_finished
+from mlip_fw.launchpad.filepad.campaign_files import open_copy, require_inputs
+from mlip_fw.launchpad.filepad.staging import INPUT_FILES, StagingSpec
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.worker import Worker, hint_for_keys
-from mlip_fw.shelving import shelve_finished
+from mlip_fw.runtime.environment import require_assertions
+from mlip_fw.runtime.walltime import working_seconds_left
+from mlip_fw.runtime.worker_record import write_worker_record
 from mlip_fw.steps.step import Step
-from mlip_fw.surroundings import require_assertions
-from mlip_fw.travel.errand import INPUTS, Errand
-from mlip_fw.travel.start import open_copy, require_inputs
 
 logger = logging.getLogger("mlip_fw")
 STOPPED = "mlip_fw_stopped"
@@ -61,7 +61,7 @@ class CampaignTask(FireTaskBase):
         """Call one step and return what follows."""
         raise NotImplementedError
 
-    def staging(self, step: Step[Any]) -> Errand:
+    def staging(self, step: Step[Any]) -> StagingSpec:
         """Return the files to fetch before the work and to publish after it, where files travel through the FilePad."""
         raise NotImplementedError
 
@@ -84,11 +84,11 @@ class CampaignTask(FireTaskBase):
         """
         return continuation_named(self["then"])
 
-    def shelve_finished(self) -> None:
+    def archive_finished(self) -> None:
         """Archive old finished Fireworks of this one's workflow, if the database can be reached from here."""
         launchpad = getattr(self, "launchpad", None)
         if launchpad is not None:
-            shelve_finished(launchpad, self.fw_id)
+            archive_finished(launchpad, self.fw_id)
 
     def _handed(self, fw_spec: dict[str, Any]) -> Handoff:
         try:
@@ -116,21 +116,21 @@ class CampaignTask(FireTaskBase):
             is_first = False
             while not is_first:
                 step.fetch()
-                if INPUTS in step.staging.wants:
+                if INPUT_FILES in step.staging.file_sets:
                     require_inputs(copy, handed.campaign)
                 action = self._work_unless_stopped(step, fw_spec)
-                is_first = copy.publish(step.staging.makes)
+                is_first = copy.publish(step.staging.outputs)
         return FWAction.from_dict(copy.places.there(action.to_dict()))
 
     @contextmanager
     def _alone(self, step: Step[Any]) -> Iterator[None]:
         """Write a worker record, and let no second process do the same work meanwhile."""
-        attend(step.directory.root, getattr(self, "fw_id", None))
+        write_worker_record(step.directory.root, getattr(self, "fw_id", None))
         name = self.lock_name(step.handoff)
         if name is None:
             yield
             return
-        with step.directory.turn_locked(name):
+        with step.directory.work_locked(name):
             yield
 
 

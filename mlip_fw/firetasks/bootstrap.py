@@ -5,11 +5,19 @@ from __future__ import annotations
 from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.firetasks.base import CampaignTask
+from mlip_fw.launchpad.filepad.staging import (
+    IMPORTED_DATASET,
+    INPUT_FILES,
+    LABEL_FILES,
+    LEVEL_OF_THEORY,
+    POTENTIAL_TO_RUN,
+    FileSet,
+    StagingSpec,
+)
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.bootstrap import bootstrap_campaign
 from mlip_fw.steps.step import Step
-from mlip_fw.travel.errand import IMPORTED, INPUTS, LABELS, LEVEL, TO_RUN, Errand, Want
 
 
 @explicit_serialize
@@ -20,14 +28,17 @@ class Bootstrap(CampaignTask):
         """Return the one name that all Bootstraps of a campaign share."""
         return "bootstrap"
 
-    def staging(self, step: Step[Handoff]) -> Errand:
+    def staging(self, step: Step[Handoff]) -> StagingSpec:
         """Return what is staged: the campaign's inputs are fetched, and the first structures published."""
         selection = step.relative(step.files.selection)
-        wants, made = [TO_RUN, INPUTS, Want(LEVEL), Want(selection)], [LEVEL, selection]
+        file_sets, made = (
+            [POTENTIAL_TO_RUN, INPUT_FILES, FileSet(LEVEL_OF_THEORY), FileSet(selection)],
+            [LEVEL_OF_THEORY, selection],
+        )
         if step.campaign.bootstrap.dataset is not None:
-            wants += [LABELS, IMPORTED]
+            file_sets += [LABEL_FILES, IMPORTED_DATASET]
             made += ["bootstrap/imported/[!.]*", "labels/[!.]*.extxyz"]
-        return Errand(tuple(wants), tuple(made))
+        return StagingSpec(tuple(file_sets), tuple(made))
 
     def work(self, step: Step[Handoff], worker: Worker) -> FWAction:
         """Return the Label and Train Fireworks of generation 0 as a detour; nothing if MD can start at once."""

@@ -6,11 +6,18 @@ from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.campaign.cycle_files import RESULT, SELECTION
 from mlip_fw.firetasks.base import CampaignTask
+from mlip_fw.launchpad.filepad.staging import (
+    IMPORTED_DATASET,
+    LEVEL_OF_THEORY,
+    POTENTIAL_TO_RUN,
+    QUARANTINE_RECORDS,
+    FileSet,
+    StagingSpec,
+)
 from mlip_fw.models.handoff import CandidatesHandoff
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.select import select_candidates
 from mlip_fw.steps.step import Step
-from mlip_fw.travel.errand import FAILURES, IMPORTED, LEVEL, TO_RUN, Errand, Want
 
 
 @explicit_serialize
@@ -23,11 +30,15 @@ class SelectCandidates(CampaignTask):
         """Return the name of this selection."""
         return f"candidates-{handoff.walker:02d}-{handoff.cycle:04d}"
 
-    def staging(self, step: Step[CandidatesHandoff]) -> Errand:
+    def staging(self, step: Step[CandidatesHandoff]) -> StagingSpec:
         """Return what is staged: the halted frame and the potential are fetched, the selection published."""
         cycle = step.relative(step.files.folder)
-        frames = Want(f"{cycle}/", only=(RESULT, SELECTION, "*.extxyz"))
-        return Errand((TO_RUN, Want(LEVEL), frames, FAILURES, IMPORTED), (LEVEL, f"{cycle}/{SELECTION}"), True)
+        frames = FileSet(f"{cycle}/", only=(RESULT, SELECTION, "*.extxyz"))
+        return StagingSpec(
+            (POTENTIAL_TO_RUN, FileSet(LEVEL_OF_THEORY), frames, QUARANTINE_RECORDS, IMPORTED_DATASET),
+            (LEVEL_OF_THEORY, f"{cycle}/{SELECTION}"),
+            True,
+        )
 
     def work(self, step: Step[CandidatesHandoff], worker: Worker) -> FWAction:
         """Return one Label Firework for each chosen structure as detours."""

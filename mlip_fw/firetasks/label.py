@@ -8,11 +8,11 @@ from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.campaign.cycle_files import SELECTION
 from mlip_fw.firetasks.base import CampaignTask
+from mlip_fw.launchpad.filepad.staging import LEVEL_OF_THEORY, FileSet, StagingSpec
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.label import MAX_PEERS, files_of_label, label_structures
 from mlip_fw.steps.step import Step
-from mlip_fw.travel.errand import LEVEL, Errand, Want
 
 
 @explicit_serialize
@@ -21,20 +21,26 @@ class LabelStructure(CampaignTask):
 
     handed_kind = LabelHandoff
 
-    def staging(self, step: Step[LabelHandoff]) -> Errand:
+    def staging(self, step: Step[LabelHandoff]) -> StagingSpec:
         """Return what is staged: structures and some labels to compare with are fetched, new labels published."""
         handoff = step.handoff
         names = [handoff.hash, *(structure.hash for structure in handoff.more)]
         source = Path(handoff.structures)
         marker = source.with_suffix(".json") if handoff.retry else source.with_name(SELECTION)
-        wants = [Want(step.relative(marker), only=(source.name,)), Want(LEVEL), Want("labels/", limit=MAX_PEERS)]
-        wants += [want for name in names for want in (Want(f"labels/{name}"), _failure(name))]
-        return Errand(tuple(wants), (LEVEL, *(made for name in names for made in files_of_label(name))))
+        file_sets = [
+            FileSet(step.relative(marker), only=(source.name,)),
+            FileSet(LEVEL_OF_THEORY),
+            FileSet("labels/", limit=MAX_PEERS),
+        ]
+        file_sets += [file_set for name in names for file_set in (FileSet(f"labels/{name}"), _failure(name))]
+        return StagingSpec(
+            tuple(file_sets), (LEVEL_OF_THEORY, *(made for name in names for made in files_of_label(name)))
+        )
 
     def work(self, step: Step[LabelHandoff], worker: Worker) -> FWAction:
         """Return what became of the last label; a failed label is a result, not a failure of the Firework."""
         return self.then()(step, label_structures(step, worker))
 
 
-def _failure(name: str) -> Want:
-    return Want(f"quarantine/{name}", only=("*.json",))
+def _failure(name: str) -> FileSet:
+    return FileSet(f"quarantine/{name}", only=("*.json",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.firetasks.base import CampaignTask
-from mlip_fw.models.handoff import PolishHandoff
+from mlip_fw.models.handoff import RefineHandoff
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.refine import refine_potential
 from mlip_fw.steps.step import Step
@@ -15,12 +15,12 @@ from mlip_fw.steps.step import Step
 class PolishPotential(CampaignTask):
     """Have pacemaker train on all labels; do nothing if it has seen them."""
 
-    handed_kind = PolishHandoff
+    handed_kind = RefineHandoff
 
-    def lock_name(self, handoff: PolishHandoff) -> str:
+    def lock_name(self, handoff: RefineHandoff) -> str:
         """Return the one name that all trainings by pacemaker of a campaign share."""
         return "polish"
 
-    def work(self, step: Step[PolishHandoff], worker: Worker) -> FWAction:
+    def work(self, step: Step[RefineHandoff], worker: Worker) -> FWAction:
         """Return what was made, or the same Firework again if the walltime cut it."""
         return self.then()(step, cut=refine_potential(step, worker))

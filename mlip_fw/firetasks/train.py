@@ -5,11 +5,17 @@ from __future__ import annotations
 from fireworks import FWAction, explicit_serialize
 
 from mlip_fw.firetasks.base import CampaignTask
+from mlip_fw.launchpad.filepad.staging import (
+    LABEL_FILES,
+    NEWEST_GENERATION,
+    QUARANTINE_RECORDS,
+    FileSet,
+    StagingSpec,
+)
 from mlip_fw.models.handoff import TrainHandoff
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.step import Step
 from mlip_fw.steps.train import train_potential
-from mlip_fw.travel.errand import FAILURES, LABELS, TO_TRAIN, Errand, Want
 
 
 @explicit_serialize
@@ -26,10 +32,10 @@ class TrainPotential(CampaignTask):
         walker, cycle = handoff.walker_and_cycle
         return f"train-{walker:02d}-{cycle:04d}"
 
-    def staging(self, step: Step[TrainHandoff]) -> Errand:
+    def staging(self, step: Step[TrainHandoff]) -> StagingSpec:
         """Return what is staged: labels and newest generation are fetched; a new one is published as it appears."""
         balance = step.relative(step.files.label_balance)
-        return Errand((TO_TRAIN, LABELS, FAILURES, Want(balance)), (balance,))
+        return StagingSpec((NEWEST_GENERATION, LABEL_FILES, QUARANTINE_RECORDS, FileSet(balance)), (balance,))
 
     def work(self, step: Step[TrainHandoff], worker: Worker) -> FWAction:
         """Return the number of the newest generation, or the reason to stop."""

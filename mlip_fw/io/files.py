@@ -17,15 +17,15 @@ from pydantic import BaseModel, ValidationError
 from mlip_fw.errors import CampaignError, DirectoryError
 
 _PREFIX = ".writing-"
-_MOST_NAME = 50
+_MAX_NAME = 50
 """Number of characters of a file's name in its temporary name, which would else become too long."""
-_MOST_UNPACKED = 100
+_MAX_UNPACKED = 100
 """Archives with a larger compression ratio are refused (zip bombs)."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, and rename it to ``path`` at the end.
 
     Parameters
@@ -39,7 +39,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         If the file can't be written; nothing is left behind.
     """
     require_no_folder(path)
-    temporary = path.with_name(f"{_PREFIX}{uuid.uuid4().hex[:8]}-{path.name[-_MOST_NAME:]}")
+    temporary = path.with_name(f"{_PREFIX}{uuid.uuid4().hex[:8]}-{path.name[-_MAX_NAME:]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -83,7 +83,7 @@ def _make_lasting(folder: Path) -> None:
         os.close(descriptor)
 
 
-def require_file(path: Path, what: str, most_bytes: int) -> None:
+def require_file(path: Path, what: str, max_bytes: int) -> None:
     """Check that a user's file exists and is not too large; ``what`` names it in messages.
 
     Raises
@@ -93,13 +93,13 @@ def require_file(path: Path, what: str, most_bytes: int) -> None:
     """
     if not path.is_file():
         raise CampaignError(f"{what}: there is no file {path}; paths are relative to the campaign file")
-    if (found := path.stat().st_size) > most_bytes:
-        raise CampaignError(f"{what}: {path} has {found} bytes, more than the {most_bytes} that are read; take a part")
+    if (found := path.stat().st_size) > max_bytes:
+        raise CampaignError(f"{what}: {path} has {found} bytes, more than the {max_bytes} that are read; take a part")
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write ``text`` to ``path`` atomically; ``private``: readable by the owner only."""
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         if private:
             temporary.touch(mode=0o600)
         temporary.write_text(text)
@@ -113,7 +113,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write named arrays (``.npz`` format, whatever the suffix) to ``path`` atomically."""
-    with whole_file(path) as temporary, temporary.open("wb") as handle:
+    with atomic_file(path) as temporary, temporary.open("wb") as handle:
         np.savez(handle, **arrays)
 
 
@@ -121,7 +121,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """Return the named arrays in ``path``; None if the file is missing or damaged."""
     try:
         with zipfile.ZipFile(path) as packed:
-            if sum(part.file_size for part in packed.infolist()) > _MOST_UNPACKED * path.stat().st_size:
+            if sum(part.file_size for part in packed.infolist()) > _MAX_UNPACKED * path.stat().st_size:
                 return None
         with np.load(path, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
@@ -131,7 +131,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write one array (``.npy``) to ``path`` atomically."""
-    with whole_file(path) as temporary, temporary.open("wb") as handle:
+    with atomic_file(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, array)
 
 
@@ -159,7 +159,7 @@ def read_model(path: Path, model: type[Model]) -> Model | None:
         raise DirectoryError(f"can't read {path}: {error.strerror or error}; check its permissions") from error
 
 
-def once(path: Path, model: type[Model], make: Callable[[], Model]) -> Model:
+def read_or_create(path: Path, model: type[Model], make: Callable[[], Model]) -> Model:
     """Return the model stored in ``path``; if there is none, create it by ``make`` and write it."""
     found = read_model(path, model)
     if found is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms, units
 
-from mlip_fw.io.files import whole_file
+from mlip_fw.io.files import atomic_file
 
 _HALT = re.compile(r"Fix halt condition for fix-id (\S+) met on step (\d+) with value (\S+)")
 _ERROR = re.compile(r"^ERROR[^:]*: (.+)$", re.MULTILINE)
@@ -28,7 +28,7 @@ def write_data(path: Path, atoms: Atoms, elements: tuple[str, ...]) -> None:
     if atoms.has("masses"):
         plain.set_masses(atoms.get_masses())
     plain.set_momenta(atoms.get_momenta())
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         write(
             temporary,
             plain,

@@ -18,7 +18,7 @@ _UNKNOWN = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file, after waiting for it; the file is removed at the end.
 
     Raises

@@ -8,7 +8,7 @@ import numpy as np
 from pyace import ACEBBasisSet
 
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.files import read_arrays, whole_file, write_arrays
+from mlip_fw.io.files import atomic_file, read_arrays, write_arrays
 
 
 def read_basis(path: Path) -> ACEBBasisSet:
@@ -31,13 +31,13 @@ def read_basis(path: Path) -> ACEBBasisSet:
 
 def write_basis(path: Path, basis: ACEBBasisSet) -> None:
     """Write a potential in B-basis form; LAMMPS' ``pace/extrapolation`` reads it."""
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         basis.save(str(temporary))
 
 
 def write_ctilde(path: Path, basis: ACEBBasisSet) -> None:
     """Write a potential in C-tilde form (``.yace``) for LAMMPS' plain and fast ``pair_style pace``."""
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         basis.to_ACECTildeBasisSet().save_yaml(str(temporary))
 
 

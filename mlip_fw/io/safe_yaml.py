@@ -14,7 +14,7 @@ from ruamel.yaml.events import (
     ScalarEvent,
 )
 
-_MOST_VALUES = 100_000
+_MAX_VALUES = 100_000
 _DEEPEST = 50
 
 
@@ -46,8 +46,8 @@ def _require_modest(text: str) -> None:
             anchor, before = open_collections.pop()
             if anchor is not None:
                 sizes[anchor] = total - before
-        if total > _MOST_VALUES:
-            raise YAMLError(f"it holds more than {_MOST_VALUES} values when its aliases are written out")
+        if total > _MAX_VALUES:
+            raise YAMLError(f"it holds more than {_MAX_VALUES} values when its aliases are written out")
 
 
 def _size(event: Event, sizes: dict[str, int]) -> int:

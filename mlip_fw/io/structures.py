@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from mlip_fw.errors import CampaignError, DirectoryError
-from mlip_fw.io.files import require_file, whole_file
+from mlip_fw.io.files import atomic_file, require_file
 
 MASK = "mask"
 """Name of the per-atom array of a label: True where the force is trained on and may enter the active set."""
@@ -41,7 +41,7 @@ READABLE = (
 _PACKED = (".gz", ".bz2", ".xz")
 _LAMMPS_DATA = re.compile(rb"^\s*\S+\s+\S+\s+(xlo\s+xhi|\S+\s+avec)\b", re.MULTILINE)
 _HEAD_BYTES = 10_000
-_MOST_BYTES = 2_000_000_000
+_MAX_BYTES = 2_000_000_000
 _FACT = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 DECIMALS = 8
 """Decimals of positions and cells, Å: the precision of extended XYZ."""
@@ -102,7 +102,7 @@ def write_frames(path: Path, frames: list[Atoms]) -> None:
     """Write ``frames`` to an extended XYZ file atomically."""
     from ase.io import write
 
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         write(temporary, frames, format="extxyz")
 
 
@@ -156,7 +156,7 @@ def read_any(path: Path, what: str) -> list[Atoms]:
     CampaignError
         If the file is missing, too large, of another format or can't be read; ``what`` says which file it is.
     """
-    require_file(path, what, _MOST_BYTES)
+    require_file(path, what, _MAX_BYTES)
     try:
         frames = _read(path, format_of(path, what), what)
     except CampaignError:

@@ -41,7 +41,7 @@ class VaspRun:
     stress_ev_a3: np.ndarray
     """(6,) xx yy zz yz xz xy, positive under tension, eV/Å³."""
     scf_steps: int
-    most_scf_steps: int
+    max_scf_steps: int
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def read_vasprun(path: Path) -> VaspRun:
         forces_ev_a=np.asarray(last["forces"], dtype=float),
         stress_ev_a3=stress_from_kilobar(np.asarray(last["stress"], dtype=float)),
         scf_steps=len(last["electronic_steps"]),
-        most_scf_steps=int(run.parameters.get("NELM", 60)),
+        max_scf_steps=int(run.parameters.get("NELM", 60)),
     )
 
 

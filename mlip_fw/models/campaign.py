@@ -308,7 +308,7 @@ class Campaign(Frozen):
         return sorted(elements)
 
     @property
-    def fewest_functions(self) -> int:
+    def min_functions(self) -> int:
         """The number of basis functions per element, or the smallest that ``auto`` takes."""
         wanted, (each, most) = self.potential.functions_per_element, AUTO_FUNCTIONS
         return min(each * len(self.elements), most) if wanted == "auto" else wanted

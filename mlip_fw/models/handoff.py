@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from mlip_fw.models.base import Count, Frozen
 from mlip_fw.models.campaign import Campaign
 
-_BATON = "mlip_fw_baton_"
+_CARRY_OVER = "mlip_fw_baton_"
 
 
 class Handoff(Frozen):
@@ -38,7 +38,7 @@ class Handoff(Frozen):
             raise ValueError(f"{key} is {path!r}, which is not in the campaign directory {self.directory}")
 
 
-class Baton(Frozen):
+class StageCarryOver(Frozen):
     """Where the next stage of a walker starts, left in the spec by the stage before."""
 
     start: str
@@ -46,9 +46,9 @@ class Baton(Frozen):
     turns: Count
 
 
-def baton_key(walker: int, stage: int) -> str:
+def carry_over_key(walker: int, stage: int) -> str:
     """Return the key of a spec under which a finished stage leaves where the next one starts."""
-    return f"{_BATON}{walker:02d}_{stage:02d}"
+    return f"{_CARRY_OVER}{walker:02d}_{stage:02d}"
 
 
 class MDHandoff(Handoff):
@@ -75,12 +75,12 @@ class MDHandoff(Handoff):
         """The cycle that the work belongs to."""
         return self.walker, self.cycle
 
-    def taking_baton(self, spec: dict[str, Any]) -> MDHandoff:
+    def with_carry_over(self, spec: dict[str, Any]) -> MDHandoff:
         """Return the hand-off with the start that the stage before left in the spec, if it did."""
-        baton = spec.get(baton_key(self.walker, self.stage))
-        if baton is None or self.start is not None:
+        carry_over = spec.get(carry_over_key(self.walker, self.stage))
+        if carry_over is None or self.start is not None:
             return self
-        return MDHandoff.model_validate({**self.model_dump(), **Baton.model_validate(baton).model_dump()})
+        return MDHandoff.model_validate({**self.model_dump(), **StageCarryOver.model_validate(carry_over).model_dump()})
 
 
 class CandidatesHandoff(Handoff):
@@ -96,7 +96,7 @@ class CandidatesHandoff(Handoff):
         return self.walker, self.cycle
 
 
-class Structure(Frozen):
+class SelectedStructure(Frozen):
     """One structure to label: where it is in its file, and the name of its label."""
 
     hash: str = Field(pattern=r"^[0-9a-f]{16}$")
@@ -112,7 +112,7 @@ class LabelHandoff(Handoff):
     turns: Count = Field(0, description="how often the calculation was cut by the walltime and continued")
     retry: bool = Field(False, description="label it although it is in the quarantine")
     apart: bool = Field(False, description="keep it in validation/, where nothing is trained on")
-    more: list[Structure] = Field(default_factory=list, description="of the same file, to be labelled after it")
+    more: list[SelectedStructure] = Field(default_factory=list, description="of the same file, to be labelled after it")
 
     @model_validator(mode="after")
     def _structures_inside(self) -> LabelHandoff:
@@ -155,7 +155,7 @@ class ValidateHandoff(Handoff):
         return self.model_copy(update={"asked": {**self.asked, **again}})
 
 
-class PolishHandoff(Handoff):
+class RefineHandoff(Handoff):
     """Arguments of a Polish Firework."""
 
     turns: Count = Field(0, description="how often the fit was cut by the walltime and continued")

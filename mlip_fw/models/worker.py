@@ -11,13 +11,13 @@ from pydantic_core import InitErrorDetails
 from mlip_fw.models.base import Frozen
 from mlip_fw.plugins import REGISTRIES
 
-_LEAST_MD_S = 2.0
-_LEAST_LABEL_S = 30.0
-_LEAST_TRAIN_S = 60.0
-WalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_LEAST_MD_S)]
-LabelWalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_LEAST_LABEL_S)]
+_MIN_MD_S = 2.0
+_MIN_LABEL_S = 30.0
+_MIN_TRAIN_S = 60.0
+WalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_MIN_MD_S)]
+LabelWalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_MIN_LABEL_S)]
 
-TrainWalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_LEAST_TRAIN_S)]
+TrainWalltimeS = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=_MIN_TRAIN_S)]
 
 
 class WorkerKeys(Frozen):
@@ -86,13 +86,13 @@ class Worker(Frozen):
         """Return the worker with its walltimes limited to ``seconds``, the time left of a batch job."""
         if seconds is None:
             return self
-        md = min(self.md_walltime_s or seconds, max(seconds, _LEAST_MD_S))
-        label = min(self.label_walltime_s or seconds, max(seconds, _LEAST_LABEL_S))
-        train = min(self.train_walltime_s or seconds, max(seconds, _LEAST_TRAIN_S))
+        md = min(self.md_walltime_s or seconds, max(seconds, _MIN_MD_S))
+        label = min(self.label_walltime_s or seconds, max(seconds, _MIN_LABEL_S))
+        train = min(self.train_walltime_s or seconds, max(seconds, _MIN_TRAIN_S))
         limits = {
-            "md_walltime_s": max(md, _LEAST_MD_S),
-            "label_walltime_s": max(label, _LEAST_LABEL_S),
-            "train_walltime_s": max(train, _LEAST_TRAIN_S),
+            "md_walltime_s": max(md, _MIN_MD_S),
+            "label_walltime_s": max(label, _MIN_LABEL_S),
+            "train_walltime_s": max(train, _MIN_TRAIN_S),
         }
         return self.model_copy(update=limits)
 

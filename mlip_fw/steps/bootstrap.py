@@ -8,23 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
+from mlip_fw.campaign.dataset import Dataset, label_name, level_id
 from mlip_fw.campaign.events import Event
-from mlip_fw.cores import cores_of
-from mlip_fw.dataset import Dataset, label_name, level_id
-from mlip_fw.engines.bootstrap import first_structures
-from mlip_fw.engines.given_labels import GivenLabels, given_labels
-from mlip_fw.engines.start import start_structures
+from mlip_fw.campaign.seeds import derived_seed
+from mlip_fw.engines.sampling.bootstrap import first_structures
+from mlip_fw.engines.structures.given_labels import GivenLabels, given_labels
+from mlip_fw.engines.structures.start import start_structures
 from mlip_fw.engines.train.given_files import check_initial
 from mlip_fw.engines.train.initial import import_initial
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.files import once
+from mlip_fw.io.files import read_or_create
 from mlip_fw.io.labelled.audit import audit_lines
 from mlip_fw.io.structures import FORCE_UNKNOWN, MASK, canonical, write_frames
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.selection import Choice, Selection
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
-from mlip_fw.seeds import derived_seed
+from mlip_fw.runtime.cores import cores_of
 from mlip_fw.steps.step import Step
 
 logger = logging.getLogger("mlip_fw")
@@ -54,7 +54,7 @@ def bootstrap_campaign(step: Step[Handoff], worker: Worker) -> Selection | None:
         _import_potential(step, Path(campaign.potential.initial))
         if campaign.bootstrap.dataset is None and not step.generations.faults(0):
             return None
-    return once(step.files.selection, Selection, lambda: _first_selection(step, worker))
+    return read_or_create(step.files.selection, Selection, lambda: _first_selection(step, worker))
 
 
 def import_dataset(given: GivenLabels, dataset: Dataset, level: str) -> None:

@@ -11,18 +11,18 @@ from typing import Any
 
 from ase import Atoms
 
+from mlip_fw.campaign.dataset import label_name, level_id
 from mlip_fw.campaign.events import Event
-from mlip_fw.dataset import label_name, level_id
 from mlip_fw.engines.oracle.answer import Labelled, OutOfTime
 from mlip_fw.engines.oracle.label import cores_of_labels, make_label
 from mlip_fw.engines.oracle.level import require_campaign_level
 from mlip_fw.errors import LabelError, WorkerError
 from mlip_fw.io.files import write_text
 from mlip_fw.io.structures import read_frame
-from mlip_fw.jobtime import working_seconds_left
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.models.label import LabelState, QuarantineRecord
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.walltime import working_seconds_left
 from mlip_fw.steps.step import Step
 
 MAX_PEERS = 8
@@ -93,7 +93,7 @@ def label_structure(step: Step[LabelHandoff], worker: Worker) -> LabelState:
 def _label(step: Step[LabelHandoff], worker: Worker) -> LabelState:
     handoff, campaign, folder = step.handoff, step.campaign, step.directory.labelling(step.handoff.hash)
     atoms = _structure(step, worker)
-    peers = step.dataset.some_own(MAX_PEERS)
+    peers = step.dataset.sample_own(MAX_PEERS)
     started = time.perf_counter()
     try:
         answer = make_label(atoms, campaign.oracle, worker, campaign.elements, folder, peers)

@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 
 from mlip_fw.campaign.events import Event
-from mlip_fw.cores import cores_of
-from mlip_fw.engines.md.canary import CanaryRecord, sing
-from mlip_fw.engines.md.closer import FOLDER, trace_back, went_too_far
-from mlip_fw.engines.md.fixed import FixedAtoms, draw_velocities, temperature_of
+from mlip_fw.campaign.seeds import derived_seed
+from mlip_fw.engines.md.backtrack import FOLDER, backtrack, exceeds_ceiling
+from mlip_fw.engines.md.engine_check import EngineCheckRecord, run_engine_check
 from mlip_fw.engines.md.outcome import Ending, frame_before_crash, keep_last_frame
 from mlip_fw.engines.md.run import Engine, choose_engine, run_md
 from mlip_fw.engines.md.script import LOG, RunPlan, start_temperature_k
-from mlip_fw.engines.rehearsal import is_rehearsal, kept_from_file, start_of_run
+from mlip_fw.engines.sampling.small_cell_prerun import fixed_and_masses, is_prerun, start_of_run
+from mlip_fw.engines.structures.fixed_atoms import FixedAtoms, draw_velocities, temperature_of
 from mlip_fw.errors import MDError
-from mlip_fw.io.files import once, read_model, write_json
+from mlip_fw.io.files import read_model, read_or_create, write_json
 from mlip_fw.io.lammps import temperatures_in_log, write_data
 from mlip_fw.models.handoff import MDHandoff
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.worker import Worker
-from mlip_fw.seeds import derived_seed
+from mlip_fw.runtime.cores import cores_of
 from mlip_fw.steps.step import Step
 
 logger = logging.getLogger("mlip_fw")
@@ -50,7 +50,7 @@ def run_dynamics(step: Step[MDHandoff], worker: Worker) -> MDResult:
     WorkerError
         If this machine can't run it, or its LAMMPS gives other numbers than pyace.
     """
-    result = once(step.files.result, MDResult, lambda: _run(step, worker))
+    result = read_or_create(step.files.result, MDResult, lambda: _run(step, worker))
     if result.outcome is MDOutcome.CRASHED and result.frame is None:
         step.files.result.unlink()
         raise MDError(f"MD crashed in {step.files.folder}: {result.reason}; see log.lammps and lmp.out there")
@@ -78,7 +78,7 @@ def _run(step: Step[MDHandoff], worker: Worker) -> MDResult:
         generation=generation,
         engine=engine,
         why=why,
-        rehearsal=is_rehearsal(campaign, handoff.walker),
+        rehearsal=is_prerun(campaign, handoff.walker),
     )
     ending = run_md(plan, folder, engine, worker)
     if ending.outcome is MDOutcome.CRASHED and ending.is_physics:
@@ -114,18 +114,18 @@ def _check_engine_once(step: Step[MDHandoff], engine: Engine, worker: Worker, po
     """Compare each engine of a campaign with pyace once, before core-hours are spent."""
     folder = step.directory.engine_check(engine)
     # walkers that start side by side share its folder
-    with step.directory.turn_locked(f"canary-{engine}"):
-        known = read_model(folder / "canary.json", CanaryRecord)
+    with step.directory.work_locked(f"canary-{engine}"):
+        known = read_model(folder / "canary.json", EngineCheckRecord)
         if known is None or known.lmp_cmd != worker.lmp_cmd:
             atoms, _ = start_of_run(step.campaign, 0)
             elements = tuple(step.campaign.elements)
-            write_json(folder / "canary.json", sing(engine, worker, potential, atoms, elements, folder))
+            write_json(folder / "canary.json", run_engine_check(engine, worker, potential, atoms, elements, folder))
 
 
 def _plan(step: Step[MDHandoff], potential: Path, worker: Worker) -> RunPlan:
     handoff, campaign, md = step.handoff, step.campaign, step.campaign.md
     stage = md.stages[handoff.stage]
-    fixed, masses = kept_from_file(campaign, handoff.walker)
+    fixed, masses = fixed_and_masses(campaign, handoff.walker)
     seed: int | None = None
     temperature_k: float | None = None
     if handoff.start is None:
@@ -180,9 +180,9 @@ def _not_too_far(
 ) -> tuple[Ending, Path]:
     """Return a halt whose frame is worth labels, the run's own or an earlier one, and the folder of its files."""
     folder, settings = step.files.folder, step.campaign
-    if not went_too_far(ending, plan, settings.candidates.too_far):
+    if not exceeds_ceiling(ending, plan, settings.candidates.too_far):
         return ending, folder
-    earlier = trace_back(ending, plan, folder, settings.uncertainty.gamma_select, engine, worker)
+    earlier = backtrack(ending, plan, folder, settings.uncertainty.gamma_select, engine, worker)
     if earlier is None:
         return ending, folder
     walker, cycle = step.handoff.walker_and_cycle

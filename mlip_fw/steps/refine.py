@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlip_fw.campaign.events import Event
 from mlip_fw.engines.train.pacemaker.schedule import is_left_to_do
 from mlip_fw.engines.train.refinement import refine
-from mlip_fw.models.handoff import PolishHandoff
+from mlip_fw.models.handoff import RefineHandoff
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
 from mlip_fw.runtime.supervised_run import OutOfTime
@@ -13,7 +13,7 @@ from mlip_fw.steps.step import Step
 from mlip_fw.steps.train import warn_if_refused
 
 
-def refine_potential(step: Step[PolishHandoff], worker: Worker) -> bool:
+def refine_potential(step: Step[RefineHandoff], worker: Worker) -> bool:
     """Have pacemaker train on the labels of the newest linear generation; do nothing if it has seen them.
 
     Files: reads ``labels/`` and ``potentials/``; writes ``potentials/gen_NNNN/``; works in ``polishing/``, which is
@@ -25,13 +25,13 @@ def refine_potential(step: Step[PolishHandoff], worker: Worker) -> bool:
     """
     if not is_left_to_do(step.generations, step.campaign.potential.kind):
         return False
-    made = refine(step.generations, step.dataset, step.campaign, worker, step.directory.polishing)
+    made = refine(step.generations, step.dataset, step.campaign, worker, step.directory.refining)
     if isinstance(made, TrainingRecord):
         _record_refinement(step, made)
     return isinstance(made, OutOfTime)
 
 
-def _record_refinement(step: Step[PolishHandoff], record: TrainingRecord) -> None:
+def _record_refinement(step: Step[RefineHandoff], record: TrainingRecord) -> None:
     assert record.dataset is not None
     warn_if_refused(step, record)
     step.record(

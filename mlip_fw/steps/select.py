@@ -9,24 +9,24 @@ import numpy as np
 from ase import Atoms
 from threadpoolctl import threadpool_limits
 
+from mlip_fw.campaign.dataset import label_name
 from mlip_fw.campaign.events import Event
-from mlip_fw.cores import cores_of
-from mlip_fw.dataset import label_name
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.candidates.generate import Candidate, HaltedFrame, generate
-from mlip_fw.engines.candidates.local_cell import local_cell
-from mlip_fw.engines.maxvol import ActiveSet
+from mlip_fw.campaign.seeds import derived_seed
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.oracle.cost import label_cost
-from mlip_fw.engines.select import choose
+from mlip_fw.engines.sampling.generate import Candidate, HaltedFrame, generate
+from mlip_fw.engines.sampling.local_cell import local_cell
+from mlip_fw.engines.sampling.maxvol import ActiveSet
+from mlip_fw.engines.sampling.selection import choose
 from mlip_fw.errors import MDError
-from mlip_fw.io.files import once, read_model
+from mlip_fw.io.files import read_model, read_or_create
 from mlip_fw.io.structures import read_frame, write_frames
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.handoff import CandidatesHandoff
 from mlip_fw.models.md import MDResult
 from mlip_fw.models.selection import Choice, Selection
 from mlip_fw.models.worker import Worker
-from mlip_fw.seeds import derived_seed
+from mlip_fw.runtime.cores import cores_of
 from mlip_fw.steps.step import Step
 
 
@@ -41,7 +41,7 @@ def select_candidates(step: Step[CandidatesHandoff], worker: Worker) -> Selectio
     MDError
         If the cycle holds no halted run.
     """
-    return once(step.files.selection, Selection, lambda: _select(step, worker))
+    return read_or_create(step.files.selection, Selection, lambda: _select(step, worker))
 
 
 # the matrices are small: more threads of BLAS cost time

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from mlip_fw.campaign.cycle_files import CycleFiles
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.events import Event
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.oracle.level import campaign_level
-from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launchpad.filepad.local_copy import LocalCopy
+from mlip_fw.launchpad.filepad.staging import StagingSpec
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.worker import Worker
-from mlip_fw.travel.copy import LocalCopy
-from mlip_fw.travel.errand import Errand
 
 H_co = TypeVar("H_co", bound=Handoff, covariant=True)
 Other = TypeVar("Other", bound=Handoff)
@@ -54,7 +54,7 @@ class Step(Generic[H_co]):
         self.campaign = handoff.campaign
         self.directory = CampaignDirectory(handoff.directory)
         self.dataset = Dataset(handoff.dataset_root)
-        self.staging = Errand()
+        self.staging = StagingSpec()
 
     @property
     def generations(self) -> Generations:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 from mlip_fw.campaign.events import Event
+from mlip_fw.campaign.summary import summarize
 from mlip_fw.io.files import write_json
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.summary import CampaignSummary
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.step import Step
-from mlip_fw.summary import summarize
 
 logger = logging.getLogger("mlip_fw")
 

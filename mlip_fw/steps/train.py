@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlip_fw.campaign.events import Event
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.errors import NumberTakenError
-from mlip_fw.io.files import once, write_json
+from mlip_fw.io.files import read_or_create, write_json
 from mlip_fw.models.handoff import Handoff, TrainHandoff
 from mlip_fw.models.label import LabelBalance
 from mlip_fw.models.training import TrainingRecord
@@ -59,7 +59,7 @@ def _label_balance(step: Step[TrainHandoff]) -> LabelBalance:
     def count() -> LabelBalance:
         return LabelBalance(done=len(dataset.hashes()), failed=len(dataset.quarantined()), max_failed_fraction=limit)
 
-    found = once(step.files.label_balance, LabelBalance, count)
+    found = read_or_create(step.files.label_balance, LabelBalance, count)
     if found.too_many_failed:
         found = count()
         write_json(step.files.label_balance, found)

@@ -12,7 +12,7 @@ from mlip_fw.models.handoff import LabelHandoff, ValidateHandoff
 from mlip_fw.models.validation import ValidationReport
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.step import Step
-from mlip_fw.validation.examine import examine, last_report
+from mlip_fw.validation.diagnosis import diagnose, last_report
 from mlip_fw.validation.figures import write_figures
 from mlip_fw.validation.holdout import structure_file
 from mlip_fw.validation.rdf import needs_oracle_md
@@ -46,7 +46,7 @@ def validate_potential(step: Step[ValidateHandoff], worker: Worker, *, anew: boo
         backend_of(campaign.oracle).md_calculator(campaign.oracle, worker)
     started = time.perf_counter()
     given_up = {name for name, times in step.handoff.asked.items() if times >= _MAX_TIMES}
-    found = examine(directory, campaign, step.level_of_theory(worker), given_up)
+    found = diagnose(directory, campaign, step.level_of_theory(worker), given_up)
     for name, atoms in found.missing.items():
         if not structure_file(directory.validation, name).is_file():
             write_frames(structure_file(directory.validation, name), [atoms])

@@ -21,9 +21,9 @@ import numpy as np
 from ase import Atoms
 from ase.io import read
 
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.md import script
-from mlip_fw.engines.md.canary import TITLE
+from mlip_fw.engines.md.engine_check import TITLE
 
 _HELP = "* Pair styles:\n\npace            pace/extrapolation\n"
 _WANTED = (

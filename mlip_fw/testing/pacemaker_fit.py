@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pyace import ACEBBasisSet, BBasisConfiguration
 
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.pacemaker.form import changed, name_of
 
 

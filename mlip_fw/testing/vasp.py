@@ -48,7 +48,7 @@ class FakeFailure:
     """One way to go wrong, and what it takes to stop."""
 
     play: Callable[[Inputs], NoReturn]
-    mended: Callable[[dict[str, str]], bool] = lambda _: False
+    repaired: Callable[[dict[str, str]], bool] = lambda _: False
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def main() -> None:
     inputs = Inputs.read(Path())
     print(f" running on    1 total cores\n distrk: stand-in, {len(inputs.atoms)} ions", flush=True)
     failure = FAILURES[options.fail] if options.fail else None
-    if failure and not failure.mended(inputs.incar):
+    if failure and not failure.repaired(inputs.incar):
         failure.play(inputs)
     _succeed(inputs, options.step_s)
 

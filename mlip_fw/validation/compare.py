@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.oracle import DftOracle
 from mlip_fw.models.validation import Quantity
@@ -24,8 +24,8 @@ from mlip_fw.validation.rdf import Distribution, distributions
 from mlip_fw.validation.sources import NotYetError, OracleSource, PotentialSource, Source, UnmeasurableError
 
 _RELAXED_EV_A = 0.01
-_MOST_STEPS = 300
-_MOST_GRADED = 10
+_MAX_STEPS = 300
+_MAX_GRADED = 10
 """Frames of the MD for g(r) whose gamma is looked at."""
 MINE, ORACLE = "potential", "oracle"
 
@@ -155,7 +155,7 @@ def _relaxed(atoms: Atoms, both: Both) -> Atoms:
 
     moved = atoms.copy()
     moved.calc = PyACECalculator(str(both.file))
-    FIRE(moved, logfile=None).run(fmax=_RELAXED_EV_A, steps=_MOST_STEPS)
+    FIRE(moved, logfile=None).run(fmax=_RELAXED_EV_A, steps=_MAX_STEPS)
     return Atoms(moved.numbers, moved.positions, cell=moved.cell, pbc=True)
 
 
@@ -178,7 +178,7 @@ def rdf(both: Both) -> Values:
     found = distributions(both.directory, both.campaign, both.file)
     both.distributions |= dict(zip(both.sources, found, strict=True))
     mine, theirs = found
-    both.potential.label(mine.frames[:: 1 + len(mine.frames) // _MOST_GRADED])
+    both.potential.label(mine.frames[:: 1 + len(mine.frames) // _MAX_GRADED])
     return [
         ("first peak of g(r)", "Å", mine.peak[0], theirs.peak[0]),
         ("height of that peak", "", mine.peak[1], theirs.peak[1]),

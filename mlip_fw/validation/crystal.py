@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.engines.geometry import heights_a
-from mlip_fw.engines.start import unit_cell
+from mlip_fw.engines.structures.geometry import heights_a
+from mlip_fw.engines.structures.start import unit_cell
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.validation.sources import UnmeasurableError
 

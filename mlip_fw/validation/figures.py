@@ -11,11 +11,11 @@ from ase import units
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlip_fw.io.files import whole_file
+from mlip_fw.io.files import atomic_file
 from mlip_fw.models.validation import Calibration
 
 if TYPE_CHECKING:
-    from mlip_fw.validation.examine import Findings
+    from mlip_fw.validation.diagnosis import Findings
     from mlip_fw.validation.parity import Pair
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#777777"
@@ -151,6 +151,6 @@ def _plain(x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=_DPI)
     return path

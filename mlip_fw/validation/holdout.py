@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.dataset import Dataset, label_name
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.candidates.generate import HaltedFrame
-from mlip_fw.engines.candidates.local_cell import local_cell
+from mlip_fw.campaign.dataset import Dataset, label_name
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.seeds import derived_seed
+from mlip_fw.campaign.summary import md_results
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.md.script import DUMP, LOG
+from mlip_fw.engines.sampling.generate import HaltedFrame
+from mlip_fw.engines.sampling.local_cell import local_cell
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.files import read_model, write_json
 from mlip_fw.io.lammps import dump_steps, read_dumped_step, temperatures_in_log
 from mlip_fw.io.structures import MASK, canonical, read_frame, write_frames
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.validation import HeldOut, HoldOut
-from mlip_fw.seeds import derived_seed
-from mlip_fw.summary import md_results
 
 _RECORD = "holdout.json"
 _APART_FS = 100.0

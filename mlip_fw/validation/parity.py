@@ -14,8 +14,8 @@ from mlip_fw.models.validation import Calibration, FrameErrors, GammaBin, Temper
 
 _EDGES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 _PROMISED = 95
-_MOST_RANGES = 4
-_FEWEST_ATOMS = 3
+_MAX_RANGES = 4
+_MIN_ATOMS = 3
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def errors_by_temperature(pairs: Sequence[Pair]) -> list[TemperatureErrors]:
     """Return the errors in up to four ranges of measured temperature with as many frames each."""
     warm = sorted((p for p in pairs if p.temperature_k is not None), key=lambda pair: pair.temperature_k or 0.0)
     found = []
-    for part in np.array_split(np.arange(len(warm)), min(_MOST_RANGES, len(warm)) or 1):
+    for part in np.array_split(np.arange(len(warm)), min(_MAX_RANGES, len(warm)) or 1):
         if not len(part):
             continue
         frames = [warm[k] for k in part]
@@ -114,7 +114,7 @@ def calibration(unseen: np.ndarray, learnt: np.ndarray) -> Calibration | None:
     unseen, learnt
         (n, 2) gamma and force error, eV/Å, of atoms that were not trained on, and of atoms that were.
     """
-    if len(unseen) < _FEWEST_ATOMS or not len(learnt):
+    if len(unseen) < _MIN_ATOMS or not len(learnt):
         return None
     promise = float(np.percentile(learnt[:, 1], _PROMISED))
     bins = []

@@ -13,23 +13,23 @@ from ase import Atoms, units
 from ase.geometry.rdf import get_rdf
 from ase.io import read
 
-from mlip_fw.engines.geometry import heights_a
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.seeds import derived_seed
 from mlip_fw.engines.md.script import DUMP
 from mlip_fw.engines.oracle.backend import CalculatorSpec, backend_of
-from mlip_fw.engines.warm import nursery
+from mlip_fw.engines.structures.geometry import heights_a
 from mlip_fw.errors import ChildError
 from mlip_fw.io.lammps import read_dumped_step
 from mlip_fw.io.structures import read_any, write_frames
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.validation import RDF
-from mlip_fw.seeds import derived_seed
+from mlip_fw.runtime.fork_server import fork_server
 from mlip_fw.validation.holdout import eligible
 from mlip_fw.validation.sources import UnmeasurableError
 
 _BIN_A = 0.05
 _FARTHEST_A = 8.0
-_MOST_FRAMES = 100
+_MAX_FRAMES = 100
 _HALF = 0.499
 _LAST_SHARE = 0.25
 _FRICTION_1_FS = 0.02
@@ -108,7 +108,7 @@ def distributions(
             "MD with DFT is too expensive; give a trajectory file in validation.reference_trajectory"
         )
     farthest = min(_FARTHEST_A, *(_HALF * float(heights_a(atoms.cell.array).min()) for atoms in [*mine, *theirs]))
-    return distribution(mine[:_MOST_FRAMES], farthest), distribution(theirs[-_MOST_FRAMES:], farthest)
+    return distribution(mine[:_MAX_FRAMES], farthest), distribution(theirs[-_MAX_FRAMES:], farthest)
 
 
 def _require_fitting(frames: list[Atoms], campaign: Campaign) -> None:
@@ -129,7 +129,7 @@ def _last_frames(directory: CampaignDirectory, campaign: Campaign) -> list[Atoms
     places = [place for place in eligible(directory, campaign) if place.step >= (1 - _LAST_SHARE) * last]
     if not places:
         raise UnmeasurableError("no frame in the last quarter of the MD's steps is 100 fs away from all halts")
-    chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), _MOST_FRAMES)).astype(int))
+    chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), _MAX_FRAMES)).astype(int))
     found = [read_dumped_step(directory.cycle(p.walker, p.cycle) / DUMP, p.step) for p in (places[k] for k in chosen)]
     return [frame for frame in found if frame is not None]
 
@@ -144,7 +144,9 @@ def _run(start: Atoms, plan: dict[str, Any], folder: Path, limit_s: float) -> li
         write_frames(begin, [Atoms(start.numbers, start.positions, cell=start.cell, pbc=True)])
         argument = {**plan, "start": str(begin), "output": str(path)}
         try:
-            nursery().call(f"{__name__}:run_md", argument, folder=folder, log=folder / f"{name}.log", timeout_s=limit_s)
+            fork_server().call(
+                f"{__name__}:run_md", argument, folder=folder, log=folder / f"{name}.log", timeout_s=limit_s
+            )
         except ChildError as error:
             raise UnmeasurableError(f"the MD for g(r) failed: {error}") from error
     frames: list[Atoms] = read(path, index=":", format="extxyz")
@@ -178,7 +180,7 @@ def run_md(argument: dict[str, Any]) -> None:
     )
     dynamics.run(n_steps // 2)
     frames: list[Atoms] = []
-    every = max(1, n_steps // 2 // _MOST_FRAMES)
+    every = max(1, n_steps // 2 // _MAX_FRAMES)
     dynamics.attach(lambda: frames.append(Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)), every)
     dynamics.run(n_steps - n_steps // 2)
     write_frames(Path(argument["output"]), frames)

@@ -12,8 +12,8 @@ from collections.abc import Container, Sequence
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.dataset import Dataset, label_name
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.campaign.dataset import Dataset, label_name
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.io.structures import canonical, with_labels
 
 

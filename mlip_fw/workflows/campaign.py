@@ -6,16 +6,16 @@ from pathlib import Path
 
 from fireworks import Workflow
 
-from mlip_fw.firework_names import metadata_of
-from mlip_fw.fireworks.build import (
+from mlip_fw.launchpad.names import workflow_metadata
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.handoff import Handoff, RefineHandoff, ValidateHandoff
+from mlip_fw.workflows.build import (
     bootstrap_firework,
-    polish_firework,
+    refine_firework,
     summary_firework,
     validate_firework,
     walker_fireworks,
 )
-from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.handoff import Handoff, PolishHandoff, ValidateHandoff
 
 
 def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
@@ -27,21 +27,21 @@ def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
     bootstrap = bootstrap_firework(common)
     walkers = [walker_fireworks(common, walker, bootstrap) for walker in range(campaign.md.walkers)]
     ends = [stages[-1] for stages in walkers]
-    polish = [polish_firework(_polish(common), parents=ends)] if _is_polished_at_the_end(campaign) else []
+    polish = [refine_firework(_refine(common), parents=ends)] if _is_refined_at_the_end(campaign) else []
     ends = polish or ends
     validation = [validate_firework(_validate(common), parents=ends)] if campaign.validation.asks_for_something else []
     summary = summary_firework(common, parents=validation or ends)
     fireworks = [bootstrap, *(md for stages in walkers for md in stages), *polish, *validation, summary]
-    return Workflow(fireworks, name=campaign.campaign, metadata=metadata_of(common.directory))
+    return Workflow(fireworks, name=campaign.campaign, metadata=workflow_metadata(common.directory))
 
 
-def _is_polished_at_the_end(campaign: Campaign) -> bool:
+def _is_refined_at_the_end(campaign: Campaign) -> bool:
     settings = campaign.potential.refinement
     return settings is not None and settings.at_end
 
 
-def _polish(common: Handoff) -> PolishHandoff:
-    return PolishHandoff(campaign=common.campaign, directory=common.directory)
+def _refine(common: Handoff) -> RefineHandoff:
+    return RefineHandoff(campaign=common.campaign, directory=common.directory)
 
 
 def _validate(common: Handoff) -> ValidateHandoff:

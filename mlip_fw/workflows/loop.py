@@ -20,32 +20,23 @@ from fireworks import Firework, FWAction, Workflow
 
 from mlip_fw.campaign.cycle_files import CycleFiles
 from mlip_fw.campaign.events import Event
-from mlip_fw.engines.rehearsal import rehearsals
+from mlip_fw.engines.sampling.small_cell_prerun import prerun_cells
 from mlip_fw.engines.train.pacemaker.schedule import is_due
 from mlip_fw.errors import MDError
 from mlip_fw.firetasks.base import STOPPED, logger
 from mlip_fw.firetasks.continuations import continuation
-from mlip_fw.fireworks.build import (
-    candidates_firework,
-    label_firework,
-    md_firework,
-    polish_firework,
-    train_firework,
-    validate_firework,
-    walker_fireworks,
-)
 from mlip_fw.io.files import read_model
 from mlip_fw.models.handoff import (
-    Baton,
     CandidatesHandoff,
     Handoff,
     LabelHandoff,
     MDHandoff,
-    PolishHandoff,
-    Structure,
+    RefineHandoff,
+    SelectedStructure,
+    StageCarryOver,
     TrainHandoff,
     ValidateHandoff,
-    baton_key,
+    carry_over_key,
 )
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.md import MDOutcome, MDResult
@@ -54,8 +45,17 @@ from mlip_fw.models.summary import StopReason
 from mlip_fw.steps.label import LastLabel
 from mlip_fw.steps.step import Step
 from mlip_fw.steps.train import Trained
+from mlip_fw.workflows.build import (
+    candidates_firework,
+    label_firework,
+    md_firework,
+    refine_firework,
+    train_firework,
+    validate_firework,
+    walker_fireworks,
+)
 
-_MOST_REPEATS = 3
+_MAX_REPEATS = 3
 _WIDEST_FAN = 256
 """Most Label Fireworks of one halt: each pays for the width of the fan (docs/explanation/scale.md)."""
 
@@ -66,7 +66,7 @@ def after_bootstrap(step: Step[Handoff], selection: Selection) -> FWAction:
     train = train_firework(TrainHandoff(campaign=step.campaign, directory=step.handoff.directory))
     labels = _label_fireworks(step.handoff, selection, step.files)
     links = {label: [train] for label in labels}
-    prerun = [md for walker in rehearsals(step.campaign) for md in walker_fireworks(step.handoff, walker, train)]
+    prerun = [md for walker in prerun_cells(step.campaign) for md in walker_fireworks(step.handoff, walker, train)]
     return FWAction(detours=_workflow(step, "bootstrap", [*labels, train, *prerun], links))
 
 
@@ -79,8 +79,8 @@ def after_md(step: Step[MDHandoff], result: MDResult) -> FWAction:
     handoff = step.handoff
     stored = {"outcome": result.outcome.value, "step": result.step, "gamma_max": result.gamma_max}
     if result.outcome is MDOutcome.FINISHED:
-        carried = Baton(start=_restart(result), cycle=handoff.cycle + 1, turns=handoff.turns)
-        key = baton_key(handoff.walker, handoff.stage + 1)
+        carried = StageCarryOver(start=_restart(result), cycle=handoff.cycle + 1, turns=handoff.turns)
+        key = carry_over_key(handoff.walker, handoff.stage + 1)
         return FWAction(stored_data=stored, update_spec={key: carried.plain()})
     if result.outcome is MDOutcome.WALLTIME:
         return FWAction(stored_data=stored, detours=md_firework(_continued(handoff, result)))
@@ -121,17 +121,17 @@ def after_training(step: Step[TrainHandoff], trained: Trained) -> FWAction:
         return FWAction(update_spec={STOPPED: StopReason.LABEL_FAILURES.value})
     stored = {"generation": trained.generation}
     if is_due(step.generations, step.campaign):
-        refine = PolishHandoff(campaign=step.campaign, directory=step.handoff.directory)
-        return FWAction(stored_data=stored, detours=polish_firework(refine))
+        refine = RefineHandoff(campaign=step.campaign, directory=step.handoff.directory)
+        return FWAction(stored_data=stored, detours=refine_firework(refine))
     return FWAction(stored_data=stored)
 
 
 @continuation
-def after_polish(step: Step[PolishHandoff], *, cut: bool) -> FWAction:
+def after_polish(step: Step[RefineHandoff], *, cut: bool) -> FWAction:
     """Go on with a fit that the walltime cut; else hand on why the campaign stops, if it does."""
     stop = {} if step.stop is None else {STOPPED: step.stop}
     if cut:
-        again = polish_firework(step.handoff.model_copy(update={"turns": step.handoff.turns + 1}))
+        again = refine_firework(step.handoff.model_copy(update={"turns": step.handoff.turns + 1}))
         again.spec.update(stop)
         return FWAction(detours=again)
     return FWAction(update_spec=stop)
@@ -157,7 +157,7 @@ def _after_halt(step: Step[MDHandoff], result: MDResult) -> MDHandoff | StopReas
     if not step.files.selection.is_file() and step.dataset.n_computed() >= budget.max_labels:
         return StopReason.MAX_LABELS
     repeats = handoff.repeats + 1 if result.step == handoff.last_halt_step else 1
-    if repeats < _MOST_REPEATS:
+    if repeats < _MAX_REPEATS:
         update = {"turns": handoff.turns + 1, "last_halt_step": result.step, "repeats": repeats}
         return _continued(handoff, result).model_copy(update=update)
     if handoff.rewound_from == result.step:
@@ -229,7 +229,7 @@ def _label_fireworks(handoff: Handoff, selection: Selection, files: CycleFiles) 
 
 def _label_handoffs(handoff: Handoff, selection: Selection, structures: str) -> list[LabelHandoff]:
     """Return one hand-off for each selected structure; of more than a fan of them, several in one."""
-    wanted = [Structure(hash=choice.hash, index=index) for index, choice in enumerate(selection.chosen)]
+    wanted = [SelectedStructure(hash=choice.hash, index=index) for index, choice in enumerate(selection.chosen)]
     size = max(1, math.ceil(len(wanted) / _WIDEST_FAN))
     batches = [wanted[first : first + size] for first in range(0, len(wanted), size)]
     return [

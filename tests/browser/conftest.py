@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from mlip_fw.database.control import stop_server
-from mlip_fw.io.locks import alone
+from mlip_fw.io.locks import exclusive_lock
+from mlip_fw.launchpad.server.control import stop_server
 from tests.helpers import browser_campaigns as campaigns
 from tests.helpers.browser import Server, Visitor, answer_of, settles
 from tests.helpers.programs import require
@@ -26,7 +26,7 @@ def finished(tmp_path_factory):
     if os.environ.get("PYTEST_XDIST_WORKER"):
         root = root.parent
     root /= "browser"
-    with alone(root / ".lock"):
+    with exclusive_lock(root / ".lock"):
         if not (root / "done").exists():
             campaigns.run_finished(root)
             (root / "done").touch()

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.summary import md_results
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.summary import md_results
 from tests.helpers.browser import is_drawn
 
 pytestmark = pytest.mark.real

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.browser import Visitor, findings_of_axe, is_drawn
 
 pytestmark = pytest.mark.real
-MOST_BYTES = 10_000_000
+MAX_BYTES = 10_000_000
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def page(report, chromium):
 
 
 def test_size(report):
-    assert report.stat().st_size < MOST_BYTES
+    assert report.stat().st_size < MAX_BYTES
 
 
 def test_charts_are_drawn(page):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mlip_fw.database.control import server_status, stop_server
-from mlip_fw.database.home import default_directory
+from mlip_fw.launchpad.server.control import server_status, stop_server
+from mlip_fw.launchpad.server.data_directory import default_directory
 
 
 @pytest.fixture

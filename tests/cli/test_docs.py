@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import mlip_fw
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 from tests.helpers.pages import DOCS, blocks_in, pages
 from tests.helpers.programs import ROOT, check_contract, require

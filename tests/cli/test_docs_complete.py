@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 from mlip_fw import errors
 from mlip_fw.campaign.events import Event
 from mlip_fw.cli.main import app
-from mlip_fw.engines.candidates.cutout import Cutout
 from mlip_fw.engines.oracle.answer import facts_of
 from mlip_fw.engines.oracle.espresso.trouble import PwTrouble
+from mlip_fw.engines.sampling.cutout.cut import Cutout
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.base import Frozen
 from mlip_fw.models.campaign import Campaign, CandidateSettings, UncertaintySettings
@@ -30,8 +30,8 @@ from mlip_fw.models.summary import CampaignSummary, StopReason
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.validation import ValidationReport
 from mlip_fw.models.worker import Worker
-from mlip_fw.notebook.tables import GENERATIONS, HALTS, LABELS
 from mlip_fw.plugins import ORACLES, PROPERTIES, STRATEGIES
+from mlip_fw.views.notebook.tables import GENERATIONS, HALTS, LABELS
 from tests.helpers.pages import DOCS, blocks_in, names_in, pages
 from tests.helpers.programs import ROOT
 

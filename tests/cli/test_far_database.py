@@ -12,15 +12,15 @@ from fireworks.core import launchpad as launchpad_module
 from typer.testing import CliRunner
 
 from mlip_fw.cli.main import app
-from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.doctor import _database
 from mlip_fw.errors import WorkerError
-from mlip_fw.store import Store
-from mlip_fw.travel.start import add_files
-from mlip_fw.web.gui import _own_copy
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launcher.rlaunch import run_rlaunch
+from mlip_fw.launchpad.filepad.campaign_files import publish_campaign
+from mlip_fw.launchpad.queries import CampaignQueries
+from mlip_fw.launchpad.server.control import start_server, stop_server
+from mlip_fw.views.web.fireworks_gui import _own_copy
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.recover import recover
-from mlip_fw.workflows.rlaunch import rlaunch_cleanly
 from tests.helpers.relay import Relay, writes
 from tests.helpers.stories import Scribe, campaign
 from tests.helpers.web import LABELS, make_finished, visitor
@@ -45,7 +45,7 @@ def _leave_nothing(monkeypatch):
         return clients[-1]
 
     monkeypatch.setattr(launchpad_module, "MongoClient", connect)
-    monkeypatch.setattr("mlip_fw.looking.SOON_MS", 60_000)
+    monkeypatch.setattr("mlip_fw.launchpad.read_only.SERVER_SELECTION_TIMEOUT_MS", 60_000)
     for module in ("recover", "rlaunch", "pull", "web"):
         monkeypatch.setattr(f"mlip_fw.cli.{module}.log_to_stderr", lambda: None)
     yield
@@ -116,7 +116,7 @@ def test_questions_cost_the_same_however_many_campaigns_there_are(far, pads):
     costs = {}
     for n, root in pads.items():
         relay, path = far(f"with-{n}")
-        store = Store(opened(path))
+        store = CampaignQueries(opened(path))
         assert len(store.campaigns()) == n
         first = str(root / "cu-000")
         costs[n] = {
@@ -160,7 +160,7 @@ def test_recovery_costs_the_same_however_many_fireworks_run_and_fail(far, server
                 pad.complete_launch(launch, FWAction(stored_data={"_exception": error, "_task": {}}), "FIZZLED")
         relay, path = far(f"running-{n}")
         relay.asked.clear()
-        found = list(recover(opened(path), dry_run=True, heartbeat_s=-1.0, patience_s=0))
+        found = list(recover(opened(path), dry_run=True, heartbeat_s=-1.0, timeout_s=0))
         costs[n] = list(relay.asked)
         assert Counter(finding.kind for finding in found) == {"lost run": n / 2, "needs you": n / 2}
     assert costs[40] == costs[2]
@@ -175,7 +175,7 @@ def test_a_long_campaign_of_many_parts_is_asked_for_at_once(far, server):
         states = {str(fw_id): "COMPLETED" for fw_id in part}
         pad.workflows.insert_one({"name": "cu-long", "metadata": metadata, "nodes": list(part), "fw_states": states})
     relay, path = far("parts")
-    store = Store(opened(path))
+    store = CampaignQueries(opened(path))
     links = {}
     assert asked_by(relay, lambda: links.update(store.links("cu-long", "/data/cu-long"))) == [
         "find workflows",
@@ -231,7 +231,7 @@ class TestReadOnly:
         scribe.begin(LABELS[:2])
         pad.add_wf(campaign_workflow(scribe.campaign, scribe.directory.root))
         travelling = campaign(campaign="cu-far", files="filepad")
-        add_files(travelling, "/elsewhere/cu-far", pad)
+        publish_campaign(travelling, "/elsewhere/cu-far", pad)
         pad.add_wf(campaign_workflow(travelling, Path("/elsewhere/cu-far")))
         monkeypatch.chdir(tmp_path)
         self.relay, self.file = far("watched", refuses=writes)
@@ -289,10 +289,10 @@ class TestWhatIsWrong:
     def said(self, far, folder, server, request, monkeypatch):
         """Return the LaunchPad file and what is to be said of it; only who is not there is not waited for."""
         options, changes, expected = request.param
-        patience_s = 0.3 if "does not answer" in expected else 60.0
-        monkeypatch.setattr("mlip_fw.looking.SOON_MS", 1000 * patience_s)
-        monkeypatch.setattr("mlip_fw.web.places.DATABASE_TIMEOUT_S", patience_s)
-        monkeypatch.setattr("mlip_fw.web.gui._PROBE_TIMEOUT_S", patience_s)
+        timeout_s = 0.3 if "does not answer" in expected else 60.0
+        monkeypatch.setattr("mlip_fw.launchpad.read_only.SERVER_SELECTION_TIMEOUT_MS", 1000 * timeout_s)
+        monkeypatch.setattr("mlip_fw.views.web.campaign_index.DATABASE_TIMEOUT_S", timeout_s)
+        monkeypatch.setattr("mlip_fw.views.web.fireworks_gui._PROBE_TIMEOUT_S", timeout_s)
         relay, path = far("faults", **options)
         if changes:
             path = relay.launchpad_file(server[0].launchpad_file, folder, name="faults", **changes)
@@ -340,7 +340,7 @@ class TestWhatIsWrong:
     def test_rlaunch(self, said, folder, how):
         path, expected = said
         with pytest.raises(WorkerError) as caught:
-            rlaunch_cleanly(["-l", str(path), "-s", how])
+            run_rlaunch(["-l", str(path), "-s", how])
         words = re.split(r" at 127.0.0.1|: check", expected.replace("user mlip_fw", "the user of my_launchpad.yaml"))[0]
         assert str(caught.value).startswith(words)
         assert str(caught.value).endswith("`mlip-fw recover` makes interrupted Fireworks ready to run again")
@@ -368,7 +368,7 @@ def test_where_init_wrote_and_no_mongodb_runs(tmp_path, monkeypatch):
     make_finished(tmp_path / "cu-story")
     text = (tmp_path / "my_launchpad.yaml").read_text()
     (tmp_path / "my_launchpad.yaml").write_text(text.replace("27017", "1"))
-    monkeypatch.setattr("mlip_fw.web.places.DATABASE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("mlip_fw.views.web.campaign_index.DATABASE_TIMEOUT_S", 0.3)
     done = CliRunner().invoke(app, ["status"])
     assert (done.exit_code, "cu-story" in done.stdout) == (0, True)
     shown = {}
@@ -377,8 +377,8 @@ def test_where_init_wrote_and_no_mongodb_runs(tmp_path, monkeypatch):
         client = server.app.test_client()
         shown["first"], shown["page"] = client.get("/").text, client.get("/campaign/cu-story/")
 
-    monkeypatch.setattr("mlip_fw.web.serve.serve_until_signal", serve)
-    monkeypatch.setattr("mlip_fw.web.app.PAGE_TIMEOUT_S", None)
+    monkeypatch.setattr("mlip_fw.views.web.server.serve_until_signal", serve)
+    monkeypatch.setattr("mlip_fw.views.web.app.PAGE_TIMEOUT_S", None)
     done = CliRunner().invoke(app, ["web", "--port", "0"], catch_exceptions=False)
     assert done.exit_code == 0
     assert 'href="/campaign/cu-story/"' in shown["first"]

@@ -13,8 +13,8 @@ import pytest
 from fireworks import Firework, LaunchPad, ScriptTask
 from ruamel.yaml import YAML
 
-from mlip_fw.database.control import start_server, stop_server
 from mlip_fw.firetasks.summary import Summarize
+from mlip_fw.launchpad.server.control import start_server, stop_server
 
 NAME = "label 1"
 

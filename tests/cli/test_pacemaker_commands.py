@@ -6,10 +6,10 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.cli.main import app
 from mlip_fw.cli.progress import _pacemaker_progress
 from mlip_fw.engines.train.pacemaker import schedule
-from mlip_fw.layout import CampaignDirectory
 from tests.helpers.campaigns import SMALL, merged
 
 
@@ -60,6 +60,6 @@ def test_campaign_can_be_added_where_no_pacemaker_is(invoke, monkeypatch):
 def test_progress_shows_how_far_pacemaker_is(tmp_path):
     directory = CampaignDirectory(tmp_path)
     assert _pacemaker_progress(directory) == ""
-    directory.polishing.mkdir()
-    (directory.polishing / "metrics.txt").write_text("iter_num loss rmse_epa rmse_f_comp\n7 1e-5 0.001 0.0021\n")
+    directory.refining.mkdir()
+    (directory.refining / "metrics.txt").write_text("iter_num loss rmse_epa rmse_f_comp\n7 1e-5 0.001 0.0021\n")
     assert _pacemaker_progress(directory) == ", pacemaker step 7: 2.1 meV/Å"

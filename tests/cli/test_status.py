@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from mlip_fw.cli.app import app
 from mlip_fw.cli.main import main  # noqa: F401  all commands are there then
 from mlip_fw.cli.sparkline import MAX_BARS, encodable, sparkline
-from mlip_fw.cli.watch import watch
+from mlip_fw.cli.status_watch import watch
+from mlip_fw.launcher.embedded import embedded_launchpad
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.embedded import embedded_launchpad
 from tests.helpers.stories import Scribe, hashed
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
@@ -88,7 +88,7 @@ def test_hostile_reasons_are_shown_as_text(scribe):
 def test_a_launchpad_counts_the_fireworks(scribe, monkeypatch):
     pad = embedded_launchpad()
     pad.add_wf(campaign_workflow(scribe.campaign, scribe.directory.root))
-    monkeypatch.setattr("mlip_fw.cli.counts.load_launchpad", lambda path, looking: pad)
+    monkeypatch.setattr("mlip_fw.cli.firework_counts.load_launchpad", lambda path, read_only: pad)
     assert "1 READY, 2 WAITING" in status(scribe, "-l", "my_launchpad.yaml").stdout
     found = json.loads(status(scribe, "-l", "my_launchpad.yaml", "--json").stdout)
     assert found["fireworks"] == {"READY": 1, "WAITING": 2}
@@ -213,7 +213,7 @@ def test_a_launchpad_counts_those_of_this_directory_only(tmp_path, monkeypatch):
         pad.add_wf(campaign_workflow(scribe.campaign, scribe.directory.root))
     pad.add_wf(campaign_workflow(scribe.campaign, tmp_path / "elsewhere"))
     Scribe(tmp_path / "three").begin((A, B))
-    monkeypatch.setattr("mlip_fw.cli.counts.load_launchpad", lambda path, looking: pad)
+    monkeypatch.setattr("mlip_fw.cli.firework_counts.load_launchpad", lambda path, read_only: pad)
     monkeypatch.chdir(tmp_path)
     found = json.loads(CliRunner().invoke(app, ["status", "--json", "-l", "x.yaml"]).stdout)
     assert [one["fireworks"] for one in found] == [{"READY": 1, "WAITING": 2}, {}, {"READY": 1, "WAITING": 2}]

@@ -88,7 +88,7 @@ class TestClosedStreams:
 
     def test_file_takes_no_number_of_a_closed_stream(self, campaign):
         code = (
-            "import os; from mlip_fw.surroundings import prepare_streams; prepare_streams(); "
+            "import os; from mlip_fw.runtime.environment import prepare_streams; prepare_streams(); "
             "print('to nobody'); os.system('echo to nobody'); opened = open('out', 'w').fileno(); "
             "open('out', 'w').write(str(opened > 2))"
         )

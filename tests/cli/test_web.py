@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from mlip_fw.cli.main import app
 from mlip_fw.errors import MlipError, WorkerError
-from mlip_fw.web.app import create_app
-from mlip_fw.web.serve import open_server
+from mlip_fw.views.web.app import create_app
+from mlip_fw.views.web.server import open_server
 from tests.helpers.web import make_finished
 
 
@@ -95,7 +95,7 @@ def test_brackets_are_part_of_no_address(refused, monkeypatch):
     def listen(app, host, port):
         raise WorkerError(f"would listen on {host}")
 
-    monkeypatch.setattr("mlip_fw.web.serve.open_server", listen)
+    monkeypatch.setattr("mlip_fw.views.web.server.open_server", listen)
     assert refused("--host", "[::1]") == "would listen on ::1"
 
 

@@ -12,12 +12,12 @@ import pytest
 from fireworks import Firework, ScriptTask, Workflow
 from ruamel.yaml import YAML
 
-from mlip_fw.attendance import attendant
-from mlip_fw.dataset import Dataset
-from mlip_fw.interrupts import Interrupted, heeding_signals
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.workflows import crew
-from mlip_fw.workflows.embedded import embedded_launchpad
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.launcher import worker_pool
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.runtime.signals import InterruptedBySignal, signals_as_exceptions
+from mlip_fw.runtime.worker_record import read_worker_record
 from tests.helpers.campaigns import SMALL, merged
 
 CAMPAIGN = merged(
@@ -49,11 +49,11 @@ if "mlip_fw.cli.worker" in " ".join(sys.orig_argv):
     common.SERVER_SELECTION_TIMEOUT = 5
 """
 IMPATIENT = """\
-import mlip_fw.recovery.findings
-import mlip_fw.workflows.crew
+import mlip_fw.launchpad.recovery.faults
+import mlip_fw.launcher.worker_pool
 from mlip_fw.cli.main import main
-mlip_fw.workflows.crew._RECOVERY_INTERVAL_S = 3.0
-mlip_fw.recovery.findings._CHECKOUT_TIMEOUT_S = 15.0
+mlip_fw.launcher.worker_pool._RECOVERY_INTERVAL_S = 3.0
+mlip_fw.launchpad.recovery.faults._CHECKOUT_TIMEOUT_S = 15.0
 main()
 """
 """``mlip-fw`` that gives up what a dead worker was just taking sooner than after a minute or more."""
@@ -98,7 +98,7 @@ def worker_that_runs_md(directory, limit=200):
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         for note in (directory.root / ".running").glob("[0-9]*.json"):
-            worker = attendant(directory.root, int(note.stem))
+            worker = read_worker_record(directory.root, int(note.stem))
             if worker and "md-" in " ".join(p.name for p in note.parent.glob("md-*.lock")):
                 return worker.pid
         time.sleep(0.02)
@@ -194,14 +194,14 @@ def test_a_worker_that_ends_slowly_is_waited_for(monkeypatch):
         "print(flush=True)\ntime.sleep(60)"
     )
 
-    class SlowWorker(crew._WorkerProcess):
+    class SlowWorker(worker_pool._WorkerProcess):
         def start(self):
             self.process = subprocess.Popen([sys.executable, "-c", slow], stdout=subprocess.PIPE)
             self.process.stdout.readline()
 
-    monkeypatch.setattr(crew, "_WorkerProcess", SlowWorker)
-    interrupted = heeding_signals(lambda _: True, insist_s=0.1)
-    with pytest.raises(Interrupted), interrupted, crew._running_workers(1, []) as pool:
+    monkeypatch.setattr(worker_pool, "_WorkerProcess", SlowWorker)
+    interrupted = signals_as_exceptions(lambda _: True, insist_s=0.1)
+    with pytest.raises(InterruptedBySignal), interrupted, worker_pool._running_workers(1, []) as pool:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
     assert pool[0].process.returncode == 0
@@ -213,4 +213,4 @@ def test_an_idle_worker_stays_while_another_one_works(state, stays):
     pad = embedded_launchpad()
     pad.add_wf(Workflow([Firework([ScriptTask.from_str("true")])]))
     pad.fireworks.update_one({}, {"$set": {"state": state}})
-    assert crew.more_can_come(pad) is stays
+    assert worker_pool.has_unfinished_fireworks(pad) is stays

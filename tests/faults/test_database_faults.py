@@ -20,9 +20,9 @@ import pytest
 from pymongo.errors import AutoReconnect, ConnectionFailure, DuplicateKeyError, OperationFailure
 from ruamel.yaml import YAML
 
-from mlip_fw.database.control import server_status, start_server, stop_server
-from mlip_fw.database.system import ServerError
-from mlip_fw.processes import start_ticks
+from mlip_fw.launchpad.server.control import server_status, start_server, stop_server
+from mlip_fw.launchpad.server.system import ServerError
+from mlip_fw.runtime.process_info import start_ticks
 from tests.helpers.database import ScramClient, message, op_msg
 from tests.helpers.programs import require
 
@@ -283,7 +283,7 @@ class TestStarts:
 
     def test_ends_with_the_process_that_started_it(self, folder):
         code = (
-            "import sys, time; from pathlib import Path; from mlip_fw.database.control import start_server; "
+            "import sys, time; from pathlib import Path; from mlip_fw.launchpad.server.control import start_server; "
             "start_server(Path(sys.argv[1]), with_this_process=True); print('up', flush=True); time.sleep(60)"
         )
         starter = subprocess.Popen([sys.executable, "-c", code, folder], stdout=subprocess.PIPE, text=True)

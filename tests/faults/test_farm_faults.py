@@ -20,23 +20,23 @@ import numpy as np
 import pytest
 from fireworks import FWorker, LaunchPad
 
-from mlip_fw import shelving
-from mlip_fw.database.control import start_server, stop_server
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.warm import nursery
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.processes import start_ticks
-from mlip_fw.summary import summarize
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.summary import summarize
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launcher.rockets import launch_one, silence_libraries
+from mlip_fw.launchpad import archiving
+from mlip_fw.launchpad.server.control import start_server, stop_server
+from mlip_fw.runtime.fork_server import fork_server
+from mlip_fw.runtime.process_info import start_ticks
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.recover import recover
-from mlip_fw.workflows.rockets import launch_quietly, quiet
 from tests.helpers import farm_worker
 from tests.helpers.campaigns import make_small
 from tests.helpers.farm_worker import SHORT, STEPS
 from tests.helpers.programs import require
 
 COLLECTIONS = ("fireworks", "launches", "workflows", "fw_id_assigner")
-PATIENCE_S, MOST_ROUNDS, LIMIT_S = 0.3, 4, 300
+PATIENCE_S, MAX_ROUNDS, LIMIT_S = 0.3, 4, 300
 
 
 class Farm:
@@ -78,7 +78,7 @@ class Farm:
     def launch(self):
         """Run one Firework in this process."""
         os.chdir(self.work)
-        return farm_worker.silently(lambda: launch_quietly(self.pad, self.fworker))
+        return farm_worker.silently(lambda: launch_one(self.pad, self.fworker))
 
     def keep(self, step):
         """Keep the state of the farm."""
@@ -106,10 +106,10 @@ class Farm:
 
     def finish(self, because=()):
         """Recover and run to the end; ``because`` takes what a person had to be told, who then does as told."""
-        for _ in range(MOST_ROUNDS):
-            found = list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=PATIENCE_S))
+        for _ in range(MAX_ROUNDS):
+            found = list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, timeout_s=PATIENCE_S))
             for finding in found:
-                if finding.mend is None:
+                if finding.repair is None:
                     because.append(finding)
                     self.pad.rerun_fw(finding.fw_id)
             while self.launch():
@@ -117,7 +117,7 @@ class Farm:
             if not self.pad.fireworks.count_documents({"state": {"$ne": "COMPLETED"}}):
                 return
         states = {fw["name"]: fw["state"] for fw in self.pad.fireworks.find({}, {"name": 1, "state": 1})}
-        pytest.fail(f"not finished after {MOST_ROUNDS} recoveries: {states}")
+        pytest.fail(f"not finished after {MAX_ROUNDS} recoveries: {states}")
 
     def outcome(self):
         """Return what the campaign came to."""
@@ -141,7 +141,7 @@ class Farm:
         assert len(states) == len(self.documents["summary"]["fireworks"])
         said = [state for workflow in workflows for state in workflow["fw_states"].values()]
         assert set(states.values()) | set(said) == {"COMPLETED"}
-        assert list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=0.0)) == []
+        assert list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, timeout_s=0.0)) == []
         assert not [note for note in (self.root / ".running").glob("*.json") if note.stem.isdigit()]
 
 
@@ -166,8 +166,8 @@ def farm(disk):
     command = f"{lmp_cmd} --halt-at 20 --misbehave killed --once {once}"
     here = Path.cwd()
     farm = Farm(base, FWorker(name="farm", env={"lmp_cmd": command}))
-    with quiet(), patch.multiple(shelving, **farm_worker.SHELF):
-        nursery()
+    with silence_libraries(), patch.multiple(archiving, **farm_worker.SHELF):
+        fork_server()
         farm.run_without_faults(make_small(**SHORT))
         yield farm
     os.chdir(here)
@@ -290,7 +290,7 @@ def test_database_is_killed_in_a_write(case, step, seed):
     worker.join(3)
     if worker.is_alive():
         # it waits for a lock that is its own: cron frees it
-        list(recover(case.farm.pad, heartbeat_s=math.inf, taking_s=0.0, patience_s=PATIENCE_S))
+        list(recover(case.farm.pad, heartbeat_s=math.inf, taking_s=0.0, timeout_s=PATIENCE_S))
     code = case.end(worker)
     assert case.finish() == []
     case.said = f"resumed (write {number} of {case.farm.writes[step]}, worker ended with {code})"

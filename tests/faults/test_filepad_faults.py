@@ -15,18 +15,18 @@ import pytest
 from bson import ObjectId
 from fireworks import FWorker, LaunchPad
 
-from mlip_fw.database.control import start_server, stop_server
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.warm import nursery
-from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.processes import start_ticks
-from mlip_fw.summary import summarize
-from mlip_fw.travel.pull import pull
-from mlip_fw.travel.start import add_files
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.summary import summarize
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launcher.rockets import launch_one, silence_libraries
+from mlip_fw.launchpad.filepad.campaign_files import publish_campaign
+from mlip_fw.launchpad.filepad.pull import pull_campaign
+from mlip_fw.launchpad.server.control import start_server, stop_server
+from mlip_fw.runtime.fork_server import fork_server
+from mlip_fw.runtime.process_info import start_ticks
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.recover import recover
-from mlip_fw.workflows.rockets import launch_quietly, quiet
 from tests.helpers import farm_worker
 from tests.helpers.campaigns import make_small
 from tests.helpers.farm_worker import SHORT, STEPS
@@ -59,11 +59,11 @@ class Farm:
 
     def launch(self, name):
         """Run one Firework on a machine, in this process."""
-        return farm_worker.silently(lambda: launch_quietly(self.pad, self.fworkers[name]))
+        return farm_worker.silently(lambda: launch_one(self.pad, self.fworkers[name]))
 
     def run_without_faults(self, campaign):
         """Run a campaign on machines in turn, and keep what everything is like before each step."""
-        add_files(campaign, THERE, self.pad)
+        publish_campaign(campaign, THERE, self.pad)
         self.pad.add_wf(campaign_workflow(campaign, self.base / THERE))
         seen, turn = Counter(), 0
         while (firework := self.pad._get_a_fw_to_run({}, checkout=False)) is not None:
@@ -110,8 +110,8 @@ class Farm:
         """Recover, run on to the end on one machine, and return what a person had to be told."""
         told = []
         for _ in range(3):
-            for finding in list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=0.2)):
-                if finding.mend is None:
+            for finding in list(recover(self.pad, heartbeat_s=0.0, taking_s=0.0, timeout_s=0.2)):
+                if finding.repair is None:
                     told.append(finding.what)
                     self.pad.rerun_fw(finding.fw_id)
             while self.launch(name):
@@ -123,7 +123,7 @@ class Farm:
     def outcome(self):
         """Return what the campaign came to, as whoever pulls it sees it."""
         shutil.rmtree(self.base / "pulled", ignore_errors=True)
-        directory = CampaignDirectory(pull(self.pad, None, self.base / "pulled").root)
+        directory = CampaignDirectory(pull_campaign(self.pad, None, self.base / "pulled").root)
         summary, generations = summarize(directory), Generations(directory.root)
         potential = generations.potential(generations.newest()).read_bytes()
         labels = tuple(Dataset(directory.root).hashes())
@@ -136,8 +136,8 @@ def farm(tmp_path_factory):
     """Return a farm that has run once without faults."""
     base, here = tmp_path_factory.mktemp("filepad"), os.getcwd()
     lmp_cmd, lmp_server = farm_worker.lend_lmp(base)
-    with quiet():
-        nursery()
+    with silence_libraries():
+        fork_server()
         farm = Farm(base, lmp_cmd)
         farm.run_without_faults(make_small(**SHORT, files="filepad"))
         yield farm
@@ -202,9 +202,7 @@ def test_two_machines_do_the_same_work_at_once(farm, step, tmp_path):
     while not (tmp_path / "began").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert [finding.kind for finding in recover(farm.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=0.2)] == [
-        "lost run"
-    ]
+    assert [finding.kind for finding in recover(farm.pad, heartbeat_s=0.0, taking_s=0.0, timeout_s=0.2)] == ["lost run"]
     farm.launch("b")
     (tmp_path / "go").touch()
     process.join(LIMIT_S)
@@ -226,7 +224,7 @@ def test_corrupted_chunk_is_never_used(farm):
     data = chunks.find_one(where)["data"]
     chunks.update_one(where, {"$set": {"data": data[:40] + bytes([data[40] ^ 1]) + data[41:]}})
     assert farm.suffer("none") == 0
-    [finding] = recover(farm.pad, heartbeat_s=0.0, taking_s=0.0, patience_s=0.0)
+    [finding] = recover(farm.pad, heartbeat_s=0.0, taking_s=0.0, timeout_s=0.0)
     assert "halt.extxyz of small-" in finding.what
     assert "is damaged" in finding.what
     chunks.update_one(where, {"$set": {"data": data}})

@@ -60,8 +60,8 @@ def wait_for(process, folder, kind, count=1, limit=LIMIT_S):
 
 def holds_contract(folder, summary):
     """Check what a finished campaign must look like, by the project's own reading of its files."""
-    from mlip_fw.dataset import Dataset
-    from mlip_fw.generations import Generations
+    from mlip_fw.campaign.dataset import Dataset
+    from mlip_fw.campaign.generations import Generations
 
     root = folder / "c"
     assert (summary["outcome"], summary["halts"], summary["generations"]) == ("CONVERGED", 3, 4)
@@ -228,7 +228,7 @@ def test_killed_label_is_tried_again(campaign):
         time.sleep(0.01)
     killed = False
     for pid, command in _label_children(folder):
-        if "mlip_fw.engines.warm" in command:
+        if "mlip_fw.runtime.fork_server" in command:
             os.kill(pid, signal.SIGKILL)
             killed = True
     (folder / "hold").unlink()
@@ -275,7 +275,7 @@ def test_full_disk(campaign, tmp_path):
 def test_interrupt_that_a_finalizer_swallows_is_heard_again(tmp_path):
     """Python ignores what is raised inside a finalizer, and with it an interrupt that falls there."""
     from mlip_fw.errors import MlipError
-    from mlip_fw.workflows.runner import interruptible
+    from mlip_fw.launcher.runner import interruptible
 
     with pytest.raises(MlipError, match="interrupted"), interruptible(tmp_path) as signals:
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from mlip_fw.generations import Generations
+from mlip_fw.campaign.generations import Generations
 from tests.helpers.campaigns import SMALL, merged
 
 STEPS = 40

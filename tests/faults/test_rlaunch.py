@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from fireworks import Firework, FWorker, LaunchPad, ScriptTask, Workflow
 
-from mlip_fw.database.control import start_server, stop_server
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.io.campaign_file import parse_campaign
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launchpad.server.control import start_server, stop_server
 from mlip_fw.workflows.campaign import campaign_workflow
 from tests.helpers.campaigns import SMALL, merged
 

@@ -19,12 +19,12 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from mlip_fw import doctor
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.cli.main import main
 from mlip_fw.engines.md.script import RunPlan, native_force_field, write_script
 from mlip_fw.engines.oracle.label import make_label, require_oracle
-from mlip_fw.engines.start import start_structures
+from mlip_fw.engines.structures.start import start_structures
 from mlip_fw.engines.train.given_files import check_given_files
-from mlip_fw.engines.warm import Nursery
 from mlip_fw.errors import CampaignError, ChildError, DirectoryError, WorkerError
 from mlip_fw.firetasks.base import CampaignTask
 from mlip_fw.firetasks.md import RunMD
@@ -33,14 +33,14 @@ from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import read_active_set
 from mlip_fw.io.structures import READABLE, read_any
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.models.handoff import Handoff, LabelHandoff, MDHandoff, baton_key
+from mlip_fw.launcher.retry import retry_handoffs
+from mlip_fw.models.handoff import Handoff, LabelHandoff, MDHandoff, carry_over_key
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.md import Stage
 from mlip_fw.models.worker import Worker
-from mlip_fw.report.html import write_report
+from mlip_fw.runtime.fork_server import ForkServer
+from mlip_fw.views.report.html_report import write_report
 from mlip_fw.workflows.loop import after_md
-from mlip_fw.workflows.retry import retry_handoffs
 from tests.helpers.campaigns import SMALL, merged
 
 HASH = "0123456789abcdef"
@@ -171,10 +171,10 @@ def test_modules_beside_a_campaign_are_not_imported(tmp_path, marker, monkeypatc
     (tmp_path / "numpy.py").write_text(EVIL.format(str(marker)))
     (tmp_path / "mine.py").write_text(EVIL.format(str(marker)))
     monkeypatch.chdir(tmp_path)
-    nursery = Nursery()
+    server = ForkServer()
     with pytest.raises(ChildError, match="No module named 'mine'"):
-        nursery.call("mine:run", None)
-    nursery.close()
+        server.call("mine:run", None)
+    server.close()
     ended = subprocess.run([sys.executable, "-m", "mlip_fw", "--version"], capture_output=True, text=True)
     assert ended.stdout.startswith("mlip-fw"), ended.stderr
 
@@ -346,15 +346,15 @@ def test_no_start_outside_of_the_campaign(small, tmp_path, start):
     root, start = tmp_path / "c", start.format(tmp_path / "c")
     with pytest.raises(ValidationError, match="not in the campaign directory"):
         MDHandoff(campaign=small(), directory=str(root), walker=0, start=start)
-    spec = {baton_key(0, 0): {"start": start, "cycle": 1, "turns": 0}}
+    spec = {carry_over_key(0, 0): {"start": start, "cycle": 1, "turns": 0}}
     with pytest.raises(ValidationError, match="not in the campaign directory"):
-        MDHandoff(campaign=small(), directory=str(root), walker=0).taking_baton(spec)
+        MDHandoff(campaign=small(), directory=str(root), walker=0).with_carry_over(spec)
 
 
 def test_start_inside_of_the_campaign(small, tmp_path):
     start = str(tmp_path / "c" / "walkers" / "00" / "end.restart")
-    spec = {baton_key(0, 1): {"start": start, "cycle": 1, "turns": 0}}
-    handoff = MDHandoff(campaign=small(), directory=str(tmp_path / "c"), walker=0, stage=1).taking_baton(spec)
+    spec = {carry_over_key(0, 1): {"start": start, "cycle": 1, "turns": 0}}
+    handoff = MDHandoff(campaign=small(), directory=str(tmp_path / "c"), walker=0, stage=1).with_carry_over(spec)
     assert (handoff.start, handoff.cycle) == (start, 1)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from fireworks import Firework, FWorker, LaunchPad, ScriptTask, Workflow
 
-from mlip_fw.database.control import start_server, stop_server
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.io.campaign_file import parse_campaign
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launcher.rockets import launch_one, raise_if_fizzled, silence_libraries
+from mlip_fw.launchpad.server.control import start_server, stop_server
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
 
 SCRIPT = "<script>alert('taken')</script>"
 IMAGE = '"><img src=x onerror="alert(\'taken\')">'
@@ -39,8 +39,8 @@ def run_finished(root: Path) -> None:
     pad = launchpad_in(root / "database")
     campaign = parse_campaign(FINISHED, "test")
     pad.add_wf(campaign_workflow(campaign, root / "campaigns" / "finished"))
-    with quiet():
-        while launch_quietly(pad, FWorker()):
+    with silence_libraries():
+        while launch_one(pad, FWorker()):
             pass
     raise_if_fizzled(pad)
     pad.connection.close()

@@ -7,13 +7,13 @@ from base64 import b64decode, b64encode
 
 import bson
 
-from mlip_fw.database.cursors import Cursors
-from mlip_fw.database.journal import Journal
-from mlip_fw.database.scram import Keys
-from mlip_fw.database.server import answer
-from mlip_fw.database.session import Session
-from mlip_fw.database.store import Store
-from mlip_fw.database.wire import CODEC, Request, encode_reply
+from mlip_fw.launchpad.server.cursors import Cursors
+from mlip_fw.launchpad.server.databases import Databases
+from mlip_fw.launchpad.server.scram import Keys
+from mlip_fw.launchpad.server.session import Session
+from mlip_fw.launchpad.server.sqlite_file import SqliteFile
+from mlip_fw.launchpad.server.tcp_server import run_command
+from mlip_fw.launchpad.server.wire_protocol import CODEC, Request, encode_reply
 
 SECRET = "correct horse"
 OP_QUERY, OP_MSG = 2004, 2013
@@ -61,11 +61,11 @@ class Talk:
     """A client that has proven itself."""
 
     def __init__(self, path):
-        self.session = Session(Store(Journal.open(path)), Cursors(), Keys("x"), 1, Proven())
+        self.session = Session(Databases(SqliteFile.open(path)), Cursors(), Keys("x"), 1, Proven())
 
     def __call__(self, command, database="t"):
         request = Request(1, bson.decode(bson.encode({**command, "$db": database}), CODEC), True, False)
-        return bson.decode(encode_reply(request, answer(self.session, request))[21:], CODEC)
+        return bson.decode(encode_reply(request, run_command(self.session, request))[21:], CODEC)
 
     def refused(self, code, command, database="t"):
         reply = self(command, database)

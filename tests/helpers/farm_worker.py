@@ -22,19 +22,19 @@ from pathlib import Path
 from fireworks import FWorker, LaunchPad
 from pymongo.collection import Collection
 
-from mlip_fw import shelving
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.warm import Nursery
+from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.firetasks.bootstrap import Bootstrap
 from mlip_fw.firetasks.candidates import SelectCandidates
 from mlip_fw.firetasks.label import LabelStructure
 from mlip_fw.firetasks.md import RunMD
 from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
-from mlip_fw.travel.copy import LocalCopy
-from mlip_fw.workflows.recover import recover
-from mlip_fw.workflows.rlaunch import rlaunch_cleanly
-from mlip_fw.workflows.rockets import launch_quietly, quiet
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launcher.rlaunch import run_rlaunch
+from mlip_fw.launcher.rockets import launch_one, silence_libraries
+from mlip_fw.launchpad import archiving
+from mlip_fw.launchpad.filepad.local_copy import LocalCopy
+from mlip_fw.runtime.fork_server import ForkServer
 
 TASKS = {
     "bootstrap": Bootstrap,
@@ -56,7 +56,7 @@ WRITES = (
     *("find_one_and_update", "find_one_and_replace", "insert_one", "insert_many"),
     *("update_one", "delete_many", "replace_one", "delete_one"),
 )
-SHELF = {"MOST_FINISHED": 1, "KEPT": 1}
+SHELF = {"MAX_FINISHED": 1, "KEPT": 1}
 """So that a campaign with one halt has a finished part."""
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
@@ -74,13 +74,13 @@ def _be_a_worker(launchpad_file, worker_file, folder, fault):
     log = os.open("worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    vars(shelving).update(SHELF)
+    vars(archiving).update(SHELF)
     name, *arguments = fault
     globals()[name](*arguments)
     if name == "term":
-        sys.exit(rlaunch_cleanly(["-l", launchpad_file, "-w", worker_file, "singleshot"]))
-    with quiet():
-        launch_quietly(LaunchPad.from_file(launchpad_file), FWorker.from_file(worker_file))
+        sys.exit(run_rlaunch(["-l", launchpad_file, "-w", worker_file, "singleshot"]))
+    with silence_libraries():
+        launch_one(LaunchPad.from_file(launchpad_file), FWorker.from_file(worker_file))
 
 
 def start_recovery(launchpad_file, fault):
@@ -95,7 +95,7 @@ def _recover(launchpad_file, fault):
     globals()[name](*arguments)
     launchpad = LaunchPad.from_file(launchpad_file)
     launchpad.m_logger.setLevel("CRITICAL")
-    list(recover(launchpad, heartbeat_s=0.0, patience_s=0.1))
+    list(recover(launchpad, heartbeat_s=0.0, timeout_s=0.1))
 
 
 def die():
@@ -131,7 +131,7 @@ def term(step, after_s):
 
 def kill_child():
     """Kill the first child that the nursery forks."""
-    answer, counter = Nursery._answer, itertools.count()
+    answer, counter = ForkServer._answer, itertools.count()
 
     def answering(self, deadline):
         said = answer(self, deadline)
@@ -141,7 +141,7 @@ def kill_child():
                 os.killpg(said["pid"], signal.SIGKILL)
         return said
 
-    Nursery._answer = answering
+    ForkServer._answer = answering
 
 
 def kill_database(step, pid):
@@ -168,7 +168,7 @@ def kill_in_write(number, moment):
 
 def kill_before_shelf():
     """Kill the worker when finished Fireworks have left their workflow and are not yet in another one."""
-    shelving._insert_archive = lambda *_: die()
+    archiving._insert_archive = lambda *_: die()
 
 
 def kill_database_in_write(number, pid):

@@ -8,10 +8,10 @@ from pathlib import Path
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.io.structures import with_labels
 from tests.helpers.campaigns import SMALL

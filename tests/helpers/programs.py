@@ -32,8 +32,8 @@ def check_contract(folder, summary, tmp_path):
 
 def run_pacemaker_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the stand-in for pacemaker run in this process as long as ``monkeypatch`` lives."""
-    from mlip_fw.engines.process import Ended
     from mlip_fw.engines.train.pacemaker import job
+    from mlip_fw.runtime.subprocesses import CommandResult
     from mlip_fw.testing import pacemaker
 
     def run(key, command, folder, *, arguments, stdout, **others):
@@ -45,8 +45,8 @@ def run_pacemaker_here(monkeypatch: pytest.MonkeyPatch) -> None:
                 pacemaker.main()
             except SystemExit as error:
                 stdout.write_text(f"{error}\n")
-                return Ended(1, False, 0.1)
-        return Ended(0, False, 0.1)
+                return CommandResult(1, False, 0.1)
+        return CommandResult(0, False, 0.1)
 
     monkeypatch.setattr(job, "run_command", run)
 

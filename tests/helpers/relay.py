@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from mlip_fw.database.refusal import RefusedError
-from mlip_fw.database.wire import Request, encode_reply, parse
+from mlip_fw.launchpad.server.command_error import CommandError
+from mlip_fw.launchpad.server.wire_protocol import Request, encode_reply, parse
 
 _HEADER = struct.Struct("<iiii")
 _GREETINGS = {"hello", "isMaster", "ismaster", "saslStart", "saslContinue", "endSessions", "buildInfo", "logout"}
@@ -93,7 +93,7 @@ class Relay:
             return None
         self.refused.append(self.asked[-1])
         said = f'not authorized on {request.database} to execute command {{ {request.name}: "{target}", lsid: {{}} }}'
-        return encode_reply(request, RefusedError(13, said).reply())
+        return encode_reply(request, CommandError(13, said).reply())
 
 
 def writes(request: Request) -> bool:

@@ -14,9 +14,9 @@ from pathlib import Path
 from fireworks import LaunchPad
 from ruamel.yaml import YAML
 
-from mlip_fw.database.control import ServerFacts, start_server, stop_server
-from mlip_fw.dataset import Dataset
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.launchpad.server.control import ServerFacts, start_server, stop_server
 from tests.helpers.slurm import CATEGORIES, Slurm
 
 SAME = ("outcome", "halts", "labels", "generations", "md_steps", "dataset_force_rmse_ev_a", "atoms_labelled")

@@ -6,7 +6,7 @@ from ase.build import bulk, fcc100
 from ase.constraints import FixAtoms
 from ase.io import write
 
-from mlip_fw.engines.start import start_structures
+from mlip_fw.engines.structures.start import start_structures
 from mlip_fw.errors import CampaignError
 from tests.helpers.campaigns import make_small
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 from ase.build import bulk
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.io.files import write_json
 from mlip_fw.io.structures import with_labels, write_frames
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign
 
 START = 1_700_000_000.0

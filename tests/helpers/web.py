@@ -4,9 +4,9 @@ import datetime
 
 from fireworks import Firework, ScriptTask, Workflow
 
-from mlip_fw.web.app import create_app
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.views.web.app import create_app
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.embedded import embedded_launchpad
 from tests.helpers.stories import Scribe, hashed
 
 SCRIPT = "<script>alert('taken')</script>"

@@ -5,12 +5,12 @@ import json
 import pytest
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.md.run import run_md
 from mlip_fw.engines.md.script import RunPlan
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.generations import Generations
 from mlip_fw.io.lammps import write_data
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.md import Stage

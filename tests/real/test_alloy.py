@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.dimers import pairs_of, repulsion_curve
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import read_frame
-from mlip_fw.layout import CampaignDirectory
 from tests.helpers.campaigns import SMALL, merged, write
 from tests.helpers.programs import check_contract, mlip_fw
 

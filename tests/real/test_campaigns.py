@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.generations import Generations
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.summary import md_results
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.io.structures import read_frame
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome
-from mlip_fw.summary import md_results
 from tests.helpers.campaigns import TINY, merged, write
 from tests.helpers.programs import ROOT, check_contract, mlip_fw
 

@@ -5,20 +5,20 @@ import json
 import numpy as np
 import pytest
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.generations import Generations
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.summary import md_results
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.io.files import read_model
 from mlip_fw.io.structures import read_frame
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDOutcome
 from mlip_fw.models.selection import Selection
-from mlip_fw.summary import md_results
 from tests.helpers.campaigns import SMALL, merged, write
 from tests.helpers.programs import check_contract, mlip_fw
 
 pytestmark = pytest.mark.real
-MOST = 90
+MAX = 90
 LARGE = merged(
     SMALL,
     {
@@ -26,7 +26,7 @@ LARGE = merged(
         "elements": ["Al"],
         "structure": {"bulk": {"symbol": "Al", "crystal": "fcc", "a": 4.0, "cubic": True, "repeat": [4, 4, 4]}},
         "md": {"engine": "embedded", "stages": [{"ensemble": "nvt", "temperature_k": [400, 1200], "n_steps": 250}]},
-        "candidates": {"cutout": {"max_atoms": MOST}},
+        "candidates": {"cutout": {"max_atoms": MAX}},
         "potential": {"functions_per_element": 60},
     },
 )
@@ -51,7 +51,7 @@ def test_no_label_is_larger_than_allowed(large):
     assert summary["halts"] >= 1
     dataset = Dataset(folder / "large")
     sizes = [dataset.info(name).n_atoms for name in dataset.hashes()]
-    assert max(sizes) <= MOST < 256
+    assert max(sizes) <= MAX < 256
     assert summary["atoms_labelled"] == sum(sizes)
 
 
@@ -66,7 +66,7 @@ def test_cut_out_keeps_the_surroundings_and_says_what_was_cut(large):
     dataset = Dataset(directory.root)
     for result in halts(folder):
         selection = read_model(directory.cycle(0, result.cycle) / "selection.json", Selection)
-        assert selection.cutout["n_atoms"] <= MOST
+        assert selection.cutout["n_atoms"] <= MAX
         assert selection.cutout["gamma_after"] == pytest.approx(result.gamma_max, rel=1e-6)
         label = dataset.read(selection.chosen[0].hash)
         assert label.arrays["mask"].sum() == selection.cutout["n_trained"]
@@ -101,7 +101,7 @@ def test_held_out_frames_are_cut_out_too(large):
     report = json.loads(mlip_fw("validate", "large", "--frames", 2, "--json", folder=folder).stdout)
     apart = Dataset(folder / "large" / "validation")
     labels = [apart.read(name) for name in apart.hashes()]
-    assert max(map(len, labels)) <= MOST
+    assert max(map(len, labels)) <= MAX
     assert report["holdout"]["n_frames"] == len(labels) == 2
     assert report["holdout"]["n_atoms"] == sum(int(label.arrays["mask"].sum()) for label in labels)
     assert report["holdout"]["force_rmse_ev_a"] < 0.2

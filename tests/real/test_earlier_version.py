@@ -12,7 +12,7 @@ import pytest
 from bson import json_util
 from fireworks import LaunchPad
 
-from mlip_fw.database.control import start_server, stop_server
+from mlip_fw.launchpad.server.control import start_server, stop_server
 from tests.helpers.programs import ROOT, check_contract
 
 pytestmark = pytest.mark.real

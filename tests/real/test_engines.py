@@ -10,8 +10,8 @@ import pytest
 from ase.build import bulk
 from pyace import PyACECalculator
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.md.closer import trace_back, went_too_far
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.md.backtrack import backtrack, exceeds_ceiling
 from mlip_fw.engines.md.run import run_md
 from mlip_fw.errors import WorkerError
 from mlip_fw.io.lammps import read_dump, read_gamma_log
@@ -307,11 +307,11 @@ def test_halt_that_went_too_far_is_traced_back(engine, plan, alloy, tmp_path):
     assert ending.outcome is MDOutcome.HALTED
     assert ending.step == int(checked[checked[:, 1] > threshold][0, 0]) > 60
     limit = ending.gamma_max / max(threshold, 10.0)
-    assert went_too_far(ending, watched, limit * 0.99)
-    assert not went_too_far(ending, watched, limit * 1.01)
+    assert exceeds_ceiling(ending, watched, limit * 0.99)
+    assert not exceeds_ceiling(ending, watched, limit * 1.01)
     select = threshold * 0.9
     between = np.sqrt(select * threshold)
-    found = trace_back(ending, watched, tmp_path / "md", select, engine.name, engine.worker)
+    found = backtrack(ending, watched, tmp_path / "md", select, engine.name, engine.worker)
     before = (ending.step - 1) // 30 * 30
     expected = next(int(step) for step, gamma in fine if step >= before and gamma > between)
     assert found.step == expected <= ending.step

@@ -9,10 +9,10 @@ import sys
 import pytest
 from fireworks import FWorker, LaunchPad
 
-from mlip_fw.database.control import start_server, stop_server
-from mlip_fw.dataset import Dataset
-from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.launchpad.server.control import start_server, stop_server
 from tests.helpers.campaigns import TINY, merged, write
 from tests.helpers.programs import check_contract, mlip_fw
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import fireworks
 import pytest
 
-from mlip_fw.database.control import start_server, stop_server
+from mlip_fw.launchpad.server.control import start_server, stop_server
 from tests.helpers.programs import ROOT
 
 pytestmark = pytest.mark.real

@@ -11,7 +11,7 @@ import time
 import pytest
 from ruamel.yaml import YAML
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.io.structures import read_frame
 from tests.helpers.campaigns import SMALL, merged, write
 from tests.helpers.programs import ROOT, check_contract, mlip_fw, require

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mlip_fw.workflows.offline import collect_offline
+from mlip_fw.launcher.offline import collect_offline_runs
 from tests.helpers.campaigns import SMALL, merged
 from tests.helpers.programs import check_contract
 from tests.helpers.slurm import CATEGORIES
@@ -36,7 +36,7 @@ def collect(farm, *, by_lpad):
     if by_lpad:
         farm.run("lpad", "-l", "my_launchpad.yaml", "recover_offline")
     else:
-        collect_offline(farm.pad)
+        collect_offline_runs(farm.pad)
 
 
 def test_campaign_runs_while_the_database_is_down(farm, tmp_path):

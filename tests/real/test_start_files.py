@@ -8,8 +8,8 @@ from ase import units
 from ase.geometry import find_mic
 from ase.io import read
 
-from mlip_fw.engines.md.closer import trace_back
-from mlip_fw.engines.md.fixed import FixedAtoms, draw_velocities
+from mlip_fw.engines.md.backtrack import backtrack
+from mlip_fw.engines.structures.fixed_atoms import FixedAtoms, draw_velocities
 from mlip_fw.io.lammps import read_dump, read_gamma_log
 from mlip_fw.io.structures import read_frame
 from mlip_fw.models.md import MDOutcome, Stage
@@ -111,7 +111,7 @@ def test_fixed_atoms_stay_where_a_halt_is_traced_back(engine, plan, tmp_path):
     watched = replace(made, gamma_halt=threshold)
     halted = engine(watched, tmp_path / "md")
     assert halted.outcome is MDOutcome.HALTED, halted.reason
-    earlier = trace_back(halted, watched, tmp_path / "md", threshold * 0.5, engine.name, engine.worker)
+    earlier = backtrack(halted, watched, tmp_path / "md", threshold * 0.5, engine.name, engine.worker)
     assert earlier is not None
     [(_, first), *_] = read_dump(tmp_path / "md" / "dump.lammpstrj")
     assert np.abs(earlier.frame.positions - first.positions)[fixed].max() < 1e-8

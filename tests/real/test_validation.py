@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.generations import Generations
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.io.lammps import temperatures_in_log
 from mlip_fw.io.structures import write_frames
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.validation import ValidationSettings
 from mlip_fw.validation.rdf import distributions
 from tests.helpers.campaigns import TINY, merged, write

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mlip_fw.engines.maxvol import TOLERANCE
+from mlip_fw.engines.sampling.maxvol import TOLERANCE
 from mlip_fw.engines.train import active_set
-from mlip_fw.engines.train.active_set import settle
-from mlip_fw.engines.train.rows import Block
+from mlip_fw.engines.train.active_set import update_active_sets
+from mlip_fw.engines.train.environment_rows import Block
 
 N = 8
 SCALES = np.logspace(0, -5, N)
@@ -49,7 +49,7 @@ def grow(seed, steps=25, **how):
         of = dict(sorted({**of, **new}.items()))
         kept = Kept(of, np.random.default_rng(step), **how)
         fresh = {e: np.concatenate([of[name][e] for name in sorted(new)]) for e in "ab"}
-        settled = settle(before, gamma, fresh, kept, list(of))
+        settled = update_active_sets(before, gamma, fresh, kept, list(of))
         yield settled, of, kept.looks
         before, gamma = settled.active, settled.gamma_max
 
@@ -75,7 +75,9 @@ def test_the_same_bits_however_rows_are_stored(seed):
 
 
 def settled_on(of):
-    return settle(None, 0.0, {"a": np.concatenate([parts["a"] for parts in of.values()])}, Kept(of), list(of))
+    return update_active_sets(
+        None, 0.0, {"a": np.concatenate([parts["a"] for parts in of.values()])}, Kept(of), list(of)
+    )
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_old_rows_are_not_read_if_no_new_one_extrapolates(many):
     before = settled_on(many)
     new = {"new": {"a": 0.5 * many["3"]["a"]}}
     kept = Kept({**many, **new})
-    after = settle(before.active, before.gamma_max, new["new"], kept, [*many, "new"])
+    after = update_active_sets(before.active, before.gamma_max, new["new"], kept, [*many, "new"])
     assert (after.swaps, kept.looks, after.gamma_max) == (0, 0, before.gamma_max)
     assert after.active["a"] is before.active["a"]
 
@@ -96,7 +98,7 @@ def test_old_rows_are_not_read_if_no_new_one_extrapolates(many):
 def test_old_rows_are_looked_at_if_they_were_not_settled(many):
     few = settled_on(dict(list(many.items())[:2]))
     all_of_them, names = Kept({**many, "new": {"a": np.zeros((1, N))}}), [*many, "new"]
-    after = settle(few.active, gamma_of(few, many, "a"), {"a": np.zeros((1, N))}, all_of_them, names)
+    after = update_active_sets(few.active, gamma_of(few, many, "a"), {"a": np.zeros((1, N))}, all_of_them, names)
     assert after.swaps > 0
     assert gamma_of(after, many, "a") <= TOLERANCE
 
@@ -109,9 +111,12 @@ def test_old_rows_that_exchanges_lift_are_exchanged_too(monkeypatch):
     everything = {**old, "new": new}
     with monkeypatch.context() as without:
         without.setattr(active_set, "_settle_all", lambda found, *_: (found, 0.0))
-        unseen = settle(before.active, 1.0, new, Kept(everything), ["new", "old"])
+        unseen = update_active_sets(before.active, 1.0, new, Kept(everything), ["new", "old"])
     assert gamma_of(unseen, everything, "a") > TOLERANCE
-    assert gamma_of(settle(before.active, 1.0, new, Kept(everything), ["new", "old"]), everything, "a") <= TOLERANCE
+    assert (
+        gamma_of(update_active_sets(before.active, 1.0, new, Kept(everything), ["new", "old"]), everything, "a")
+        <= TOLERANCE
+    )
 
 
 def test_between_equals_the_order_of_labels_decides():
@@ -120,5 +125,5 @@ def test_between_equals_the_order_of_labels_decides():
     everything = {**old, "new": new}
     for seed in range(4):
         kept = Kept(everything, np.random.default_rng(seed))
-        found = settle(before.active, 1.0, new, kept, list(everything)).active["a"]
+        found = update_active_sets(before.active, 1.0, new, kept, list(everything)).active["a"]
         assert [0.9, 0.9] in found.matrix.tolist()

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 import mlip_fw
 from mlip_fw.cli.main import app
-from mlip_fw.report.html import write_report
-from mlip_fw.story.answers import current_state, status_answers
-from mlip_fw.story.tale import CampaignAnalysis
-from mlip_fw.story.words import duration, percent
+from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
+from mlip_fw.views.analysis.status import current_state, status_answers
+from mlip_fw.views.analysis.text import duration, percent
+from mlip_fw.views.report.html_report import write_report
 from tests.helpers.stories import Scribe, hashed
 from tests.helpers.web import make_finished, visitor
 
@@ -87,7 +87,7 @@ class TestWaiting:
         scribe.explore(0, 0, outcome=None)
         with scribe.directory.locked():
             assert self.waiting(scribe) == ("a worker", "walkers by state: 1 explore", "")
-            with scribe.directory.turn_locked("md-00-0000"):
+            with scribe.directory.work_locked("md-00-0000"):
                 assert self.waiting(scribe)[0] == "MD, step 100 of 1,000"
                 assert current_state(CampaignAnalysis(scribe.directory)) == "explore"
 

@@ -13,11 +13,11 @@ from ase.constraints import FixAtoms, FixCartesian
 from mlip_fw.engines.oracle.ase_answer import difference
 from mlip_fw.engines.oracle.ase_oracle import label_with_ase
 from mlip_fw.engines.oracle.label import make_label
-from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import LabelError
 from mlip_fw.io.structures import canonical
 from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.fork_server import fork_server
 
 CALCULATORS = '''
 import numpy as np
@@ -118,11 +118,11 @@ def bent(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", str(folder))
     patch.syspath_prepend(str(folder))
-    nursery().close()
+    fork_server().close()
     yield
     patch.undo()
     sys.modules.pop("bent", None)
-    nursery().close()
+    fork_server().close()
 
 
 def oracle(name):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from mlip_fw.engines.bootstrap import bootstrap_structures, first_structures, labelled_cell
+from mlip_fw.engines.sampling.bootstrap import bootstrap_structures, first_structures, labelled_cell
 from mlip_fw.errors import CampaignError
 from mlip_fw.models.campaign import CutoutSettings
 

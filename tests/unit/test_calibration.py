@@ -5,18 +5,18 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.calibration import Unseen, unseen_atoms
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train.calibration import UnseenAtoms, unseen_atoms
 from mlip_fw.engines.train.committee import Committee
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.initial import import_initial
 from mlip_fw.errors import TrainingError
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.report.figures import calibration_figure
-from mlip_fw.story.tale import CampaignAnalysis
+from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
+from mlip_fw.views.report.figures import calibration_figure
 
 
 def labelled(seed, rattle):
@@ -107,7 +107,7 @@ def test_without_the_committee_the_rest_is_the_same(learnt):
 
 
 def test_many_labels_are_thinned_out(learnt):
-    assert len(unseen_atoms(Generations(learnt), Dataset(learnt), most_labels=1).error_ev_a) == 32
+    assert len(unseen_atoms(Generations(learnt), Dataset(learnt), max_labels=1).error_ev_a) == 32
 
 
 def test_generation_without_committee_still_has_gamma(learnt, campaign, tmp_path):
@@ -122,7 +122,7 @@ def test_generation_without_committee_still_has_gamma(learnt, campaign, tmp_path
 
 def test_quantiles_are_taken_in_bins_of_gamma():
     gamma, error = np.repeat([1.0, 10.0, 100.0], [100, 100, 5]), np.concatenate([np.arange(100), np.full(105, 7.0)])
-    found = Unseen(gamma, error, error).quantiles(0.95)
+    found = UnseenAtoms(gamma, error, error).quantiles(0.95)
     assert found == pytest.approx(np.array([[1.0, 94.05], [10.0, 7.0]]))
 
 

@@ -6,11 +6,11 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.md.canary import strange_copy
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.md.engine_check import extrapolating_copy
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 
 
@@ -35,6 +35,6 @@ def test_canary_is_displaced_as_far_as_it_takes(small, tmp_path, start, known, l
         Dataset(tmp_path).add(f"label{index}", labelled, {})
     train_generation(Generations(tmp_path), Dataset(tmp_path), small())
     potential = AcePotential.from_files(Generations(tmp_path).potential(0))
-    strange = strange_copy(start, potential)
+    strange = extrapolating_copy(start, potential)
     assert potential.evaluate(strange).gamma.max() > 3.0
     assert least < np.sqrt(np.mean((strange.positions - start.positions) ** 2)) < most

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from mlip_fw.engines.bootstrap import bootstrap_structures
-from mlip_fw.engines.candidates import generate as generate_module
-from mlip_fw.engines.candidates import md_burst as md_burst_module
-from mlip_fw.engines.candidates.generate import Candidate, HaltedFrame, generate, rattled
-from mlip_fw.engines.candidates.normal_modes import LocalModes
-from mlip_fw.engines.geometry import closest_pair, heights_a, too_close
-from mlip_fw.engines.maxvol import ActiveSet, exchange
-from mlip_fw.engines.select import choose
+from mlip_fw.engines.sampling import generate as generate_module
+from mlip_fw.engines.sampling import md_burst as md_burst_module
+from mlip_fw.engines.sampling.bootstrap import bootstrap_structures
+from mlip_fw.engines.sampling.generate import Candidate, HaltedFrame, generate, rattled
+from mlip_fw.engines.sampling.maxvol import ActiveSet, exchange
+from mlip_fw.engines.sampling.normal_modes import LocalModes
+from mlip_fw.engines.sampling.selection import choose
+from mlip_fw.engines.structures.geometry import closest_pair, heights_a, too_close
 from mlip_fw.models.campaign import BootstrapSettings
 from tests.helpers.potentials import copper_potential
 

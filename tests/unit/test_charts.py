@@ -8,14 +8,14 @@ import plotly.graph_objects
 import pytest
 from ase.build import bulk
 
-from mlip_fw.report import interactive
-from mlip_fw.report.interactive.chart import as_text, log_axis, plain
-from mlip_fw.report.interactive.scene import cutout_scene, frame_scene
-from mlip_fw.report.scales import log_ticks
-from mlip_fw.story.parity import Parity, WorstAtom
-from mlip_fw.story.tale import CampaignAnalysis
-from mlip_fw.story.trajectories import Segment, Trajectory
-from mlip_fw.story.words import percent
+from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
+from mlip_fw.views.analysis.parity import Parity, WorstAtom
+from mlip_fw.views.analysis.text import percent
+from mlip_fw.views.analysis.trajectories import Segment, Trajectory
+from mlip_fw.views.report import interactive
+from mlip_fw.views.report.interactive.chart import as_text, log_axis, plain
+from mlip_fw.views.report.interactive.scene import cutout_scene, frame_scene
+from mlip_fw.views.report.log_ticks import log_ticks
 from tests.helpers.stories import Scribe, hashed
 
 OF_STORY = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlip_fw.cores import cores_of
+from mlip_fw.runtime.cores import cores_of
 
 SLURM = {"SLURM_NTASKS": "16", "SLURM_CPUS_PER_TASK": "2"}
 

@@ -11,14 +11,14 @@ from ase import Atoms
 from ase.build import bulk, fcc100
 from ase.calculators.emt import EMT
 
-from mlip_fw.engines.ace import AcePotential, rows_within
-from mlip_fw.engines.candidates import cutout as cutout_module
-from mlip_fw.engines.candidates.cutout import cut_out, mask_of_cutout
-from mlip_fw.engines.candidates.cutout_box import filled_boxes
-from mlip_fw.engines.candidates.cutout_cloud import cloud_around, frame_to_cut, uncut
-from mlip_fw.engines.geometry import closest_pair, distances_from
-from mlip_fw.engines.maxvol import ActiveSet, exchange
-from mlip_fw.engines.train.basis import linear_basis
+from mlip_fw.engines.ace.basis import linear_basis
+from mlip_fw.engines.ace.potential import AcePotential, rows_within
+from mlip_fw.engines.sampling.cutout import cut as cutout_module
+from mlip_fw.engines.sampling.cutout.box import filled_boxes
+from mlip_fw.engines.sampling.cutout.cloud import cloud_around, frame_to_cut, uncut
+from mlip_fw.engines.sampling.cutout.cut import cut_out, mask_of_cutout
+from mlip_fw.engines.sampling.maxvol import ActiveSet, exchange
+from mlip_fw.engines.structures.geometry import closest_pair, distances_from
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.io.structures import canonical, read_frame, write_frames
@@ -310,9 +310,9 @@ import re, time
 from pathlib import Path
 import numpy as np
 from ase.build import bulk
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.candidates.cutout import cut_out
-from mlip_fw.engines.train.basis import linear_basis
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.sampling.cutout.cut import cut_out
+from mlip_fw.engines.ace.basis import linear_basis
 from mlip_fw.models.campaign import CutoutSettings
 
 basis = linear_basis(["Cu"], 6.0, 200)

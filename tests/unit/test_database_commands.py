@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 from bson.int64 import Int64
 
-from mlip_fw.database.server import COMMANDS
+from mlip_fw.launchpad.server.tcp_server import COMMANDS
 from tests.helpers.database import Talk
 
 

@@ -5,10 +5,10 @@ import sqlite3
 import bson
 import pytest
 
-from mlip_fw.database.journal import Journal
-from mlip_fw.database.refusal import RefusedError
-from mlip_fw.database.store import Store
-from mlip_fw.database.system import ServerError
+from mlip_fw.launchpad.server.command_error import CommandError
+from mlip_fw.launchpad.server.databases import Databases
+from mlip_fw.launchpad.server.sqlite_file import SqliteFile
+from mlip_fw.launchpad.server.system import ServerError
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def body(**fields):
 
 
 def test_a_power_cut_loses_nothing(path):
-    journal = Journal.open(path)
+    journal = SqliteFile.open(path)
     assert journal._pragma("synchronous") == 2
     assert journal._pragma("journal_mode") == "wal"
     assert journal._pragma("auto_vacuum") == 2
@@ -29,7 +29,7 @@ def test_a_power_cut_loses_nothing(path):
 
 
 def test_all_statements_or_none(path):
-    journal = Journal.open(path)
+    journal = SqliteFile.open(path)
     insert = "INSERT INTO documents VALUES (?, ?, ?)"
     journal.commit([(insert, (1, 1, body(x=1)))])
     with pytest.raises(sqlite3.Error):
@@ -37,11 +37,11 @@ def test_all_statements_or_none(path):
     journal.commit([(insert, (3, 1, body(x=4)))])
     assert [row for row, _, _ in journal.documents()] == [1, 3]
     journal.close()
-    assert [row for row, _, _ in Journal.open(path).documents()] == [1, 3]
+    assert [row for row, _, _ in SqliteFile.open(path).documents()] == [1, 3]
 
 
 def test_store_is_the_same_when_read_again(path):
-    store = Store(Journal.open(path))
+    store = Databases(SqliteFile.open(path))
     with store.transaction():
         kept, dropped = store.require("t", "kept"), store.require("t", "dropped")
         store.set_indexes(kept, {**kept.indexes, "x": {"key": {"x": 1}, "unique": True}})
@@ -53,18 +53,18 @@ def test_store_is_the_same_when_read_again(path):
         store.drop("t", "dropped")
         store.require("t", "empty")
     store.close()
-    again = Store(Journal.open(path))
+    again = Databases(SqliteFile.open(path))
     assert (again.databases(), again.names("t")) == (["t"], ["kept", "empty"])
     found = again.find("t", "kept")
     assert [stored.fields for stored in found] == [{"_id": 2, "x": 9}, {"_id": 0, "x": 3}]
-    with pytest.raises(RefusedError), again.transaction():
+    with pytest.raises(CommandError), again.transaction():
         again.insert(found, {"_id": 5, "x": 9})
     with again.transaction():
         assert again.insert(found, {"_id": 5, "x": 1}).row > max(stored.row for stored in list(found)[:2])
 
 
 def test_failing_transaction_leaves_the_store_as_it_was(path, monkeypatch):
-    store = Store(Journal.open(path))
+    store = Databases(SqliteFile.open(path))
     with store.transaction():
         kept = store.require("t", "a")
         first = store.insert(kept, {"_id": 1, "x": 1})
@@ -75,7 +75,7 @@ def test_failing_transaction_leaves_the_store_as_it_was(path, monkeypatch):
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(store._journal, "commit", full)
-    with pytest.raises(RefusedError) as caught, store.transaction():
+    with pytest.raises(CommandError) as caught, store.transaction():
         store.set_indexes(kept, {**kept.indexes, "x": {"key": {"x": 1}}})
         store.replace(kept, first, {"_id": 1, "x": 7})
         store.delete(kept, next(iter(kept)))
@@ -91,12 +91,12 @@ def test_failing_transaction_leaves_the_store_as_it_was(path, monkeypatch):
     with store.transaction():
         store.insert(kept, {"_id": 3})
     store.close()
-    assert len(Store(Journal.open(path)).find("t", "a")) == 3
+    assert len(Databases(SqliteFile.open(path)).find("t", "a")) == 3
 
 
 @pytest.mark.parametrize("broken", [(2, 99, body(x=1)), (2, 1, b"no document")], ids=["no collection", "no document"])
 def test_content_that_makes_no_sense(path, broken):
-    store = Store(Journal.open(path))
+    store = Databases(SqliteFile.open(path))
     with store.transaction():
         store.insert(store.require("t", "a"), {"_id": 5})
     store.close()
@@ -105,4 +105,4 @@ def test_content_that_makes_no_sense(path, broken):
     database.commit()
     database.close()
     with pytest.raises(ServerError, match="damaged"):
-        Store(Journal.open(path))
+        Databases(SqliteFile.open(path))

@@ -8,9 +8,9 @@ from bson.int64 import Int64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlip_fw.database.collection import Collection, Stored
-from mlip_fw.database.predicates import predicate
-from mlip_fw.database.queries import select
+from mlip_fw.launchpad.server.collection import Collection, Stored
+from mlip_fw.launchpad.server.predicates import predicate
+from mlip_fw.launchpad.server.selection import select
 
 OID = ObjectId("0123456789abcdef01234567")
 NAN = float("nan")

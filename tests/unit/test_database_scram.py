@@ -4,8 +4,8 @@ from base64 import b64encode
 
 import pytest
 
-from mlip_fw.database.refusal import RefusedError
-from mlip_fw.database.scram import Conversation, Keys
+from mlip_fw.launchpad.server.command_error import CommandError
+from mlip_fw.launchpad.server.scram import Conversation, Keys
 from tests.helpers.database import SECRET, ScramClient
 
 
@@ -27,7 +27,7 @@ def test_salt_and_nonce_are_never_the_same(keys):
 
 
 def refused(conversation, payload):
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(CommandError) as caught:
         conversation.prove(payload)
     assert caught.value.code == 18
     assert not conversation.is_proven
@@ -67,5 +67,5 @@ def test_proof_before_the_first_message(keys):
 
 @pytest.mark.parametrize("payload", [b"", b"n,,", b"n,,n=mlip_fw", b"p=tls-unique,,n=mlip_fw,r=x", b"\0\1"])
 def test_nonsense_for_a_first_message(keys, payload):
-    with pytest.raises(RefusedError, match="first message"):
+    with pytest.raises(CommandError, match="first message"):
         Conversation(keys).start(payload)

@@ -6,7 +6,7 @@ import struct
 import bson
 import pytest
 
-from mlip_fw.database.wire import BadMessageError, Request, encode_reply, parse, read_request
+from mlip_fw.launchpad.server.wire_protocol import BadMessageError, Request, encode_reply, parse, read_request
 from tests.helpers.database import OP_MSG, OP_QUERY, message, op_msg
 
 
@@ -21,15 +21,15 @@ def query(name):
     return struct.pack("<i", 0) + name.encode() + b"\0" + struct.pack("<ii", 0, -1) + bson.encode({"isMaster": 1})
 
 
-def received(data, largest=1000, patience_s=5.0):
+def received(data, largest=1000, timeout_s=5.0):
     """Return what is read of the bytes that a client sent."""
 
     async def read():
         reader = asyncio.StreamReader()
         reader.feed_data(data)
-        if patience_s > 1:
+        if timeout_s > 1:
             reader.feed_eof()
-        return await read_request(reader, largest, patience_s)
+        return await read_request(reader, largest, timeout_s)
 
     return asyncio.run(read())
 
@@ -112,4 +112,4 @@ def test_client_that_goes_away(size):
 
 def test_client_that_stops_in_the_middle():
     with pytest.raises(TimeoutError):
-        received(message(op_msg({"ping": 1}))[:-1], patience_s=0.1)
+        received(message(op_msg({"ping": 1}))[:-1], timeout_s=0.1)

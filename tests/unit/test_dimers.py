@@ -6,11 +6,17 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train.basis import copy_of, core_radius_a, core_repulsion, linear_basis, zbl_ev
-from mlip_fw.engines.train.dimers import contact_a, pairs_of, repulsion_curve, rising, rising_dimers
-from mlip_fw.engines.train.linear import LinearFit
-from mlip_fw.engines.train.ridge import Spectrum
+from mlip_fw.engines.ace.basis import copy_of, core_radius_a, core_repulsion, linear_basis, zbl_ev
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train.dimers import (
+    cached_repulsion_constraints,
+    contact_a,
+    pairs_of,
+    repulsion_constraints,
+    repulsion_curve,
+)
+from mlip_fw.engines.train.linear_fit import LinearFit
+from mlip_fw.engines.train.ridge import RidgeProblem
 
 ELEMENTS = ["Ag", "Au", "Cu"]
 
@@ -77,7 +83,7 @@ def test_contact_is_inside_of_bonds():
 
 
 def test_conditions_are_the_slopes_of_the_curves(shape):
-    conditions, rng = rising(shape), np.random.default_rng(3)
+    conditions, rng = repulsion_constraints(shape), np.random.default_rng(3)
     coefficients = rng.normal(size=conditions.rows.shape[1])
     potential = AcePotential(copy_of(shape.basis, coefficients))
     slopes = 1.0 + conditions.rows @ coefficients - conditions.min_slopes
@@ -87,7 +93,7 @@ def test_conditions_are_the_slopes_of_the_curves(shape):
 
 
 def test_no_fit_outweighs_the_cores(fit, shape):
-    (_, without), (_, within) = solved(fit, shape, None), solved(fit, shape, rising(shape))
+    (_, without), (_, within) = solved(fit, shape, None), solved(fit, shape, repulsion_constraints(shape))
     assert min(least_slopes(without).values()) < 0
     assert min(least_slopes(within).values()) > 0
     energies = [within.evaluate(dimer(("Ag", "Cu"), r), gamma=False).energy_ev for r in np.arange(0.5, 2.0, 0.05)]
@@ -95,7 +101,7 @@ def test_no_fit_outweighs_the_cores(fit, shape):
 
 
 def test_a_fit_that_rises_by_itself_is_left_alone(fit, shape):
-    conditions = rising(shape)
+    conditions = repulsion_constraints(shape)
     least = conditions.rows @ fit.solve(np.ones(conditions.rows.shape[1]))[0] - 1e-6
     met = type(conditions)(conditions.rows, least)
     assert np.array_equal(solved(fit, shape, met)[0], solved(fit, shape, None)[0])
@@ -103,13 +109,13 @@ def test_a_fit_that_rises_by_itself_is_left_alone(fit, shape):
 
 def test_change_is_the_cheapest():
     """Cost x² + 4 y² with x + y >= 1 has its minimum at x = 0.8, y = 0.2."""
-    problem = Spectrum.of(np.diag([1.0, 2.0]), np.zeros(2))
+    problem = RidgeProblem.of(np.diag([1.0, 2.0]), np.zeros(2))
     found = problem.constrained_change(np.array([[1.0, 1.0], [-1.0, 0.0]]), np.array([1.0, -5.0]), 1e-9)
     assert found == pytest.approx([0.8, 0.2])
 
 
 def test_conditions_are_kept_with_the_basis(shape, tmp_path, monkeypatch):
-    first = rising_dimers(tmp_path, shape)
-    monkeypatch.setattr("mlip_fw.engines.train.dimers.rising", None)
-    again = rising_dimers(tmp_path, shape)
+    first = cached_repulsion_constraints(tmp_path, shape)
+    monkeypatch.setattr("mlip_fw.engines.train.dimers.repulsion_constraints", None)
+    again = cached_repulsion_constraints(tmp_path, shape)
     assert np.array_equal(first.rows, again.rows) and np.array_equal(first.min_slopes, again.min_slopes)

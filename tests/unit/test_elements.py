@@ -7,14 +7,14 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.maxvol import ActiveSet
-from mlip_fw.engines.train.basis import linear_basis
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import linear_basis
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.sampling.maxvol import ActiveSet
+from mlip_fw.engines.train.basis_size import first_basis
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.engines.train.growth import first_basis
-from mlip_fw.engines.train.size import sentence, size_of
-from mlip_fw.generations import Generations
+from mlip_fw.engines.train.memory import size_in_words, size_of
 from mlip_fw.io.structures import with_labels
 
 OFFSET = {"Cu": -1000.0, "Au": -3000.0}
@@ -111,5 +111,5 @@ def test_size_is_that_of_the_arrays(small, tmp_path, caplog):
     assert size.label_mb == pytest.approx(5e-6 * potential.design(dataset.read("a")).forces.nbytes)
     with np.load(Generations(tmp_path).folder(0) / "fit.npz") as kept:
         assert size.fit_mb == pytest.approx(1e-6 * sum(kept[name].nbytes for name in ("energy", "force", "stress")))
-    assert sentence(size) in caplog.text
-    assert "(20 Au, 20 Cu)" in sentence(size)
+    assert size_in_words(size) in caplog.text
+    assert "(20 Au, 20 Cu)" in size_in_words(size)

@@ -16,11 +16,11 @@ from mlip_fw.engines.oracle.espresso.oracle import espresso_level, require_espre
 from mlip_fw.engines.oracle.espresso.pseudo import choose_pseudopotentials, pseudo_dir, read_upf
 from mlip_fw.engines.oracle.espresso.settings import first_namelists, for_species, require_own_keys_untouched
 from mlip_fw.engines.oracle.espresso.trouble import PwTrouble, Traces, diagnose, wrong_bands
-from mlip_fw.engines.process import Ended
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.espresso import read_pw_output, write_pw_input
 from mlip_fw.io.kpoints import kpoint_grid
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.subprocesses import CommandResult
 from tests.helpers.espresso import UPF, UPF_1, oracle, upf_of
 
 RECORDED = Path(__file__).parent.parent / "data" / "pw"
@@ -44,7 +44,7 @@ def recorded(name):
         return path.read_text() if path.exists() else ""
 
     ended = json.loads(text("ended.json"))
-    return Traces(Ended(ended["exit_code"], False, 1.0), text("pw.out"), text("pw.err"), text("CRASH"))
+    return Traces(CommandResult(ended["exit_code"], False, 1.0), text("pw.out"), text("pw.err"), text("CRASH"))
 
 
 # ---- k-points and input
@@ -224,18 +224,21 @@ CANNOT_ALLOCATE = (
 @pytest.mark.parametrize(
     ("traces", "trouble"),
     [
-        (Traces(Ended(-9, True, 5.0), "Program PWSCF v.7.2"), PwTrouble.HUNG),
-        (Traces(Ended(-4, False, 5.0), "Program PWSCF v.7.2"), PwTrouble.NOT_STARTED),
-        (Traces(Ended(1, False, 5.0), "Program PWSCF v.7.2", "rank 3 exited on signal 9 (Killed)."), PwTrouble.KILLED),
-        (Traces(Ended(1, False, 5.0), CANNOT_ALLOCATE), PwTrouble.MEMORY),
-        (Traces(Ended(0, False, 5.0), "hello"), PwTrouble.NOT_STARTED),
-        (Traces(Ended(3, False, 5.0), "Program PWSCF v.7.2"), PwTrouble.OTHER),
+        (Traces(CommandResult(-9, True, 5.0), "Program PWSCF v.7.2"), PwTrouble.HUNG),
+        (Traces(CommandResult(-4, False, 5.0), "Program PWSCF v.7.2"), PwTrouble.NOT_STARTED),
         (
-            Traces(Ended(1, False, 5.0), "", "pw.x: error while loading shared libraries: libx.so"),
+            Traces(CommandResult(1, False, 5.0), "Program PWSCF v.7.2", "rank 3 exited on signal 9 (Killed)."),
+            PwTrouble.KILLED,
+        ),
+        (Traces(CommandResult(1, False, 5.0), CANNOT_ALLOCATE), PwTrouble.MEMORY),
+        (Traces(CommandResult(0, False, 5.0), "hello"), PwTrouble.NOT_STARTED),
+        (Traces(CommandResult(3, False, 5.0), "Program PWSCF v.7.2"), PwTrouble.OTHER),
+        (
+            Traces(CommandResult(1, False, 5.0), "", "pw.x: error while loading shared libraries: libx.so"),
             PwTrouble.NOT_STARTED,
         ),
-        (Traces(Ended(1, False, 5.0), "", "/bin/python: No module named qepy"), PwTrouble.NOT_STARTED),
-        (Traces(Ended(2, False, 5.0), "Program PWSCF v.7.2", "write: No space left on device"), PwTrouble.DISK),
+        (Traces(CommandResult(1, False, 5.0), "", "/bin/python: No module named qepy"), PwTrouble.NOT_STARTED),
+        (Traces(CommandResult(2, False, 5.0), "Program PWSCF v.7.2", "write: No space left on device"), PwTrouble.DISK),
     ],
 )
 def test_failures_that_were_not_recorded(traces, trouble):

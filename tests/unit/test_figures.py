@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mlip_fw.report import figures
-from mlip_fw.report.drawing import draw_figures, save_all
-from mlip_fw.report.figures.save import as_bytes
-from mlip_fw.report.formats import Format
-from mlip_fw.story.parity import Parity
-from mlip_fw.story.tale import CampaignAnalysis
-from mlip_fw.story.trajectories import Segment, Trajectory
+from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
+from mlip_fw.views.analysis.parity import Parity
+from mlip_fw.views.analysis.trajectories import Segment, Trajectory
+from mlip_fw.views.report import figures
+from mlip_fw.views.report.all_figures import draw_figures, save_all
+from mlip_fw.views.report.figure_format import Format
+from mlip_fw.views.report.figures.output import as_bytes
 from tests.helpers.stories import Scribe, hashed
 
 OF_STORY = (figures.gamma_figure, figures.error_figure, figures.halt_interval_figure, figures.cost_figure)
@@ -129,7 +129,7 @@ def test_figures_are_written_under_their_names_in_each_format(analysis, tmp_path
     drawn = draw_figures(analysis, None, told.append)
     assert list(drawn) == ["gamma", "errors", "halt-intervals", "ledger"]
     assert any(what.startswith("no figure of calibration") for what in told)
-    some = {"ledger": drawn["ledger"], "gamma": drawn["gamma"]}
-    paths = save_all(some, tmp_path / "f", [Format.SVG, Format.PDF])
+    sample = {"ledger": drawn["ledger"], "gamma": drawn["gamma"]}
+    paths = save_all(sample, tmp_path / "f", [Format.SVG, Format.PDF])
     assert [path.name for path in paths] == ["ledger.svg", "ledger.pdf", "gamma.svg", "gamma.pdf"]
     assert all(path.stat().st_size > 1000 for path in paths)

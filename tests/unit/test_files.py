@@ -10,15 +10,15 @@ import pytest
 from ase.build import bulk
 
 from mlip_fw import doctor
-from mlip_fw.dataset import Dataset, label_name
+from mlip_fw.campaign.dataset import Dataset, label_name
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.seeds import derived_seed
 from mlip_fw.errors import CampaignError, DirectoryError, NumberTakenError
-from mlip_fw.generations import Generations
 from mlip_fw.io.events import read_event
-from mlip_fw.io.files import once, read_model, remove_half_written, whole_file, write_json
+from mlip_fw.io.files import atomic_file, read_model, read_or_create, remove_half_written, write_json
 from mlip_fw.io.structures import canonical, structure_hash, with_labels
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.label import Label, QuarantineRecord
-from mlip_fw.seeds import derived_seed
 
 LEVEL = {"kind": "ase", "calculator": "emt", "parameters": {}}
 
@@ -26,7 +26,7 @@ LEVEL = {"kind": "ase", "calculator": "emt", "parameters": {}}
 def test_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"x": 1})
-    with pytest.raises(RuntimeError), whole_file(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert json.loads(path.read_text()) == {"x": 1}
@@ -57,14 +57,14 @@ def test_half_written_model_is_made_again(tmp_path, content):
     path = tmp_path / "m.json"
     path.write_text(content)
     assert read_model(path, Label) is None
-    made = once(path, Label, lambda: Label(hash="b", path="p", n_atoms=2))
+    made = read_or_create(path, Label, lambda: Label(hash="b", path="p", n_atoms=2))
     assert read_model(path, Label) == made
 
 
 def test_what_is_there_is_not_made_again(tmp_path):
     label = Label(hash="b", path="p", n_atoms=2)
     write_json(tmp_path / "m.json", label)
-    assert once(tmp_path / "m.json", Label, lambda: pytest.fail("made again")) == label
+    assert read_or_create(tmp_path / "m.json", Label, lambda: pytest.fail("made again")) == label
 
 
 def test_leftovers_are_removed(tmp_path):
@@ -135,7 +135,7 @@ def test_file_system_without_locks(small, tmp_path, monkeypatch, which):
     directory.claim(small())
     monkeypatch.setattr("mlip_fw.io.locks.fcntl.flock", refuse)
     with pytest.raises(DirectoryError, match=r"does not know flock .*-o flock"):
-        (directory.locked() if which == "locked" else directory.turn_locked("x")).__enter__()
+        (directory.locked() if which == "locked" else directory.work_locked("x")).__enter__()
     assert not directory.is_locked()
 
 
@@ -168,7 +168,7 @@ def test_torn_last_line_is_dropped(tmp_path):
     with (tmp_path / "events.jsonl").open("a") as handle:
         handle.write('{"time": 1, "ev')
     assert [e["event"] for e in directory.events()] == ["one"]
-    directory.mend_journal()
+    directory.repair_journal()
     directory.log_event("two")
     assert [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()] == [
         "one",

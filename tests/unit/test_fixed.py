@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.calculators.lammps import Prism
 
 from mlip_fw.engines.md import script
-from mlip_fw.engines.md.fixed import FixedAtoms, draw_velocities, temperature_of
+from mlip_fw.engines.structures.fixed_atoms import FixedAtoms, draw_velocities, temperature_of
 from mlip_fw.models.md import Stage
 from tests.helpers.structures import PLAN
 

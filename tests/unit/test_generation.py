@@ -9,14 +9,14 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.maxvol import ActiveSet
-from mlip_fw.engines.train.basis import copy_of, core_radius_a, linear_basis, require_linear
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import copy_of, core_radius_a, linear_basis, require_linear
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.sampling.maxvol import ActiveSet
+from mlip_fw.engines.train.environment_rows import EnvironmentRows
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.engines.train.rows import Rows
 from mlip_fw.errors import TrainingError
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.handoff import TrainHandoff
 from mlip_fw.models.worker import Worker
@@ -285,8 +285,8 @@ def gamma_of_all(generations, dataset):
 @pytest.mark.slow
 def test_old_labels_are_read_only_if_a_new_one_extrapolates(small, tmp_path, monkeypatch):
     generations, dataset, first = taught(tmp_path, 6, small())
-    looks, plain = [], Rows.blocks
-    monkeypatch.setattr(Rows, "blocks", lambda self, *asked: looks.append(1) or plain(self, *asked))
+    looks, plain = [], EnvironmentRows.blocks
+    monkeypatch.setattr(EnvironmentRows, "blocks", lambda self, *asked: looks.append(1) or plain(self, *asked))
     near = dataset.read("label3")
     near.rattle(1e-5)
     dataset.add("near", with_labels(near, 0.0, near.positions * 0, None), {})
@@ -314,7 +314,7 @@ def test_a_label_that_is_gone_counts_no_more(small, tmp_path):
 @pytest.mark.slow
 def test_kept_rows_make_no_difference_to_the_active_set(small, tmp_path, monkeypatch):
     """Packed, in files of their own or lost: the generations are the same to the bit."""
-    monkeypatch.setattr("mlip_fw.engines.train.rows._FEWEST_TO_PACK", 2)
+    monkeypatch.setattr("mlip_fw.engines.train.environment_rows._MIN_TO_PACK", 2)
     texts = []
     for name in "ab":
         generations, dataset, _ = teach(tmp_path / name, range(4), small())

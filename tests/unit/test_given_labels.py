@@ -14,21 +14,21 @@ from ase.constraints import FixAtoms
 from ase.io import write
 from typer.testing import CliRunner
 
+from mlip_fw.campaign.dataset import Dataset, label_name
+from mlip_fw.campaign.directory import input_hashes
 from mlip_fw.cli.main import app
-from mlip_fw.dataset import Dataset, label_name
-from mlip_fw.engines.ace import Design
-from mlip_fw.engines.given_labels import given_labels
+from mlip_fw.engines.ace.potential import Design
+from mlip_fw.engines.structures.given_labels import given_labels
 from mlip_fw.engines.train.given_files import check_given_files
-from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.errors import CampaignError
 from mlip_fw.export.frame import pacemaker_frame
 from mlip_fw.io.campaign_file import campaign_text, read_campaign, write_campaign
 from mlip_fw.io.labelled.audit import sentences
 from mlip_fw.io.structures import FORCE_UNKNOWN, MASK, atoms_with_forces, known_forces, mask_of, stress_of, with_labels
-from mlip_fw.layout import input_hashes
+from mlip_fw.launchpad.filepad.path_map import PathMap, input_paths
 from mlip_fw.steps import bootstrap
 from mlip_fw.steps.bootstrap import import_dataset
-from mlip_fw.travel.places import Places, inputs_of
 from mlip_fw.validation.parity import Pair, frame_errors
 from tests.helpers.labelled_files import Style, Truth, outcar, pw_out, truth, vasprun
 
@@ -316,8 +316,8 @@ class TestCampaignFile:
         assert campaign.bootstrap.dataset_settings.energy_unit == "Hartree"
         assert campaign.named_files()["bootstrap.dataset"] == str(tmp_path / "a.xyz")
         assert "bootstrap.dataset" in input_hashes(campaign)
-        assert inputs_of(campaign)[str(tmp_path / "a.xyz")] == "inputs/bootstrap.dataset/a.xyz"
-        there = Places(campaign, "/there", tmp_path / "copy").here(campaign.plain())["bootstrap"]["dataset"]
+        assert input_paths(campaign)[str(tmp_path / "a.xyz")] == "inputs/bootstrap.dataset/a.xyz"
+        there = PathMap(campaign, "/there", tmp_path / "copy").here(campaign.plain())["bootstrap"]["dataset"]
         assert there["file"] == str(tmp_path / "copy" / "inputs/bootstrap.dataset/a.xyz")
         assert "energy_unit: Hartree" in campaign_text(campaign)
 

@@ -7,12 +7,12 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train.basis import copy_of, linear_basis
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import copy_of, linear_basis
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train.basis_size import count_environments, larger_basis, wanted_functions
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.engines.train.growth import as_many_as, environments_of, larger_basis
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import MASK, with_labels
 
 AUTO = {"functions_per_element": "auto", "cutoff_a": 4.0}
@@ -123,12 +123,13 @@ def test_basis_that_is_large_enough_or_given_stays(small, potential, n_functions
 def test_environments_are_those_that_are_trained_on():
     atoms = labelled(1, gold=True)
     atoms.arrays[MASK] = np.arange(32) < 10
-    assert environments_of([atoms], {"Cu": 7}) == {"Au": 5, "Cu": 12}
+    assert count_environments([atoms], {"Cu": 7}) == {"Au": 5, "Cu": 12}
 
 
 def test_as_many_as_environments_but_fifty_for_each_element(small):
     elements = ["Ag", "Au", "Cu", "Pd", "Pt"]
     found = {
-        n: as_many_as({"Au": 0, "Cu": 70, "Pd": 150}, small(elements=elements[:n], potential=AUTO)) for n in (1, 3, 5)
+        n: wanted_functions({"Au": 0, "Cu": 70, "Pd": 150}, small(elements=elements[:n], potential=AUTO))
+        for n in (1, 3, 5)
     }
     assert found == {1: 110, 3: 150, 5: 200}

@@ -9,8 +9,8 @@ from fireworks.features import multi_launcher
 from fireworks.scripts import rlaunch_run
 from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
-from mlip_fw.workflows.heartbeat import persistent
-from mlip_fw.workflows.rlaunch import _launching
+from mlip_fw.launcher.heartbeat import restart_after_errors
+from mlip_fw.launcher.rlaunch import _launching
 
 
 class Pad:
@@ -33,7 +33,7 @@ def quick(monkeypatch):
 
 def test_it_goes_on_when_the_database_is_back():
     pad = Pad(ServerSelectionTimeoutError("away"), AutoReconnect("away"), RemoteError("away"))
-    beat, stop = persistent(rocket.ping_launch, again_s=0.01), threading.Event()
+    beat, stop = restart_after_errors(rocket.ping_launch, again_s=0.01), threading.Event()
     thread = threading.Thread(target=beat, args=(pad, 1, stop, threading.current_thread()))
     thread.start()
     assert pad.back.wait(120)
@@ -44,12 +44,14 @@ def test_it_goes_on_when_the_database_is_back():
 
 def test_any_other_fault_ends_it():
     with pytest.raises(ValueError, match="No Launch"):
-        persistent(rocket.ping_launch)(Pad(ValueError("No Launch")), 1, threading.Event(), threading.current_thread())
+        restart_after_errors(rocket.ping_launch)(
+            Pad(ValueError("No Launch")), 1, threading.Event(), threading.current_thread()
+        )
 
 
 def test_it_ends_when_it_is_told_to_while_the_database_is_away():
     pad, stop = Pad(*[AutoReconnect("away")] * 10_000), threading.Event()
-    beat = persistent(rocket.ping_launch, again_s=600.0)
+    beat = restart_after_errors(rocket.ping_launch, again_s=600.0)
     thread = threading.Thread(target=beat, args=(pad, 1, stop, threading.current_thread()))
     thread.start()
     stop.set()

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import copy_of
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train import initial, stability
-from mlip_fw.engines.train.basis import copy_of
+from mlip_fw.engines.train.fit_io import read_fit
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.initial import import_initial
-from mlip_fw.engines.train.kept import read_fit
 from mlip_fw.errors import CampaignError
-from mlip_fw.generations import Generations
 from mlip_fw.io.pace import read_active_set, read_basis, write_active_set, write_basis
 from tests.helpers.potentials import labelled, taught
 
@@ -55,10 +55,10 @@ def test_potential_whose_md_fails_gives_only_its_form(given, small, tmp_path):
     assert not prior_of(generations).any()
     for seed in range(2):
         dataset.add(f"label{seed}", labelled(seed), {})
-    mended = train_generation(generations, dataset, small())
-    assert mended.stability.sound and mended.dataset.force_rmse_ev_a < 0.05
+    repaired = train_generation(generations, dataset, small())
+    assert repaired.stability.sound and repaired.dataset.force_rmse_ev_a < 0.05
     fresh = train_generation(Generations(tmp_path / "fresh"), dataset, small())
-    assert mended.reference_energy_ev == pytest.approx(fresh.reference_energy_ev)
+    assert repaired.reference_energy_ev == pytest.approx(fresh.reference_energy_ev)
 
 
 def test_what_gamma_watches_for_is_only_a_warning(given, small, tmp_path, monkeypatch):

@@ -7,7 +7,13 @@ import time
 
 import pytest
 
-from mlip_fw.interrupts import ENDING, INTERRUPTED, Interrupted, heeding_signals, undisturbed
+from mlip_fw.runtime.signals import (
+    ENDING,
+    INTERRUPTED,
+    InterruptedBySignal,
+    signals_as_exceptions,
+    signals_deferred,
+)
 
 
 def anywhere(_frame):
@@ -17,7 +23,10 @@ def anywhere(_frame):
 @pytest.mark.parametrize("number", ENDING)
 def test_a_signal_becomes_an_exception(number):
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted, match=signal.Signals(number).name), heeding_signals(anywhere) as received:
+    with (
+        pytest.raises(InterruptedBySignal, match=signal.Signals(number).name),
+        signals_as_exceptions(anywhere) as received,
+    ):
         os.kill(os.getpid(), number)
         time.sleep(5)
     assert received == [number]
@@ -40,25 +49,25 @@ def test_it_waits_until_the_place_allows_it():
             frame = frame.f_back
         return True
 
-    with pytest.raises(Interrupted), heeding_signals(allowed):
+    with pytest.raises(InterruptedBySignal), signals_as_exceptions(allowed):
         writing()
         time.sleep(5)
     assert done == ["written"]
 
 
 def test_it_comes_again_when_it_was_lost():
-    with pytest.raises(Interrupted), heeding_signals(anywhere, insist_s=0.1) as received:
+    with pytest.raises(InterruptedBySignal), signals_as_exceptions(anywhere, insist_s=0.1) as received:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)
-        except Interrupted:
+        except InterruptedBySignal:
             pass
         time.sleep(5)
     assert received == [signal.SIGTERM]
 
 
 def test_what_a_launch_records():
-    facts = Interrupted(signal.SIGTERM).to_dict()
+    facts = InterruptedBySignal(signal.SIGTERM).to_dict()
     assert facts == {
         "error": INTERRUPTED,
         "message": "interrupted by SIGTERM",
@@ -71,13 +80,13 @@ def test_what_cleans_up_comes_to_its_end():
     """Neither the interrupt that comes again nor a second signal cuts it short."""
     done = []
 
-    @undisturbed
+    @signals_deferred
     def clean_up():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.4)
         done.append("clean")
 
-    with pytest.raises(Interrupted, match="SIGTERM"), heeding_signals(anywhere, insist_s=0.1) as received:
+    with pytest.raises(InterruptedBySignal, match="SIGTERM"), signals_as_exceptions(anywhere, insist_s=0.1) as received:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from mlip_fw.firetasks.base import read_worker
-from mlip_fw.jobtime import seconds_left, working_seconds_left
+from mlip_fw.runtime.walltime import seconds_left, working_seconds_left
 
 
 @pytest.fixture(autouse=True)

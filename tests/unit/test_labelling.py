@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 from ase.build import bulk
 
-from mlip_fw.dataset import Dataset, label_name
+from mlip_fw.campaign.dataset import Dataset, label_name
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.engines.oracle.answer import Labelled, OutOfTime, facts_of
 from mlip_fw.engines.oracle.level import campaign_level
 from mlip_fw.errors import DirectoryError, LabelError, WorkerError
 from mlip_fw.io.structures import canonical, with_labels, write_frames
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launcher.retry import retry_handoffs, retry_locally
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps import label as step_label
 from mlip_fw.steps.label import label_structure
 from mlip_fw.steps.step import Step
-from mlip_fw.workflows.retry import retry_handoffs, retry_here
 
 CORRECTION = {"errors": ["scf"], "actions": [{"mixing_beta": 0.3}]}
 
@@ -147,10 +147,10 @@ def test_retry_takes_a_label_out_of_quarantine(handoff, oracle, tmp_path):
     directory = CampaignDirectory(given.directory)
     again = retry_handoffs(directory, [])
     assert [h.hash for h in again] == [given.hash]
-    assert dict(retry_here(again, Worker())) == {given.hash: LabelState.QUARANTINED}
+    assert dict(retry_locally(again, Worker())) == {given.hash: LabelState.QUARANTINED}
     answers = iter([OutOfTime(3.0), OutOfTime(6.0)])
     oracle(lambda atoms: next(answers, None) or good(atoms))
-    assert dict(retry_here(retry_handoffs(directory, [given.hash]), Worker())) == {given.hash: LabelState.DONE}
+    assert dict(retry_locally(retry_handoffs(directory, [given.hash]), Worker())) == {given.hash: LabelState.DONE}
     dataset = Dataset(directory.root)
     assert dataset.has(given.hash)
     assert not dataset.quarantined()

@@ -9,8 +9,8 @@ import pytest
 from fireworks.core import launchpad as launchpad_module
 
 from mlip_fw.cli.common import load_launchpad
-from mlip_fw.firework_names import OF_A_CAMPAIGN
-from mlip_fw.mongo_sentences import explain
+from mlip_fw.launchpad.advice import explain
+from mlip_fw.launchpad.names import CAMPAIGN_FIREWORKS
 from tests.helpers.pages import DOCS, blocks_in
 from tests.helpers.programs import ROOT, require
 
@@ -39,14 +39,14 @@ def load(request, tmp_path, monkeypatch):
 
     monkeypatch.setattr(launchpad_module, "MongoClient", client)
 
-    def from_text(text, *, looking=False):
+    def from_text(text, *, read_only=False):
         for name, here in {"/etc/ssl/certs/site-ca.pem": "ca.pem", "/home-of-me/.ssl/farm.pem": "farm.pem"}.items():
             if name in text:
                 text = text.replace(name, str(request.getfixturevalue("certificate") / here))
         path = tmp_path / "my_launchpad.yaml"
         path.write_text(text.replace("$FW_DB_USER", "farm").replace("$FW_DB_PASSWORD", "a b:c@d/e%"))
         path.chmod(0o600)
-        return load_launchpad(path, looking=looking)
+        return load_launchpad(path, read_only=read_only)
 
     return from_text
 
@@ -72,7 +72,7 @@ def test_it_is_taken_with_every_option(load, text):
 
 @pytest.mark.parametrize("text", FILES)
 def test_to_look_a_server_is_not_waited_for_so_long(load, text):
-    options = load(text, looking=True).connection.options
+    options = load(text, read_only=True).connection.options
     assert options.server_selection_timeout == 4
 
 
@@ -80,7 +80,7 @@ def test_what_init_writes_builds_the_indexes_of_our_questions(load):
     template = resources.files("mlip_fw.cli") / "templates" / "my_launchpad.yaml"
     pad = load(template.read_text())
     assert (pad.user_indices, pad.wf_user_indices) == (["spec.campaign"], ["metadata.directory", "metadata.mlip_fw"])
-    assert list(OF_A_CAMPAIGN) == pad.user_indices
+    assert list(CAMPAIGN_FIREWORKS) == pad.user_indices
     assert template.read_text() == (ROOT / "my_launchpad.yaml").read_text()
 
 
@@ -93,21 +93,23 @@ def test_there_are_those_of_the_issue():
 
 def test_what_the_file_says_of_waiting_is_kept(load):
     text = "host: localhost\nname: copper\nmongoclient_kwargs: {serverSelectionTimeoutMS: 12000}\n"
-    assert load(text, looking=True).connection.options.server_selection_timeout == 12
+    assert load(text, read_only=True).connection.options.server_selection_timeout == 12
     text = "host: mongodb://h/?serverSelectionTimeoutMS=9000\nuri_mode: true\nname: copper\n"
-    assert load(text, looking=True).connection.options.server_selection_timeout == 9
+    assert load(text, read_only=True).connection.options.server_selection_timeout == 9
 
 
 def test_collections_of_the_how_to_are_all_that_there_are():
     from fireworks.fw_config import GRIDFS_FALLBACK_COLLECTION
 
-    from mlip_fw.recovery import lease
-    from mlip_fw.travel import store
+    from mlip_fw.launchpad.filepad import file_store
+    from mlip_fw.launchpad.recovery import lease
 
     table = PAGE.read_text().partition("### Collections")[2].partition("To look takes")[0]
     listed = {name for line in table.splitlines() if line.startswith("| `") for name in line.split("|")[1].split("`")}
-    gridfs = {f"{name}.{part}" for name in (GRIDFS_FALLBACK_COLLECTION, store.GRIDFS) for part in ("files", "chunks")}
-    own = {store.FILEPAD, "mlip_fw_locks"}
+    gridfs = {
+        f"{name}.{part}" for name in (GRIDFS_FALLBACK_COLLECTION, file_store.GRIDFS) for part in ("files", "chunks")
+    }
+    own = {file_store.FILEPAD, "mlip_fw_locks"}
     assert '"mlip_fw_locks"' in open(lease.__file__).read()
     assert {name for name in listed if name.strip(", ")} == {
         *("fireworks", "workflows", "launches", "offline_runs", "fw_id_assigner"),

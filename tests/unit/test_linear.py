@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mlip_fw.engines.ace import Design
-from mlip_fw.engines.train.folds import Triangle
-from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.ace.potential import Design
+from mlip_fw.engines.train.folds import TriangularFactor
+from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.models.campaign import ENERGY_WEIGHT
 
 N = 15
@@ -91,7 +91,7 @@ def test_unseen_function_keeps_coefficient_zero(truth):
 
 
 def test_empty_triangle_has_no_error():
-    assert Triangle.empty(3).rmse(np.ones(3)) == 0.0
+    assert TriangularFactor.empty(3).rmse(np.ones(3)) == 0.0
 
 
 def test_masked_label_gives_only_the_forces_of_its_mask(truth):

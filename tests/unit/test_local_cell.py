@@ -5,14 +5,14 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.candidates import local_cell as module
-from mlip_fw.engines.candidates.generate import HaltedFrame
-from mlip_fw.engines.candidates.local_cell import local_cell
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.oracle.cost import label_cost
+from mlip_fw.engines.sampling import local_cell as module
+from mlip_fw.engines.sampling.generate import HaltedFrame
+from mlip_fw.engines.sampling.local_cell import local_cell
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.oracle import EspressoOracle
 from tests.helpers.campaigns import make_small

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mlip_fw.engines import maxvol
-from mlip_fw.engines.maxvol import ActiveSet, exchange
+from mlip_fw.engines.sampling import maxvol
+from mlip_fw.engines.sampling.maxvol import ActiveSet, exchange
 
 
 @pytest.fixture

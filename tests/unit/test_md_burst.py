@@ -5,9 +5,9 @@ import pytest
 from ase import units
 from ase.build import bulk
 
-from mlip_fw.engines.ace import Evaluation
-from mlip_fw.engines.candidates import md_burst
-from mlip_fw.engines.candidates.md_burst import burst, timestep_fs
+from mlip_fw.engines.ace.potential import Evaluation
+from mlip_fw.engines.sampling import md_burst
+from mlip_fw.engines.sampling.md_burst import burst, timestep_fs
 from tests.helpers.potentials import copper_potential
 
 

@@ -22,8 +22,8 @@ from pymongo.errors import (
 )
 from pymongo.helpers_shared import _NOT_PRIMARY_CODES, _RETRYABLE_ERROR_CODES, _check_command_response
 
-from mlip_fw.mongo_errors import Trouble, classify, classify_text
-from mlip_fw.mongo_sentences import explain
+from mlip_fw.launchpad.advice import explain
+from mlip_fw.launchpad.driver_errors import ErrorKind, classify, classify_text
 
 AWAY = {
     *("ConnectionFailure", "AutoReconnect", "NetworkTimeout", "NotPrimaryError", "ServerSelectionTimeoutError"),
@@ -48,7 +48,7 @@ KINDS = {
 @pytest.mark.parametrize("name", KINDS)
 def test_every_class_of_pymongo(name):
     error = MADE.get(name, lambda kind: kind("said"))(KINDS[name])
-    expected = Trouble.AWAY if name in AWAY else Trouble.SETTINGS if name in SETTINGS else Trouble.OTHER
+    expected = ErrorKind.AWAY if name in AWAY else ErrorKind.SETTINGS if name in SETTINGS else ErrorKind.OTHER
     assert classify(error) is expected
     stored = f"{KINDS[name].__module__}.{name}: said"
     if KINDS[name].__module__ == "pymongo.errors":
@@ -65,28 +65,28 @@ def replied(code, message="no", **more):
 @pytest.mark.parametrize("code", sorted(_RETRYABLE_ERROR_CODES | _NOT_PRIMARY_CODES | {43, 50, 202, 237}))
 def test_what_passes_is_waited_for(code):
     error = replied(code)
-    assert classify(error) is Trouble.AWAY
-    assert classify_text(f"{type(error).__module__}.{type(error).__name__}: {error}") is Trouble.AWAY
+    assert classify(error) is ErrorKind.AWAY
+    assert classify_text(f"{type(error).__module__}.{type(error).__name__}: {error}") is ErrorKind.AWAY
 
 
 @pytest.mark.parametrize(
     ("code", "message", "expected"),
     [
-        (18, "Authentication failed.", Trouble.WRONG_PASSWORD),
-        (11, 'Could not find user "CN=farm" for db "$external"', Trouble.WRONG_PASSWORD),
-        (8000, "bad auth : authentication failed", Trouble.WRONG_PASSWORD),
-        (13, 'not authorized on copper to execute command { find: "workflows" }', Trouble.MISSING_ROLE),
-        (13, "Command find requires authentication", Trouble.NO_USER),
-        (8000, "user is not allowed to do action [find] on [copper.workflows]", Trouble.MISSING_ROLE),
-        (8000, "you are over your space quota", Trouble.OTHER),
-        (2, "unknown operator: $x", Trouble.BAD_QUERY),
-        (9, "Failed to parse", Trouble.BAD_QUERY),
-        (59, "no such command: 'find'", Trouble.BAD_QUERY),
-        (40324, "Unrecognized pipeline stage name: '$x'", Trouble.BAD_QUERY),
-        (14031, "no space left", Trouble.OTHER),
-        (11000, "E11000 duplicate key", Trouble.OTHER),
-        (8, "unknown", Trouble.OTHER),
-        (None, "no code", Trouble.OTHER),
+        (18, "Authentication failed.", ErrorKind.WRONG_PASSWORD),
+        (11, 'Could not find user "CN=farm" for db "$external"', ErrorKind.WRONG_PASSWORD),
+        (8000, "bad auth : authentication failed", ErrorKind.WRONG_PASSWORD),
+        (13, 'not authorized on copper to execute command { find: "workflows" }', ErrorKind.MISSING_ROLE),
+        (13, "Command find requires authentication", ErrorKind.NO_USER),
+        (8000, "user is not allowed to do action [find] on [copper.workflows]", ErrorKind.MISSING_ROLE),
+        (8000, "you are over your space quota", ErrorKind.OTHER),
+        (2, "unknown operator: $x", ErrorKind.BAD_QUERY),
+        (9, "Failed to parse", ErrorKind.BAD_QUERY),
+        (59, "no such command: 'find'", ErrorKind.BAD_QUERY),
+        (40324, "Unrecognized pipeline stage name: '$x'", ErrorKind.BAD_QUERY),
+        (14031, "no space left", ErrorKind.OTHER),
+        (11000, "E11000 duplicate key", ErrorKind.OTHER),
+        (8, "unknown", ErrorKind.OTHER),
+        (None, "no code", ErrorKind.OTHER),
     ],
 )
 def test_what_a_server_replies(code, message, expected):
@@ -98,24 +98,26 @@ def test_what_a_server_replies(code, message, expected):
 @pytest.mark.parametrize("label", ["RetryableWriteError", "TransientTransactionError", "RetryableError"])
 def test_labels_say_that_it_passes(label):
     error = replied(8, errorLabels=[label])
-    assert classify(error) is Trouble.AWAY
-    assert classify_text(f"pymongo.errors.OperationFailure: {error}") is Trouble.AWAY
-    assert classify(PyMongoError("x", [label])) is Trouble.AWAY
+    assert classify(error) is ErrorKind.AWAY
+    assert classify_text(f"pymongo.errors.OperationFailure: {error}") is ErrorKind.AWAY
+    assert classify(PyMongoError("x", [label])) is ErrorKind.AWAY
 
 
 def test_inside_of_a_bulk_write():
-    assert classify(BulkWriteError({"writeErrors": [{"code": 11600, "errmsg": "x"}]})) is Trouble.AWAY
-    assert classify(BulkWriteError({"writeConcernErrors": [{"code": 91, "errmsg": "x"}]})) is Trouble.AWAY
-    assert classify(BulkWriteError({"writeErrors": [{"code": 13, "errmsg": "not authorized"}]})) is Trouble.MISSING_ROLE
-    assert classify(BulkWriteError({"writeErrors": [{"code": 11000, "errmsg": "x"}]})) is Trouble.OTHER
-    assert classify(WriteConcernError("x", 64)) is Trouble.AWAY
-    assert classify(EncryptionError(AutoReconnect("x"))) is Trouble.AWAY
+    assert classify(BulkWriteError({"writeErrors": [{"code": 11600, "errmsg": "x"}]})) is ErrorKind.AWAY
+    assert classify(BulkWriteError({"writeConcernErrors": [{"code": 91, "errmsg": "x"}]})) is ErrorKind.AWAY
+    assert (
+        classify(BulkWriteError({"writeErrors": [{"code": 13, "errmsg": "not authorized"}]})) is ErrorKind.MISSING_ROLE
+    )
+    assert classify(BulkWriteError({"writeErrors": [{"code": 11000, "errmsg": "x"}]})) is ErrorKind.OTHER
+    assert classify(WriteConcernError("x", 64)) is ErrorKind.AWAY
+    assert classify(EncryptionError(AutoReconnect("x"))) is ErrorKind.AWAY
 
 
 @pytest.mark.parametrize("line", ["", "ValueError: AutoReconnect", "AutoReconnector: x", "os.error: NetworkTimeout:"])
 def test_other_errors_are_none_of_pymongos(line):
-    assert classify_text(line) is Trouble.OTHER
-    assert classify(ValueError("AutoReconnect")) is Trouble.OTHER
+    assert classify_text(line) is ErrorKind.OTHER
+    assert classify(ValueError("AutoReconnect")) is ErrorKind.OTHER
 
 
 class Pad:
@@ -224,4 +226,4 @@ def test_in_public_the_words_of_the_driver_are_left_out():
 
 def test_classes_that_wait_are_waited_for():
     waiting = [ExecutionTimeout("x", 50), WTimeoutError("x", 64), NotPrimaryError("x"), OperationFailure("x", 91)]
-    assert {classify(error) for error in waiting} == {Trouble.AWAY}
+    assert {classify(error) for error in waiting} == {ErrorKind.AWAY}

@@ -7,8 +7,8 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.vibrations import Vibrations
 
-from mlip_fw.engines.ace import AcePotential, Evaluation
-from mlip_fw.engines.candidates.normal_modes import LocalModes
+from mlip_fw.engines.ace.potential import AcePotential, Evaluation
+from mlip_fw.engines.sampling.normal_modes import LocalModes
 from tests.helpers.potentials import copper_potential
 
 THZ = 1e3 * units.fs / (2 * np.pi)

@@ -11,13 +11,13 @@ from ase.calculators.emt import EMT
 from matplotlib.figure import Figure
 
 import mlip_fw
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.errors import DirectoryError
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels, write_frames
-from mlip_fw.notebook.tables import GENERATIONS, HALTS, LABELS
+from mlip_fw.views.notebook.tables import GENERATIONS, HALTS, LABELS
 from tests.helpers.stories import START, Scribe, hashed
 
 A, B, C, D = (hashed(0x1000 * n) for n in range(0xA, 0xE))

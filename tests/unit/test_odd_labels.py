@@ -6,13 +6,13 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.consistency import contradictions
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.references import free_atoms
 from mlip_fw.errors import TrainingError
-from mlip_fw.generations import Generations
 from mlip_fw.io.files import read_arrays, write_arrays
 from mlip_fw.io.structures import with_labels
 

@@ -11,11 +11,11 @@ from ase.calculators.emt import EMT
 from mlip_fw.engines.oracle.ase_job import AseRun
 from mlip_fw.engines.oracle.ase_oracle import label_with_ase, require_calculator
 from mlip_fw.engines.oracle.label import make_label
-from mlip_fw.engines.warm import nursery
 from mlip_fw.errors import CampaignError, LabelError, WorkerError
 from mlip_fw.io.structures import canonical
 from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.fork_server import fork_server
 
 CALCULATORS = """
 import os, signal, time
@@ -64,11 +64,11 @@ def strange(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", str(folder))
     patch.syspath_prepend(str(folder))
-    nursery().close()
+    fork_server().close()
     yield lambda name, **settings: AseOracle(kind="ase", calculator=f"strange:{name}", **settings)
     patch.undo()
     sys.modules.pop("strange", None)
-    nursery().close()
+    fork_server().close()
 
 
 def oracle(calculator, **parameters):

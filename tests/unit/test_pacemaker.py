@@ -13,10 +13,11 @@ from ase.calculators.emt import EMT
 from pyace import ACEBBasisSet, BBasisConfiguration
 from ruamel.yaml import YAML
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.process import Ended
-from mlip_fw.engines.train.basis import core_radius_a
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import core_radius_a
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.given_files import check_given_files
 from mlip_fw.engines.train.pacemaker import schedule
@@ -34,13 +35,12 @@ from mlip_fw.engines.train.pacemaker.inputs import settings_of, write_input
 from mlip_fw.engines.train.pacemaker.metrics import read_metrics
 from mlip_fw.engines.train.pacemaker.schedule import decided, is_due, is_left_to_do
 from mlip_fw.engines.train.pacemaker.template import Template, read_template, write_template
-from mlip_fw.engines.train.pacemaker.trainer import polish
+from mlip_fw.engines.train.pacemaker.trainer import refine_with_pacemaker
 from mlip_fw.engines.train.pacemaker.trouble import FitTrouble, diagnose
 from mlip_fw.errors import CampaignError, TrainingError, WorkerError
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import MASK, with_labels
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.subprocesses import CommandResult
 
 HEADER = "ladder_step cycle_step iter_num loss rmse_epa rmse_f_comp"
 
@@ -313,7 +313,7 @@ class TestWords:
         ],
     )
     def test_failures_are_named(self, tmp_path, exit_code, words, trouble):
-        found = diagnose(Ended(exit_code, False, 1.0), tmp_path, words)
+        found = diagnose(CommandResult(exit_code, False, 1.0), tmp_path, words)
         assert found is not None
         assert found.trouble is trouble
 
@@ -324,7 +324,7 @@ class TestWords:
     @pytest.mark.parametrize(("last", "trouble"), [("nan", FitTrouble.NAN), ("inf", FitTrouble.NAN)])
     def test_loss_that_is_no_number(self, tmp_path, last, trouble):
         (tmp_path / "metrics.txt").write_text(f"{HEADER}\n0 0 0 3.0 0.1 0.2\n0 0 1 {last} 0.1 0.1\n")
-        assert diagnose(Ended(0, False, 1.0), tmp_path, "").trouble is trouble
+        assert diagnose(CommandResult(0, False, 1.0), tmp_path, "").trouble is trouble
 
     def test_metrics_of_another_version_are_no_numbers(self, tmp_path):
         (tmp_path / "metrics.txt").write_text("iter loss\n0 3.0\n")
@@ -340,7 +340,7 @@ class TestSchedule:
         assert is_due(generations, often)
         assert not is_due(generations, seldom)
         assert not is_due(generations, small(potential={"kind": "linear"}))
-        polish(generations, dataset, often, stand_in(), folder)
+        refine_with_pacemaker(generations, dataset, often, stand_in(), folder)
         assert not is_due(generations, often)
         assert not is_left_to_do(generations)
         dataset.add("00000000000000ff", labelled(9), {})
@@ -383,7 +383,7 @@ class TestSchedule:
 class TestPolish:
     def test_generation_beside_the_linear_ones(self, campaign_there):
         generations, dataset, campaign, folder = campaign_there
-        record = polish(generations, dataset, campaign, stand_in(), folder)
+        record = refine_with_pacemaker(generations, dataset, campaign, stand_in(), folder)
         linear = generations.record(0)
         assert (record.generation, record.trainer, record.parent, record.iterations) == (1, "pacemaker", 0, 3)
         assert record.labels == linear.labels
@@ -398,7 +398,7 @@ class TestPolish:
         dataset.add("00000000000000ff", labelled(9), {})
         after = train_generation(generations, dataset, campaign)
         assert (after.generation, after.parent, after.new_labels) == (2, 0, ["00000000000000ff"])
-        again = polish(generations, dataset, campaign, stand_in(), folder)
+        again = refine_with_pacemaker(generations, dataset, campaign, stand_in(), folder)
         assert (again.generation, again.parent, len(again.labels)) == (3, 2, 3)
         # all of its labels are its parent's
         assert again.new_labels == []
@@ -406,7 +406,7 @@ class TestPolish:
     def test_growing_basis(self, campaign_there, small):
         generations, dataset, _, folder = campaign_there
         settings = {"iterations": 2, "functions_per_element": 40}
-        record = polish(
+        record = refine_with_pacemaker(
             generations, dataset, small(potential={"kind": "pacemaker", "pacemaker": settings}), stand_in(), folder
         )
         assert record.functions_per_element == {"Cu": 40}
@@ -425,19 +425,19 @@ class TestPolish:
             return true(*given)
 
         monkeypatch.setattr(trainer, "is_behind", another_trains)
-        record = polish(generations, dataset, campaign, stand_in(), folder)
+        record = refine_with_pacemaker(generations, dataset, campaign, stand_in(), folder)
         assert (record.generation, len(record.labels)) == (2, 3)
 
     def test_foreign_potential_is_not_believed(self, campaign_there):
         generations, dataset, campaign, folder = campaign_there
         with pytest.raises(TrainingError, match=r"pyace finds .* for the same potential"):
-            polish(generations, dataset, campaign, stand_in("--fail foreign"), folder)
+            refine_with_pacemaker(generations, dataset, campaign, stand_in("--fail foreign"), folder)
         assert generations.numbers() == [0]
 
     @pytest.mark.parametrize(("fate", "changed"), [("nan", "optimizer"), ("crash", "start")])
     def test_failures_are_mended(self, campaign_there, fate, changed):
         generations, dataset, campaign, folder = campaign_there
-        record = polish(generations, dataset, campaign, stand_in(f"--fail {fate}+ok"), folder)
+        record = refine_with_pacemaker(generations, dataset, campaign, stand_in(f"--fail {fate}+ok"), folder)
         assert len(record.corrections) == 1
         assert changed in str(record.corrections[0]["actions"])
 
@@ -446,7 +446,7 @@ class TestPolish:
         path = generations.folder(0) / "training.json"
         record = generations.record(0).model_copy(update={"energy_weight": 40.0})
         path.write_text(record.model_dump_json())
-        polish(generations, dataset, campaign, stand_in(), folder)
+        refine_with_pacemaker(generations, dataset, campaign, stand_in(), folder)
         kappa = YAML(typ="safe").load(generations.folder(1) / "pacemaker.yaml")["fit"]["loss"]["kappa"]
         # two labels of 32 atoms
         assert kappa == pytest.approx(64 / (64 + 40**2 * 2))
@@ -455,11 +455,11 @@ class TestPolish:
         generations, dataset, campaign, folder = campaign_there
         monkeypatch.setattr(sys, "executable", "/nowhere/python")
         with pytest.raises(WorkerError, match="has no env.pacemaker_cmd"):
-            polish(generations, dataset, campaign, Worker(), folder)
+            refine_with_pacemaker(generations, dataset, campaign, Worker(), folder)
 
     def test_better_of_all_starts_is_taken(self, campaign_there):
         generations, dataset, campaign, folder = campaign_there
-        polish(generations, dataset, campaign, stand_in(), folder)
+        refine_with_pacemaker(generations, dataset, campaign, stand_in(), folder)
         rows = rows_of([dataset.read(n) for n in dataset.hashes()], {"Cu": 0.0}, linear_of((generations._root.parent,)))
         from mlip_fw.engines.train.pacemaker.resume import best_start
 
@@ -496,12 +496,12 @@ class TestTrouble:
     def test_failures_are_errors(self, campaign_there, fate, error, says):
         generations, dataset, campaign, folder = campaign_there
         with pytest.raises(error, match=says):
-            polish(generations, dataset, campaign, stand_in(f"--fail {fate}"), folder)
+            refine_with_pacemaker(generations, dataset, campaign, stand_in(f"--fail {fate}"), folder)
         assert generations.numbers() == [0]
 
     def test_killed_one_is_mended(self, campaign_there):
         generations, dataset, campaign, folder = campaign_there
-        record = polish(generations, dataset, campaign, stand_in("--fail killed+ok"), folder)
+        record = refine_with_pacemaker(generations, dataset, campaign, stand_in("--fail killed+ok"), folder)
         assert len(record.corrections) == 1
         assert "batch_size" in str(record.corrections[0]["actions"])
 
@@ -512,7 +512,7 @@ class TestTrouble:
         generations, dataset, campaign, folder = campaign_there
         worker = stand_in().model_copy(update={"train_walltime_s": 0.5})
         with pytest.raises(WorkerError, match="did not make one step within train_walltime_s = 0.5 s"):
-            polish(generations, dataset, campaign, worker, folder)
+            refine_with_pacemaker(generations, dataset, campaign, worker, folder)
 
 
 class TestProbe:

@@ -12,6 +12,7 @@ from fireworks import FWorker
 from pydantic import Field
 
 from mlip_fw import doctor, plugins
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.engines.oracle.answer import Labelled, facts_of
 from mlip_fw.engines.oracle.backend import OracleBackend
 from mlip_fw.engines.oracle.cost import label_cost
@@ -25,7 +26,6 @@ from mlip_fw.firetasks.base import read_worker
 from mlip_fw.firetasks.md import RunMD
 from mlip_fw.io.campaign_file import campaign_text, read_campaign
 from mlip_fw.io.structures import with_labels
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.campaign import Campaign, RefineSettings
 from mlip_fw.models.handoff import MDHandoff
 from mlip_fw.models.oracle import DftOracle, OracleSettings
@@ -339,11 +339,11 @@ class TestTrainerOfAPlugIn:
 class TestDoctor:
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch):
-        monkeypatch.setattr(doctor, "_canary", lambda *_: "left out")
+        monkeypatch.setattr(doctor, "_engine_check", lambda *_: "left out")
         monkeypatch.setattr(PacemakerBackend, "doctor", lambda *_: "left out")
 
     def rows(self):
-        return {row.what: row for row in doctor.examine(FWorker())}
+        return {row.what: row for row in doctor.diagnose_machine(FWorker())}
 
     def test_oracles_have_rows_and_a_missing_code_is_no_fault(self, hole):
         rows = self.rows()

@@ -8,19 +8,19 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.calibration import unseen_atoms
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.train.calibration import unseen_atoms
 from mlip_fw.engines.train.committee import Committee
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.pacemaker import publish, trainer
-from mlip_fw.engines.train.pacemaker.trainer import polish
+from mlip_fw.engines.train.pacemaker.trainer import refine_with_pacemaker
 from mlip_fw.errors import DirectoryError, TrainingError
 from mlip_fw.export.folder import export_campaign
 from mlip_fw.export.rebuild import compare, rebuild
-from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.io.structures import with_labels
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.training import Stability
 from mlip_fw.models.worker import Worker
 from tests.helpers.programs import run_pacemaker_here
@@ -49,7 +49,9 @@ def learn(directory, campaign, seed):
 
 
 def polished(directory, campaign):
-    return polish(Generations(directory.root), Dataset(directory.root), campaign, WORKER, directory.polishing)
+    return refine_with_pacemaker(
+        Generations(directory.root), Dataset(directory.root), campaign, WORKER, directory.refining
+    )
 
 
 @pytest.fixture(scope="module")

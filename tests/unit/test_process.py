@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from mlip_fw.engines.process import run_command
 from mlip_fw.errors import WorkerError
-from mlip_fw.interrupts import Interrupted, heeding_signals
+from mlip_fw.runtime.signals import InterruptedBySignal, signals_as_exceptions
+from mlip_fw.runtime.subprocesses import run_command
 
 
 def run(tmp_path, code, **options):
@@ -102,7 +102,7 @@ def test_a_command_that_ends_slowly_is_not_left_behind(tmp_path):
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "print(os.getpid(), flush=True); os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
     )
-    with pytest.raises(Interrupted), heeding_signals(lambda _: True, insist_s=0.1):
+    with pytest.raises(InterruptedBySignal), signals_as_exceptions(lambda _: True, insist_s=0.1):
         run(tmp_path, code, grace_s=0.6)
     assert gone(int((tmp_path / "out").read_text()))
 
@@ -115,9 +115,9 @@ def test_an_interrupt_while_a_command_starts_leaves_nothing_behind(tmp_path, mon
         os.kill(os.getpid(), signal.SIGTERM)
         return started[0]
 
-    monkeypatch.setattr("mlip_fw.engines.process.subprocess.Popen", start_and_interrupt)
+    monkeypatch.setattr("mlip_fw.runtime.subprocesses.subprocess.Popen", start_and_interrupt)
     try:
-        with pytest.raises(Interrupted), heeding_signals(lambda _: True):
+        with pytest.raises(InterruptedBySignal), signals_as_exceptions(lambda _: True):
             run(tmp_path, "import time; time.sleep(60)")
         assert started[0].returncode == -signal.SIGTERM
     finally:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mlip_fw.cli.main import app
 from mlip_fw.firetasks.base import read_worker
-from mlip_fw.fireworks import build
+from mlip_fw.workflows import build
 from tests.helpers.programs import ROOT
 
 CATEGORIES = ["md", "dft", "train"]

@@ -5,14 +5,14 @@ import shutil
 
 import pytest
 
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.file_cache import CampaignFiles, FileCache
 from mlip_fw.campaign.journal import merged_events, outcome_of, read_journal, sessions
 from mlip_fw.campaign.records import CampaignRecords
+from mlip_fw.campaign.summary import md_results, summarize
 from mlip_fw.errors import DirectoryError
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDResult
-from mlip_fw.story.tale import CampaignAnalysis
-from mlip_fw.summary import md_results, summarize
+from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
 from tests.helpers.stories import Scribe, hashed
 
 A, B, C, D, E = (hashed(n) for n in range(0xA, 0xF))

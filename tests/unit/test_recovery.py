@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from fireworks import FWAction, FWorker, Workflow
 
-from mlip_fw.attendance import FOLDER, this_process
-from mlip_fw.fireworks.build import candidates_firework, train_firework
 from mlip_fw.io.files import write_json
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launchpad.recovery import faults
+from mlip_fw.launchpad.recovery.liveness import Evidence, parse_time
+from mlip_fw.launchpad.recovery.torn_workflows import find_torn_workflows
 from mlip_fw.models.handoff import CandidatesHandoff, TrainHandoff
-from mlip_fw.recovery import findings
-from mlip_fw.recovery.evidence import Evidence, moment
-from mlip_fw.recovery.torn import torn_workflows
-from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.recover import recover
+from mlip_fw.runtime.worker_record import RECORDS_FOLDER, current_process_record
+from mlip_fw.workflows.build import candidates_firework, train_firework
 
 
 @pytest.fixture
@@ -80,12 +80,12 @@ def complete_with_detour(pad, fw_id, launch):
 
 def note(root, fw_id, **changes):
     """Leave a note that says who works on a Firework."""
-    write_json(root / FOLDER / f"{fw_id}.json", this_process().model_copy(update=changes))
+    write_json(root / RECORDS_FOLDER / f"{fw_id}.json", current_process_record().model_copy(update=changes))
 
 
-def found(pad, *, heartbeat_s=math.inf, patience_s=0.0, **options):
+def found(pad, *, heartbeat_s=math.inf, timeout_s=0.0, **options):
     """Return kind and text of what a recovery finds."""
-    findings = recover(pad, heartbeat_s=heartbeat_s, patience_s=patience_s, **options)
+    findings = recover(pad, heartbeat_s=heartbeat_s, timeout_s=timeout_s, **options)
     return [(finding.kind, finding.what) for finding in findings]
 
 
@@ -146,8 +146,8 @@ class TestWhyLost:
         """Of another cluster or batch system, or hidden since another user's; silence decides."""
         pad, fw_id, launch = running
         squeue()
-        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: 7)
-        monkeypatch.setattr("mlip_fw.recovery.evidence._owner", lambda _: 7)
+        monkeypatch.setattr("mlip_fw.launchpad.recovery.slurm.os.getuid", lambda: 7)
+        monkeypatch.setattr("mlip_fw.launchpad.recovery.liveness._owner", lambda _: 7)
         note(tmp_path, fw_id, **{**ELSEWHERE, "uid": 7, **changes})
         pad.launches.update_one({"launch_id": launch}, {"$set": {"state_history.0.reservation_id": "42"}})
         assert self.why(running, root=tmp_path) is None
@@ -172,7 +172,7 @@ class TestWhyLost:
 
     @pytest.mark.parametrize("value", ["2026-11-22T07:00:00", datetime.datetime(2026, 11, 22, 7)])
     def test_moments_are_in_utc(self, value):
-        assert moment(value) == datetime.datetime(2026, 11, 22, 7, tzinfo=datetime.UTC)
+        assert parse_time(value) == datetime.datetime(2026, 11, 22, 7, tzinfo=datetime.UTC)
 
 
 class TestLostRuns:
@@ -188,7 +188,7 @@ class TestLostRuns:
         assert states(running[0]) == ["RUNNING", "WAITING"]
 
     def test_of_another_user_are_left_alone(self, running, monkeypatch, caplog, tmp_path):
-        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: tmp_path.stat().st_uid + 7)
+        monkeypatch.setattr("mlip_fw.launchpad.recovery.slurm.os.getuid", lambda: tmp_path.stat().st_uid + 7)
         assert found(running[0], heartbeat_s=-1.0) == []
         assert caplog.text.count(f"{tmp_path} belongs to another user") == 1
 
@@ -200,17 +200,17 @@ class TestLostRuns:
                 raise PermissionError
             return stat(path, **options)
 
-        monkeypatch.setattr("mlip_fw.recovery.slurm.os.getuid", lambda: 7)
-        monkeypatch.setattr("mlip_fw.recovery.evidence.Path.stat", refuse)
+        monkeypatch.setattr("mlip_fw.launchpad.recovery.slurm.os.getuid", lambda: 7)
+        monkeypatch.setattr("mlip_fw.launchpad.recovery.liveness.Path.stat", refuse)
         assert found(running[0], heartbeat_s=-1.0) == []
 
     def test_that_squeue_is_missing_is_said(self, running, monkeypatch, caplog, tmp_path):
         monkeypatch.setenv("PATH", str(tmp_path))
-        (tmp_path / FOLDER).mkdir()
-        (tmp_path / FOLDER / "pbs.queue").touch()
+        (tmp_path / RECORDS_FOLDER).mkdir()
+        (tmp_path / RECORDS_FOLDER / "pbs.queue").touch()
         found(running[0])
         assert "squeue" not in caplog.text
-        (tmp_path / FOLDER / "slurm-here.queue").touch()
+        (tmp_path / RECORDS_FOLDER / "slurm-here.queue").touch()
         found(running[0])
         assert caplog.text.count("no squeue on the PATH") == 1
 
@@ -219,8 +219,8 @@ class TestLostRuns:
         for _ in range(5):
             assert found(pad, heartbeat_s=-1.0)[0][0] == "lost run"
             pad.checkout_fw(FWorker(), str(tmp_path))
-        (finding,) = recover(pad, heartbeat_s=-1.0, patience_s=0.0)
-        assert finding.mend is None
+        (finding,) = recover(pad, heartbeat_s=-1.0, timeout_s=0.0)
+        assert finding.repair is None
         assert "lost 5 times" in finding.what and f"lpad rerun_fws -i {running[1]}" in finding.what
         assert states(pad) == ["RUNNING", "WAITING"]
 
@@ -249,8 +249,8 @@ class TestLostRuns:
         pad, fw_id, launch = running
         pad.launches.update_one({"launch_id": launch}, {"$set": {"state": "COMPLETED", "action": FWAction().to_dict()}})
         monkeypatch.setattr(pad, "_refresh_wf", lambda _: None)
-        (finding,) = recover(pad, heartbeat_s=-1.0, patience_s=0.0)
-        assert finding.mend is None
+        (finding,) = recover(pad, heartbeat_s=-1.0, timeout_s=0.0)
+        assert finding.repair is None
         assert finding.what.endswith("not recovered: LockedWorkflowError: its workflow is locked")
 
     @pytest.mark.parametrize("change", [{"$unset": {"spec.campaign": 1}}, {"$set": {"spec._tasks.0._fw_name": "X"}}])
@@ -280,8 +280,8 @@ class TestReservations:
         pad, launch = reserved
         pad.set_reservation_id(launch, 42)
         squeue()
-        (tmp_path / FOLDER).mkdir()
-        (tmp_path / FOLDER / f"{queue}.queue").touch()
+        (tmp_path / RECORDS_FOLDER).mkdir()
+        (tmp_path / RECORDS_FOLDER / f"{queue}.queue").touch()
         assert bool(found(pad)) == is_found
 
     def test_whose_directory_is_not_here(self, reserved, squeue):
@@ -299,20 +299,20 @@ class TestReservations:
         assert evidence.slurm.jobs == set()
         pad.set_reservation_id(launch, 42)
         squeue("42")
-        assert list(findings.reserved_in_vain(pad, evidence)) == []
+        assert list(faults.find_dead_reservations(pad, evidence)) == []
 
     @pytest.mark.parametrize("meanwhile", ["it began", "another was submitted"])
     def test_that_changes_before_it_is_mended(self, reserved, squeue, tmp_path, meanwhile):
         pad, launch = reserved
         pad.set_reservation_id(launch, 42)
         squeue()
-        (finding,) = findings.reserved_in_vain(pad, Evidence(math.inf))
+        (finding,) = faults.find_dead_reservations(pad, Evidence(math.inf))
         if meanwhile == "it began":
             pad.checkout_fw(FWorker(), str(tmp_path), fw_id=finding.fw_id)
         else:
             pad.launches.update_one({"launch_id": launch}, {"$set": {"state_history.0.reservation_id": "43"}})
         before = everything(pad)
-        finding.mend()
+        finding.repair()
         assert everything(pad) == before
 
     def test_that_was_never_submitted(self, reserved):
@@ -434,7 +434,7 @@ class TestTornWorkflows:
         def somebody_works(_):
             pad.workflows.update_one({}, {"$set": {"updated_on": "later"}})
 
-        assert list(torn_workflows(pad, 0.0, sleep=somebody_works)) == []
+        assert list(find_torn_workflows(pad, 0.0, sleep=somebody_works)) == []
         assert pad.workflows.find_one()["locked"]
 
     @pytest.mark.parametrize("is_locked", [True, False])
@@ -462,7 +462,7 @@ class TestTornWorkflows:
             pad.fireworks.insert_one({**document, "fw_id": pad.get_new_fw_id(), "state": "WAITING"})
 
         one_more(0)
-        assert list(torn_workflows(pad, 0.0, sleep=one_more)) == []
+        assert list(find_torn_workflows(pad, 0.0, sleep=one_more)) == []
 
     def test_a_workflow_of_others_is_left_alone(self, running):
         pad = running[0]

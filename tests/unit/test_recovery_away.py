@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlip_fw.mongo_errors import Trouble, classify_text
+from mlip_fw.launchpad.driver_errors import ErrorKind, classify_text
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ from mlip_fw.mongo_errors import Trouble, classify_text
     ],
 )
 def test_by_class_and_code(line, is_away):
-    assert (classify_text(line) is Trouble.AWAY) == is_away
+    assert (classify_text(line) is ErrorKind.AWAY) == is_away

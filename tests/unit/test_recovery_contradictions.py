@@ -3,11 +3,11 @@
 import pytest
 from fireworks import Firework, FWorker, ScriptTask, Workflow
 
-from mlip_fw.fireworks.build import candidates_firework, train_firework
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launchpad.recovery.contradictions import Census, find_contradictions
 from mlip_fw.models.handoff import CandidatesHandoff, TrainHandoff
-from mlip_fw.recovery.contradictions import Census, contradictions
-from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.recover import recover
+from mlip_fw.workflows.build import candidates_firework, train_firework
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def add(pad, small, tmp_path):
 
 def found(pad, **options):
     """Return kind, number and text of what a recovery finds."""
-    return [(one.kind, one.fw_id, one.what) for one in recover(pad, patience_s=0.0, heartbeat_s=1e9, **options)]
+    return [(one.kind, one.fw_id, one.what) for one in recover(pad, timeout_s=0.0, heartbeat_s=1e9, **options)]
 
 
 def counters(pad):
@@ -113,8 +113,8 @@ class TestContradictions:
         add()
         nodes = add("other")
         pad.fireworks.delete_many({"fw_id": nodes[1]})
-        [finding] = recover(pad, patience_s=0.0, heartbeat_s=1e9)
-        assert (finding.kind, finding.fw_id, finding.name, finding.mend) == (
+        [finding] = recover(pad, timeout_s=0.0, heartbeat_s=1e9)
+        assert (finding.kind, finding.fw_id, finding.name, finding.repair) == (
             "missing Firework",
             nodes[1],
             "other",
@@ -199,7 +199,7 @@ class TestContradictions:
         other = next(node for node in nodes if node != firework.fw_id)
         share = {"$push": {"launches": launch}, "$set": {"spec._dupefinder": {"_fw_name": "DupeFinderExact"}}}
         pad.fireworks.update_one({"fw_id": other}, share)
-        assert list(contradictions(pad, Census.of(pad), 0.0)) == []
+        assert list(find_contradictions(pad, Census.of(pad), 0.0)) == []
 
     def test_what_is_gone_at_the_second_look_is_none(self, pad, add):
         """Somebody deletes a workflow: first its Fireworks, then the workflow."""
@@ -209,7 +209,7 @@ class TestContradictions:
         def somebody_deletes(_):
             pad.workflows.delete_one({"nodes": nodes[0]})
 
-        assert list(contradictions(pad, Census.of(pad), 0.0, sleep=somebody_deletes)) == []
+        assert list(find_contradictions(pad, Census.of(pad), 0.0, sleep=somebody_deletes)) == []
 
     def test_many_numbers_are_not_all_said(self, pad, add):
         add()

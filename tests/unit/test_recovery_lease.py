@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mlip_fw.attendance import this_process
 from mlip_fw.errors import DirectoryError
-from mlip_fw.recovery import lease as module
-from mlip_fw.recovery.lease import LASTS_S, RENEWAL_INTERVAL_S, Lease, alone
-from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.recover import recover
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launchpad.recovery import lease as module
+from mlip_fw.launchpad.recovery.lease import RENEWAL_INTERVAL_S, VALID_S, Lease, hold_lease
+from mlip_fw.runtime.worker_record import current_process_record
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def lock(pad):
 
 
 def test_the_second_is_refused_and_told_who_is_first(pad):
-    process = this_process()
-    with alone(pad.db):
+    process = current_process_record()
+    with hold_lease(pad.db):
         with pytest.raises(DirectoryError, match=rf"another mlip-fw recover \(process {process.pid} on "):
-            list(recover(pad, patience_s=0.0))
-        assert list(recover(pad, dry_run=True, patience_s=0.0)) == []
+            list(recover(pad, timeout_s=0.0))
+        assert list(recover(pad, dry_run=True, timeout_s=0.0)) == []
     assert lock(pad) is None
-    assert list(recover(pad, patience_s=0.0)) == []
+    assert list(recover(pad, timeout_s=0.0)) == []
 
 
 def test_who_holds_it_no_more_does_not_let_go_that_of_another(pad):
@@ -52,23 +52,23 @@ def test_who_holds_it_no_more_does_not_let_go_that_of_another(pad):
 
 
 def test_it_is_renewed_while_it_is_held(pad):
-    with alone(pad.db, renewed_every_s=0.01) as lease:
+    with hold_lease(pad.db, renewed_every_s=0.01) as lease:
         pad.db["mlip_fw_locks"].update_one({}, {"$set": {"until": 1.0}})
         while lock(pad)["until"] == 1.0:
             time.sleep(0.01)
-        assert lock(pad)["until"] > time.time() + LASTS_S / 2
+        assert lock(pad)["until"] > time.time() + VALID_S / 2
         lease.require()
 
 
 def test_a_lease_is_renewed_every_minute_of_ten():
     """So that a database that is away for some minutes costs nobody the lock."""
-    assert 5 * RENEWAL_INTERVAL_S < LASTS_S
+    assert 5 * RENEWAL_INTERVAL_S < VALID_S
 
 
 def test_one_that_could_not_be_renewed_in_time_mends_no_more(pad):
     now = [100.0]
-    with alone(pad.db, clock=lambda: now[0]) as lease:
-        now[0] += LASTS_S - 1
+    with hold_lease(pad.db, clock=lambda: now[0]) as lease:
+        now[0] += VALID_S - 1
         lease.require()
         now[0] += 2
         with pytest.raises(DirectoryError, match="has lost its lock"):
@@ -85,7 +85,7 @@ def test_one_that_could_not_be_renewed_in_time_mends_no_more(pad):
     ],
 )
 def test_that_of_a_dead_process_of_this_machine_is_taken_over(pad, changes, is_taken):
-    process = this_process().model_copy(update=changes).plain()
+    process = current_process_record().model_copy(update=changes).plain()
     held = {"_id": "recover", "until": time.time() + 100, "owner": "x", "process": process}
     pad.db["mlip_fw_locks"].insert_one(held)
     assert Lease(pad.db).take() == is_taken
@@ -93,7 +93,7 @@ def test_that_of_a_dead_process_of_this_machine_is_taken_over(pad, changes, is_t
 
 
 def test_of_two_that_see_it_dead_one_gets_it(pad, monkeypatch):
-    process = this_process().model_copy(update={"started": 0}).plain()
+    process = current_process_record().model_copy(update={"started": 0}).plain()
     held = {"_id": "recover", "until": time.time() + 100, "owner": "x", "process": process}
     pad.db["mlip_fw_locks"].insert_one(held)
     quicker, is_alive = Lease(pad.db), module.is_alive
@@ -112,9 +112,9 @@ def test_that_of_an_older_version_ends_in_time(pad):
     """It says neither who holds it nor whose it is."""
     pad.db["mlip_fw_locks"].insert_one({"_id": "recover", "until": time.time() + 60})
     with pytest.raises(DirectoryError, match="another mlip-fw recover works"):
-        list(recover(pad, patience_s=0.0))
+        list(recover(pad, timeout_s=0.0))
     pad.db["mlip_fw_locks"].update_one({}, {"$set": {"until": time.time() - 1}})
-    assert list(recover(pad, patience_s=0.0)) == []
+    assert list(recover(pad, timeout_s=0.0)) == []
 
 
 class Behind:
@@ -138,4 +138,4 @@ def test_a_clock_that_is_ahead_takes_no_lock(pad):
     assert not Lease(Behind(pad.db)).take()
     pad.db["mlip_fw_locks"].update_one({}, {"$set": {"until": Behind.now_s - 1}})
     assert Lease(Behind(pad.db)).take()
-    assert lock(pad)["until"] == Behind.now_s + LASTS_S
+    assert lock(pad)["until"] == Behind.now_s + VALID_S

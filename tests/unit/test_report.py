@@ -12,9 +12,9 @@ from ase.build import bulk
 
 from mlip_fw.io.files import write_json
 from mlip_fw.io.structures import write_frames
-from mlip_fw.report.halts import chosen_halts, halt_structures
-from mlip_fw.report.html import _as_script, as_json, write_report
-from mlip_fw.story.tale import CampaignAnalysis
+from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
+from mlip_fw.views.report.halt_structures import chosen_halts, halt_structures
+from mlip_fw.views.report.html_report import _as_script, as_json, write_report
 from tests.helpers.stories import Scribe, hashed
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202e" + "x" * 5000

@@ -5,11 +5,11 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train import rows as rows_module
-from mlip_fw.engines.train.basis import linear_basis
-from mlip_fw.engines.train.rows import Rows
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.engines.ace.basis import linear_basis
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train import environment_rows as rows_module
+from mlip_fw.engines.train.environment_rows import EnvironmentRows
 from mlip_fw.io.files import write_arrays
 from mlip_fw.io.structures import with_labels
 
@@ -40,14 +40,14 @@ def shape():
 @pytest.fixture
 def rows(dataset, shape, tmp_path, monkeypatch):
     """Return rows that are packed from four labels on."""
-    monkeypatch.setattr(rows_module, "_FEWEST_TO_PACK", 4)
-    return Rows(tmp_path, dataset, shape)
+    monkeypatch.setattr(rows_module, "_MIN_TO_PACK", 4)
+    return EnvironmentRows(tmp_path, dataset, shape)
 
 
 @pytest.fixture
 def again(dataset, shape, tmp_path):
     """Return what gives the rows as another training finds them."""
-    return lambda: Rows(tmp_path, dataset, shape)
+    return lambda: EnvironmentRows(tmp_path, dataset, shape)
 
 
 def files(folder):

@@ -8,7 +8,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from mlip_fw.engines.oracle.scope import label_notes
-from mlip_fw.engines.start import start_structures
+from mlip_fw.engines.structures.start import start_structures
 from mlip_fw.errors import CampaignError
 from tests.helpers.campaigns import make_small
 

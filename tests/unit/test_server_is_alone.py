@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from fireworks import LaunchPad
 
-from mlip_fw import database
-from mlip_fw.database.control import start_server, stop_server
-from mlip_fw.database.system import ServerError, try_lock, write_private
 from mlip_fw.errors import DirectoryError
-from mlip_fw.workflows import local_server
+from mlip_fw.launcher import local_server
+from mlip_fw.launchpad import server
+from mlip_fw.launchpad.server.control import start_server, stop_server
+from mlip_fw.launchpad.server.system import ServerError, try_lock, write_private
 
-PACKAGE = database.__name__
-MODULES = sorted(Path(database.__file__).parent.glob("*.py"))
+PACKAGE = server.__name__
+MODULES = sorted(Path(server.__file__).parent.glob("*.py"))
 ALONE = """
 import sys
 from importlib import abc

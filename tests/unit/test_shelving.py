@@ -4,22 +4,22 @@ import pytest
 from fireworks import FWAction, FWorker
 from pymongo.errors import AutoReconnect
 
-from mlip_fw import shelving
-from mlip_fw.fireworks.build import md_firework
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launchpad import archiving
+from mlip_fw.launchpad.archiving import archive_finished
 from mlip_fw.models.handoff import MDHandoff
-from mlip_fw.shelving import shelve_finished
+from mlip_fw.workflows.build import md_firework
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.recover import recover
 
-MOST, KEPT = 6, 2
+MAX, KEPT = 6, 2
 
 
 @pytest.fixture
 def pad(small, tmp_path, monkeypatch):
     """Return a LaunchPad with a campaign: ten finished runs of a walker, the eleventh runs, and Summary waits."""
-    monkeypatch.setattr(shelving, "MOST_FINISHED", MOST)
-    monkeypatch.setattr(shelving, "KEPT", KEPT)
+    monkeypatch.setattr(archiving, "MAX_FINISHED", MAX)
+    monkeypatch.setattr(archiving, "KEPT_FINISHED", KEPT)
     pad, campaign = embedded_launchpad(), small()
     pad.add_wf(campaign_workflow(campaign, tmp_path))
     complete(pad, FWAction(), tmp_path)
@@ -49,7 +49,7 @@ def nodes(pad):
 
 def test_what_is_finished_goes_but_the_newest(pad):
     everything = pad.get_fw_ids()
-    shelve_finished(pad, running(pad))
+    archive_finished(pad, running(pad))
     live, shelf = nodes(pad)
     assert len(live) == KEPT + 2, "the one that runs, and Summary"
     assert sorted(live + shelf) == sorted(everything)
@@ -58,14 +58,14 @@ def test_what_is_finished_goes_but_the_newest(pad):
 
 
 def test_a_short_one_stays_whole(pad, monkeypatch):
-    monkeypatch.setattr(shelving, "MOST_FINISHED", 10)
-    shelve_finished(pad, running(pad))
+    monkeypatch.setattr(archiving, "MAX_FINISHED", 10)
+    archive_finished(pad, running(pad))
     assert len(nodes(pad)) == 1
 
 
 def test_what_follows_goes_on_as_before(pad, tmp_path):
     mine = running(pad)
-    shelve_finished(pad, mine)
+    archive_finished(pad, mine)
     launch = pad.launches.find_one({"fw_id": mine, "state": "RUNNING"})["launch_id"]
     pad.complete_launch(launch, FWAction(update_spec={"told": 1}), "COMPLETED")
     last = pad.fireworks.find_one({"name": "small: summary"})
@@ -75,7 +75,7 @@ def test_what_follows_goes_on_as_before(pad, tmp_path):
 
 
 def test_fireworks_own_commands_know_both(pad):
-    shelve_finished(pad, running(pad))
+    archive_finished(pad, running(pad))
     for members in nodes(pad):
         workflow = pad.get_wf_by_fw_id(members[0])
         assert sorted(workflow.id_fw) == members
@@ -87,14 +87,14 @@ def test_fireworks_own_commands_know_both(pad):
 
 def test_the_first_number_stays(pad):
     """It is the one that lpad shows, and that people give to it."""
-    shelve_finished(pad, running(pad))
+    archive_finished(pad, running(pad))
     assert min(nodes(pad)[0]) == min(pad.get_fw_ids())
 
 
 class TestLeftAlone:
     def stays(self, pad):
         before = list(pad.workflows.find())
-        shelve_finished(pad, running(pad))
+        archive_finished(pad, running(pad))
         return list(pad.workflows.find()) == before
 
     def test_while_somebody_holds_it(self, pad):
@@ -102,22 +102,22 @@ class TestLeftAlone:
         assert self.stays(pad)
 
     def test_when_it_changed_meanwhile(self, pad, monkeypatch):
-        look = shelving._archivable
+        look = archiving._archivable
 
         def look_and_rerun(pad, workflow):
             found = look(pad, workflow)
             pad.rerun_fw(max(found))
             return found
 
-        monkeypatch.setattr(shelving, "_archivable", look_and_rerun)
-        shelve_finished(pad, running(pad))
+        monkeypatch.setattr(archiving, "_archivable", look_and_rerun)
+        archive_finished(pad, running(pad))
         assert len(nodes(pad)) == 1
 
     def test_one_of_which_the_workflow_has_not_heard(self, pad):
         """It is to run again, or its end is being written down."""
         first = pad.fireworks.find_one({"name": "small: bootstrap"})["fw_id"]
         pad.fireworks.update_one({"fw_id": first}, {"$set": {"state": "FIZZLED"}})
-        shelve_finished(pad, running(pad))
+        archive_finished(pad, running(pad))
         assert first in nodes(pad)[0]
 
     def test_a_workflow_that_somebody_else_made(self, pad):
@@ -130,7 +130,7 @@ class TestLeftAlone:
 
         mine = running(pad)
         monkeypatch.setattr(pad.workflows, "find_one", away)
-        shelve_finished(pad, mine)
+        archive_finished(pad, mine)
         assert "stay in their workflow: the LaunchPad database at localhost does not answer: no;" in caplog.text
 
 
@@ -143,14 +143,14 @@ def test_killed_before_the_shelf_is_there(pad, monkeypatch, tmp_path):
     (live,) = nodes(pad)
     mine = running(pad)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(shelving, "_insert_archive", killed)
-        shelve_finished(pad, mine)
+        patched.setattr(archiving, "_insert_archive", killed)
+        archive_finished(pad, mine)
     assert len(nodes(pad)) == 1
-    assert [f.kind for f in recover(pad, patience_s=0.0, heartbeat_s=1e9, dry_run=True)] == ["half shelved"]
+    assert [f.kind for f in recover(pad, timeout_s=0.0, heartbeat_s=1e9, dry_run=True)] == ["half shelved"]
     assert len(nodes(pad)) == 1
-    (finding,) = recover(pad, patience_s=0.0, heartbeat_s=1e9)
+    (finding,) = recover(pad, timeout_s=0.0, heartbeat_s=1e9)
     assert (finding.kind, finding.name) == ("half shelved", f"small: {len(live) - KEPT - 2} finished Fireworks")
     assert sorted(sum(nodes(pad), [])) == live
     part = pad.workflows.find_one({"name": "small, finished part"})
     assert part["metadata"] == {"mlip_fw": True, "directory": str(tmp_path)}
-    assert list(recover(pad, patience_s=0.0, heartbeat_s=1e9)) == []
+    assert list(recover(pad, timeout_s=0.0, heartbeat_s=1e9)) == []

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase.build import bulk, fcc111
 
-from mlip_fw.engines.candidates.small_cell import small_cell, some_atoms
-from mlip_fw.engines.geometry import closest_pair
+from mlip_fw.engines.sampling.small_cell import sample_atoms, small_cell
+from mlip_fw.engines.structures.geometry import closest_pair
 from tests.helpers.structures import liquid
 
 
@@ -87,7 +87,7 @@ def test_a_cell_is_cut_around_the_atom_that_is_asked_for():
 def test_some_atoms_are_one_of_each_element():
     start = bulk("NaCl", "rocksalt", a=5.64, cubic=True) * (3, 3, 3)
     rng = np.random.default_rng(1)
-    drawn = [some_atoms(start, rng) for _ in range(5)]
+    drawn = [sample_atoms(start, rng) for _ in range(5)]
     assert all([start.symbols[k] for k in atoms] == ["Cl", "Na"] for atoms in drawn)
     assert len({tuple(atoms) for atoms in drawn}) == 5
 

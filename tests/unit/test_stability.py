@@ -6,13 +6,13 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train import solution
-from mlip_fw.engines.train.basis import copy_of
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import copy_of
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train import ridge_fit
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.stability import _constant_energy, examine
-from mlip_fw.generations import Generations
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.training import Stability
 
@@ -115,7 +115,7 @@ def test_temperature_is_the_campaigns_highest(potential, small, stages, expected
 
 def test_runs_start_from_the_smallest_whole_structure(potential, small, monkeypatch):
     sizes = []
-    plain = solution.examine.__globals__["_moving"]
+    plain = ridge_fit.examine.__globals__["_moving"]
     monkeypatch.setitem(
         examine.__globals__, "_moving", lambda start, *rest: sizes.append(len(start)) or plain(start, *rest)
     )
@@ -130,8 +130,8 @@ class TestRefusal:
     def teach(self, root, campaign, monkeypatch, verdicts):
         """Train two generations; give what each examination finds."""
         given = iter(verdicts)
-        monkeypatch.setattr(solution, "_RIDGE_FACTORS", (1.0, 10.0, 100.0))
-        monkeypatch.setattr(solution, "examine", lambda *_: verdict(next(given)))
+        monkeypatch.setattr(ridge_fit, "_RIDGE_FACTORS", (1.0, 10.0, 100.0))
+        monkeypatch.setattr(ridge_fit, "examine", lambda *_: verdict(next(given)))
         generations, dataset = Generations(root), Dataset(root)
         for seed in range(2):
             dataset.add(str(seed), labelled(seed), {})
@@ -147,7 +147,7 @@ class TestRefusal:
 
     def test_a_penalty_far_above_the_best_is_the_last_resort(self, small, tmp_path, monkeypatch):
         given, tried = iter([True, *[False] * 8, True]), []
-        monkeypatch.setattr(solution, "examine", lambda *_: tried.append(1) or verdict(next(given)))
+        monkeypatch.setattr(ridge_fit, "examine", lambda *_: tried.append(1) or verdict(next(given)))
         dataset, generations = Dataset(tmp_path), Generations(tmp_path)
         for seed in range(2):
             dataset.add(str(seed), labelled(seed), {})

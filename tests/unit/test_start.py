@@ -8,7 +8,7 @@ from ase.build import bulk, molecule
 from ase.io import write
 from pyace import create_multispecies_basis_config
 
-from mlip_fw.engines.start import start_of_walker, start_structures
+from mlip_fw.engines.structures.start import start_of_walker, start_structures
 from mlip_fw.engines.train.given_files import check_given_files
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.structures import with_labels

@@ -11,9 +11,9 @@ from ase.io import write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlip_fw.engines.md.fixed import temperature_of
-from mlip_fw.engines.rehearsal import kept_from_file
-from mlip_fw.engines.start import start_notes, start_structures
+from mlip_fw.engines.sampling.small_cell_prerun import fixed_and_masses
+from mlip_fw.engines.structures.fixed_atoms import temperature_of
+from mlip_fw.engines.structures.start import start_notes, start_structures
 from mlip_fw.io.constraints import FIXED
 from tests.helpers.campaigns import make_small
 from tests.helpers.start_files import CELL, CIF, SLAB, campaign_of, columns, refusal, save, slab_in, start_of
@@ -190,15 +190,15 @@ def test_one_mass_of_an_element_is_kept(tmp_path, name):
     assert atoms.get_masses() == pytest.approx(200.0)
     assert atoms.get_velocities() == pytest.approx(VELOCITIES * A_FS, rel=1e-12)
     assert start_notes(campaign, [atoms])[1] == "structure.file gives Cu a mass of 200 u (usual: 63.546): MD uses it"
-    assert kept_from_file(campaign, 0) == (None, (200.0,))
+    assert fixed_and_masses(campaign, 0) == (None, (200.0,))
 
 
 def test_usual_masses_are_nothing_to_keep(tmp_path):
     columns(tmp_path / "s.extxyz", "masses:R:1", np.full(32, 63.546))
     campaign = campaign_of(tmp_path / "s.extxyz")
-    assert kept_from_file(campaign, 0) == (None, None)
+    assert fixed_and_masses(campaign, 0) == (None, None)
     assert start_notes(campaign, start_structures(campaign)) == []
-    assert kept_from_file(make_small(), 0) == (None, None)
+    assert fixed_and_masses(make_small(), 0) == (None, None)
 
 
 @pytest.mark.parametrize("first", [62.93, 200.0])

@@ -5,15 +5,15 @@ import logging
 import pytest
 from fireworks import FWAction
 
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.events import Event
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.firetasks.base import STOPPED, CampaignTask
 from mlip_fw.firetasks.continuations import continuation, stored_name
 from mlip_fw.firetasks.md import RunMD
 from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.validate import ValidatePotential
-from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.handoff import (
     CandidatesHandoff,
     Handoff,
@@ -21,7 +21,7 @@ from mlip_fw.models.handoff import (
     MDHandoff,
     TrainHandoff,
     ValidateHandoff,
-    baton_key,
+    carry_over_key,
 )
 from mlip_fw.steps.step import Step
 
@@ -123,11 +123,11 @@ def test_stage_begins_where_the_one_before_ended(handed, tmp_path):
     given = handed(MDHandoff, walker=0, stage=1, first_step=50)
     left = {"start": restart, "cycle": 3, "turns": 2}
     task = RunMD(handoff=given.plain())
-    received = task.receive(given, {baton_key(0, 1): left})
+    received = task.receive(given, {carry_over_key(0, 1): left})
     assert (received.start, received.cycle, received.turns, received.first_step) == (restart, 3, 2, 50)
-    assert task.receive(given, {baton_key(1, 1): left}) == given
+    assert task.receive(given, {carry_over_key(1, 1): left}) == given
     with pytest.raises(CampaignError, match="the hand-off of this Firework can't be used: cycle: .*add the campaign"):
-        task.run_task({baton_key(0, 1): {**left, "cycle": -1}})
+        task.run_task({carry_over_key(0, 1): {**left, "cycle": -1}})
 
 
 def test_task_hands_its_step_to_what_follows(handed):

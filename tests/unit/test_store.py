@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from fireworks import Firework, ScriptTask, Workflow
 
-from mlip_fw.fireworks.build import candidates_firework, label_firework, md_firework, train_firework
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launcher.retry import retry_workflow
+from mlip_fw.launcher.validate import validation_workflow
+from mlip_fw.launchpad.queries import CampaignQueries
 from mlip_fw.models.handoff import CandidatesHandoff, LabelHandoff, MDHandoff, TrainHandoff, ValidateHandoff
-from mlip_fw.store import Store
+from mlip_fw.workflows.build import candidates_firework, label_firework, md_firework, train_firework
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.recover import recover
-from mlip_fw.workflows.retry import retry_workflow
-from mlip_fw.workflows.validate import validation_workflow
 from tests.helpers.stories import campaign, hashed
 
 HERE, THERE = "/data/one/cu-story", "/data/two/cu-story"
@@ -38,8 +38,8 @@ def pad():
     (first,) = pad.get_fw_ids({"name": "cu-story: md w00 s0 c0000"})
     pad.append_wf(Workflow([candidates, label, train, md]), [first], detour=True)
     (second,) = pad.get_fw_ids({"name": "cu-story: md w00 s1"})
-    baton = {"start": f"{HERE}/end.restart", "cycle": 2, "turns": 1}
-    pad.fireworks.update_one({"fw_id": second}, {"$set": {"spec.mlip_fw_baton_00_01": baton}})
+    carry_over = {"start": f"{HERE}/end.restart", "cycle": 2, "turns": 1}
+    pad.fireworks.update_one({"fw_id": second}, {"$set": {"spec.mlip_fw_baton_00_01": carry_over}})
     pad.add_wf(campaign_workflow(campaign(files="filepad"), Path(THERE)))
     pad.add_wf(Workflow([Firework(ScriptTask.from_str("true"), name="<script>alert(1)</script>")], name="cu-story"))
     return pad
@@ -47,7 +47,7 @@ def pad():
 
 @pytest.fixture
 def store(pad):
-    return Store(pad)
+    return CampaignQueries(pad)
 
 
 def test_campaigns(store):
@@ -119,8 +119,8 @@ def test_a_finished_part_on_the_shelf_still_counts(pad):
     }
     inserted = pad.workflows.insert_one(shelf).inserted_id
     try:
-        assert Store(pad).counts("cu-story", HERE)["COMPLETED"] == 1
-        assert {one.name for one in Store(pad).campaigns()} == {"cu-story"}
+        assert CampaignQueries(pad).counts("cu-story", HERE)["COMPLETED"] == 1
+        assert {one.name for one in CampaignQueries(pad).campaigns()} == {"cu-story"}
     finally:
         pad.workflows.delete_one({"_id": inserted})
 
@@ -143,19 +143,19 @@ class TestWorkflowsBeside:
         return pad
 
     def test_they_are_counted(self, busy):
-        (found,) = Store(busy).campaigns()
+        (found,) = CampaignQueries(busy).campaigns()
         assert (found.name, found.counts) == ("cu-story", {"READY": 3, "WAITING": 2})
-        assert Store(busy).counts("cu-story", HERE) == found.counts
+        assert CampaignQueries(busy).counts("cu-story", HERE) == found.counts
 
     def test_they_are_shown(self, busy):
-        store = Store(busy)
+        store = CampaignQueries(busy)
         assert [row.label for row in store.fireworks("cu-story", HERE, kind="label", states=["READY"])] == [HASH]
         (number,) = busy.get_fw_ids({"name": f"cu-story: label {HASH}"})
         assert store.fw_id_of("cu-story", HERE, kind="label", label=HASH) == number
         assert store.fw_id_of("cu-story", HERE, kind="validate") is not None
 
     def test_recovery_leaves_them_alone(self, busy):
-        assert list(recover(busy, patience_s=0)) == []
+        assert list(recover(busy, timeout_s=0)) == []
 
 
 def test_nothing_is_read_but_what_is_shown(store, pad, monkeypatch):
@@ -167,13 +167,13 @@ def test_nothing_is_read_but_what_is_shown(store, pad, monkeypatch):
         return find(query, projection, *rest, **named)
 
     monkeypatch.setattr(pad.fireworks, "find", watched)
-    Store(pad).fireworks("cu-story", HERE)
-    Store(pad).links("cu-story", HERE)
-    Store(pad).counts("cu-story", HERE)
+    CampaignQueries(pad).fireworks("cu-story", HERE)
+    CampaignQueries(pad).links("cu-story", HERE)
+    CampaignQueries(pad).counts("cu-story", HERE)
     assert asked
     assert all(projection and ("spec._tasks" in projection or "spec" not in projection) for projection in asked)
 
 
 def test_an_empty_launchpad():
-    store = Store(embedded_launchpad())
+    store = CampaignQueries(embedded_launchpad())
     assert (store.campaigns(), store.counts("c"), store.fireworks("c"), store.links("c")) == ([], {}, [], {})

@@ -7,13 +7,13 @@ import shutil
 import numpy as np
 import pytest
 
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.file_cache import FileCache
+from mlip_fw.campaign.summary import summarize
 from mlip_fw.errors import DirectoryError, MlipError
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.report.rows import summary_rows
-from mlip_fw.story.tale import CampaignAnalysis
-from mlip_fw.story.walkers import Phase
-from mlip_fw.summary import summarize
+from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
+from mlip_fw.views.analysis.walkers import Phase
+from mlip_fw.views.report.summary_table import summary_rows
 from tests.helpers.stories import START, Scribe, hashed
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
@@ -206,7 +206,7 @@ def test_one_that_works_waits_for_nothing(tmp_path):
     scribe = Scribe(tmp_path / "c")
     scribe.begin((A, B))
     scribe.explore(0, 0, outcome=None)
-    with scribe.directory.turn_locked("md-00-0000"):
+    with scribe.directory.work_locked("md-00-0000"):
         assert CampaignAnalysis(scribe.directory).walkers[0].waiting_for == ""
 
 
@@ -222,7 +222,7 @@ def test_pacemaker_at_work(tmp_path):
     scribe = Scribe(tmp_path / "c")
     scribe.begin((A, B))
     scribe.turn(0, 0, [C])
-    folder = scribe.directory.polishing
+    folder = scribe.directory.refining
     folder.mkdir()
     (folder / "metrics.txt").write_text("iter_num loss rmse_epa rmse_f_comp\n40 0.1 0.01 0.02\n")
     walker = CampaignAnalysis(scribe.directory).walkers[0]
@@ -450,8 +450,8 @@ def test_lines_that_are_no_gamma_are_listed(finished, tmp_path, text, trouble, r
 def test_metrics_that_are_no_metrics_are_listed(tmp_path, content):
     scribe = Scribe(tmp_path / "c")
     scribe.begin((A, B))
-    scribe.directory.polishing.mkdir()
-    (scribe.directory.polishing / "metrics.txt").write_bytes(content)
+    scribe.directory.refining.mkdir()
+    (scribe.directory.refining / "metrics.txt").write_bytes(content)
     (listed,) = CampaignAnalysis(scribe.directory).damaged
     assert listed.startswith("polishing/metrics.txt: ")
 
@@ -521,7 +521,7 @@ def test_what_has_not_changed_is_not_read_again(finished, monkeypatch):
 
 
 def test_thinning_keeps_the_extremes():
-    from mlip_fw.story.trajectories import Segment, Trajectory, thinned
+    from mlip_fw.views.analysis.trajectories import Segment, Trajectory, thinned
 
     rng = np.random.default_rng(1)
     steps, gamma = np.arange(50_000), rng.random(50_000)

@@ -7,15 +7,15 @@ import time
 import numpy as np
 import pytest
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.engines.warm import Nursery
 from mlip_fw.errors import MlipError
-from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.story import parity
-from mlip_fw.story.parity import parity_of
-from mlip_fw.web.app import create_app
+from mlip_fw.runtime.fork_server import ForkServer
+from mlip_fw.views.analysis import parity
+from mlip_fw.views.analysis.parity import parity_of
+from mlip_fw.views.web.app import create_app
 from tests.helpers.campaigns import make_small
 from tests.helpers.potentials import labelled
 
@@ -64,8 +64,8 @@ class TestChild:
     @pytest.fixture
     def instead(self, monkeypatch):
         """Return a function that has children run something else, and the list of the calls."""
-        calls, call = [], Nursery.call
-        monkeypatch.setattr(Nursery, "call", lambda *a, **named: calls.append(a[1]) or call(*a, **named))
+        calls, call = [], ForkServer.call
+        monkeypatch.setattr(ForkServer, "call", lambda *a, **named: calls.append(a[1]) or call(*a, **named))
         monkeypatch.setattr(parity, "_results", {})
         monkeypatch.setattr(parity, "_failures", {})
 

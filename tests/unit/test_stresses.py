@@ -5,15 +5,15 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential, Design
-from mlip_fw.engines.train.basis import copy_of, linear_basis
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import copy_of, linear_basis
+from mlip_fw.engines.ace.potential import AcePotential, Design
 from mlip_fw.engines.train.committee import Committee
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.engines.train.linear import LinearFit
-from mlip_fw.engines.train.size import most_atoms, size_of
-from mlip_fw.engines.train.stresses import FIRMNESS, pressure_offset, up_to_a_pressure
-from mlip_fw.generations import Generations
+from mlip_fw.engines.train.linear_fit import LinearFit
+from mlip_fw.engines.train.memory import max_atoms_in_memory, size_of
+from mlip_fw.engines.train.stresses import PRESSURE_PENALTY, pressure_offset, project_out_pressure
 from mlip_fw.io.files import read_arrays, write_arrays
 from mlip_fw.io.structures import MASK, stress_of, with_labels
 
@@ -104,16 +104,16 @@ class TestFit:
     def test_residuals_are_those_of_the_best_pressure(self, truth):
         made = list(self.labels(truth, 7, pressure=0.5))
         folds, wrong = self.fitted(made).stresses, truth + 0.1
-        found = [part @ np.append(wrong, -1.0) for parts in up_to_a_pressure(folds) for part in parts]
+        found = [part @ np.append(wrong, -1.0) for parts in project_out_pressure(folds) for part in parts]
         residuals = np.concatenate([d.stress @ wrong - s for d, _, _, s in made])
         column = np.tile(DIAGONAL, 7)
-        pressure = -(column @ residuals) / (column @ column + FIRMNESS**2)
-        least = ((residuals + pressure * column) ** 2).sum() + (FIRMNESS * pressure) ** 2
+        pressure = -(column @ residuals) / (column @ column + PRESSURE_PENALTY**2)
+        least = ((residuals + pressure * column) ** 2).sum() + (PRESSURE_PENALTY * pressure) ** 2
         assert sum((part**2).sum() for part in found) == pytest.approx(least, rel=1e-9)
 
     def test_where_no_pressure_is_free_all_rows_count(self, truth):
         made, wrong = list(self.labels(truth, 7, pressure=0.5)), truth + 0.1
-        parts = up_to_a_pressure(self.fitted(made).stresses, is_free=False)
+        parts = project_out_pressure(self.fitted(made).stresses, is_free=False)
         found = sum(((part @ np.append(wrong, -1.0)) ** 2).sum() for pair in parts for part in pair)
         assert found == pytest.approx(sum(((d.stress @ wrong - s) ** 2).sum() for d, _, _, s in made), rel=1e-9)
 
@@ -291,8 +291,8 @@ def test_committee_knows_the_stresses_too(learnt):
 def test_size_counts_the_images(small_campaign):
     campaign, atoms = small_campaign(), labelled(0)
     basis = linear_basis(["Cu"], 5.0, 20)
-    assert most_atoms([atoms], small_campaign(potential={"stress_weight": 0})) == 32
-    found = size_of(basis, most_atoms([atoms], campaign)).label_mb / size_of(basis, 32).label_mb
+    assert max_atoms_in_memory([atoms], small_campaign(potential={"stress_weight": 0})) == 32
+    found = size_of(basis, max_atoms_in_memory([atoms], campaign)).label_mb / size_of(basis, 32).label_mb
     assert 5 < found < 15
 
 

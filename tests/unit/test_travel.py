@@ -9,27 +9,34 @@ import pytest
 from bson import ObjectId
 from fireworks.utilities.filepad import FilePad
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.errors import CampaignError, DirectoryError, FilePadError, NumberTakenError, WorkerError
 from mlip_fw.firetasks.md import RunMD
-from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.launcher.retry import retry_workflow
+from mlip_fw.launchpad.filepad.campaign_files import open_copy, publish_campaign, require_inputs
+from mlip_fw.launchpad.filepad.event_log import publish_journal
+from mlip_fw.launchpad.filepad.file_store import FileStore
+from mlip_fw.launchpad.filepad.path_map import PathMap
+from mlip_fw.launchpad.filepad.published_files import filepad_key
+from mlip_fw.launchpad.filepad.pull import find_published, pull_campaign, remove_published
+from mlip_fw.launchpad.filepad.staging import (
+    LABEL_FILES,
+    NEWEST_GENERATION,
+    POTENTIAL_TO_RUN,
+    QUARANTINE_RECORDS,
+    FileSet,
+    StagingSpec,
+)
 from mlip_fw.models.handoff import Handoff, LabelHandoff, MDHandoff
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.step import Step
-from mlip_fw.travel.errand import FAILURES, LABELS, TO_RUN, TO_TRAIN, Errand, Want
-from mlip_fw.travel.filed import key_of
-from mlip_fw.travel.journal import publish_journal
-from mlip_fw.travel.places import Places
-from mlip_fw.travel.pull import find_published, pull, remove_published
-from mlip_fw.travel.start import add_files, open_copy, require_inputs
-from mlip_fw.travel.store import FileStore
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.retry import retry_workflow
 
 THERE = "/there/small"
 NAME = "0123456789abcdef"
@@ -131,7 +138,7 @@ class TestStore:
     def test_campaigns_are_apart(self, store, pad):
         store.publish("labels/x", b"")
         assert list(FileStore(pad.db, "small-2").below("")) == []
-        assert key_of("small", "/a") != key_of("small", "/b")
+        assert filepad_key("small", "/a") != filepad_key("small", "/b")
 
     def test_listing(self, store):
         for number in (9, 10, 11):
@@ -189,7 +196,7 @@ class TestStore:
             store.read(marker, marker)
 
     def test_too_large_file(self, store, monkeypatch):
-        monkeypatch.setattr("mlip_fw.travel.filed._MAX_BYTES", 3)
+        monkeypatch.setattr("mlip_fw.launchpad.filepad.published_files._MAX_BYTES", 3)
         with pytest.raises(FilePadError, match=r"labels/x has 4 bytes, more than the 3"):
             store.publish("labels/x", b"text")
 
@@ -200,7 +207,7 @@ class TestPlaces:
         campaign = small(
             structure={"file": "/home/me/start.extxyz", "bulk": None}, potential={"initial": "/home/me/p.yaml"}
         )
-        return Places(campaign, THERE, tmp_path / "copy")
+        return PathMap(campaign, THERE, tmp_path / "copy")
 
     def test_there_and_back(self, places, tmp_path):
         there = {
@@ -219,10 +226,10 @@ class TestPlaces:
 
     def test_only_results_are_rewritten(self, places, tmp_path):
         content = json.dumps({"start": f"{THERE}/x", "f": 0.1}, indent=1).encode() + b"\n"
-        arrived = places.arriving("walkers/00/cycle_0000/result.json", content)
+        arrived = places.content_here("walkers/00/cycle_0000/result.json", content)
         assert json.loads(arrived) == {"start": str(tmp_path / "copy/x"), "f": 0.1}
-        assert places.leaving("walkers/00/cycle_0000/result.json", arrived) == content
-        assert places.arriving("labels/x.extxyz", content) == content
+        assert places.content_there("walkers/00/cycle_0000/result.json", arrived) == content
+        assert places.content_here("labels/x.extxyz", content) == content
 
     @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "a//b", "./x", "a/\x1b[1m", "link/x"])
     def test_nothing_leads_out(self, places, tmp_path, path):
@@ -233,7 +240,7 @@ class TestPlaces:
 
     def test_where_it_was_added_inputs_stay(self, small):
         campaign = small(structure={"file": "/home/me/start.extxyz", "bulk": None})
-        assert Places(campaign, THERE, Path(THERE)).here("/home/me/start.extxyz") == "/home/me/start.extxyz"
+        assert PathMap(campaign, THERE, Path(THERE)).here("/home/me/start.extxyz") == "/home/me/start.extxyz"
 
 
 class TestCopy:
@@ -243,7 +250,7 @@ class TestCopy:
         put(a, "walkers/00/cycle_0000/dump.lammpstrj", "large")
         put(a, "walkers/00/cycle_0000/result.json", json.dumps({"start": f"{a.root}/x"}))
         assert a.publish(["walkers/00/cycle_0000/result.json"])
-        b.fetch(Errand((Want("walkers/00/"),)))
+        b.fetch(StagingSpec((FileSet("walkers/00/"),)))
         assert (b.root / "walkers/00/cycle_0000/halt.restart").read_text() == "restart"
         assert json.loads((b.root / "walkers/00/cycle_0000/result.json").read_text()) == {"start": f"{b.root}/x"}
         assert not (b.root / "walkers/00/cycle_0000/dump.lammpstrj").exists()
@@ -253,18 +260,18 @@ class TestCopy:
         put(a, "walkers/00/cycle_0000/halt.restart", "restart")
         put(a, "walkers/00/cycle_0000/result.json", "{}")
         a.publish(["walkers/*/*/result.json"])
-        b.fetch(Errand((Want("walkers/", only=("result.json",)),)))
+        b.fetch(StagingSpec((FileSet("walkers/", only=("result.json",)),)))
         assert [filed.path for filed in b.fetched] == ["walkers/00/cycle_0000/result.json"]
-        b.fetch(Errand((Want("walkers/"),)))
+        b.fetch(StagingSpec((FileSet("walkers/"),)))
         assert [filed.path for filed in b.fetched[1:]] == ["walkers/00/cycle_0000/halt.restart"]
 
     def test_corrupted_copy_is_fetched_again(self, machine, caplog):
         a, b = machine("a"), machine("b")
         put(a, f"labels/{NAME}.extxyz", "label")
         a.publish(["labels/*"])
-        b.fetch(Errand((LABELS,)))
+        b.fetch(StagingSpec((LABEL_FILES,)))
         put(b, f"labels/{NAME}.extxyz", "lavel")
-        b.fetch(Errand((LABELS,)))
+        b.fetch(StagingSpec((LABEL_FILES,)))
         assert (b.root / f"labels/{NAME}.extxyz").read_text() == "label"
         assert "is not what was published" in caplog.text
 
@@ -282,7 +289,7 @@ class TestCopy:
         a, b = machine("a"), machine("b")
         put(a, f"labels/{NAME}.extxyz", "label")
         a.publish(["labels/*"])
-        b.fetch(Errand(label_names=True))
+        b.fetch(StagingSpec(all_label_names=True))
         dataset = Dataset(b.root)
         assert (dataset.has(NAME), dataset.has_anywhere(NAME), dataset.n_computed()) == (False, True, 1)
         assert dataset.hashes() == []
@@ -294,11 +301,11 @@ class TestCopy:
         put(a, f"quarantine/{NAME}.extxyz", "structure")
         put(a, f"quarantine/{NAME}/pw.out", "output")
         a.publish([f"quarantine/{NAME}.json"])
-        b.fetch(Errand((Want("quarantine/"),)))
+        b.fetch(StagingSpec((FileSet("quarantine/"),)))
         assert (b.root / f"quarantine/{NAME}/pw.out").read_text() == "output"
         put(a, f"labels/{NAME}.extxyz", "label")
         a.publish([f"labels/{NAME}.extxyz"])
-        b.fetch(Errand((FAILURES,), label_names=True))
+        b.fetch(StagingSpec((QUARANTINE_RECORDS,), all_label_names=True))
         assert Dataset(b.root).quarantined() == []
         assert a.store.names_below("quarantine/") == []
 
@@ -309,17 +316,17 @@ class TestCopy:
                 copy.root / f"quarantine/{NAME}.json", QuarantineRecord(hash=NAME, reason=reason, level_of_theory={})
             )
             assert copy.publish([f"quarantine/{NAME}.json"])
-        a.fetch(Errand((FAILURES,)))
+        a.fetch(StagingSpec((QUARANTINE_RECORDS,)))
         assert [record.reason for record in Dataset(a.root).quarantined()] == ["second"]
 
     def test_path_from_the_database_that_leads_out(self, machine, tmp_path):
         copy = machine("a")
         copy.store.publish("labels/../../../x", b"evil")
         with pytest.raises(FilePadError, match="outside"):
-            copy.fetch(Errand((LABELS,)))
+            copy.fetch(StagingSpec((LABEL_FILES,)))
         copy.store.publish("quarantine/x.json", b"", {"../../x": b"evil"})
         with pytest.raises(FilePadError, match="outside"):
-            copy.fetch(Errand((FAILURES, Want("quarantine/"))))
+            copy.fetch(StagingSpec((QUARANTINE_RECORDS, FileSet("quarantine/"))))
         assert not (tmp_path / "x").exists()
 
 
@@ -341,7 +348,7 @@ class TestGenerations:
         with pytest.raises(NumberTakenError, match="published generation 0 meanwhile"):
             train(b, "ours")
         assert Generations(b.root).numbers() == []
-        b.fetch(Errand((TO_TRAIN,)))
+        b.fetch(StagingSpec((NEWEST_GENERATION,)))
         assert Generations(b.root).potential(0).read_text() == "theirs"
         assert train(b) == 1
 
@@ -349,7 +356,7 @@ class TestGenerations:
         a, b = machine("a"), machine("b")
         put(a, f"labels/{NAME}.extxyz", "label")
         train(a)
-        b.fetch(Errand((TO_TRAIN, LABELS)))
+        b.fetch(StagingSpec((NEWEST_GENERATION, LABEL_FILES)))
         assert Dataset(b.root).hashes() == [NAME]
 
     def test_label_that_another_machine_had_first_is_learnt_anew(self, machine):
@@ -365,19 +372,19 @@ class TestGenerations:
         """Another process of the machine may bring a newer generation without what a training needs."""
         a, b = machine("a"), machine("b")
         train(a)
-        b.fetch(Errand((TO_TRAIN,)))
-        a.fetch(Errand((TO_TRAIN,)))
+        b.fetch(StagingSpec((NEWEST_GENERATION,)))
+        a.fetch(StagingSpec((NEWEST_GENERATION,)))
         train(a)
-        machine("b").fetch(Errand((TO_RUN,)))
+        machine("b").fetch(StagingSpec((POTENTIAL_TO_RUN,)))
         assert Generations(b.root).numbers() == [0, 1]
         assert b.generations().newest() == 0
-        b.fetch(Errand((TO_TRAIN,)))
+        b.fetch(StagingSpec((NEWEST_GENERATION,)))
         assert (Generations(b.root).folder(1) / "fit.npz").is_file()
 
     def test_md_has_the_generation_before_a_refused_one(self, small, machine):
         a, b = machine("a"), machine("b")
         for _ in range(2):
-            a.fetch(Errand((TO_TRAIN,)))
+            a.fetch(StagingSpec((NEWEST_GENERATION,)))
             train(a)
         handoff = MDHandoff(campaign=small(files="filepad"), directory=str(b.root), walker=0)
         b.fetch(RunMD(handoff=handoff.plain()).staging(Step(handoff)))
@@ -390,7 +397,7 @@ class TestGenerations:
 
         def claim_and_fetch(number, draft):
             claim(number, draft)
-            machine("a").fetch(Errand((TO_RUN,)))
+            machine("a").fetch(StagingSpec((POTENTIAL_TO_RUN,)))
 
         monkeypatch.setattr(a, "_claim", claim_and_fetch)
         train(a)
@@ -401,8 +408,10 @@ class TestGenerations:
         a, b = machine("a"), machine("b")
         train(a)
         read, again = b.store.read, machine("b")
-        monkeypatch.setattr(b.store, "read", lambda *args: (again.fetch(Errand((TO_RUN,))), read(*args))[1])
-        b.fetch(Errand((TO_TRAIN,)))
+        monkeypatch.setattr(
+            b.store, "read", lambda *args: (again.fetch(StagingSpec((POTENTIAL_TO_RUN,))), read(*args))[1]
+        )
+        b.fetch(StagingSpec((NEWEST_GENERATION,)))
         assert sorted(path.name for path in Generations(b.root).folder(0).iterdir()) == [
             "fit.npz",
             "potential.yaml",
@@ -416,7 +425,7 @@ class TestJournal:
         for number, copy in enumerate([a, b, b, a]):
             CampaignDirectory(copy.root).log_event("selected", number=number)
             copy.publish([])
-        b.fetch(Errand((Want("events/"),)))
+        b.fetch(StagingSpec((FileSet("events/"),)))
         assert [event["number"] for event in CampaignDirectory(b.root).events()] == [0, 1, 2, 3]
 
     def test_nothing_is_published_twice(self, machine):
@@ -467,32 +476,32 @@ class TestStart:
         start = tmp_path / "start.extxyz"
         start.write_text("atoms")
         campaign = small(files="filepad", structure={"file": str(start), "bulk": None})
-        add_files(campaign, THERE, pad)
+        publish_campaign(campaign, THERE, pad)
         copy = open_copy(Handoff(campaign=campaign, directory=THERE), Worker(campaigns_dir=str(tmp_path / "a")), pad)
         with pytest.raises(CampaignError, match=r"start\.extxyz.*add the campaign with `mlip-fw add`"):
             require_inputs(copy, campaign)
-        copy.fetch(Errand((Want("inputs/"),)))
+        copy.fetch(StagingSpec((FileSet("inputs/"),)))
         require_inputs(copy, campaign)
         here = CampaignDirectory(copy.root)
         assert Path(here.read_campaign().structure.file).read_text() == "atoms"
         here.claim(here.read_campaign())
         start.write_text("other")
         with pytest.raises(CampaignError, match=r"start\.extxyz has changed since small was added"):
-            add_files(campaign, THERE, pad)
+            publish_campaign(campaign, THERE, pad)
 
     def test_other_campaign_of_the_same_name_and_place(self, small, pad, tmp_path):
-        add_files(small(files="filepad"), THERE, pad)
-        add_files(small(files="filepad", budget={"max_labels": 7}), THERE, pad)
+        publish_campaign(small(files="filepad"), THERE, pad)
+        publish_campaign(small(files="filepad", budget={"max_labels": 7}), THERE, pad)
         other = small(files="filepad", seed=6)
         with pytest.raises(CampaignError, match="another campaign called small .* seed differ"):
-            add_files(other, THERE, pad)
+            publish_campaign(other, THERE, pad)
         with pytest.raises(CampaignError, match="another campaign called small .* seed differ"):
             open_copy(Handoff(campaign=other, directory=THERE), Worker(campaigns_dir=str(tmp_path)), pad)
 
     def test_published_campaign_that_is_damaged(self, small, pad):
-        FileStore(pad.db, key_of("small", THERE)).publish("campaign.yaml", b"{")
+        FileStore(pad.db, filepad_key("small", THERE)).publish("campaign.yaml", b"{")
         with pytest.raises(FilePadError, match="not valid YAML"):
-            add_files(small(files="filepad"), THERE, pad)
+            publish_campaign(small(files="filepad"), THERE, pad)
 
 
 class TestPull:
@@ -503,7 +512,7 @@ class TestPull:
         CampaignDirectory(a.root).log_event("selected", number=0)
         a.publish(["walkers/*/*/result.json"])
         for n_files in (2, 0):
-            copy = pull(pad, None, tmp_path / "here")
+            copy = pull_campaign(pad, None, tmp_path / "here")
             assert len(copy.fetched) == n_files
         here = CampaignDirectory(tmp_path / "here")
         assert json.loads((here.root / "walkers/00/cycle_0000/result.json").read_text()) == {"start": f"{here.root}/x"}
@@ -515,7 +524,7 @@ class TestPull:
             find_published(pad, None)
         for directory in ("/x/small", "/y/small"):
             campaign = small(files="filepad")
-            add_files(campaign, directory, pad)
+            publish_campaign(campaign, directory, pad)
             pad.add_wf(campaign_workflow(campaign, Path(directory)))
         pad.add_wf(campaign_workflow(small(campaign="other"), Path("/z")))
         with pytest.raises(Exception, match=r"one campaign small .* found small \(/x/small\), small \(/y/small\)"):
@@ -532,7 +541,7 @@ class TestPull:
         assert find_published(pad, None) == (campaign, THERE), "also if the campaign's own workflow is gone"
         pad.add_wf(campaign_workflow(campaign, Path(THERE)))
         assert find_published(pad, "small")[1] == THERE
-        copy = pull(pad, None, tmp_path / "here")
+        copy = pull_campaign(pad, None, tmp_path / "here")
         pad.workflows.update_many({"name": "small"}, {"$set": {"state": "COMPLETED"}})
         with pytest.raises(DirectoryError, match="not all COMPLETED"):
             remove_published(pad, copy)

@@ -11,23 +11,23 @@ from gridfs import GridFS
 from pymongo.errors import DuplicateKeyError
 from typer.testing import CliRunner
 
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.cli.main import app
 from mlip_fw.errors import DirectoryError, FilePadError
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launchpad.filepad.campaign_files import open_copy, publish_campaign
+from mlip_fw.launchpad.filepad.file_store import FileStore
+from mlip_fw.launchpad.filepad.leftovers import MIN_AGE_S, Leftovers
+from mlip_fw.launchpad.filepad.published_files import filepad_key
+from mlip_fw.launchpad.filepad.pull import find_published, pull_campaign, remove_published
+from mlip_fw.launchpad.filepad.staging import QUARANTINE_RECORDS, StagingSpec
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.worker import Worker
-from mlip_fw.travel.errand import FAILURES, Errand
-from mlip_fw.travel.filed import key_of
-from mlip_fw.travel.leftovers import OLD_S, Leftovers
-from mlip_fw.travel.pull import find_published, pull, remove_published
-from mlip_fw.travel.start import add_files, open_copy
-from mlip_fw.travel.store import FileStore
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.recover import recover
 
 THERE = "/there/small"
-LATER_S = OLD_S + 60
+LATER_S = MIN_AGE_S + 60
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ class TestReplacing:
         copy.store.publish("quarantine/x.json", b"1")
         pad.db["filepad_gfs.chunks"].delete_many({})
         with pytest.raises(FilePadError, match="is damaged"):
-            copy.fetch(Errand((FAILURES,)))
+            copy.fetch(StagingSpec((QUARANTINE_RECORDS,)))
 
     def test_who_only_reads_builds_no_index(self, store, pad):
         assert store.named(["x"]) == {}
@@ -204,12 +204,12 @@ class TestKilled:
     def test_recover_does_it(self, store, pad, monkeypatch):
         store.replace("q.json", b"1")
         self.killed(store, monkeypatch, "_drop_contents")
-        assert list(recover(pad, patience_s=0.0)) == []
-        monkeypatch.setattr("mlip_fw.recovery.findings.server_time", lambda _: time.time() + LATER_S)
-        kinds = [(finding.kind, finding.mend is not None) for finding in recover(pad, patience_s=0.0, dry_run=True)]
+        assert list(recover(pad, timeout_s=0.0)) == []
+        monkeypatch.setattr("mlip_fw.launchpad.recovery.faults.server_time", lambda _: time.time() + LATER_S)
+        kinds = [(finding.kind, finding.repair is not None) for finding in recover(pad, timeout_s=0.0, dry_run=True)]
         assert kinds == [("unused files", True), ("files without workflow", False)]
         assert content(pad)[1] == 3
-        list(recover(pad, patience_s=0.0))
+        list(recover(pad, timeout_s=0.0))
         assert content(pad) == (sorted(["q.json", place("q/b", b"b")]), 2, 0)
 
 
@@ -218,27 +218,27 @@ class TestDeletedWorkflow:
     def campaign(self, small, pad):
         """Return a campaign whose files are there, and whose workflow was deleted."""
         campaign = small(files="filepad")
-        add_files(campaign, THERE, pad)
+        publish_campaign(campaign, THERE, pad)
         pad.add_wf(campaign_workflow(campaign, Path(THERE)))
         pad.delete_wf(1)
         return campaign
 
     def test_recover_names_its_files_and_leaves_them(self, campaign, pad, monkeypatch):
-        assert list(recover(pad, patience_s=0.0)) == []
-        monkeypatch.setattr("mlip_fw.recovery.findings.server_time", lambda _: time.time() + LATER_S)
+        assert list(recover(pad, timeout_s=0.0)) == []
+        monkeypatch.setattr("mlip_fw.launchpad.recovery.faults.server_time", lambda _: time.time() + LATER_S)
         before = content(pad)
-        [finding] = recover(pad, patience_s=0.0)
-        assert (finding.kind, finding.name, finding.mend) == (
+        [finding] = recover(pad, timeout_s=0.0)
+        assert (finding.kind, finding.name, finding.repair) == (
             "files without workflow",
-            key_of("small", THERE),
+            filepad_key("small", THERE),
             None,
         )
         assert finding.what.startswith("1 files, 0.0 MB") and f"mlip-fw pull {THERE} --remove" in finding.what
         assert content(pad) == before
 
-    @pytest.mark.parametrize("name", ["small", THERE, key_of("small", THERE)])
+    @pytest.mark.parametrize("name", ["small", THERE, filepad_key("small", THERE)])
     def test_pull_fetches_and_removes_them(self, campaign, pad, tmp_path, name):
-        copy = pull(pad, name, tmp_path / "here")
+        copy = pull_campaign(pad, name, tmp_path / "here")
         assert CampaignDirectory(tmp_path / "here").read_campaign().campaign == "small"
         remove_published(pad, copy)
         assert content(pad) == ([], 0, 0)

@@ -3,51 +3,51 @@
 import numpy as np
 import pytest
 
-from mlip_fw.engines.ace import Design
-from mlip_fw.engines.train.linear import N_FOLDS, LinearFit
-from mlip_fw.engines.train.triangles import all_but_each, joined, with_rows
+from mlip_fw.engines.ace.potential import Design
+from mlip_fw.engines.train.linear_fit import N_FOLDS, LinearFit
+from mlip_fw.engines.train.qr_update import add_rows, leave_one_out, merge
 
 N = 40
 
 
 def triangle_of(rows):
-    return with_rows(np.zeros((rows.shape[1], rows.shape[1])), rows)
+    return add_rows(np.zeros((rows.shape[1], rows.shape[1])), rows)
 
 
 def rows_of(count, n=N, seed=0):
     return np.random.default_rng(seed).normal(size=(count, n))
 
 
-def same(triangle, rows):
-    assert np.array_equal(triangle, np.triu(triangle))
-    assert np.allclose(triangle.T @ triangle, rows.T @ rows, rtol=1e-12, atol=1e-12)
+def same(r_factor, rows):
+    assert np.array_equal(r_factor, np.triu(r_factor))
+    assert np.allclose(r_factor.T @ r_factor, rows.T @ rows, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [1, N // 2, N, 5 * N])
 def test_rows_are_folded_in(count):
     first, second = rows_of(7), rows_of(count, seed=1)
-    same(with_rows(triangle_of(first), second), np.vstack([first, second]))
+    same(add_rows(triangle_of(first), second), np.vstack([first, second]))
 
 
 def test_triangles_are_joined_and_left_as_they_were():
     first, second = triangle_of(rows_of(60)), triangle_of(rows_of(3, seed=1))
     before = first.copy(), second.copy()
-    same(joined(first, second), np.vstack([first, second]))
+    same(merge(first, second), np.vstack([first, second]))
     assert np.array_equal(first, before[0])
     assert np.array_equal(second, before[1])
 
 
 def test_a_triangle_of_nothing_adds_nothing():
     first, nothing = triangle_of(rows_of(60)), np.zeros((N, N))
-    same(joined(first, nothing), first)
-    same(joined(nothing, nothing), nothing)
-    assert abs(with_rows(np.zeros((1, 1)), np.array([[3.0], [4.0]])).item()) == pytest.approx(5.0)
+    same(merge(first, nothing), first)
+    same(merge(nothing, nothing), nothing)
+    assert abs(add_rows(np.zeros((1, 1)), np.array([[3.0], [4.0]])).item()) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_each_is_left_out_once(count):
     parts = [rows_of(20, seed=seed) for seed in range(count)]
-    for k, rest in enumerate(all_but_each([triangle_of(part) for part in parts])):
+    for k, rest in enumerate(leave_one_out([triangle_of(part) for part in parts])):
         same(rest, np.vstack(parts[:k] + parts[k + 1 :]))
 
 

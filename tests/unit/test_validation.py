@@ -9,18 +9,18 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
+from mlip_fw.campaign.dataset import Dataset, label_name
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.cli.validate import _print
-from mlip_fw.dataset import Dataset, label_name
 from mlip_fw.io.lammps import dump_steps, read_dump, read_dumped_step
 from mlip_fw.io.structures import MASK, with_labels
-from mlip_fw.layout import CampaignDirectory
 from mlip_fw.models.md import MDResult
 from mlip_fw.models.structure import BulkSettings
 from mlip_fw.models.validation import ValidationReport, ValidationSettings
 from mlip_fw.validation import measure
 from mlip_fw.validation.compare import Both, _conventional_factor, compare
 from mlip_fw.validation.crystal import Crystal, crystal_of
-from mlip_fw.validation.examine import Findings
+from mlip_fw.validation.diagnosis import Findings
 from mlip_fw.validation.figures import parity_figure
 from mlip_fw.validation.holdout import eligible, hold_out
 from mlip_fw.validation.parity import (

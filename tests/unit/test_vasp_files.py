@@ -38,7 +38,7 @@ def written(tmp_path):
 def test_numbers_arrive(written):
     forces = np.arange(12.0).reshape(4, 3)
     run = read_vasprun(written(forces=forces) / "vasprun.xml")
-    assert (run.energy_ev, run.scf_steps, run.most_scf_steps) == (-1.25, 7, 60)
+    assert (run.energy_ev, run.scf_steps, run.max_scf_steps) == (-1.25, 7, 60)
     assert np.array_equal(run.forces_ev_a, forces)
 
 

@@ -20,9 +20,9 @@ from mlip_fw.engines.oracle.vasp import handlers, run
 from mlip_fw.engines.oracle.vasp.faults import blame
 from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 from mlip_fw.errors import DirectoryError, LabelError, WorkerError
-from mlip_fw.interrupts import heeding_signals
 from mlip_fw.models.worker import Worker
 from mlip_fw.runtime import supervised_run
+from mlip_fw.runtime.signals import signals_as_exceptions
 from mlip_fw.testing.vasp_files import write_fake_potcars
 from tests.helpers.programs import ROOT
 from tests.helpers.vasp import POTCARS, alloy, oracle, worker
@@ -246,7 +246,7 @@ def test_silent_vasp_is_ended(label, tmp_path, monkeypatch):
 @pytest.fixture
 def interruptible():
     """Heed SIGINT, which a shell's background jobs ignore, as workers do."""
-    with heeding_signals(lambda _: True):
+    with signals_as_exceptions(lambda _: True):
         yield
 
 

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
-from mlip_fw.story.walkers import A_WORKER, Phase, WalkerState
-from mlip_fw.web import contents
-from mlip_fw.web.app import create_app
-from mlip_fw.web.drawing import loop_diagram
-from mlip_fw.web.patience import BackgroundCache
+from mlip_fw.views.analysis.walkers import A_WORKER, Phase, WalkerState
+from mlip_fw.views.web import page_contents
+from mlip_fw.views.web.app import create_app
+from mlip_fw.views.web.background_cache import BackgroundCache
+from mlip_fw.views.web.loop_diagram import loop_diagram
 from tests.helpers.stories import Scribe, hashed
 from tests.helpers.web import HOSTILE, LABELS, SCRIPT, add_hostile, launchpad_with, make_finished, visitor
 
@@ -188,7 +188,7 @@ class TestWhatIsWrong:
         assert "/campaign/good/" in page
 
     def test_fault_in_a_page_is_no_500(self, folder, monkeypatch):
-        monkeypatch.setattr("mlip_fw.web.contents.loop_diagram", lambda walkers: 1 / 0)
+        monkeypatch.setattr("mlip_fw.views.web.page_contents.loop_diagram", lambda walkers: 1 / 0)
         answer = visitor([folder]).get("/campaign/good/")
         assert answer.status_code == 503
         assert "ZeroDivisionError" in answer.text
@@ -253,7 +253,7 @@ class TestManyFiles:
     @pytest.fixture
     def client(self, tmp_path, monkeypatch, read):
         make_finished(tmp_path / "cu-story")
-        monkeypatch.setattr(contents, "charts", lambda snapshot: (read.wait(120), {})[1])
+        monkeypatch.setattr(page_contents, "charts", lambda snapshot: (read.wait(120), {})[1])
         return create_app([tmp_path], timeout_s=0.01).test_client()
 
     def test_first_page_says_that_they_are_read(self, client):
@@ -339,7 +339,7 @@ def test_page_that_was_there_before_learns_that_the_database_is_silent(tmp_path,
     pad = launchpad_with(scribe)
     app = create_app([tmp_path], pad, timeout_s=None)
     client, clock = app.test_client(), [0.0]
-    monkeypatch.setattr("mlip_fw.web.places.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("mlip_fw.views.web.campaign_index.time", SimpleNamespace(monotonic=lambda: clock[0]))
     versions = [client.get("/data.json").json]
     with monkeypatch.context() as patch:
         patch.setattr(type(pad.workflows), "find", _silent)

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from mlip_fw.web.hosts import AllowedHosts, is_loopback
+from mlip_fw.views.web.allowed_hosts import AllowedHosts, is_loopback
 from tests.helpers.web import launchpad_with, make_finished, visitor
 
 PLACES = ["/", "/campaign/cu-story/", "/campaign/cu-story/data.json", "/static/page.css", "/fireworks/", "/nothing"]

@@ -7,7 +7,7 @@ import fireworks.flask_site.app as theirs
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
-from mlip_fw.web.harmless import fault_of_query
+from mlip_fw.views.web.query_filter import fault_of_query
 from tests.helpers.web import launchpad_with, make_finished, visitor
 
 PAGES = ["", "fw/", "fw/1", "fw/1/details", "fw/READY/", "wf/", "wf/1", "wf/1/json", "wf/READY/updated_on/ASCENDING/"]

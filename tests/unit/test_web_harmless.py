@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mlip_fw.web.harmless import fault_of_arguments, fault_of_path, fault_of_query
+from mlip_fw.views.web.query_filter import fault_of_arguments, fault_of_path, fault_of_query
 
 NUMBERS = ["0", "-1", "", "x", "1.0", "1e2", "²", "1\n", "9" * 5000]
 

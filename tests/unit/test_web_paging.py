@@ -4,10 +4,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.launcher.retry import retry_workflow
 from mlip_fw.models.handoff import LabelHandoff
-from mlip_fw.web.paging import ROWS, Pager
-from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.retry import retry_workflow
+from mlip_fw.views.web.pagination import ROWS, Pager
 from tests.helpers.stories import Scribe, hashed
 from tests.helpers.web import visitor
 

@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 
 from mlip_fw.errors import WorkerError
-from mlip_fw.web.serve import address_of, open_server
+from mlip_fw.views.web.server import address_of, open_server
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def test_only_so_many_ports_are_tried():
 _SCRIPT = """
 import signal, urllib.request
 from flask import Flask
-from mlip_fw.web.serve import address_of, open_server, serve_until_signal
+from mlip_fw.views.web.server import address_of, open_server, serve_until_signal
 
 app = Flask("served")
 app.add_url_rule("/", "here", lambda: "here")

@@ -12,20 +12,20 @@ import pytest
 from ase.io import read
 from typer.testing import CliRunner
 
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.cli.app import app
 from mlip_fw.cli.main import main  # noqa: F401  adds all commands
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.export.folder import export_campaign
 from mlip_fw.export.frame import pacemaker_frame
 from mlip_fw.export.history import split_frames
 from mlip_fw.export.rebuild import compare, rebuild
-from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
 from mlip_fw.io.structures import MASK, read_frame
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.workflows.runner import run_campaign
+from mlip_fw.launcher.runner import run_campaign
 
 
 @pytest.fixture(scope="module")

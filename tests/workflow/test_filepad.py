@@ -11,27 +11,27 @@ import pytest
 from fireworks import FWorker, LaunchPad
 from typer.testing import CliRunner
 
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.summary import summarize
 from mlip_fw.cli.main import app
-from mlip_fw.database.control import start_server, stop_server
-from mlip_fw.dataset import Dataset
 from mlip_fw.engines.oracle.answer import OutOfTime
-from mlip_fw.engines.start import start_structures
+from mlip_fw.engines.structures.start import start_structures
 from mlip_fw.errors import MlipError, WorkerError
-from mlip_fw.generations import Generations
 from mlip_fw.io.campaign_file import write_campaign
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.launcher.retry import retry_handoffs, retry_workflow, with_stored_paths
+from mlip_fw.launcher.rockets import launch_one, raise_if_fizzled, silence_libraries
+from mlip_fw.launcher.runner import run_campaign
+from mlip_fw.launchpad.filepad.campaign_files import publish_campaign
+from mlip_fw.launchpad.filepad.file_store import FileStore
+from mlip_fw.launchpad.filepad.published_files import filepad_key
+from mlip_fw.launchpad.filepad.pull import path_map_of, pull_campaign
+from mlip_fw.launchpad.server.control import start_server, stop_server
 from mlip_fw.steps import label as step_label
-from mlip_fw.summary import summarize
-from mlip_fw.travel.filed import key_of
-from mlip_fw.travel.pull import places_of, pull
-from mlip_fw.travel.start import add_files
-from mlip_fw.travel.store import FileStore
 from mlip_fw.workflows import loop
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.retry import handoffs_there, retry_handoffs, retry_workflow
-from mlip_fw.workflows.rockets import launch_quietly, quiet, raise_if_fizzled
-from mlip_fw.workflows.runner import run_campaign
 from tests.helpers import farm_worker
 
 LIMIT_S = 300
@@ -229,7 +229,7 @@ class Machines:
         self.pad, self.base, self.lmp_cmd = embedded_launchpad(), base, lmp_cmd
 
     def add(self, campaign):
-        add_files(campaign, "/there/far", self.pad)
+        publish_campaign(campaign, "/there/far", self.pad)
         self.pad.add_wf(campaign_workflow(campaign, Path("/there/far")))
 
     def work(self, *names):
@@ -238,13 +238,13 @@ class Machines:
         machines = [FWorker(name=name, env={**env, "campaigns_dir": str(self.base / name)}) for name in names]
         here = Path.cwd()
         os.chdir(self.base)
-        with quiet():
-            while sum(launch_quietly(self.pad, machine) for machine in machines):
+        with silence_libraries():
+            while sum(launch_one(self.pad, machine) for machine in machines):
                 raise_if_fizzled(self.pad)
         os.chdir(here)
 
     def pull(self):
-        return CampaignDirectory(pull(self.pad, None, self.base / "pulled").root)
+        return CampaignDirectory(pull_campaign(self.pad, None, self.base / "pulled").root)
 
 
 @pytest.fixture
@@ -258,13 +258,13 @@ def test_failed_labels_are_made_again_on_another_machine(small, machines):
     machines.work("a")
     directory = machines.pull()
     assert summarize(directory).reason == "label_failures"
-    mended = small(files="filepad", **CHANGES)
-    directory.claim(mended)
-    handoffs = handoffs_there(retry_handoffs(directory, []), places_of(machines.pad, directory))
+    repaired = small(files="filepad", **CHANGES)
+    directory.claim(repaired)
+    handoffs = with_stored_paths(retry_handoffs(directory, []), path_map_of(machines.pad, directory))
     assert {handoff.directory for handoff in handoffs} == {"/there/far"}
     machines.pad.add_wf(retry_workflow(handoffs))
     machines.work("b")
-    machines.add(mended)
+    machines.add(repaired)
     machines.work("a", "c")
     summary = summarize(machines.pull())
     assert (summary.outcome, summary.labels_failed, summary.halts) == ("CONVERGED", 0, 1)
@@ -305,7 +305,7 @@ def test_labels_of_a_batch_are_published_one_by_one(small, machines, monkeypatch
     machines.add(small(files="filepad", **CHANGES))
     with pytest.raises(MlipError, match="no more"):
         machines.work("a")
-    store = FileStore(machines.pad.db, key_of("far", "/there/far"))
+    store = FileStore(machines.pad.db, filepad_key("far", "/there/far"))
     assert len(store.names_below("labels/")) == 1
 
 

@@ -8,10 +8,10 @@ import pytest
 from ase.calculators.emt import EMT
 from fireworks import FWorker
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.launcher.runner import run_campaign
 from mlip_fw.testing.pw_text import identity_of
-from mlip_fw.workflows.runner import run_campaign
 
 UPF = '<UPF version="2.0.1"><PP_HEADER element="Cu" z_valence="11.0" functional="PBE"/></UPF>'
 REPAIRED = {

@@ -15,12 +15,12 @@ from fireworks.scripts import lpad_run
 from pymongo.monitoring import CommandListener
 from ruamel.yaml import YAML
 
-from mlip_fw.database.control import start_server, stop_server
-from mlip_fw.travel.pull import pull
-from mlip_fw.travel.start import add_files
-from mlip_fw.travel.store import FileStore
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launchpad.filepad.campaign_files import publish_campaign
+from mlip_fw.launchpad.filepad.file_store import FileStore
+from mlip_fw.launchpad.filepad.pull import pull_campaign
+from mlip_fw.launchpad.server.control import start_server, stop_server
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.recover import recover
 
 BIN = Path(sys.executable).parent
 
@@ -70,14 +70,14 @@ def states(pad):
     return {found["fw_id"]: found["state"] for found in pad.fireworks.find({}, {"fw_id": 1, "state": 1})}
 
 
-def run_all(server, folder, workers=1, patience_s=400):
+def run_all(server, folder, workers=1, timeout_s=400):
     """Let workers run what is there, each in a process of its own."""
     command = [BIN / "rlaunch", "-s", "-l", server.launchpad_file, "rapidfire", "--sleep", "1", "--max_loops", "3"]
     processes = [
         subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
         for _ in range(workers)
     ]
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     for process in processes:
         assert process.wait(max(1.0, deadline - time.monotonic())) == 0
 
@@ -280,7 +280,7 @@ def test_of_writers_that_replace_a_file_at_once_one_wins(server, pad):
 def test_who_only_looks_writes_nothing(server, pad, small, tmp_path):
     """A user with the role ``read`` can do a dry run, and fetch files."""
     campaign = small(files="filepad")
-    add_files(campaign, "/there/small", pad)
+    publish_campaign(campaign, "/there/small", pad)
     pad.add_wf(campaign_workflow(campaign, Path("/there/small")))
     pad.fw_id_assigner.update_one({}, {"$set": {"next_fw_id": 1}})
     sent = []
@@ -298,7 +298,7 @@ def test_who_only_looks_writes_nothing(server, pad, small, tmp_path):
     given = YAML(typ="safe").load(server.launchpad_file)
     given["mongoclient_kwargs"] = {**given.get("mongoclient_kwargs", {}), "event_listeners": [Listener()]}
     reader = LaunchPad(**given)
-    assert [finding.kind for finding in recover(reader, dry_run=True, patience_s=0.0)] == ["next number"]
-    pull(reader, "small", tmp_path / "here")
+    assert [finding.kind for finding in recover(reader, dry_run=True, timeout_s=0.0)] == ["next number"]
+    pull_campaign(reader, "small", tmp_path / "here")
     assert set(sent) <= {"find", "getMore", "aggregate", "distinct", "hello", "saslStart", "saslContinue"}
     assert {"find", "hello"} <= set(sent)

@@ -5,17 +5,17 @@ from collections import Counter
 
 import pytest
 
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.campaign.records import CampaignRecords
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.geometry import too_close
+from mlip_fw.campaign.summary import md_results
+from mlip_fw.engines.structures.geometry import too_close
 from mlip_fw.errors import MlipError
-from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launcher import runner
+from mlip_fw.launcher.retry import retry_handoffs, retry_locally
+from mlip_fw.launcher.runner import run_campaign
 from mlip_fw.models.worker import Worker
-from mlip_fw.summary import md_results
-from mlip_fw.workflows import runner
-from mlip_fw.workflows.retry import retry_handoffs, retry_here
-from mlip_fw.workflows.runner import run_campaign
 from tests.helpers.campaigns import fireworks
 
 
@@ -281,7 +281,7 @@ def test_initial_potential_and_dataset_are_taken_up(small, stand_in, tmp_path):
 
     from ase.io import write
 
-    from mlip_fw.dataset import Dataset
+    from mlip_fw.campaign.dataset import Dataset
 
     old = Dataset(first.root)
     write(tmp_path / "d.extxyz", [old.read(name) for name in old.hashes()])
@@ -292,7 +292,7 @@ def test_initial_potential_and_dataset_are_taken_up(small, stand_in, tmp_path):
 
 def test_time_limit_continues_in_a_new_firework(small, stand_in, run, monkeypatch):
     from mlip_fw.engines.md import outcome
-    from mlip_fw.engines.md.canary import TITLE
+    from mlip_fw.engines.md.engine_check import TITLE
     from mlip_fw.models.md import MDOutcome
 
     plain = outcome.classify
@@ -320,7 +320,7 @@ def test_canary_is_heard_once_before_the_first_md(small, stand_in, run, tmp_path
 def test_engine_that_lies_about_gamma_never_starts(small, stand_in, run, monkeypatch):
     from dataclasses import replace
 
-    from mlip_fw.engines.ace import AcePotential
+    from mlip_fw.engines.ace.potential import AcePotential
 
     plain = AcePotential.evaluate
 
@@ -349,16 +349,16 @@ def picky(tmp_path, monkeypatch):
     """Return a function that writes a calculator that fails under some condition, and gives the oracle."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
-    from mlip_fw.engines.warm import nursery
+    from mlip_fw.runtime.fork_server import fork_server
 
-    nursery().close()
+    fork_server().close()
 
     def make(condition, error, name="picky"):
         (tmp_path / f"{name}.py").write_text(BROKEN_LABELS.format(condition=condition, error=error))
         return {"kind": "ase", "calculator": f"{name}:Picky"}
 
     yield make
-    nursery().close()
+    fork_server().close()
 
 
 def test_one_failed_label_is_set_aside_and_the_campaign_goes_on(small, stand_in, run, picky, tmp_path):
@@ -498,9 +498,9 @@ def test_failed_labels_are_made_again_after_a_fix(small, stand_in, run):
     tight = {"kind": "ase", "calculator": "emt", "max_force_ev_a": 1e-9}
     summary, directory, _ = run(small(oracle=tight), stand_in())
     assert (summary.outcome, summary.reason) == ("STOPPED", "label_failures")
-    mended = small()
-    directory.claim(mended)
-    states = dict(retry_here(retry_handoffs(directory, []), Worker()))
+    repaired = small()
+    directory.claim(repaired)
+    states = dict(retry_locally(retry_handoffs(directory, []), Worker()))
     assert set(states.values()) == {"done"}
-    summary, _, _ = run(mended, stand_in("--halt-at 50"))
+    summary, _, _ = run(repaired, stand_in("--halt-at 50"))
     assert (summary.outcome, summary.labels_failed, summary.halts) == ("CONVERGED", 0, 1)

@@ -5,9 +5,9 @@ from ase import Atoms
 from ase.calculators.emt import EMT
 from ase.io import write
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.workflows.runner import run_campaign
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.launcher.runner import run_campaign
 
 
 def test_hydrogen_in_a_box(small, stand_in, tmp_path):

@@ -16,13 +16,13 @@ from fireworks.core import rocket
 from fireworks.core.rocket_launcher import launch_rocket
 from fireworks.queue.queue_launcher import setup_offline_job
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.summary import summarize
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.summary import summarize
+from mlip_fw.launcher.embedded import embedded_launchpad
+from mlip_fw.launcher.fireworks_patches import offline_patches, patched
+from mlip_fw.launcher.offline import collect_offline_runs, read_offline_runs
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.embedded import embedded_launchpad
-from mlip_fw.workflows.fireworks_patches import offline_patches, patched
-from mlip_fw.workflows.offline import collect_offline, offline_news
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_whole_campaign(farm):
     farm = farm("--halt-at 20,50")
     while farm.pad.run_exists():
         farm.run(farm.reserve())
-        assert [news.state for news in collect_offline(farm.pad)] == ["COMPLETED"]
+        assert [news.state for news in collect_offline_runs(farm.pad)] == ["COMPLETED"]
     states = farm.states()
     assert set(states.values()) == {"COMPLETED"}
     assert {"md w00 s0 c0002", "train w00 c0001", "summary"} <= set(states)
@@ -118,12 +118,12 @@ def test_labels_of_one_halt_run_side_by_side(farm):
     """Each has a folder of its own: what is written for the next does not overwrite what the first is to run."""
     farm = farm(bootstrap={"n_structures": 3})
     farm.run(farm.reserve())
-    collect_offline(farm.pad)
+    collect_offline_runs(farm.pad)
     folders = [farm.reserve() for _ in range(3)]
     assert len(set(folders)) == 3
     for folder in folders:
         farm.run(folder)
-    assert [news.state for news in collect_offline(farm.pad)] == ["COMPLETED"] * 3
+    assert [news.state for news in collect_offline_runs(farm.pad)] == ["COMPLETED"] * 3
     assert len(Dataset(farm.directory.root).hashes()) == 3
 
 
@@ -132,14 +132,14 @@ def test_rlaunch_of_this_machine_runs_offline(farm, tmp_path):
     farm = farm()
     (tmp_path / "w.yaml").write_text("name: x\ncategory: ''\nquery: '{}'\nenv: {}\n")
     with_patches = (
-        "from mlip_fw.workflows.fireworks_patches import offline_patches, patched\n"
+        "from mlip_fw.launcher.fireworks_patches import offline_patches, patched\n"
         "from fireworks.scripts.rlaunch_run import rlaunch\n"
         "with patched(offline_patches()): rlaunch()"
     )
     command = [sys.executable, "-c", with_patches, "-w", str(tmp_path / "w.yaml"), "singleshot", "--offline"]
     done = subprocess.run(command, cwd=farm.reserve(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert [news.state for news in collect_offline(farm.pad)] == ["COMPLETED"]
+    assert [news.state for news in collect_offline_runs(farm.pad)] == ["COMPLETED"]
     assert farm.states()["bootstrap"] == "COMPLETED"
     assert "train bootstrap" in farm.states()
 
@@ -148,7 +148,7 @@ class TestNews:
     def test_none_of_what_waits_in_the_queue(self, farm):
         farm = farm()
         farm.reserve()
-        assert collect_offline(farm.pad) == []
+        assert collect_offline_runs(farm.pad) == []
         assert farm.states()["bootstrap"] == "RESERVED"
 
     def test_half_written_file_is_no_failure(self, farm):
@@ -157,9 +157,9 @@ class TestNews:
         farm.run(folder)
         whole = (folder / "FW_offline.json").read_text()
         (folder / "FW_offline.json").write_text(whole[: len(whole) // 2])
-        assert collect_offline(farm.pad) == []
+        assert collect_offline_runs(farm.pad) == []
         (folder / "FW_offline.json").write_text(whole)
-        assert [news.state for news in collect_offline(farm.pad)] == ["COMPLETED"]
+        assert [news.state for news in collect_offline_runs(farm.pad)] == ["COMPLETED"]
 
     def test_file_of_another_launch_is_not_taken(self, farm):
         farm = farm()
@@ -167,25 +167,25 @@ class TestNews:
         farm.run(folder)
         news = json.loads((folder / "FW_offline.json").read_text())
         (folder / "FW_offline.json").write_text(json.dumps({**news, "launch_id": 77}))
-        assert collect_offline(farm.pad) == []
+        assert collect_offline_runs(farm.pad) == []
 
     def test_folder_that_is_gone(self, farm):
         farm = farm()
         (farm.reserve() / "FW_offline.json").unlink()
-        assert collect_offline(farm.pad) == []
+        assert collect_offline_runs(farm.pad) == []
 
     def test_looking_changes_nothing(self, farm):
         farm = farm()
         farm.run(farm.reserve())
-        [news] = offline_news(farm.pad)
+        [news] = read_offline_runs(farm.pad)
         assert (news.fw_id, news.state) == (farm.pad.get_fw_ids({"name": "small: bootstrap"})[0], "COMPLETED")
         assert farm.states()["bootstrap"] == "RESERVED"
 
     def test_are_taken_once(self, farm):
         farm = farm()
         farm.run(farm.reserve())
-        assert len(collect_offline(farm.pad)) == 1
-        assert collect_offline(farm.pad) == []
+        assert len(collect_offline_runs(farm.pad)) == 1
+        assert collect_offline_runs(farm.pad) == []
 
     def test_running_one_keeps_its_last_sign_of_life(self, farm):
         farm = farm()
@@ -198,7 +198,7 @@ class TestNews:
         for path in (folder / "FW_offline.json", folder / "FW_ping.json"):
             os.utime(path, (time.time() - 7200,) * 2)
         for _ in range(2):
-            assert [news.state for news in collect_offline(farm.pad)] == ["RUNNING"]
+            assert [news.state for news in collect_offline_runs(farm.pad)] == ["RUNNING"]
             assert farm.states()["bootstrap"] == "RUNNING"
             assert farm.pad.detect_lostruns(expiration_secs=8000)[0] == []
         assert len(farm.pad.detect_lostruns(expiration_secs=7000)[0]) == 1
@@ -208,7 +208,7 @@ class TestNews:
         folder = farm.reserve()
         monkeypatch.setattr("mlip_fw.firetasks.bootstrap.Bootstrap.run_task", lambda self, spec: 1 / 0)
         farm.run(folder)
-        assert [news.state for news in collect_offline(farm.pad)] == ["FIZZLED"]
+        assert [news.state for news in collect_offline_runs(farm.pad)] == ["FIZZLED"]
         [launch] = farm.pad.get_fw_by_id(farm.pad.get_fw_ids({"state": "FIZZLED"})[0]).launches
         assert "ZeroDivisionError" in launch.action.stored_data["_exception"]["_stacktrace"]
 
@@ -217,5 +217,5 @@ class TestNews:
         farm.run(farm.reserve())
         with monkeypatch.context() as broken:
             broken.setattr(farm.pad, "complete_launch", lambda *_: 1 / 0)
-            assert collect_offline(farm.pad) == []
-        assert [news.state for news in collect_offline(farm.pad)] == ["COMPLETED"]
+            assert collect_offline_runs(farm.pad) == []
+        assert [news.state for news in collect_offline_runs(farm.pad)] == ["COMPLETED"]

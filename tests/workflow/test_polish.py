@@ -7,18 +7,18 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.summary import md_results
 from mlip_fw.cli.main import app
-from mlip_fw.engines.process import Ended
 from mlip_fw.engines.train.pacemaker import job, publish
 from mlip_fw.engines.train.pacemaker.inputs import INPUT
 from mlip_fw.engines.train.pacemaker.trouble import OUTPUT
-from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launcher.runner import run_campaign
 from mlip_fw.models.training import Stability
-from mlip_fw.report.html import write_report
-from mlip_fw.summary import md_results
+from mlip_fw.runtime.subprocesses import CommandResult
+from mlip_fw.views.report.html_report import write_report
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.runner import run_campaign
 
 PACEMAKER = f"{sys.executable} -m mlip_fw.testing.pacemaker"
 
@@ -83,7 +83,7 @@ def cut_once(pacemaker_here, monkeypatch):
         YAML(typ="safe").dump(written, folder / INPUT)
         here(key, command, folder, **given)
         (folder / OUTPUT).unlink()
-        return Ended(-15, True, 10.0)
+        return CommandResult(-15, True, 10.0)
 
     monkeypatch.setattr(job, "run_command", run)
     return calls
@@ -96,7 +96,7 @@ def test_cut_by_the_walltime(cut_once, polished, caplog):
     assert "from an unfinished fit; at most 30 steps" in caplog.text
     assert trainers(directory) == ["linear", "pacemaker"]
     assert Generations(directory.root).record(1).iterations == 40
-    assert not directory.polishing.exists()
+    assert not directory.refining.exists()
 
 
 def test_two_walkers_share_one_polishing(polished):

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.summary import md_results
 from mlip_fw.cli.main import app
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train import solution
-from mlip_fw.engines.train.basis import copy_of
-from mlip_fw.generations import Generations
+from mlip_fw.engines.ace.basis import copy_of
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train import ridge_fit
 from mlip_fw.io.pace import write_active_set, write_basis
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launcher.runner import run_campaign
 from mlip_fw.models.training import Stability
-from mlip_fw.report.html import write_report
-from mlip_fw.summary import md_results
-from mlip_fw.workflows.runner import run_campaign
+from mlip_fw.views.report.html_report import write_report
 
 WHY = "at 1200 K the atoms collapse"
 
@@ -39,8 +39,8 @@ def judged(small, stand_in, tmp_path, monkeypatch):
                 seconds=0.0,
             )
 
-        monkeypatch.setattr(solution, "_RIDGE_FACTORS", (1.0, 10.0, 100.0))
-        monkeypatch.setattr(solution, "examine", examine)
+        monkeypatch.setattr(ridge_fit, "_RIDGE_FACTORS", (1.0, 10.0, 100.0))
+        monkeypatch.setattr(ridge_fit, "examine", examine)
         directory = CampaignDirectory(tmp_path / "c")
         return run_campaign(small(), directory, stand_in(f"--halt-at {halts}")), directory
 

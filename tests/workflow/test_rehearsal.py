@@ -3,16 +3,16 @@
 import pytest
 from ase.io import read
 
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.report.html import write_report
-from mlip_fw.summary import md_results
-from mlip_fw.workflows.runner import run_campaign
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.summary import md_results
+from mlip_fw.launcher.runner import run_campaign
+from mlip_fw.views.report.html_report import write_report
 
-MOST = 90
+MAX = 90
 ALLOY = {
     "elements": ["Cu", "Au"],
     "structure": {"bulk": {"symbol": "Cu", "a": 3.8, "cubic": True, "repeat": [4, 4, 4], "substitute": {"Au": 0.5}}},
-    "candidates": {"max_labels_per_halt": 1, "cutout": {"max_atoms": MOST}},
+    "candidates": {"max_labels_per_halt": 1, "cutout": {"max_atoms": MAX}},
 }
 STAGES = [{"ensemble": "nvt", "temperature_k": 300, "n_steps": 40}, {"ensemble": "nve", "n_steps": 60}]
 
@@ -38,7 +38,7 @@ def test_the_rehearsal_comes_first_and_is_labelled_whole(rehearsed, tmp_path):
     assert [(results[1, k].first_step, results[1, k].step) for k in range(3)] == [(0, 20), (20, 40), (40, 100)]
     sizes = {walker: len(read(directory.cycle(walker, 0) / "halt.extxyz")) for walker in (0, 1)}
     assert sizes[0] == 256
-    assert sizes[1] <= MOST
+    assert sizes[1] <= MAX
     label, cut = (read(directory.cycle(walker, 0) / "selected.extxyz") for walker in (1, 0))
     assert len(label) == sizes[1]
     assert "mask" not in label.arrays

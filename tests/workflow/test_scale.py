@@ -9,17 +9,17 @@ import pytest
 from fireworks import FWAction, FWorker, LaunchPad, Workflow
 from pymongo.monitoring import CommandListener
 
-from mlip_fw import shelving
-from mlip_fw.database.control import start_server, stop_server
-from mlip_fw.fireworks.build import candidates_firework, md_firework, train_firework
 from mlip_fw.io.safe_yaml import load_yaml
+from mlip_fw.launcher.recover import recover
+from mlip_fw.launcher.rockets import launch_one, raise_if_fizzled
+from mlip_fw.launchpad import archiving
+from mlip_fw.launchpad.server.control import start_server, stop_server
 from mlip_fw.models.handoff import CandidatesHandoff, MDHandoff, TrainHandoff
 from mlip_fw.models.label import LabelState
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Choice, Selection
+from mlip_fw.workflows.build import candidates_firework, md_firework, train_firework
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.recover import recover
-from mlip_fw.workflows.rockets import launch_quietly, raise_if_fizzled
 
 FEW, MANY = 8, 100
 
@@ -98,7 +98,7 @@ def fan(small, tmp_path, monkeypatch, pad, listener, ran):
         monkeypatch.setattr("mlip_fw.firetasks.candidates.select_candidates", lambda *_: selection_of(n_labels))
         pad.add_wf(mending(small(), root))
         marks = [listener.asked]
-        while launch_quietly(pad, FWorker()):
+        while launch_one(pad, FWorker()):
             marks.append(listener.asked)
         raise_if_fizzled(pad)
         documents = {"launch": pad.launches, "workflow": pad.workflows, "firework": pad.fireworks}
@@ -140,8 +140,8 @@ def test_wide_fan_is_computed_once_and_stays_cheap(fan):
 
 def test_long_campaign_keeps_its_workflow_short(pad, ran, small, tmp_path, monkeypatch):
     """Two walkers halt three times in each of two stages: 54 Fireworks, of which the workflow holds some at a time."""
-    monkeypatch.setattr(shelving, "MOST_FINISHED", 10)
-    monkeypatch.setattr(shelving, "KEPT", 3)
+    monkeypatch.setattr(archiving, "MAX_FINISHED", 10)
+    monkeypatch.setattr(archiving, "KEPT_FINISHED", 3)
     stages = [{"ensemble": "nvt", "temperature_k": 300, "n_steps": n} for n in (40, 40)]
     campaign = small(md={"walkers": 2, "stages": stages})
 
@@ -167,7 +167,7 @@ def test_long_campaign_keeps_its_workflow_short(pad, ran, small, tmp_path, monke
     monkeypatch.setattr("mlip_fw.firetasks.candidates.select_candidates", select)
     pad.add_wf(campaign_workflow(campaign, tmp_path / "c"))
     lengths = []
-    while launch_quietly(pad, FWorker()):
+    while launch_one(pad, FWorker()):
         lengths.append(len(pad.workflows.find_one({"name": "small"})["nodes"]))
     raise_if_fizzled(pad)
 
@@ -179,4 +179,4 @@ def test_long_campaign_keeps_its_workflow_short(pad, ran, small, tmp_path, monke
     held = [fw_id for workflow in pad.workflows.find() for fw_id in workflow["nodes"]]
     assert sorted(held) == sorted(pad.get_fw_ids()), "each Firework is in one workflow"
     assert pad.get_fw_ids({"state": {"$ne": "COMPLETED"}}) == []
-    assert list(recover(pad, patience_s=0.0)) == []
+    assert list(recover(pad, timeout_s=0.0)) == []

@@ -6,20 +6,25 @@ from collections import Counter
 import pytest
 from fireworks import Workflow
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.errors import MlipError
-from mlip_fw.fireworks.build import summary_firework, validate_firework
-from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launcher import runner
+from mlip_fw.launcher.rockets import launch_one, raise_if_fizzled
+from mlip_fw.launcher.runner import run_campaign
+from mlip_fw.launcher.validate import (
+    release_failed_labels,
+    validate_locally,
+    validation_handoff,
+    validation_workflow,
+)
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.validation import ValidationReport
 from mlip_fw.models.worker import Worker
-from mlip_fw.validation.examine import last_report
-from mlip_fw.workflows import runner
+from mlip_fw.validation.diagnosis import last_report
+from mlip_fw.workflows.build import summary_firework, validate_firework
 from mlip_fw.workflows.campaign import campaign_workflow
-from mlip_fw.workflows.rockets import launch_quietly, raise_if_fizzled
-from mlip_fw.workflows.runner import run_campaign
-from mlip_fw.workflows.validate import forget_failures, validate_here, validation_handoff, validation_workflow
 from tests.helpers.campaigns import fireworks
 
 CRYSTAL = {"properties": ["equation_of_state", "vacancy"]}
@@ -105,7 +110,7 @@ def test_another_validation_may_be_asked_of_a_directory_in_use(validated, small_
     directory.claim(small_campaign(validation={"properties": ["elastic"]}))
     handoff = validation_handoff(directory, properties=["elastic", "equation_of_state"])
     before = len(Dataset(directory.validation).hashes())
-    assert list(validate_here(handoff, Worker()))[-1] == (4, 4)
+    assert list(validate_locally(handoff, Worker()))[-1] == (4, 4)
     assert len(Dataset(directory.validation).hashes()) == before + 4
     found = by_name(last_report(directory))
     assert found["C11"].oracle == pytest.approx(172.6, abs=1.0)
@@ -119,14 +124,14 @@ def test_failed_label_is_a_reason_and_can_be_tried_again(small, stand_in, tmp_pa
     campaign = small(validation={"properties": ["equation_of_state"]}, oracle={**limits, "max_stress_gpa": 500.0})
     run_campaign(campaign.model_copy(update={"validation": small().validation}), directory, stand_in())
     directory.claim(campaign.model_copy(update={"oracle": small(oracle=limits).oracle}))
-    list(validate_here(validation_handoff(directory), Worker()))
+    list(validate_locally(validation_handoff(directory), Worker()))
     report = last_report(directory)
     assert "failed; see validation/quarantine" in report.unmeasured["equation_of_state"]
     assert report.labels_failed > 0
     assert not report.quantities
     directory.claim(campaign)
-    assert forget_failures(directory) == report.labels_failed
-    list(validate_here(validation_handoff(directory), Worker()))
+    assert release_failed_labels(directory) == report.labels_failed
+    list(validate_locally(validation_handoff(directory), Worker()))
     assert by_name(last_report(directory))["bulk modulus"].oracle > 100
 
 
@@ -146,7 +151,7 @@ def test_without_a_potential_there_is_nothing_to_validate(small, tmp_path):
     directory = CampaignDirectory(tmp_path / "c")
     directory.claim(small())
     with pytest.raises(MlipError, match="has no potential to validate yet"):
-        list(validate_here(validation_handoff(directory), Worker()))
+        list(validate_locally(validation_handoff(directory), Worker()))
 
 
 def test_what_is_asked_here_comes_before_what_the_campaign_asks(small, tmp_path):
@@ -170,7 +175,7 @@ def test_validation_can_be_a_workflow_of_its_own(validated):
     directory, _, _, worker = validated
     pad = runner.embedded_launchpad()
     pad.add_wf(validation_workflow(validation_handoff(directory, properties=["surface"])))
-    while launch_quietly(pad, worker):
+    while launch_one(pad, worker):
         raise_if_fizzled(pad)
     (surface,) = last_report(directory).quantities
     # figures of what an earlier validation compared would be taken for this one's
@@ -190,7 +195,7 @@ def test_label_that_is_removed_again_and_again_is_given_up_and_the_campaign_ends
     end = Handoff(campaign=handoff.campaign, directory=handoff.directory)
     pad.add_wf(Workflow([validation, summary_firework(end, [validation])]))
     gone = []
-    while launch_quietly(pad, worker):
+    while launch_one(pad, worker):
         raise_if_fizzled(pad)
         for name in set(Dataset(directory.validation).hashes()) - before:
             Dataset(directory.validation).path(name).unlink()
@@ -202,5 +207,5 @@ def test_label_that_is_removed_again_and_again_is_given_up_and_the_campaign_ends
     assert f"label {gone[0]} was made several times" in report.unmeasured["phonons"]
     assert by_name(report)["bulk modulus"].oracle == pytest.approx(134.4, abs=1.0)
     assert [fw.state for fw in map(pad.get_fw_by_id, pad.get_fw_ids({}))].count("COMPLETED") == 3 + 4 + 1
-    list(validate_here(handoff, Worker()))
+    list(validate_locally(handoff, Worker()))
     assert "phonons" not in last_report(directory).unmeasured

@@ -8,15 +8,15 @@ import pytest
 from ase.calculators.emt import EMT
 from pymatgen.core import SETTINGS
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.engines.oracle.vasp import run
 from mlip_fw.engines.oracle.vasp.oracle import label_with_vasp
 from mlip_fw.errors import LabelError
 from mlip_fw.io.campaign_file import parse_campaign
-from mlip_fw.layout import CampaignDirectory
+from mlip_fw.launcher.runner import run_campaign
 from mlip_fw.models.worker import Worker
 from mlip_fw.testing.vasp_files import write_fake_potcars
-from mlip_fw.workflows.runner import run_campaign
 from tests.helpers.campaigns import SMALL
 from tests.helpers.programs import ROOT
 from tests.helpers.vasp import POTCARS, alloy, oracle

@@ -7,12 +7,12 @@ import pytest
 from ase.build import bulk
 from ase.io import read, write
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.summary import md_results
 from mlip_fw.errors import CampaignError
-from mlip_fw.generations import Generations
-from mlip_fw.layout import CampaignDirectory
-from mlip_fw.summary import md_results
-from mlip_fw.workflows.runner import run_campaign
+from mlip_fw.launcher.runner import run_campaign
 
 
 @pytest.fixture

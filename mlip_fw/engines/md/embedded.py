@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.md.script import EXTERNAL_FIX, LOG, SCRIPT
 
 _MPI = "libmpi.so.12"
@@ -40,7 +40,7 @@ def run_script(argument: dict[str, Any]) -> dict[str, Any]:
         for line in _commands(Path(SCRIPT).read_text()):
             lammps.command(line)
             if line.startswith(f"fix {EXTERNAL_FIX} "):
-                ForceField(lammps, potential, argument).attach()
+                ExternalForces(lammps, potential, argument).attach()
     except Exception as error:
         # LAMMPS has written the error to its log, where the outcome is read from
         print(f"ERROR: {error}", file=sys.stderr)
@@ -65,7 +65,7 @@ def _commands(script: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-class ForceField:
+class ExternalForces:
     """The callback of ``fix external``: positions in, forces, energy, virial and gamma out."""
 
     def __init__(self, lammps: Any, potential: AcePotential, argument: dict[str, Any]) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.engines.geometry import too_close
 from mlip_fw.engines.md import script
-from mlip_fw.engines.warm import KILLED
+from mlip_fw.engines.structures.geometry import too_close
 from mlip_fw.io.lammps import error_in_log, halt_in_log, read_dump
 from mlip_fw.io.structures import write_frames
 from mlip_fw.models.md import MDOutcome
+from mlip_fw.runtime.fork_server import KILLED_EXIT_CODES
 
 _PHYSICS = re.compile(
     r"lost atoms|non-numeric|not finite|out of range|too far|neighbor list overflow|box size|too many neighbor",
@@ -132,7 +132,7 @@ def _crash(folder: Path, exit_code: int, log: str, plan: script.RunPlan) -> Endi
     if exit_code < 0:
         said = f"killed by {signal.Signals(-exit_code).name}" + (f"; {said}" if said else "")
     reason = said or f"exit code {exit_code} and no last frame"
-    is_physics = exit_code not in KILLED and _PHYSICS.search(reason) is not None
+    is_physics = exit_code not in KILLED_EXIT_CODES and _PHYSICS.search(reason) is not None
     return Ending(MDOutcome.CRASHED, plan.first_step, reason=reason, is_physics=is_physics)
 
 

@@ -14,15 +14,15 @@ from typing import Literal
 
 import numpy as np
 
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.md import script
 from mlip_fw.engines.md.outcome import Ending, classify
-from mlip_fw.engines.process import run_command
-from mlip_fw.engines.warm import KILLED, nursery
 from mlip_fw.errors import ChildError, WorkerError
 from mlip_fw.io.files import write_text
 from mlip_fw.io.lammps import read_dump, thermo_in_log
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.fork_server import KILLED_EXIT_CODES, fork_server
+from mlip_fw.runtime.subprocesses import run_command
 
 logger = logging.getLogger("mlip_fw")
 _MAX_KILLS = 3
@@ -102,7 +102,7 @@ def run_md(plan: script.RunPlan, folder: Path, engine: Engine, worker: Worker) -
     folder.mkdir(parents=True, exist_ok=True)
     for _ in range(_MAX_KILLS):
         exit_code = _run_once(plan, folder, engine, worker)
-        if exit_code not in KILLED:
+        if exit_code not in KILLED_EXIT_CODES:
             break
         logger.warning("LAMMPS was killed in %s; running it again", folder)
     ending = classify(folder, exit_code, plan)
@@ -181,7 +181,7 @@ def _run_embedded(plan: script.RunPlan, folder: Path) -> int:
         "gamma_halt": plan.thresholds,
     }
     try:
-        nursery().call("mlip_fw.engines.md.embedded:run_script", argument, folder=folder, log=folder / _SCREEN)
+        fork_server().call("mlip_fw.engines.md.embedded:run_script", argument, folder=folder, log=folder / _SCREEN)
     except ChildError as error:
         if error.exit_code is None:
             raise

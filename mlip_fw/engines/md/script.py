@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.engines.md.fixed import TEMPERATURE, TRUE_FORCE, FixedAtoms
+from mlip_fw.engines.structures.fixed_atoms import TEMPERATURE, TRUE_FORCE, FixedAtoms
 from mlip_fw.errors import CampaignError
 from mlip_fw.models.md import Stage
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlip_fw.engines.oracle.ase_child import OUTPUT, label_structure
-from mlip_fw.engines.warm import KILLED, nursery
 from mlip_fw.errors import ChildError, LabelError, WorkerError
 from mlip_fw.models.oracle import AseOracle
+from mlip_fw.runtime.fork_server import KILLED_EXIT_CODES, fork_server
 from mlip_fw.runtime.supervised_run import AttemptedRun, AttemptJob, ResultCheck
 
 LOG = "oracle.out"
@@ -66,11 +66,11 @@ class AseRun(AttemptedRun):
         function = f"{label_structure.__module__}:{label_structure.__name__}"
         for attempt in range(1, _MAX_KILLS + 1):
             try:
-                nursery().call(
+                fork_server().call(
                     function, argument, folder=self.folder, log=self.folder / LOG, timeout_s=self.oracle.timeout_s
                 )
             except ChildError as error:
-                if error.exit_code not in KILLED or attempt == _MAX_KILLS:
+                if error.exit_code not in KILLED_EXIT_CODES or attempt == _MAX_KILLS:
                     raise
             else:
                 return

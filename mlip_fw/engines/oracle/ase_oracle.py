@@ -25,7 +25,7 @@ from mlip_fw.errors import CampaignError, LabelError, WorkerError
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
-from mlip_fw.stdout import stdout_on_stderr
+from mlip_fw.runtime.stdout import stdout_on_stderr
 
 logger = logging.getLogger("mlip_fw")
 _SAME_EV = 1e-9

@@ -8,13 +8,13 @@ from typing import Any
 
 from ase import Atoms
 
-from mlip_fw.cores import cores_of
 from mlip_fw.engines.oracle.answer import Answer, Labelled
 from mlip_fw.engines.oracle.backend import backend_of
 from mlip_fw.engines.oracle.sanity import refuse_implausible, refuse_unphysical
 from mlip_fw.models.oracle import OracleSettings
 from mlip_fw.models.worker import Worker
 from mlip_fw.plugins import ORACLES
+from mlip_fw.runtime.cores import cores_of
 
 
 def require_oracle(oracle: OracleSettings, worker: Worker, elements: list[str]) -> None:

@@ -13,19 +13,19 @@ from ase import Atoms, units
 from ase.data import covalent_radii
 from vesin import NeighborList
 
-from mlip_fw.engines.geometry import heights_a, too_close
+from mlip_fw.engines.structures.geometry import heights_a, too_close
 from mlip_fw.errors import LabelError
 from mlip_fw.models.oracle import LabelLimits
 
 _THINNEST_A = 1.0
-_MOST_PACKED = 4.0
-_LEAST_PACKED = 1e-4
+_MAX_PACKED = 4.0
+_MIN_PACKED = 1e-4
 """Below this, matter is molecules in vacuum, or nothing."""
 _NEAR, _NEAR_A = 2.0, 4.0
 """Atoms are near each other within this multiple of the sum of their covalent radii, or within this distance, Å."""
-_MOST_ALONE = 0.5
+_MAX_ALONE = 0.5
 _SAME_COMPOSITION = 1e-9
-_FEWEST_PEERS = 2
+_MIN_PEERS = 2
 
 
 def refuse_unphysical(atoms: Atoms) -> None:
@@ -46,12 +46,12 @@ def refuse_unphysical(atoms: Atoms) -> None:
     if close := too_close(atoms):
         raise LabelError(close)
     packed = float((4 / 3 * math.pi * covalent_radii[atoms.numbers] ** 3).sum() / atoms.get_volume())
-    if packed > _MOST_PACKED:
+    if packed > _MAX_PACKED:
         raise LabelError(
             f"the density is not that of matter: covalent spheres fill {packed:.2g} times the cell, more than "
-            f"{_MOST_PACKED:g}"
+            f"{_MAX_PACKED:g}"
         )
-    if packed < _LEAST_PACKED and (alone := _alone(atoms)) > _MOST_ALONE * len(atoms) and len(atoms) > 1:
+    if packed < _MIN_PACKED and (alone := _alone(atoms)) > _MAX_ALONE * len(atoms) and len(atoms) > 1:
         raise LabelError(
             f"{alone} of {len(atoms)} atoms have no neighbour within {_NEAR:g} times the sum of covalent radii or "
             f"{_NEAR_A:g} Å, in a cell that covalent spheres fill to {packed:.2g}: they have flown apart"
@@ -98,7 +98,7 @@ def refuse_implausible(labelled: Atoms, limits: LabelLimits, peers: Iterable[Ato
 
 def _refuse_outlier(labelled: Atoms, allowed_ev_atom: float, peers: Iterable[Atoms]) -> None:
     alike = [peer for peer in peers if _same_composition(labelled, peer)]
-    if len(alike) < _FEWEST_PEERS:
+    if len(alike) < _MIN_PEERS:
         return
     own = labelled.get_potential_energy() / len(labelled)
     nearest = min((abs(own - peer.get_potential_energy() / len(peer)) for peer in alike), default=0.0)

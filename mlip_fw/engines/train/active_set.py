@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlip_fw.engines.maxvol import MOST_SWAPS, TOLERANCE, ActiveSet, Exchange, exchange
-from mlip_fw.engines.train.rows import Rows, RowsByElement
+from mlip_fw.engines.sampling.maxvol import MAX_SWAPS, TOLERANCE, ActiveSet, Exchange, exchange
+from mlip_fw.engines.train.environment_rows import EnvironmentRows, RowsByElement
 
 _NEAR = 0.7
 """In a pass over all labels, rows with at least this gamma become candidates for exchanges. Exchanges raise gamma
@@ -15,7 +15,7 @@ of some of them above the tolerance, which would otherwise need another pass. Th
 
 
 @dataclass(frozen=True)
-class Settled:
+class UpdatedActiveSets:
     """Active sets for which no environment of any label extrapolates."""
 
     active: dict[str, ActiveSet]
@@ -24,9 +24,13 @@ class Settled:
     """Largest gamma of all environments; an upper bound where the old environments were not read."""
 
 
-def settle(
-    before: dict[str, ActiveSet] | None, gamma_before: float, fresh: RowsByElement, rows: Rows, names: list[str]
-) -> Settled:
+def update_active_sets(
+    before: dict[str, ActiveSet] | None,
+    gamma_before: float,
+    fresh: RowsByElement,
+    rows: EnvironmentRows,
+    names: list[str],
+) -> UpdatedActiveSets:
     """Exchange rows (MaxVol) until no environment of any label has a gamma above the tolerance.
 
     Parameters
@@ -64,14 +68,14 @@ def settle(
         active[element] = found.active
         swaps += found.swaps
         gammas.append(gamma)
-    return Settled(active, swaps, max(gammas))
+    return UpdatedActiveSets(active, swaps, max(gammas))
 
 
-def _settle_all(found: Exchange, rows: Rows, element: str, names: list[str]) -> tuple[Exchange, float]:
+def _settle_all(found: Exchange, rows: EnvironmentRows, element: str, names: list[str]) -> tuple[Exchange, float]:
     """Repeat exchanges with rows of all labels; return the result and the largest gamma that remains."""
     near, gamma_max = _near(found.active, rows, element, names)
     while gamma_max > TOLERANCE:
-        more = exchange(found.active, near, max_swaps=max(MOST_SWAPS - found.swaps, 0))
+        more = exchange(found.active, near, max_swaps=max(MAX_SWAPS - found.swaps, 0))
         if not more.swaps:
             break
         found = found.followed_by(more)
@@ -79,7 +83,7 @@ def _settle_all(found: Exchange, rows: Rows, element: str, names: list[str]) -> 
     return found, gamma_max
 
 
-def _near(active: ActiveSet, rows: Rows, element: str, names: list[str]) -> tuple[np.ndarray, float]:
+def _near(active: ActiveSet, rows: EnvironmentRows, element: str, names: list[str]) -> tuple[np.ndarray, float]:
     """Return the rows with gamma of at least ``_NEAR``, in the order of ``names``, and the largest gamma of all."""
     places, parts, gamma_max = [np.zeros(0, dtype=int)], [np.zeros((0, len(active.inverse)))], 0.0
     for block in rows.blocks(element, names):

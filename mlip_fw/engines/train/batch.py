@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from ase import Atoms
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train.lessons import Lesson, lesson_of
-from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train.design_rows import DesignRows, design_rows_of
+from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.models.campaign import Campaign
 
-_MOST_BYTES = 500_000_000
+_MAX_BYTES = 500_000_000
 """Size of the cache; labels beyond it are evaluated again at each use."""
 Weights = Mapping[str, tuple[float, float]]
 """Weights of down-weighted labels by name: of the energy, and of forces and stress."""
@@ -36,23 +36,23 @@ class Batch:
         self.frames, self.energies_ev = dict(frames), energies_ev
         self.with_imported_stress = True
         self._shape, self._campaign = shape, campaign
-        self._held: dict[str, Lesson] = {}
+        self._held: dict[str, DesignRows] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def design_rows(self) -> Iterator[tuple[str, Lesson]]:
+    def design_rows(self) -> Iterator[tuple[str, DesignRows]]:
         """Yield (name, design-matrix rows) of each label, in order."""
         return ((name, self.rows_of(name)) for name in self.frames)
 
-    def rows_of(self, name: str) -> Lesson:
+    def rows_of(self, name: str) -> DesignRows:
         """Return the design-matrix rows and targets of a label."""
         if (held := self._held.get(name)) is not None:
             return held
         atoms, with_stress = self.frames[name], self.with_imported_stress
-        made = lesson_of(atoms, self.energies_ev, self._shape, self._campaign, with_imported_stress=with_stress)
-        if self._bytes < _MOST_BYTES:
+        made = design_rows_of(atoms, self.energies_ev, self._shape, self._campaign, with_imported_stress=with_stress)
+        if self._bytes < _MAX_BYTES:
             self._held[name] = made
             self._bytes += made.design.forces.nbytes
         return made

@@ -8,14 +8,14 @@ import numpy as np
 from ase import Atoms
 from pyace import ACEBBasisSet
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train.basis import copy_of, require_linear
-from mlip_fw.engines.train.kept import read_fit
-from mlip_fw.engines.train.linear import LinearFit
-from mlip_fw.engines.train.scaled import Scaled
-from mlip_fw.engines.train.solution import degrees_of
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import copy_of, require_linear
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train.fit_io import read_fit
+from mlip_fw.engines.train.linear_fit import LinearFit
+from mlip_fw.engines.train.ridge_cv import ScaledProblem
+from mlip_fw.engines.train.ridge_fit import degrees_of
 from mlip_fw.errors import TrainingError
-from mlip_fw.generations import Generations
 from mlip_fw.models.campaign import ENERGY_WEIGHT
 
 
@@ -70,7 +70,7 @@ class Committee:
         return [copy_of(basis, np.array(basis.basis_coeffs) + self.factor @ draw) for draw in draws]
 
 
-def _factor(fit: LinearFit, problem: Scaled, basis: ACEBBasisSet, ridge: float, *, counts: bool) -> np.ndarray:
+def _factor(fit: LinearFit, problem: ScaledProblem, basis: ACEBBasisSet, ridge: float, *, counts: bool) -> np.ndarray:
     """Return a square root of the posterior covariance.
 
     ``counts`` says whether stress rows are among the data. The noise variance is estimated from the residuals and the

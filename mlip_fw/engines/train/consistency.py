@@ -13,18 +13,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train.basis import linear_basis
-from mlip_fw.engines.train.lessons import Lesson, lesson_of
-from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.ace.basis import linear_basis
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train.design_rows import DesignRows, design_rows_of
+from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.engines.train.references import is_free
-from mlip_fw.engines.train.solution import degrees_of
+from mlip_fw.engines.train.ridge_fit import degrees_of
 from mlip_fw.io.structures import mask_of
 from mlip_fw.models.campaign import ENERGY_WEIGHT, Campaign
 
 _FUNCTIONS = 40
-_MOST_LABELS = 40
-_FEWEST = 4
+_MAX_LABELS = 40
+_MIN = 4
 """With fewer labels no check is made."""
 _SPARE = 2
 """Minimum number of degrees of freedom left by the regression of the slope."""
@@ -94,13 +94,13 @@ def contradictions(frames: Sequence[Atoms], campaign: Campaign) -> list[Contradi
     """
     cutoff_a = campaign.potential.cutoff_a
     chosen = [atoms for atoms in frames if mask_of(atoms).all() and not is_free(atoms, cutoff_a)]
-    if len(chosen) < _FEWEST:
+    if len(chosen) < _MIN:
         return []
     shape = AcePotential(linear_basis(campaign.elements, cutoff_a, _FUNCTIONS))
-    places = np.unique(np.linspace(0, len(chosen) - 1, _MOST_LABELS).round().astype(int))
+    places = np.unique(np.linspace(0, len(chosen) - 1, _MAX_LABELS).round().astype(int))
     chosen = [chosen[k] for k in places]
     nothing = dict.fromkeys(campaign.elements, 0.0)
-    labels = [lesson_of(atoms, nothing, shape, campaign) for atoms in chosen]
+    labels = [design_rows_of(atoms, nothing, shape, campaign) for atoms in chosen]
     fractions = np.array([[np.mean(atoms.symbols == name) for name in campaign.elements] for atoms in chosen])
     volumes = np.array([atoms.get_volume() / len(atoms) for atoms in chosen])
     swelling = volumes / volumes.mean() - 1
@@ -111,7 +111,7 @@ def contradictions(frames: Sequence[Atoms], campaign: Campaign) -> list[Contradi
     return [one for one in found if one is not None]
 
 
-def _of_energies(labels: Sequence[Lesson], aside: np.ndarray, degrees: np.ndarray) -> Contradiction | None:
+def _of_energies(labels: Sequence[DesignRows], aside: np.ndarray, degrees: np.ndarray) -> Contradiction | None:
     """Compare given energies with those of a fit to the forces alone.
 
     ``aside`` (n_labels, k) are columns that forces hardly determine (composition, volume), for the regression.
@@ -134,11 +134,11 @@ def _of_energies(labels: Sequence[Lesson], aside: np.ndarray, degrees: np.ndarra
 
 
 def _of_stresses(
-    labels: Sequence[Lesson], frames: Sequence[Atoms], fractions: np.ndarray, degrees: np.ndarray
+    labels: Sequence[DesignRows], frames: Sequence[Atoms], fractions: np.ndarray, degrees: np.ndarray
 ) -> Contradiction | None:
     """Compare given stresses with those of a fit to energies and forces."""
     told = [k for k, label in enumerate(labels) if label.stress_ev_a3 is not None]
-    if len(told) < _FEWEST:
+    if len(told) < _MIN:
         return None
     coefficients = _fitted(labels, fractions, degrees, ENERGY_WEIGHT)
     rows = [labels[k].design.stress for k in told]
@@ -162,7 +162,7 @@ def _of_stresses(
 
 
 def _fitted(
-    labels: Sequence[Lesson], fractions: np.ndarray | None, degrees: np.ndarray, energy_weight: float
+    labels: Sequence[DesignRows], fractions: np.ndarray | None, degrees: np.ndarray, energy_weight: float
 ) -> np.ndarray:
     """Return the coefficients of a fit to forces and, with ``fractions``, to energies up to a constant per element."""
     fit = LinearFit.empty(len(degrees), 0 if fractions is None else fractions.shape[1])

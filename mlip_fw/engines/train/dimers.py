@@ -2,7 +2,7 @@
 
 No label tells how two atoms interact at half a bond length, so the fit is undetermined there, and a potential that is
 attractive at such distances makes MD collapse. Slopes of dimer curves are linear in the coefficients, as forces are:
-the fit takes them as constraints (:meth:`mlip_fw.engines.train.linear.LinearFit.solve`).
+the fit takes them as constraints (:meth:`mlip_fw.engines.train.linear_fit.LinearFit.solve`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train.basis import CORE_WIDTH_A, core_radius_a
+from mlip_fw.engines.ace.basis import CORE_WIDTH_A, core_radius_a
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.io.files import read_arrays, write_arrays
 
 CLOSEST_A = 0.5
@@ -26,12 +26,12 @@ _SHORTEST_CONTACT_A = 0.65
 _SPACING_A = 0.05
 _SPACING_AT_CORE_A = 0.02
 """Spacing where the core repulsion is switched on, and slopes change fast."""
-_LEAST_RISE_EV_A = 1.0
+_MIN_RISE_EV_A = 1.0
 _FILE = "dimers.npz"
 
 
 @dataclass(frozen=True)
-class Rising:
+class RepulsionConstraints:
     """Constraints that dimers repel each other: ``rows @ coefficients >= min_slopes``."""
 
     rows: np.ndarray
@@ -59,17 +59,17 @@ def repulsion_curve(potential: AcePotential, pair: tuple[str, str]) -> tuple[np.
     return distances, _outward(potential.evaluate(dimers, gamma=False).forces_ev_a)
 
 
-def rising_dimers(folder: Path, shape: AcePotential) -> Rising:
+def cached_repulsion_constraints(folder: Path, shape: AcePotential) -> RepulsionConstraints:
     """Return the constraints for ``shape`` from the cache file in ``folder``; compute and write them if missing."""
     kept = read_arrays(folder / _FILE)
     if kept is not None and {"rows", "least"} <= set(kept):
-        return Rising(kept["rows"], kept["least"])
-    found = rising(shape)
+        return RepulsionConstraints(kept["rows"], kept["least"])
+    found = repulsion_constraints(shape)
     write_arrays(folder / _FILE, {"rows": found.rows, "least": found.min_slopes})
     return found
 
 
-def rising(shape: AcePotential) -> Rising:
+def repulsion_constraints(shape: AcePotential) -> RepulsionConstraints:
     """Compute the constraints for potentials with the basis of ``shape``, whose coefficients are zero."""
     pairs, distances = [], []
     for pair in pairs_of(shape.elements):
@@ -80,7 +80,7 @@ def rising(shape: AcePotential) -> Rising:
     rows = _outward(shape.design(dimers).forces)
     felt = np.abs(rows).max(axis=1) > 0
     core = _outward(shape.evaluate(dimers, gamma=False).forces_ev_a)
-    return Rising(rows[felt], _LEAST_RISE_EV_A - core[felt])
+    return RepulsionConstraints(rows[felt], _MIN_RISE_EV_A - core[felt])
 
 
 def _where_fitted(pair: tuple[str, str]) -> np.ndarray:

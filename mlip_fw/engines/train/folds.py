@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlip_fw.engines.ace import Design
-from mlip_fw.engines.train.stresses import Stresses
-from mlip_fw.engines.train.triangles import joined, with_rows
-from mlip_fw.engines.train.zeros import Zeros
+from mlip_fw.engines.ace.potential import Design
+from mlip_fw.engines.train.energy_offsets import EnergyOffsets
+from mlip_fw.engines.train.qr_update import add_rows, merge
+from mlip_fw.engines.train.stresses import StressFactor
 
 
 @dataclass(frozen=True)
-class Triangle:
+class TriangularFactor:
     """Triangular factor R of the QR decomposition of rows [X | y], with their number."""
 
     r: np.ndarray
@@ -23,17 +23,17 @@ class Triangle:
     """Sum of the weights of the rows."""
 
     @classmethod
-    def empty(cls, n_functions: int) -> Triangle:
+    def empty(cls, n_functions: int) -> TriangularFactor:
         """Return the factor of no rows."""
         return cls(np.zeros((n_functions + 1, n_functions + 1)), 0)
 
-    def with_rows(self, rows: np.ndarray, targets: np.ndarray, weight: float = 1.0) -> Triangle:
+    def with_rows(self, rows: np.ndarray, targets: np.ndarray, weight: float = 1.0) -> TriangularFactor:
         """Return the factor updated with ``rows`` (m, n) and ``targets`` (m,); their squares count ``weight`` times."""
         if not len(rows) or not weight:
             return self
         new = np.column_stack([rows, targets])
         new = new if weight == 1 else np.sqrt(weight) * new
-        return Triangle(with_rows(self.r, new), self.n_rows + weight * len(rows))
+        return TriangularFactor(add_rows(self.r, new), self.n_rows + weight * len(rows))
 
     def rmse(self, coefficients: np.ndarray | None) -> float:
         """Return the root mean square residual of all rows; without coefficients, that of the targets."""
@@ -47,17 +47,20 @@ class Triangle:
 class Fold:
     """One fold: factors of energies per atom, of force components and of stress components."""
 
-    energy: Triangle
-    force: Triangle
-    stress: Stresses
-    offsets: Zeros | None = None
+    energy: TriangularFactor
+    force: TriangularFactor
+    stress: StressFactor
+    offsets: EnergyOffsets | None = None
     """The energy rows with composition columns; None if all labels are of one origin."""
 
     @classmethod
     def empty(cls, n_functions: int, n_elements: int = 0) -> Fold:
         """Return the fold of no labels; ``n_elements`` > 0: with composition columns for energy offsets."""
-        blank, offsets = Triangle.empty(n_functions), Zeros.empty(n_functions, n_elements) if n_elements else None
-        return cls(blank, blank, Stresses.empty(n_functions), offsets)
+        blank, offsets = (
+            TriangularFactor.empty(n_functions),
+            EnergyOffsets.empty(n_functions, n_elements) if n_elements else None,
+        )
+        return cls(blank, blank, StressFactor.empty(n_functions), offsets)
 
     def with_label(
         self,
@@ -89,11 +92,11 @@ class Fold:
 
     def weighted(self, energy_weight: float, energies: np.ndarray | None = None) -> np.ndarray:
         """Return the factor (n + 1, n + 1) of force and weighted energy rows, or of the given ``energies``."""
-        return joined(self.force.r, energy_weight * (self.energy.r if energies is None else energies))
+        return merge(self.force.r, energy_weight * (self.energy.r if energies is None else energies))
 
 
-def joint_rmse(triangles: Sequence[Triangle], coefficients: np.ndarray | None) -> float:
+def joint_rmse(r_factors: Sequence[TriangularFactor], coefficients: np.ndarray | None) -> float:
     """Return the root mean square residual over several factors; without coefficients, that of the targets."""
-    n_rows = sum(t.n_rows for t in triangles)
-    squares = sum(t.n_rows * t.rmse(coefficients) ** 2 for t in triangles)
+    n_rows = sum(t.n_rows for t in r_factors)
+    squares = sum(t.n_rows * t.rmse(coefficients) ** 2 for t in r_factors)
     return float(np.sqrt(squares / n_rows)) if n_rows else 0.0

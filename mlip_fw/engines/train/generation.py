@@ -12,30 +12,36 @@ from ase import Atoms
 from pyace import ACEBBasisSet
 from threadpoolctl import threadpool_limits
 
-from mlip_fw.cores import cores_of
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential, rows_within
-from mlip_fw.engines.train.active_set import settle
-from mlip_fw.engines.train.basis import copy_of, fingerprint
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import copy_of, fingerprint
+from mlip_fw.engines.ace.potential import AcePotential, rows_within
+from mlip_fw.engines.train.active_set import update_active_sets
 from mlip_fw.engines.train.batch import Batch
-from mlip_fw.engines.train.kept import write_fit
-from mlip_fw.engines.train.knowledge import environments_in, grown, knowledge, known_fit, nothing_learnt
-from mlip_fw.engines.train.learning import learn, require_agreement
-from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.environment_rows import EnvironmentRows
+from mlip_fw.engines.train.fit_io import write_fit
+from mlip_fw.engines.train.fit_state import (
+    empty_fit,
+    fit_of_state,
+    n_environments_of,
+    newest_state,
+    with_larger_basis,
+)
+from mlip_fw.engines.train.linear_fit import LinearFit
+from mlip_fw.engines.train.memory import max_atoms_in_memory, size_in_words, size_of
 from mlip_fw.engines.train.references import fitted_references, free_atoms
-from mlip_fw.engines.train.rows import Rows
-from mlip_fw.engines.train.size import most_atoms, sentence, size_of
-from mlip_fw.engines.train.solution import Terms, best_sound
+from mlip_fw.engines.train.ridge_fit import FitTerms, best_stable_fit
+from mlip_fw.engines.train.robust_fit import fit_new_labels, resolve_contradictions
 from mlip_fw.engines.train.stresses import pressure_offset
 from mlip_fw.errors import TrainingError
-from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import write_active_set, write_basis, write_ctilde
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import LabelWeight, TrainingRecord
+from mlip_fw.runtime.cores import cores_of
 
 logger = logging.getLogger("mlip_fw")
-_MOST_TRIED = 8
+_MAX_TRIED = 8
 """Number of old labels for the stability test if no new label is suitable."""
 
 
@@ -53,7 +59,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         If there is no label, all labels are free atoms, or levels of theory are mixed.
     """
     started = time.perf_counter()
-    known = knowledge(generations, dataset, campaign)
+    known = newest_state(generations, dataset, campaign)
     hashes = dataset.hashes()
     new = [name for name in hashes if name not in set(known.labels)]
     if not new:
@@ -62,9 +68,9 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         return None
     frames = [dataset.read(name) for name in new]
     level = _common_level(new, frames, known.level_of_theory)
-    known = grown(known, frames, campaign)
+    known = with_larger_basis(known, frames, campaign)
     if known.generation is None or known.outgrown:
-        logger.info("%s", sentence(size_of(known.basis, most_atoms(map(dataset.read, hashes), campaign))))
+        logger.info("%s", size_in_words(size_of(known.basis, max_atoms_in_memory(map(dataset.read, hashes), campaign))))
     before = AcePotential(known.basis)
     start = before if known.labels else AcePotential(copy_of(known.basis, known.prior))
     free = free_atoms(new, frames, known.reference_energy_ev, known.basis.cutoffmax)
@@ -72,8 +78,8 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     given = {**known.reference_energy_ev, **free.energies_ev}
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))
-    rows = Rows(folder_of_rows, dataset, shape)
-    fit_before = known_fit(known, generations, dataset, rows, shape, campaign)
+    rows = EnvironmentRows(folder_of_rows, dataset, shape)
+    fit_before = fit_of_state(known, generations, dataset, rows, shape, campaign)
     if not taught and not fit_before.n_labels:
         raise TrainingError("all labels are free atoms: there is nothing to learn forces from")
 
@@ -82,12 +88,12 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
 
     batch = Batch(taught, references(list(taught)), shape, campaign)
     batch.with_imported_stress = known.with_imported_stress
-    contrary = require_agreement(batch, campaign)
+    contrary = resolve_contradictions(batch, campaign)
     coefficients = np.array(known.basis.basis_coeffs)
-    learnt = learn(
-        batch, fit_before, lambda fit: Terms.of(fit, shape, known.prior, campaign), references, shape, coefficients
+    learnt = fit_new_labels(
+        batch, fit_before, lambda fit: FitTerms.of(fit, shape, known.prior, campaign), references, shape, coefficients
     )
-    fit, fresh = learnt.fit, nothing_learnt(known.basis, campaign)
+    fit, fresh = learnt.fit, empty_fit(known.basis, campaign)
     fresh = batch.added_to(replace(fresh, frees_offsets=fit.frees_offsets), {})
     for name, label in batch.design_rows():
         rows.add(name, rows_within(label.mask, label.design.projections, taught[name]))
@@ -97,10 +103,10 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     outside = {*known.free_atoms, *free.names}
     inside = [name for name in hashes if name not in outside]
     calm = [atoms for name, atoms in taught.items() if name not in weights]
-    calm = calm or [dataset.read(name) for name in known.learnt[:_MOST_TRIED] if name not in weights] or frames
-    solution = best_sound(fit, shape, known.prior, folder_of_rows, calm, campaign)
-    settled = settle(known.active, known.gamma_max, rows.added(), rows, inside)
-    counts = environments_in(known, rows, inside)
+    calm = calm or [dataset.read(name) for name in known.learnt[:_MAX_TRIED] if name not in weights] or frames
+    solution = best_stable_fit(fit, shape, known.prior, folder_of_rows, calm, campaign)
+    settled = update_active_sets(known.active, known.gamma_max, rows.added(), rows, inside)
+    counts = n_environments_of(known, rows, inside)
     rows.pack(inside)
     zeros = _zeros(fit, solution.coefficients, shape.elements, batch.energies_ev)
     with generations.new() as (number, folder):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlip_fw.engines.given_labels import GivenLabels, given_labels
-from mlip_fw.engines.train.basis import require_linear
+from mlip_fw.engines.ace.basis import require_linear
+from mlip_fw.engines.structures.given_labels import GivenLabels, given_labels
 from mlip_fw.engines.train.pacemaker.form import require_possible
 from mlip_fw.engines.train.pacemaker.template import read_template
 from mlip_fw.errors import CampaignError, TrainingError

@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from mlip_fw.dataset import Dataset
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.bootstrap import first_structures
-from mlip_fw.engines.start import start_structures
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.seeds import derived_seed
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.sampling.bootstrap import first_structures
+from mlip_fw.engines.structures.start import start_structures
 from mlip_fw.engines.train.generation import write_generation
-from mlip_fw.engines.train.linear import LinearFit
+from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.engines.train.stability import examine
-from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import read_active_set, read_basis
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import TrainingRecord
-from mlip_fw.seeds import derived_seed
 
-_MOST_FRAMES = 8
+_MAX_FRAMES = 8
 
 
 def import_initial(generations: Generations, source: Path, dataset: Dataset, campaign: Campaign) -> TrainingRecord:
@@ -38,7 +38,7 @@ def import_initial(generations: Generations, source: Path, dataset: Dataset, cam
     elements = [str(name) for name in basis.elements_name]
     inverses = read_active_set(source.with_suffix(".asi"), elements)
     potential, coefficients = AcePotential(basis), np.array(basis.basis_coeffs)
-    frames = list(dataset.some(_MOST_FRAMES)) or _first_frames(potential, campaign)
+    frames = list(dataset.sample(_MAX_FRAMES)) or _first_frames(potential, campaign)
     stability = examine(potential, frames, campaign, is_given=True)
     prior = coefficients if stability.sound else np.zeros_like(coefficients)
     with generations.new() as (number, folder):

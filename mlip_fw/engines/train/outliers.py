@@ -12,24 +12,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlip_fw.dataset import is_imported
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train.basis import copy_of
+from mlip_fw.campaign.dataset import is_imported
+from mlip_fw.engines.ace.basis import copy_of
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.batch import Batch
-from mlip_fw.engines.train.lessons import Lesson
-from mlip_fw.engines.train.linear import LinearFit
-from mlip_fw.engines.train.scaled import Scaled
-from mlip_fw.engines.train.solution import Terms
-from mlip_fw.engines.train.triangles import with_rows
+from mlip_fw.engines.train.design_rows import DesignRows
+from mlip_fw.engines.train.linear_fit import LinearFit
+from mlip_fw.engines.train.qr_update import add_rows
+from mlip_fw.engines.train.ridge_cv import ScaledProblem
+from mlip_fw.engines.train.ridge_fit import FitTerms
 from mlip_fw.io.structures import known_forces, mask_of
 
 _FAR = 8.0
 """A label is suspect if its residual is this many times the typical one."""
-_LEAST_ENERGY_EV, _LEAST_FORCE_EV_A = 2e-3, 1e-3
+_MIN_ENERGY_EV, _MIN_FORCE_EV_A = 2e-3, 1e-3
 """Lower limits of the typical residuals."""
 _INNER = 0.6
 """Fraction of the first labels that is assumed to be sound."""
-_FEWEST = 6
+_MIN = 6
 """With fewer labels nothing is suspected."""
 _AS_GOOD = 1.2
 """A label is harmless if the cross-validation error of the others grows by at most this factor."""
@@ -37,11 +37,11 @@ _CAPS = (3.0, 1.0, 0.3, 0.1)
 """Huber-like caps tried in turn, in units of the typical residual: larger residuals are down-weighted to the cap."""
 _NOTHING = 1e-3
 """Smaller weights are set to 0."""
-_MOST_GROUPS = 16
+_MAX_GROUPS = 16
 
 
 @dataclass(frozen=True)
-class Part:
+class SuspectPart:
     """The energy of a label, or its forces with its stress."""
 
     name: str
@@ -53,19 +53,24 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Usual:
+class TypicalResiduals:
     """Typical residuals (root mean square)."""
 
     energy_ev_atom: float
     force_ev_a: float
 
 
-Weighted = dict[str, tuple[float, float]]
+WeightsByLabel = dict[str, tuple[float, float]]
 
 
-def suspects(
-    batch: Batch, fit: LinearFit, before: LinearFit, terms: Terms, shape: AcePotential, usual: Usual | None
-) -> list[Part]:
+def find_suspects(
+    batch: Batch,
+    fit: LinearFit,
+    before: LinearFit,
+    terms: FitTerms,
+    shape: AcePotential,
+    usual: TypicalResiduals | None,
+) -> list[SuspectPart]:
     """Return the parts of new labels with residuals far above the typical one, in ascending order.
 
     Parameters
@@ -85,7 +90,7 @@ def suspects(
     of which may be odd, a fit is made to those whose energies are closest to linear in composition; suspects are the
     labels far from it, provided that the fit to everything does not represent all of them.
     """
-    if fit.n_labels < _FEWEST or not len(batch):
+    if fit.n_labels < _MIN or not len(batch):
         return []
     found = _residuals(batch, shape, terms.solve(fit), fit)
     near = None
@@ -93,8 +98,8 @@ def suspects(
         inner = _nearest_in_energy(batch, shape.elements)
         core = batch.added_to(before, {name: (0.0, 0.0) for name in batch.frames if name not in inner})
         near = _residuals(batch, shape, terms.solve(core), fit)
-        usual = Usual(*(float(np.nanmedian(each)) for each in near))
-    units = np.array([[max(usual.energy_ev_atom, _LEAST_ENERGY_EV)], [max(usual.force_ev_a, _LEAST_FORCE_EV_A)]])
+        usual = TypicalResiduals(*(float(np.nanmedian(each)) for each in near))
+    units = np.array([[max(usual.energy_ev_atom, _MIN_ENERGY_EV)], [max(usual.force_ev_a, _MIN_FORCE_EV_A)]])
     excess = np.nan_to_num(found / units)
     if near is None:
         far = (excess > _FAR).any(axis=0)
@@ -102,7 +107,7 @@ def suspects(
         far = (np.nan_to_num(near / units) > _FAR).any(axis=0)
         far &= bool((excess[:, far] > _FAR).any())
     parts = [
-        Part(name, is_energy, float(excess[row, k]), float(units[row, 0]))
+        SuspectPart(name, is_energy, float(excess[row, k]), float(units[row, 0]))
         for k, name in enumerate(batch.frames)
         for row, is_energy in ((0, True), (1, False))
         if far[k]
@@ -161,7 +166,7 @@ def _up_to_constants(energies: np.ndarray, fractions: np.ndarray) -> np.ndarray:
 class _CoreFit:
     """The fit without suspects, and how rows of suspects change its cross-validation error."""
 
-    problem: Scaled
+    problem: ScaledProblem
     prior: np.ndarray
     loss: float
     """Its cross-validation loss (sum of squares over left-out folds)."""
@@ -169,16 +174,16 @@ class _CoreFit:
     def harm(self, rows: np.ndarray) -> float:
         """Return the cross-validation error of the others with ``rows`` (m, n + 1) added, relative to that without."""
         size = len(self.prior) + 1
-        more = with_rows(np.zeros((size, size)), rows)
+        more = add_rows(np.zeros((size, size)), rows)
         return float(np.sqrt(self.problem.losses(self.prior, more).min() / self.loss))
 
     def coefficients(self, rows: np.ndarray) -> np.ndarray:
         """Return the coefficients (n,) of the fit with ``rows`` added."""
-        ridge, whole = self.problem.best_ridge(self.prior), with_rows(self.problem.whole, rows)
+        ridge, whole = self.problem.best_ridge(self.prior), add_rows(self.problem.whole, rows)
         return np.asarray(self.prior + self.problem.spectrum(whole, self.prior).solve(ridge) / self.problem.scale)
 
 
-def weights_of(parts: list[Part], batch: Batch, core: LinearFit, terms: Terms) -> Weighted:
+def weights_of(parts: list[SuspectPart], batch: Batch, core: LinearFit, terms: FitTerms) -> WeightsByLabel:
     """Return the weight of each label with a suspect part: 1 if harmless, else the largest that is harmless.
 
     Parameters
@@ -188,7 +193,7 @@ def weights_of(parts: list[Part], batch: Batch, core: LinearFit, terms: Terms) -
     core
         The fit of all labels without the suspects.
     """
-    if core.n_labels < _FEWEST:
+    if core.n_labels < _MIN:
         return {}
     problem = terms.problem(core)
     core_fit = _CoreFit(problem, terms.prior, float(problem.losses(terms.prior).min()))
@@ -197,7 +202,7 @@ def weights_of(parts: list[Part], batch: Batch, core: LinearFit, terms: Terms) -
         return {part.name: (1.0, 1.0) for part in parts}
     inside = _harmless(core_fit, rows)
     scales = np.array([part.usual * (terms.energy_weight if part.is_energy else 1.0) for part in parts])
-    weights: Weighted = {}
+    weights: WeightsByLabel = {}
     for part, weight in zip(parts, _lowered(core_fit, inside, rows, scales), strict=True):
         of_energy, of_forces = weights.get(part.name, (1.0, 1.0))
         weights[part.name] = (weight, of_forces) if part.is_energy else (of_energy, weight)
@@ -207,7 +212,7 @@ def weights_of(parts: list[Part], batch: Batch, core: LinearFit, terms: Terms) -
 def _harmless(core_fit: _CoreFit, rows: list[np.ndarray]) -> np.ndarray:
     """Add suspects group by group and return the rows (m, n + 1) of the harmless groups."""
     inside = np.zeros((0, rows[0].shape[1]))
-    for group in np.array_split(np.arange(len(rows)), min(_MOST_GROUPS, len(rows))):
+    for group in np.array_split(np.arange(len(rows)), min(_MAX_GROUPS, len(rows))):
         more = np.vstack([inside, *(rows[k] for k in group)])
         if core_fit.harm(more) <= _AS_GOOD:
             inside = more
@@ -226,7 +231,7 @@ def _lowered(core_fit: _CoreFit, inside: np.ndarray, rows: list[np.ndarray], sca
     return [0.0] * len(rows)
 
 
-def _rows(label: Lesson, part: Part, terms: Terms) -> np.ndarray:
+def _rows(label: DesignRows, part: SuspectPart, terms: FitTerms) -> np.ndarray:
     """Return the rows [X | y] (m, n + 1) of a part, weighted as in the fit."""
     if part.is_energy:
         n = len(label.mask)

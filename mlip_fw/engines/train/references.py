@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.io.structures import mask_of
 
 _SAME_EV = 0.01

@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.oracle.backend import Citation
-from mlip_fw.generations import Generations
 from mlip_fw.models.campaign import Campaign, RefineSettings
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker, WorkerKeys

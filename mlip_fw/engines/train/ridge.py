@@ -9,7 +9,7 @@ from scipy.optimize import nnls
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class RidgeProblem:
     """A least-squares problem in its singular value decomposition, which solves it for any ridge at little cost."""
 
     values: np.ndarray
@@ -20,7 +20,7 @@ class Spectrum:
     """(n, k) right singular vectors."""
 
     @classmethod
-    def of(cls, rows: np.ndarray, targets: np.ndarray) -> Spectrum:
+    def of(cls, rows: np.ndarray, targets: np.ndarray) -> RidgeProblem:
         """Decompose ``rows`` (m, n) and ``targets`` (m,)."""
         u, values, vt = np.linalg.svd(rows, full_matrices=False)
         return cls(values, u.T @ targets, vt.T)

@@ -10,21 +10,21 @@ from ase.md.langevin import Langevin
 from ase.md.md import MolecularDynamics
 from ase.md.verlet import VelocityVerlet
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.calculator import AceCalculator
-from mlip_fw.engines.geometry import too_close
+from mlip_fw.campaign.seeds import derived_seed
+from mlip_fw.engines.ace.calculator import AceCalculator
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.structures.geometry import too_close
 from mlip_fw.engines.train.dimers import pairs_of, repulsion_curve
 from mlip_fw.io.structures import mask_of
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import Stability
-from mlip_fw.seeds import derived_seed
 
 _HOTTER = 2.0
 """Temperature of the hot run, as a multiple of the campaign's highest."""
 _DEFAULT_TEMPERATURE_K = 300.0
 _CALM_ATOM_STEPS, _HOT_ATOM_STEPS = 1000, 2000
 """Cost of the two runs in atoms × steps."""
-_FEWEST_STEPS, _MOST_STEPS = 20, 300
+_MIN_STEPS, _MAX_STEPS = 20, 300
 _FLAT_EV_A = 0.01
 _FRICTION_1_FS = 0.01
 _LOOK_EVERY = 5
@@ -174,7 +174,7 @@ def _follow(dynamics: MolecularDynamics, atoms: Atoms, temperature_k: float, ato
 
 
 def _n_steps(atoms: Atoms, atom_steps: int) -> int:
-    return min(max(atom_steps // len(atoms), _FEWEST_STEPS), _MOST_STEPS)
+    return min(max(atom_steps // len(atoms), _MIN_STEPS), _MAX_STEPS)
 
 
 def _thermal_ev(temperature_k: float) -> float:

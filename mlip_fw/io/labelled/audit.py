@@ -15,7 +15,7 @@ from mlip_fw.io.structures import FORCE_UNKNOWN, mask_of, stress_of
 from mlip_fw.models.dataset import DatasetAudit
 
 _SAME_ATOM_EV = 1e-3
-_MOST_LEFT_OUT = 5
+_MAX_LEFT_OUT = 5
 
 
 def audit_of(found: LabelledFile, kept: Sequence[LabelledFrame], cutoff_a: float) -> DatasetAudit:
@@ -80,7 +80,7 @@ def sentences(audit: DatasetAudit) -> list[str]:
         )
     if audit.forces_unknown:
         said.append(f"forces of {audit.forces_unknown} fixed atoms are exactly zero, and are not trained on")
-    shown = audit.left_out[:_MOST_LEFT_OUT]
+    shown = audit.left_out[:_MAX_LEFT_OUT]
     said += [f"structure {one.frame} of {_short(audit.file)}: {one.reason}; left out" for one in shown]
     if len(audit.left_out) > len(shown):
         said.append(f"{len(audit.left_out) - len(shown)} more structures are left out for such reasons")

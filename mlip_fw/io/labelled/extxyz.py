@@ -21,7 +21,7 @@ _SPECIES, _NUMBERS, _POSITIONS = ("species", "symbols", "element", "symbol"), ("
 _OF_FORMAT = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
 """Keys of the format itself, which some codes write in another case."""
 _PLAIN = "species:S:1:pos:R:3"
-_MOST_ATOMS = 10_000_000
+_MAX_ATOMS = 10_000_000
 
 
 def read_extxyz(path: Path) -> list[Raw]:
@@ -64,7 +64,7 @@ def _count(line: str, where: str) -> int:
             f"{where} must begin with its number of atoms, not {line.strip()[:40]!r}; a line before may be missing or "
             "one too many"
         ) from None
-    if not 0 < n_atoms <= _MOST_ATOMS:
+    if not 0 < n_atoms <= _MAX_ATOMS:
         raise CampaignError(f"{where} has {n_atoms} atoms; remove it")
     return n_atoms
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.labelled.names import Found, called, found_in, like_labels
+from mlip_fw.io.labelled.names import NamedValue, called, found_in, like_labels
 from mlip_fw.io.labelled.raw import Raw
 from mlip_fw.io.labelled.units import Units
 from mlip_fw.models.dataset import DatasetSettings
@@ -21,7 +21,7 @@ _OF_VOLUME = ("cauchy_stress_volume_normalized", "stress_volume_normalized")
 
 
 @dataclass(frozen=True)
-class Label:
+class LabelValues:
     """Reference values of one structure in eV and Å, and their names in the file."""
 
     energy_ev: float
@@ -38,11 +38,11 @@ class Label:
 
 @dataclass(frozen=True)
 class _Value:
-    found: Found
+    found: NamedValue
     value: Any
 
 
-def label_of(raw: Raw, settings: DatasetSettings, units: Units, where: str) -> Label:
+def label_of(raw: Raw, settings: DatasetSettings, units: Units, where: str) -> LabelValues:
     """Return the label of a structure.
 
     Of several energies it is the one whose derivative the forces are: the free energy, where there is one.
@@ -65,7 +65,7 @@ def label_of(raw: Raw, settings: DatasetSettings, units: Units, where: str) -> L
     used |= {energy.found.name, *forces.found.name.split(", "), *(one.found.name for one in stresses)}
     if stress is not None and settings.stress_factor != 1.0:
         units.applied.add(f"stress times {settings.stress_factor:g}")
-    return Label(
+    return LabelValues(
         energy_ev=energy.value,
         forces_ev_a=forces.value,
         stress_ev_a3=None if stress is None else stress.value * settings.stress_factor,
@@ -77,7 +77,7 @@ def label_of(raw: Raw, settings: DatasetSettings, units: Units, where: str) -> L
 
 
 def _energy_and_forces(
-    raw: Raw, candidates: list[Found], settings: DatasetSettings, units: Units, where: str
+    raw: Raw, candidates: list[NamedValue], settings: DatasetSettings, units: Units, where: str
 ) -> tuple[_Value, _Value]:
     energies = [one for one in candidates if one.role == "energy" and not _has_free_energy(candidates, one.convention)]
     energies = [one for one in candidates if one.role == "free_energy"] + energies
@@ -92,7 +92,7 @@ def _energy_and_forces(
     if not force_values and len(raw.atoms) == 1:
         force_values = [
             _Value(
-                Found("forces", "none (single atom)", energies[0].convention if energies else "", None),
+                NamedValue("forces", "none (single atom)", energies[0].convention if energies else "", None),
                 np.zeros((1, 3)),
             )
         ]
@@ -109,16 +109,16 @@ def _energy_and_forces(
     return energy_values[0], force_values[0]
 
 
-def _has_free_energy(candidates: list[Found], convention: str) -> bool:
+def _has_free_energy(candidates: list[NamedValue], convention: str) -> bool:
     return any(one.role == "free_energy" and one.convention == convention for one in candidates)
 
 
-def _of(known: list[Found], convention: str) -> list[Found]:
+def _of(known: list[NamedValue], convention: str) -> list[NamedValue]:
     """Return the values of the same naming convention as a name that the user gave; all if there are none."""
     return [one for one in known if one.convention == convention] or known
 
 
-def _mapped(raw: Raw, name: str | None, role: str, where: str) -> Found | None:
+def _mapped(raw: Raw, name: str | None, role: str, where: str) -> NamedValue | None:
     if name is None:
         return None
     found = called(raw, name, role)
@@ -127,7 +127,7 @@ def _mapped(raw: Raw, name: str | None, role: str, where: str) -> Found | None:
     return found
 
 
-def _energy(found: Found, raw: Raw, units: Units, where: str) -> _Value:
+def _energy(found: NamedValue, raw: Raw, units: Units, where: str) -> _Value:
     number = _numbers(found, where)
     if number.size != 1:
         raise CampaignError(f"{where}: {found.name} must be one number, not {number.size}")
@@ -137,7 +137,7 @@ def _energy(found: Found, raw: Raw, units: Units, where: str) -> _Value:
     return _Value(found, energy * len(raw.atoms) if found.is_per_atom else energy)
 
 
-def _forces(found: Found, raw: Raw, units: Units, where: str) -> _Value:
+def _forces(found: NamedValue, raw: Raw, units: Units, where: str) -> _Value:
     forces = _numbers(found, where)
     if forces.shape != (len(raw.atoms), 3):
         raise CampaignError(f"{where}: {found.name} must have three numbers for each atom, not {forces.shape}")
@@ -146,7 +146,12 @@ def _forces(found: Found, raw: Raw, units: Units, where: str) -> _Value:
 
 
 def _stresses(
-    raw: Raw, candidates: list[Found], settings: DatasetSettings, units: Units, where: str, conventions: set[str] | None
+    raw: Raw,
+    candidates: list[NamedValue],
+    settings: DatasetSettings,
+    units: Units,
+    where: str,
+    conventions: set[str] | None,
 ) -> list[_Value]:
     """Return the stress under each of its names; only under the user's, if given.
 
@@ -168,7 +173,7 @@ def _stresses(
     return [_stress(one, raw, units, where) for one in known]
 
 
-def _stress(found: Found, raw: Raw, units: Units, where: str) -> _Value:
+def _stress(found: NamedValue, raw: Raw, units: Units, where: str) -> _Value:
     if any(raw.facts.get(name) is False for name in _OF_VOLUME):
         raise CampaignError(f"{where}: {found.name} is not divided by the volume; give it as bootstrap.dataset.virial")
     kind = found.role
@@ -191,7 +196,7 @@ def _voigt(numbers: np.ndarray, name: str, where: str) -> np.ndarray:
     return np.array([(full[i, j] + full[j, i]) / 2 for i, j in _VOIGT])
 
 
-def _numbers(found: Found, where: str) -> np.ndarray:
+def _numbers(found: NamedValue, where: str) -> np.ndarray:
     try:
         numbers = np.asarray(found.value, dtype=float)
     except (TypeError, ValueError):
@@ -203,7 +208,7 @@ def _numbers(found: Found, where: str) -> np.ndarray:
     return numbers
 
 
-def _require_one_unit(found: Found, kind: str, units: Units, where: str) -> None:
+def _require_one_unit(found: NamedValue, kind: str, units: Units, where: str) -> None:
     given = getattr(units.settings, f"{'energy' if kind == 'virial' else kind}_unit")
     said = {unit for unit in (given, found.unit, units.stated.get(kind)) if unit is not None}
     if len(said) > 1:

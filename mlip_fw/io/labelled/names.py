@@ -26,7 +26,7 @@ _LIKE_LABELS = ("energ", "force", "stress", "virial", "toten", "grad", "e_0", "e
 
 
 @dataclass(frozen=True)
-class Found:
+class NamedValue:
     """One quantity of a structure under one of its names."""
 
     role: str
@@ -41,14 +41,14 @@ class Found:
     is_per_atom: bool = False
 
 
-def found_in(raw: Raw) -> list[Found]:
+def found_in(raw: Raw) -> list[NamedValue]:
     """Return all values of a structure with known names."""
     found = [one for name, value in raw.facts.items() if (one := _fact(name, value)) is not None]
     found += [one for name, value in raw.columns.items() if (one := _column(name, value)) is not None]
     return found + _from_components(raw.columns)
 
 
-def called(raw: Raw, name: str, role: str) -> Found | None:
+def called(raw: Raw, name: str, role: str) -> NamedValue | None:
     """Return the value of a structure under a name given by the user; None if there is none."""
     value = raw.columns.get(name) if role == "forces" else raw.facts.get(name)
     if value is None:
@@ -56,7 +56,7 @@ def called(raw: Raw, name: str, role: str) -> Found | None:
     known = _fact(name, value) if role != "forces" else _column(name, value)
     convention = known.convention if known is not None else _split(name)[0]
     is_per_atom = role == "energy" and "per_atom" in _split(name)[1]
-    return Found(role, name, convention, value, known.unit if known is not None else None, is_per_atom)
+    return NamedValue(role, name, convention, value, known.unit if known is not None else None, is_per_atom)
 
 
 def like_labels(raw: Raw) -> list[str]:
@@ -66,11 +66,11 @@ def like_labels(raw: Raw) -> list[str]:
     return [name for name in like if not any(part in name.lower() for part in ("unit", "weight", "unknown"))]
 
 
-def _fact(name: str, value: Any) -> Found | None:
+def _fact(name: str, value: Any) -> NamedValue | None:
     convention, plain = _split(name)
     if plain in PER_ATOM:
         role = "free_energy" if plain.startswith("free") else "energy"
-        return Found(role, name, convention, value, is_per_atom=True)
+        return NamedValue(role, name, convention, value, is_per_atom=True)
     for role, kind, names in (
         ("free_energy", "energy", FREE_ENERGY),
         ("energy", "energy", ENERGY),
@@ -79,23 +79,23 @@ def _fact(name: str, value: Any) -> Found | None:
     ):
         is_known, unit = _is_one_of(plain, names, kind)
         if is_known:
-            return Found(role, name, convention, value, unit)
+            return NamedValue(role, name, convention, value, unit)
     return None
 
 
-def _column(name: str, value: np.ndarray) -> Found | None:
+def _column(name: str, value: np.ndarray) -> NamedValue | None:
     convention, plain = _split(name)
     is_known, unit = _is_one_of(plain, FORCES, "force")
-    return Found("forces", name, convention, value, unit) if is_known else None
+    return NamedValue("forces", name, convention, value, unit) if is_known else None
 
 
-def _from_components(columns: dict[str, np.ndarray]) -> list[Found]:
+def _from_components(columns: dict[str, np.ndarray]) -> list[NamedValue]:
     """Return forces stored in three separate columns: fx, fy and fz."""
     lower = {name.lower(): name for name in columns}
     for pattern in ("f{}", "f_{}", "force_{}", "forces_{}"):
         names = [lower.get(pattern.format(axis), "") for axis in _COMPONENTS]
         if all(names):
-            return [Found("forces", ", ".join(names), "", np.column_stack([columns[name] for name in names]))]
+            return [NamedValue("forces", ", ".join(names), "", np.column_stack([columns[name] for name in names]))]
     return []
 
 

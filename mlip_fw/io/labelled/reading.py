@@ -15,7 +15,7 @@ from mlip_fw.io.files import require_file
 from mlip_fw.io.labelled.ase_files import read_ase
 from mlip_fw.io.labelled.extxyz import read_extxyz
 from mlip_fw.io.labelled.fixed import unknown_forces
-from mlip_fw.io.labelled.label import Label, label_of
+from mlip_fw.io.labelled.label import LabelValues, label_of
 from mlip_fw.io.labelled.outcar import read_outcar_steps
 from mlip_fw.io.labelled.pw_out import read_pw_out
 from mlip_fw.io.labelled.raw import Raw
@@ -34,8 +34,8 @@ _READERS: dict[str, Callable[[Path], list[Raw]]] = {
     "espresso-out": read_pw_out,
 }
 _WITHOUT_UNITS = ("extxyz", "xyz", "traj")
-_MOST_BYTES = 2_000_000_000
-_MOST_EV_ATOM, _MOST_A = 1e6, 1e5
+_MAX_BYTES = 2_000_000_000
+_MAX_EV_ATOM, _MAX_A = 1e6, 1e5
 _CONVERGED = ("converged", "scf_converged", "is_converged", "electronic_converged", "converged_electronic")
 
 
@@ -47,7 +47,7 @@ class LabelledFrame:
     """With energy, forces and stress as a calculator's results, and the arrays ``mask`` and ``force_unknown``."""
     number: int
     """Index in its file, from 0."""
-    label: Label
+    label: LabelValues
     fixed: np.ndarray
     """(n_atoms, 3) of bool: components that the file fixes."""
     is_in_vacuum: bool
@@ -119,7 +119,7 @@ def read_raw(path: Path, what: str) -> tuple[str, list[Raw]]:
     CampaignError
         If the file is missing, too large, broken, or of a format that has no labels.
     """
-    require_file(path, what, _MOST_BYTES)
+    require_file(path, what, _MAX_BYTES)
     if not path.stat().st_size:
         raise CampaignError(f"{what}: {path} is empty; give a file with labelled structures")
     file_format = format_of(path, what)
@@ -169,7 +169,7 @@ def _frame(
     units = units_of(raw.facts, settings, where)
     atoms, is_in_vacuum = _structure(raw, units, cutoff_a, where)
     label = label_of(raw, settings, units, where)
-    if abs(label.energy_ev) > _MOST_EV_ATOM * len(atoms):
+    if abs(label.energy_ev) > _MAX_EV_ATOM * len(atoms):
         raise CampaignError(f"{where} has an energy of {label.energy_ev:.3g} eV; is the unit eV?")
     labelled = with_labels(atoms, label.energy_ev, label.forces_ev_a, label.stress_ev_a3)
     unknown = unknown_forces(label.forces_ev_a, raw.fixed) | _known_before(raw)
@@ -201,8 +201,8 @@ def _structure(raw: Raw, units: Units, cutoff_a: float, where: str) -> tuple[Ato
     atoms.positions *= factor
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
         raise CampaignError(f"{where} has a position or a cell that is no finite number; remove it")
-    if max(np.abs(atoms.positions).max(), np.abs(atoms.cell.array).max()) > _MOST_A:
-        raise CampaignError(f"{where} has a position or a cell beyond {_MOST_A:g} Å; is the unit Å?")
+    if max(np.abs(atoms.positions).max(), np.abs(atoms.cell.array).max()) > _MAX_A:
+        raise CampaignError(f"{where} has a position or a cell beyond {_MAX_A:g} Å; is the unit Å?")
     if not atoms.pbc.all():
         return in_vacuum(atoms, cutoff_a, where), True
     if atoms.cell.rank < 3 or atoms.get_volume() < 1e-3:

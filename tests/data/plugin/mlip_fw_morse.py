@@ -115,7 +115,7 @@ def morse(atoms: Atoms, settings: MorseSettings) -> tuple[float, np.ndarray, np.
 
 def sheared(frame: Any, potential: Any, n: int, rng: np.random.Generator) -> list[Any]:
     """Return copies of the halted frame in a slightly sheared cell, as a candidate strategy."""
-    from mlip_fw.engines.candidates.generate import CandidateTrial
+    from mlip_fw.engines.sampling.generate import CandidateTrial
 
     trials = []
     for _ in range(n):

@@ -23,11 +23,11 @@ from mlip_fw.engines.oracle.espresso.settings import (
     first_namelists,
 )
 from mlip_fw.engines.oracle.espresso.trouble import MACHINE_TROUBLES, PwTrouble, Traces, diagnose
-from mlip_fw.engines.process import Ended, run_command
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.espresso import read_pw_output, write_pw_input
 from mlip_fw.models.oracle import EspressoOracle
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.subprocesses import CommandResult, run_command
 
 _TIMEOUT_S = 300.0
 _SPACING_A = 5.0
@@ -126,7 +126,7 @@ def _run(command: str, oracle: EspressoOracle, pseudopotentials: Mapping[str, Ps
     return Traces(ended, out.read_text(errors="replace"), err.read_text(errors="replace"), crash)
 
 
-def _start(command: str, folder: Path) -> tuple[Ended, Path]:
+def _start(command: str, folder: Path) -> tuple[CommandResult, Path]:
     out = folder / OUTPUT
     ended = run_command(
         "pw_cmd",

@@ -24,11 +24,11 @@ from mlip_fw.engines.oracle.espresso.settings import (
     first_namelists,
 )
 from mlip_fw.engines.oracle.espresso.trouble import PwTrouble, Traces, diagnose, wrong_bands
-from mlip_fw.engines.process import run_command
 from mlip_fw.io.espresso import Namelists, PwOutput, Value, read_pw_output, write_pw_input
 from mlip_fw.io.kpoints import kpoint_grid
 from mlip_fw.models.oracle import EspressoOracle
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.subprocesses import run_command
 from mlip_fw.runtime.supervised_run import AttemptedRun, Failure
 
 _STOP_EARLY = 0.9

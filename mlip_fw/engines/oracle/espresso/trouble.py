@@ -11,7 +11,7 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mlip_fw.engines.process import Ended
+from mlip_fw.runtime.subprocesses import CommandResult
 from mlip_fw.runtime.supervised_run import Failure
 
 
@@ -48,7 +48,7 @@ SIGKILL, which does count against the structure."""
 class Traces:
     """What an attempt left: how the process ended, and the texts of pw.x."""
 
-    ended: Ended
+    ended: CommandResult
     out: str
     err: str = ""
     crash: str = ""

@@ -67,8 +67,8 @@ def complaint_about(folder: Path, structure: Structure) -> str | None:
         run = read_vasprun(folder / "vasprun.xml")
     except ValueError as error:
         return str(error)
-    if run.scf_steps >= run.most_scf_steps:
-        return f"the self-consistency did not converge in NELM = {run.most_scf_steps} steps"
+    if run.scf_steps >= run.max_scf_steps:
+        return f"the self-consistency did not converge in NELM = {run.max_scf_steps} steps"
     if not end.converged:
         return f"the self-consistency did not converge: VASP says “aborting loop {end.scf_ended}”"
     if not same_structure(run.structure, structure):

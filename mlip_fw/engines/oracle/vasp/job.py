@@ -10,9 +10,9 @@ from custodian.vasp.jobs import VASP_OUTPUT_FILES, VaspJob
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 
 from mlip_fw.engines.oracle.vasp.inputs import deciding_tags
-from mlip_fw.engines.process import end_group, start_group
 from mlip_fw.errors import LabelError, WorkerError
 from mlip_fw.io.vasp import same_structure, without_warnings
+from mlip_fw.runtime.subprocesses import start_group, terminate_group
 
 STDOUT, STDERR = "vasp.out", "std_err.txt"
 CONTINUED_FROM = "WAVECAR"
@@ -80,7 +80,7 @@ class LabelJob(VaspJob):
         """End what is left of the process group."""
         if self._vasp_process is not None:
             self.was_ended = self.was_ended or self._vasp_process.poll() is None
-            end_group(self._vasp_process)
+            terminate_group(self._vasp_process)
 
     @property
     def exit_code(self) -> int | None:

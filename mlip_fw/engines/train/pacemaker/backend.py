@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.oracle.backend import Citation
 from mlip_fw.engines.train.refinement import TrainerBackend
-from mlip_fw.generations import Generations
 from mlip_fw.models.campaign import Campaign, PacemakerSettings, RefineSettings
 from mlip_fw.models.worker import Worker
 
@@ -39,9 +39,9 @@ class PacemakerBackend(TrainerBackend):
         self, generations: Generations, dataset: Dataset, campaign: Campaign, worker: Worker, folder: Path
     ) -> Any:
         """Run pacemaker under custodian, or continue a fit that the walltime cut."""
-        from mlip_fw.engines.train.pacemaker.trainer import polish
+        from mlip_fw.engines.train.pacemaker.trainer import refine_with_pacemaker
 
-        return polish(generations, dataset, campaign, worker, folder)
+        return refine_with_pacemaker(generations, dataset, campaign, worker, folder)
 
     def doctor(self, worker: Worker) -> str:
         """Start pacemaker and ask for the versions of what it needs."""

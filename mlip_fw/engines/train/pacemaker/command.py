@@ -9,10 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mlip_fw.engines.process import run_command
 from mlip_fw.errors import WorkerError
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.subprocesses import run_command
 
 _TIMEOUT_S = 120.0
 _PRINT_VERSIONS = (

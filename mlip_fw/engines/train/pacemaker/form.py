@@ -14,8 +14,8 @@ import numpy as np
 from pyace import ACEBBasisSet, BBasisConfiguration, create_multispecies_basis_config
 from pyace.basis import MapStringString
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.engines.train.basis import linear_basis
+from mlip_fw.engines.ace.basis import linear_basis
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.pacemaker.template import Template
 from mlip_fw.errors import CampaignError
 from mlip_fw.models.campaign import Campaign
@@ -40,7 +40,7 @@ def form_of(campaign: Campaign, template: Template, linear: BBasisConfiguration)
     wanted = campaign.potential.pacemaker.functions_per_element
     section = template.potential
     if section is not None:
-        form = _templated(section, wanted or _most_functions(linear), campaign)
+        form = _templated(section, wanted or _max_functions(linear), campaign)
     elif wanted is not None:
         basis = linear_basis(campaign.elements, campaign.potential.cutoff_a, wanted)
         form = _with_two_densities(basis.to_BBasisConfiguration())
@@ -59,7 +59,7 @@ def require_possible(campaign: Campaign, template: Template) -> None:
     """
     if template.potential is not None:
         settings = campaign.potential
-        _templated(template.potential, settings.pacemaker.functions_per_element or campaign.fewest_functions, campaign)
+        _templated(template.potential, settings.pacemaker.functions_per_element or campaign.min_functions, campaign)
 
 
 def _templated(section: dict[str, Any], functions: int, campaign: Campaign) -> BBasisConfiguration:
@@ -79,7 +79,7 @@ def _templated(section: dict[str, Any], functions: int, campaign: Campaign) -> B
     return form
 
 
-def _most_functions(form: BBasisConfiguration) -> int:
+def _max_functions(form: BBasisConfiguration) -> int:
     """Return the largest number of functions of any element."""
     return max(AcePotential(ACEBBasisSet(form)).n_functions().values())
 

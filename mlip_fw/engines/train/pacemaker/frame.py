@@ -16,8 +16,8 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 from pyace import ACEBBasisSet, BBasisConfiguration
 
-from mlip_fw.engines.ace import AcePotential
-from mlip_fw.io.files import whole_file
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.io.files import atomic_file
 from mlip_fw.io.structures import atoms_with_forces, mask_of
 
 logger = logging.getLogger("mlip_fw")
@@ -109,7 +109,7 @@ def write_frame(path: Path, rows: list[Row]) -> None:
     )
     # names as pandas 3 keeps them are not readable for pandas 2, which pacemaker may have
     table.columns = table.columns.astype(object)
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         table.to_pickle(temporary, compression="gzip", protocol=4)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from mlip_fw.engines.train.pacemaker.template import Template
-from mlip_fw.io.files import whole_file
+from mlip_fw.io.files import atomic_file
 from mlip_fw.models.campaign import Campaign
 
 INPUT, FRAME, BEGIN, TARGET = "input.yaml", "labels.pckl.gzip", "begin.yaml", "target.yaml"
@@ -67,6 +67,6 @@ def write_input(
         "fit": {**fit, "maxiter": iterations},
         "backend": settings["backend"],
     }
-    with whole_file(folder / INPUT) as temporary:
+    with atomic_file(folder / INPUT) as temporary:
         YAML(typ="safe", pure=True).dump(data, temporary)
     return ("--no-predict", *(("-ip", BEGIN) if grows else ()), INPUT)

@@ -7,7 +7,6 @@ from typing import Any
 
 from pyace import BBasisConfiguration
 
-from mlip_fw.engines.process import run_command
 from mlip_fw.engines.train.pacemaker.command import command_of
 from mlip_fw.engines.train.pacemaker.form import functions_of, transfer_coefficients
 from mlip_fw.engines.train.pacemaker.frame import Row, write_frame
@@ -17,6 +16,7 @@ from mlip_fw.engines.train.pacemaker.resume import FitProgress, write_progress
 from mlip_fw.engines.train.pacemaker.trouble import FitTrouble, diagnose, interim_potential, put_away
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.worker import Worker
+from mlip_fw.runtime.subprocesses import run_command
 from mlip_fw.runtime.supervised_run import AttemptedRun, Failure
 
 OUT = "pacemaker.out"

@@ -10,20 +10,20 @@ import numpy as np
 from ase import Atoms
 from pyace import ACEBBasisSet, BBasisConfiguration
 
-from mlip_fw.cores import cores_of
-from mlip_fw.engines.ace import AcePotential, rows_within
-from mlip_fw.engines.maxvol import ActiveSet, exchange
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.potential import AcePotential, rows_within
+from mlip_fw.engines.sampling.maxvol import ActiveSet, exchange
 from mlip_fw.engines.train.pacemaker.frame import rmse_of
 from mlip_fw.engines.train.pacemaker.inputs import INPUT
 from mlip_fw.engines.train.pacemaker.job import FitRun
 from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
 from mlip_fw.engines.train.stability import examine
 from mlip_fw.errors import NumberTakenError, TrainingError
-from mlip_fw.generations import Generations
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import write_active_set, write_basis, write_ctilde
 from mlip_fw.io.structures import known_forces, mask_of, stress_of
 from mlip_fw.models.training import LabelErrors, TrainingRecord
+from mlip_fw.runtime.cores import cores_of
 
 logger = logging.getLogger("mlip_fw")
 _AGREES_REL, _AGREES_EV_A = 1e-3, 1e-5

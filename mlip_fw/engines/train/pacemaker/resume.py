@@ -7,7 +7,7 @@ from typing import Any
 
 from pyace import ACEBBasisSet, BBasisConfiguration
 
-from mlip_fw.engines.ace import AcePotential
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.pacemaker.form import read_form, transfer_coefficients, without_cores
 from mlip_fw.engines.train.pacemaker.frame import Row, loss_of
 from mlip_fw.engines.train.pacemaker.inputs import BEGIN

@@ -6,8 +6,8 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlip_fw.campaign.generations import Generations
 from mlip_fw.errors import CampaignError
-from mlip_fw.generations import Generations
 from mlip_fw.models.campaign import Campaign
 
 _NEEDED = ("tensorflow", "tensorpotential")
@@ -56,13 +56,13 @@ def decided(campaign: Campaign, begun: Campaign | None, root: Path) -> Schedule:
     """
     if campaign.potential.kind != "auto":
         return Schedule(campaign, "as the campaign says")
-    travels = campaign.files == "filepad"
+    uses_filepad = campaign.files == "filepad"
     if begun is not None:
         kind = begun.potential.kind
-        if travels and kind != "linear":
+        if uses_filepad and kind != "linear":
             raise CampaignError(f"{root} began with {kind}, whose files don't travel; say files: shared")
         return Schedule(_of_kind(campaign, kind), "as the campaign began")
-    if travels:
+    if uses_filepad:
         return Schedule(_of_kind(campaign, "linear"), "files: filepad")
     if is_installed():
         return Schedule(_of_kind(campaign, "pacemaker"), "it is installed here")

@@ -12,11 +12,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mlip_fw.errors import CampaignError
-from mlip_fw.io.files import require_file, whole_file
+from mlip_fw.io.files import atomic_file, require_file
 from mlip_fw.io.safe_yaml import load_yaml
 
 logger = logging.getLogger("mlip_fw")
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 _KEY = "potential.pacemaker.template"
 _TAKEN = {
     "potential": ("embeddings", "bonds", "functions", "deltaSplineBins"),
@@ -36,7 +36,7 @@ _TAKEN = {
 them."""
 _KNOWN = {*_TAKEN, "cutoff", "seed", "metadata", "data"}
 """Sections of pacemaker's input; of a file without any of them, no content is repeated in messages."""
-_MOST_NAMED, _LONGEST_NAME = 8, 40
+_MAX_NAMED, _LONGEST_NAME = 8, 40
 _NUMBERS = (("fit", "maxiter"), ("backend", "batch_size"), ("backend", "display_step"))
 
 
@@ -74,12 +74,12 @@ def write_template(path: Path, template: Template) -> None:
     """Write a template from which :func:`read_template` gets the same."""
     sections = {"potential": template.potential, "fit": template.fit, "backend": template.backend}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         YAML(typ="safe", pure=True).dump({name: given for name, given in sections.items() if given}, temporary)
 
 
 def _loaded(path: Path) -> dict[str, Any]:
-    require_file(path, _KEY, _MOST_BYTES)
+    require_file(path, _KEY, _MAX_BYTES)
     try:
         data = load_yaml(path.read_text())
     except (OSError, UnicodeDecodeError, YAMLError, RecursionError, ValueError) as error:
@@ -90,8 +90,8 @@ def _loaded(path: Path) -> dict[str, Any]:
 
 
 def _named(keys: list[str]) -> str:
-    shown = [key[:_LONGEST_NAME] for key in sorted(keys)[:_MOST_NAMED]]
-    return ", ".join(shown) + (f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else "")
+    shown = [key[:_LONGEST_NAME] for key in sorted(keys)[:_MAX_NAMED]]
+    return ", ".join(shown) + (f" and {len(keys) - _MAX_NAMED} more" if len(keys) > _MAX_NAMED else "")
 
 
 def _mapping(data: dict[str, Any], section: str) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from ase import Atoms
 from pyace import BBasisConfiguration
 
-from mlip_fw.dataset import Dataset
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.train.energy_offsets import on_common_zero
 from mlip_fw.engines.train.pacemaker.command import command_of
 from mlip_fw.engines.train.pacemaker.form import form_of, with_cores_of, without_cores
 from mlip_fw.engines.train.pacemaker.frame import kappa_of, rows_of
@@ -21,9 +23,7 @@ from mlip_fw.engines.train.pacemaker.resume import best_start, read_progress
 from mlip_fw.engines.train.pacemaker.schedule import is_behind
 from mlip_fw.engines.train.pacemaker.template import read_template
 from mlip_fw.engines.train.pacemaker.trouble import FitTrouble, finished_potential
-from mlip_fw.engines.train.zeros import on_one_zero
 from mlip_fw.errors import TrainingError, WorkerError
-from mlip_fw.generations import Generations
 from mlip_fw.models.campaign import ENERGY_WEIGHT, Campaign
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
@@ -35,7 +35,7 @@ _MACHINE_TROUBLES = {FitTrouble.NOT_INSTALLED, FitTrouble.NUMPY, FitTrouble.DISK
 _INSTALL = "install mlip-fw[pacemaker] where it runs, see docs/how-to/choose-a-trainer.md"
 
 
-def polish(
+def refine_with_pacemaker(
     generations: Generations, dataset: Dataset, campaign: Campaign, worker: Worker, folder: Path
 ) -> TrainingRecord | OutOfTime | None:
     """Make a generation by pacemaker from the labels of the newest linear generation.
@@ -82,7 +82,7 @@ def _round(
     if record is None:
         raise TrainingError(f"{generations.folder(source)} has no whole training.json; remove that folder, run again")
     names = [name for name in record.labels if name not in record.free_atoms]
-    frames = on_one_zero([dataset.read(name) for name in names], record.imported_offset_ev)
+    frames = on_common_zero([dataset.read(name) for name in names], record.imported_offset_ev)
     linear = BBasisConfiguration(str(generations.potential(source)))
     run = _prepared(generations, record, frames, linear, campaign, worker, folder)
     begun_at = run.steps_before

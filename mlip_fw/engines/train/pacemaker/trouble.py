@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pyace import BBasisConfiguration
 
-from mlip_fw.engines.process import Ended
 from mlip_fw.engines.train.pacemaker.form import read_form
 from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
+from mlip_fw.runtime.subprocesses import CommandResult
 from mlip_fw.runtime.supervised_run import Failure
 
 LOG, OUTPUT = "log.txt", "output_potential.yaml"
@@ -45,7 +45,7 @@ _SAID = (
 )
 
 
-def diagnose(ended: Ended, folder: Path, words: str) -> Failure | None:
+def diagnose(ended: CommandResult, folder: Path, words: str) -> Failure | None:
     """Return what went wrong with the attempt in ``folder``, or None for a fit that can be used."""
     if ended.timed_out:
         return Failure(FitTrouble.OUT_OF_TIME, f"stopped after {ended.seconds:.0f} s")

@@ -1,0 +1,124 @@
+"""The campaign in numbers: what ``mlip-fw run`` prints, ``summary.json`` holds and every view begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations, faults_of, newest_fit
+from mlip_fw.campaign.journal import sessions
+from mlip_fw.campaign.records import CampaignRecords
+from mlip_fw.io.structures import read_head
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.md import MDOutcome, MDResult
+from mlip_fw.models.summary import CampaignSummary, Seconds, StopReason
+from mlip_fw.models.training import TrainingRecord
+
+
+def md_results(directory: CampaignDirectory) -> list[MDResult]:
+    """Return the results of all MD runs that have ended, by walker and cycle.
+
+    Raises
+    ------
+    DirectoryError
+        If one can't be read; one that is only half-written counts as absent.
+    """
+    records = CampaignRecords(directory)
+    results = list(records.results.values())
+    records.files.require_readable()
+    return results
+
+
+def summarize(directory: CampaignDirectory) -> CampaignSummary:
+    """Return what the campaign has come to so far.
+
+    Raises
+    ------
+    DirectoryError
+        If there is no campaign, a label is damaged, or a file can't be read: the summary is kept as the result of
+        the campaign and must not leave out what is only out of sight.
+    """
+    records = CampaignRecords(directory)
+    summary = summary_of(records)
+    _require_whole_labels(records)
+    records.files.require_readable()
+    return summary
+
+
+def summary_of(records: CampaignRecords) -> CampaignSummary:
+    """Return what the records of a campaign come to; files that are damaged are left out."""
+    campaign, results = records.campaign, records.results.values()
+    labels, quarantine, trainings = records.labels.values(), records.quarantine, records.trainings
+    first = [records.first_selection] if records.first_selection is not None else []
+    selections = [*first, *records.selections.values()]
+    newest = newest_fit(trainings)
+    training = trainings[newest] if newest is not None else None
+    errors, before = (training.dataset, training.new_before) if training is not None else (None, None)
+    report = records.validation
+    held_out = report.holdout if report is not None and report.generation == newest else None
+    outcome, reason = records.outcome
+    seconds = {
+        "md": sum(r.seconds for r in results),
+        "candidates": sum(s.seconds for s in selections),
+        "label": sum(label.seconds for label in labels) + sum(q.seconds for q in quarantine),
+        "train": sum(t.seconds for t in trainings.values() if t is not None),
+    }
+    total = round(sum(end - start for start, end in sessions(records.events)), 3)
+    potential = Generations(records.directory.root).potential(newest) if newest is not None else None
+    return CampaignSummary(
+        campaign=campaign.campaign,
+        outcome=outcome,
+        reason=reason,
+        hint=_hint(trainings, campaign) if reason == StopReason.NO_PROGRESS else None,
+        cycles=sum(s.generation is not None for s in selections),
+        halts=sum(r.outcome is MDOutcome.HALTED for r in results),
+        labels=len(labels),
+        labels_failed=len(quarantine),
+        atoms_labelled=sum(label.n_atoms for label in labels),
+        generations=len(trainings),
+        generations_refused=sum(bool(faults_of(t)) for t in trainings.values()),
+        md_steps=_steps(r for r in results if r.walker < campaign.md.walkers),
+        dataset_force_rmse_ev_a=errors.force_rmse_ev_a if errors else 0.0,
+        dataset_energy_rmse_ev_atom=errors.energy_rmse_ev_atom if errors else 0.0,
+        heldout_force_rmse_ev_a=held_out.force_rmse_ev_a if held_out else None,
+        heldout_energy_rmse_ev_atom=held_out.energy_rmse_ev_atom if held_out else None,
+        new_labels_force_rmse_ev_a=before.force_rmse_ev_a if before else None,
+        seconds=Seconds(total=total, overhead=max(0.0, total - sum(seconds.values())), **seconds),
+        potential=str(potential) if potential is not None else "",
+        active_set=str(potential.with_suffix(".asi")) if potential is not None else "",
+    )
+
+
+def _require_whole_labels(records: CampaignRecords) -> None:
+    dataset = Dataset(records.directory.root)
+    for name in sorted(set(dataset.hashes()) - records.labels.keys()):
+        read_head(dataset.path(name))
+
+
+def _hint(trainings: dict[int, TrainingRecord | None], campaign: Campaign) -> str | None:
+    """Return why MD made no progress, if the threshold or the newer generations are to blame."""
+    if (halt := campaign.uncertainty.lowest_gamma_halt) <= 1:
+        return (
+            f"uncertainty.gamma_halt is {halt:g}, and atoms that the potential was trained on have a gamma of up to 1: "
+            "MD halts whatever the potential is trained on; use more than 1 (2 to 20 are usual) in another directory"
+        )
+    used = newest_fit(trainings)
+    newer = sorted(number for number in trainings if used is not None and number > used)
+    if not newer:
+        return None
+    names = f"generation {newer[0]} is" if len(newer) == 1 else f"generations {newer[0]} to {newer[-1]} are"
+    return (
+        f"{names} unfit for MD, which went on with generation {used} and halted at the same step again. The newest is "
+        f"unfit because {'; '.join(faults_of(trainings[newer[-1]]))}. What to change is in "
+        "docs/explanation/fit-for-md.md; start again in another directory, with the dataset "
+        "that `mlip-fw export` writes as bootstrap.dataset"
+    )
+
+
+def _steps(results: Iterable[MDResult]) -> int:
+    """Return the furthest MD step of each walker, summed."""
+    furthest: dict[int, int] = {}
+    for result in results:
+        furthest[result.walker] = max(furthest.get(result.walker, 0), result.step)
+    return sum(furthest.values())

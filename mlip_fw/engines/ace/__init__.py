@@ -1,0 +1,1 @@
+"""ACE potentials: evaluation, neighbour lists, memory."""

@@ -1,0 +1,184 @@
+"""ACE potential: energies, forces, extrapolation grades and design-matrix rows, computed by pyace."""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from pyace import ACEBBasisSet
+from pyace.calculator import ACECalculator
+from pyace.evaluator import ACEBEvaluator, ACERecursiveEvaluator
+
+from mlip_fw.engines.ace.neighbours import Neighbours
+from mlip_fw.io.pace import read_active_set, read_basis
+
+_VOIGT = [0, 1, 2, 5, 4, 3]
+_VOIGT_OF_NINE = [0, 4, 8, 5, 2, 1]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energy, forces, virial and extrapolation grades of one structure by a potential."""
+
+    energy_ev: float
+    forces_ev_a: np.ndarray
+    """(n, 3)"""
+    virial_ev: np.ndarray
+    """(6,) xx, yy, zz, xy, xz, yz: the sum of r·f over pairs, as LAMMPS counts it."""
+    gamma: np.ndarray | None
+    """(n,) extrapolation grades; None if they were not computed."""
+
+    def stress_ev_a3(self, volume_a3: float) -> np.ndarray:
+        """Return the (6,) stress in ASE's sign convention (positive under tension) and Voigt order, eV/Å³."""
+        return -self.virial_ev[_VOIGT] / volume_a3
+
+
+class AcePotential:
+    """A potential with its active set, for one order of elements.
+
+    Parameters
+    ----------
+    basis
+        The potential.
+    inverses
+        Inverse of the active set of each element; None: no extrapolation grades can be computed.
+
+    Notes
+    -----
+    The extrapolation grade is max |b A⁻¹|, with b the basis functions of one atom and A the active
+    set of its element (Lysogorskiy et al., Phys. Rev. Materials 7, 043801 (2023)).
+    """
+
+    def __init__(self, basis: ACEBBasisSet, inverses: dict[str, np.ndarray] | None = None) -> None:
+        self.basis, self.inverses = basis, inverses
+        self.elements = [str(name) for name in basis.elements_name]
+        self.cutoff_a = float(basis.cutoffmax)
+        self._index = {name: k for k, name in enumerate(self.elements)}
+        self._evaluator = ACEBEvaluator(basis)
+        self._graded = ACECalculator(self._evaluator)
+        if inverses is not None:
+            self._evaluator.set_active_set([inverses[name].tolist() for name in self.elements])
+        self._ctilde = basis.to_ACECTildeBasisSet()  # pyace's evaluators point to their basis: keep both alive
+        self._fast_evaluator = ACERecursiveEvaluator(self._ctilde)
+        self._fast_evaluator.set_recursive(True)
+        self._fast = ACECalculator(self._fast_evaluator)
+
+    @classmethod
+    def from_files(cls, yaml_path: Path) -> AcePotential:
+        """Read a potential and its active set (``.asi``, same folder); cached until the file changes."""
+        return _loaded(yaml_path, yaml_path.stat().st_mtime_ns if yaml_path.is_file() else 0)
+
+    def species(self, atoms: Atoms) -> np.ndarray:
+        """Return the (n,) element indices of ``atoms``."""
+        return np.array([self._index[symbol] for symbol in atoms.get_chemical_symbols()], dtype=int)
+
+    def neighbours(self, atoms: Atoms, skin_a: float = 0.0) -> Neighbours:
+        """Return an empty neighbour list for the species of ``atoms``."""
+        return Neighbours(self.species(atoms), self.cutoff_a, skin_a)
+
+    def evaluate(self, atoms: Atoms, *, gamma: bool = True) -> Evaluation:
+        """Evaluate one fully periodic structure."""
+        neighbours = self.neighbours(atoms)
+        return self.evaluate_moving(neighbours, atoms.positions, atoms.cell.array, gamma=gamma)
+
+    def evaluate_moving(
+        self, neighbours: Neighbours, positions: np.ndarray, cell: np.ndarray, *, gamma: bool
+    ) -> Evaluation:
+        """Evaluate a step of a trajectory, with gamma or by the faster recursive evaluator."""
+        environment = neighbours.update(positions, cell)
+        calculator = self._graded if gamma else self._fast
+        calculator.compute(environment, compute_projections=gamma)
+        return Evaluation(
+            energy_ev=float(calculator.energy),
+            forces_ev_a=np.asarray(calculator.forces, dtype=float),
+            virial_ev=-np.asarray(calculator.virial, dtype=float),
+            gamma=np.asarray(calculator.gamma_grade, dtype=float) if gamma else None,
+        )
+
+    def evaluate_with_projections(self, atoms: Atoms) -> tuple[Evaluation, dict[str, np.ndarray]]:
+        """Evaluate one structure and return its basis functions too, (n_atoms, n_functions) by element."""
+        answer = self.evaluate(atoms)
+        return answer, self._by_element(self._graded.projections, atoms)
+
+    def design(self, atoms: Atoms, *, stress: bool = False) -> Design:
+        """Return the design-matrix rows of one structure for a linear fit, with rows for its stress if asked.
+
+        pyace returns forces per basis function, but no virial. The virial is obtained by treating periodic images
+        as separate atoms and summing position times force over all atoms.
+        """
+        neighbours = self.neighbours(atoms)
+        environment = neighbours.update(atoms.positions, atoms.cell.array)
+        if stress:
+            environment = neighbours.with_own_images()
+        self._graded.compute(environment, compute_projections=True, compute_b_grad=True)
+        projections = self._by_element(self._graded.projections, atoms)
+        energy = np.concatenate([projections[name].sum(axis=0) for name in self.elements])
+        with _uncollected():
+            forces = np.asarray(self._graded.forces_bfuncs, dtype=float).transpose(0, 2, 1)
+        if not stress:
+            return Design(energy, forces, projections)
+        virial = np.tensordot(np.array(environment.x), forces, axes=(0, 0)).reshape(9, -1)
+        home = forces[: len(atoms)].copy()
+        np.add.at(home, neighbours.origins[len(atoms) :], forces[len(atoms) :])
+        return Design(energy, home, projections, -virial[_VOIGT_OF_NINE] / atoms.get_volume())
+
+    def n_functions(self) -> dict[str, int]:
+        """Return the number of basis functions of each element."""
+        return functions_of(self.basis)
+
+    def _by_element(self, rows: list[list[float]], atoms: Atoms) -> dict[str, np.ndarray]:
+        species, widths = self.species(atoms), self.n_functions()
+        return {
+            name: np.array([rows[k] for k in np.flatnonzero(species == s)], dtype=float).reshape(-1, widths[name])
+            for s, name in enumerate(self.elements)
+        }
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the garbage collector: pyace returns 100,000 lists, which it would scan repeatedly without effect."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def functions_of(basis: ACEBBasisSet) -> dict[str, int]:
+    """Return the number of basis functions of each element."""
+    parts = zip(basis.elements_name, basis.basis_rank1, basis.basis, strict=True)
+    return {str(name): len(first) + len(rest) for name, first, rest in parts}
+
+
+def rows_within(mask: np.ndarray, projections: dict[str, np.ndarray], atoms: Atoms) -> dict[str, np.ndarray]:
+    """Return, for each element, the rows of ``projections`` that belong to atoms in ``mask`` (n_atoms,) of bool."""
+    symbols = np.array(atoms.get_chemical_symbols())
+    return {name: rows[mask[symbols == name]] for name, rows in projections.items()}
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(yaml_path: Path, _: int) -> AcePotential:
+    basis = read_basis(yaml_path)
+    return AcePotential(basis, read_active_set(yaml_path.with_suffix(".asi"), list(basis.elements_name)))
+
+
+@dataclass(frozen=True)
+class Design:
+    """Design-matrix rows of one structure; they depend on the basis functions, not on the coefficients."""
+
+    energy: np.ndarray
+    """(n_functions,) derivative of the total energy by each coefficient; elements one after the other."""
+    forces: np.ndarray
+    """(n_atoms, 3, n_functions)"""
+    projections: dict[str, np.ndarray]
+    """(n_atoms of the element, n_functions of the element), atoms in the order of the structure."""
+    stress: np.ndarray | None = None
+    """(6, n_functions) in ASE's sign and Voigt order, 1/Å³; None where it was not asked for."""

@@ -1,0 +1,1 @@
+"""Small periodic cells around one atom of a large cell."""

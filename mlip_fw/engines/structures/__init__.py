@@ -1,0 +1,1 @@
+"""Start structures, geometry and the user's labelled structures."""

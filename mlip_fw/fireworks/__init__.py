@@ -1,1 +1,0 @@
-"""One function per Firework: its task, name, category, priority and folder."""

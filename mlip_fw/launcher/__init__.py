@@ -1,0 +1,1 @@
+"""The processes that run Fireworks: on this machine, on clusters, offline."""

@@ -1,0 +1,1 @@
+"""A campaign in the database: queries, archiving, recovery, files in the FilePad, the one-machine server."""

@@ -1,0 +1,1 @@
+"""Looking at campaigns: analysis, report, web pages, notebooks."""
