@@ -1,6 +1,8 @@
-"""The shape of the package: imports run one way."""
+"""The shape of the package: imports run one way, between packages and inside of them."""
 
 import ast
+from collections import defaultdict
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -10,35 +12,32 @@ from mlip_fw.firetasks.continuations import continuation_named
 from tests.helpers.programs import ROOT
 
 LAYERS = [
-    {
-        "errors",
-        "seeds",
-        "processes",
-        "interrupts",
-        "jobtime",
-        "cores",
-        "firework_names",
-        "stdout",
-        "surroundings",
-        "__init__",
-    },
+    {"errors", "__init__"},
+    {"plugins"},
     {"models"},
-    {"io", "mongo_errors"},
-    {"mongo_sentences", "looking"},
-    {"attendance", "shelving", "store", "campaign", "layout", "dataset", "generations", "database"},
-    {"travel"},
+    {"io"},
+    {"runtime"},
+    {"campaign"},
+    {"launchpad"},
     {"engines"},
-    {"summary"},
-    {"validation", "story"},
+    {"validation"},
     {"steps"},
     {"firetasks"},
-    {"fireworks"},
-    {"recovery"},
-    {"workflows", "doctor", "report", "export", "testing"},
-    {"web"},
-    {"cli", "notebook"},
-    {"__main__", "__init__"},
+    {"views"},
+    {"workflows"},
+    {"launcher"},
+    {"export", "doctor", "testing"},
+    {"cli"},
+    {"__main__"},
 ]
+INSIDE = {
+    "engines": ["ace", "structures", "oracle", "sampling", "md", "train"],
+    "launchpad": [
+        *("server", "names", "driver_errors", "advice", "read_only", "archiving", "queries", "filepad", "recovery"),
+    ],
+    "views": ["analysis", "report", "web", "notebook"],
+}
+"""Order of packages inside of packages: each imports only those before it."""
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted((ROOT / "mlip_fw").rglob("*.py"))
 
@@ -63,7 +62,7 @@ def imported_parts(path):
 def test_engines_know_no_campaign_directory():
     """They take paths, labels and generations; what was handed to a Firework is the steps' to know."""
     engines = [path for path in MODULES if part_of(path) == "engines"]
-    unknown = {"mlip_fw.models.handoff", "mlip_fw.layout", "mlip_fw.campaign.directory", "mlip_fw.campaign.events"}
+    unknown = {"mlip_fw.models.handoff", "mlip_fw.campaign.directory", "mlip_fw.campaign.events"}
     assert engines
     assert [str(path) for path in engines if unknown & set(imported_modules(path))] == []
 
@@ -124,6 +123,52 @@ def test_imports_point_down(path):
     own = LEVEL[part_of(path)]
     upward = [name for name in imported_parts(path) if LEVEL.get(name, 0) > own]
     assert not upward, f"{path.name} imports {upward}"
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_imports_point_down_inside_of_packages(package):
+    level = {name: place for place, name in enumerate(INSIDE[package])}
+    paths = [
+        path for path in MODULES if part_of(path) == package and path.parent.name + path.stem != package + "__init__"
+    ]
+    assert {inner_part(path) for path in paths} == set(level)
+    prefix = f"mlip_fw.{package}."
+    upward = [
+        (str(path.relative_to(ROOT)), name)
+        for path in paths
+        for name in imported_modules(path)
+        if name.startswith(prefix) and level[name.split(".")[2]] > level[inner_part(path)]
+    ]
+    assert not upward
+
+
+def inner_part(path):
+    return path.relative_to(ROOT / "mlip_fw").parts[1].removesuffix(".py")
+
+
+def test_no_two_modules_import_each_other():
+    """Not even by way of others, and not inside of functions either."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in MODULES}
+    graph = {}
+    for path in MODULES:
+        own = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found = [
+            f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in names else node.module
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        ]
+        graph[own] = {name for name in found if name in names and name != own}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(names)
+
+
+def test_a_class_name_exists_once():
+    where = defaultdict(list)
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                where[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in where.items() if len(found) > 1} == {}
 
 
 def test_nothing_of_this_machine_in_the_project():
