@@ -78,15 +78,15 @@ class Dataset:
         """Return a labelled structure with its energy, forces and stress."""
         return read_frame(self.path(name))
 
-    def sample(self, most: int) -> Iterator[Atoms]:
+    def sample(self, limit: int) -> Iterator[Atoms]:
         """Give up to ``most`` labelled structures, one after the other."""
-        return (self.read(name) for name in self.hashes()[:most])
+        return (self.read(name) for name in self.hashes()[:limit])
 
-    def sample_own(self, most: int) -> Iterator[Atoms]:
+    def sample_own(self, limit: int) -> Iterator[Atoms]:
         """Give up to ``most`` labels of the campaign's own oracle, one after the other."""
         imported = {path.name for path in self._imported.glob("[!.]*")}
         names = [name for name in self.hashes() if name not in imported]
-        return (self.read(name) for name in names[:most])
+        return (self.read(name) for name in names[:limit])
 
     def info(self, name: str) -> Label:
         """Return what is known of a label without its arrays."""

@@ -37,10 +37,10 @@ class ForkServer:
 
     Examples
     --------
-    >>> nursery = Nursery(preload=())
-    >>> nursery.call("math:factorial", 5)
+    >>> server = ForkServer(preload=())
+    >>> server.call("math:factorial", 5)
     120
-    >>> nursery.close()
+    >>> server.close()
     """
 
     def __init__(self, preload: tuple[str, ...] = _PRELOAD) -> None:

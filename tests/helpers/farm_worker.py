@@ -130,7 +130,7 @@ def term(step, after_s):
 
 
 def kill_child():
-    """Kill the first child that the nursery forks."""
+    """Kill the first child that the fork server forks."""
     answer, counter = ForkServer._answer, itertools.count()
 
     def answering(self, deadline):
