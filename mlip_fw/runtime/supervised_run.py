@@ -2,8 +2,8 @@
 
 A *run* is one calculation in its folder, over all attempts and all Fireworks. An attempt that fails leaves a
 :class:`Failure`; the :class:`Repair` for that kind of trouble changes what the next attempt does. In the end the
-result is believed, or the walltime is over (:class:`OutOfTime`, and :class:`Progress` is stored for the Firework that
-goes on), or the run is given up with the failure that was left.
+result is believed, or the walltime is over (:class:`~mlip_fw.runtime.walltime.OutOfTime`; :class:`Progress` is stored
+for the Firework that goes on), or the run is given up with the failure that was left.
 
 Programs with handlers of their own in custodian (VASP) bring job and handlers along; all others only say what one
 attempt does.
@@ -46,14 +46,6 @@ class Failure:
     def brief(self) -> str:
         """The message, cut to what fits into an error."""
         return self.message[:_MAX_TEXT]
-
-
-@dataclass(frozen=True)
-class OutOfTime:
-    """The walltime of the worker is over; the next Firework goes on in the same folder."""
-
-    seconds: float
-    """Wall time so far, over all attempts and Fireworks, s."""
 
 
 class Progress(Frozen):

@@ -8,7 +8,7 @@ from mlip_fw.engines.train.refinement import refine
 from mlip_fw.models.handoff import RefineHandoff
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
-from mlip_fw.runtime.supervised_run import OutOfTime
+from mlip_fw.runtime.walltime import OutOfTime
 from mlip_fw.steps.step import Step
 from mlip_fw.steps.train import warn_if_refused
 
