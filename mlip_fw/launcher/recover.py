@@ -58,7 +58,7 @@ def recover(
         Only report.
     heartbeat_s
         Time without heartbeat after which a run counts as lost, if neither this machine nor the queue can tell, s.
-    patience_s
+    timeout_s
         Time after which the lock of a workflow counts as stale, s.
     dead_workers
         Names of workers that the caller knows to be dead.

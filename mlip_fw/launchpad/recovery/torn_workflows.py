@@ -52,7 +52,7 @@ class _Scan:
 def find_torn_workflows(
     pad: LaunchPad, timeout_s: float, sleep: Callable[[float], object] = time.sleep
 ) -> Iterator[Fault]:
-    """Find stale locks, half updated workflows and Fireworks without a workflow, unchanged for ``patience_s``.
+    """Find stale locks, half updated workflows and Fireworks without a workflow, unchanged for ``timeout_s``.
 
     An update takes a fraction of a second, with thousands of Fireworks seconds. While new Fireworks without workflow
     appear, somebody is adding some, and the scan is repeated.

@@ -53,7 +53,7 @@ class FilledBox:
 def filled_boxes(
     frame: Frame, center: int, sphere_a: float, shortest_a: float, limit: int, formula: dict[int, int] | None = None
 ) -> list[FilledBox]:
-    """Return small cells of at most ``most`` atoms: those whose boundary fits the structure, or else any.
+    """Return small cells of at most ``limit`` atoms: those whose boundary fits the structure, or else any.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def filled_boxes(
         Nothing nearer to the centre than this changes, Å.
     shortest_a
         Least distance between images of the centre, Å: twice the sphere or more.
-    most
+    limit
         Largest number of atoms.
     formula
         Formula unit of which the box shall hold a whole number; None takes what there is.
