@@ -1,4 +1,4 @@
-"""The campaign directory: where everything lies, and the journal of what happened."""
+"""The campaign directory: paths of its files, its locks, and the journal of what happened."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CampaignDirectory:
 
     @property
     def refining(self) -> Path:
-        """Folder in which pacemaker trains; gone when its generation is there."""
+        """Folder in which a trainer refines the potential; removed when its generation is published."""
         return self.root / "polishing"
 
     @property
@@ -63,7 +63,7 @@ class CampaignDirectory:
 
     @property
     def from_elsewhere(self) -> Path:
-        """Folder of what happened on other machines, where files travel."""
+        """Folder of the journals of other machines; used with ``files: filepad`` only."""
         return self.root / "events"
 
     @property
@@ -76,7 +76,7 @@ class CampaignDirectory:
         return self.root / "labelling" / name
 
     def engine_check(self, engine: str) -> Path:
-        """Return the folder in which an MD engine was compared with pyace."""
+        """Return the folder in which an MD engine was compared with pyace (stored name: ``canary``)."""
         return self.root / "canary" / engine
 
     @property

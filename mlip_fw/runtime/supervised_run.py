@@ -106,7 +106,7 @@ class SupervisedRun:
             How often custodian looks whether a job in the background has ended, s, and after how many looks it asks
             the handlers that watch it.
         loggers
-            Loggers that are silent meanwhile: what they say is told in the label, or in the error.
+            Loggers that are silent meanwhile: what they say is recorded in the label, or in the error.
 
         Returns
         -------

@@ -63,7 +63,9 @@ def files_of_label(name: str) -> tuple[str, str]:
 
 
 def label_structure(step: Step[LabelHandoff], worker: Worker) -> LabelState:
-    """Label the first structure of a hand-off, once, whoever asks; a failed label is a result.
+    """Label the first structure of a hand-off; a failed label is a result.
+
+    Done once: later calls find the label, or its record in the quarantine.
 
     Files: reads the structure; writes ``labels/<hash>.extxyz``, or ``quarantine/<hash>.json`` and what goes with it;
     works in ``labelling/<hash>``, which is gone when the label is there.

@@ -1,4 +1,7 @@
-"""The step refine: the next generation of the potential by pacemaker, "polished" in what is stored and shown."""
+"""The step refine: a trainer such as pacemaker makes a generation from the labels of the newest linear one.
+
+In what is stored and shown the word is "polish".
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from mlip_fw.steps.train import warn_if_refused
 
 
 def refine_potential(step: Step[RefineHandoff], worker: Worker) -> bool:
-    """Have pacemaker train on the labels of the newest linear generation; do nothing if it has seen them.
+    """Have the campaign's trainer train on the labels of the newest linear generation, unless it has seen them all.
 
     Files: reads ``labels/`` and ``potentials/``; writes ``potentials/gen_NNNN/``; works in ``polishing/``, which is
-    gone when the generation is there.
+    removed when the generation is published.
 
     Returns
     -------

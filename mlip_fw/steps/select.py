@@ -31,7 +31,9 @@ from mlip_fw.steps.step import Step
 
 
 def select_candidates(step: Step[CandidatesHandoff], worker: Worker) -> Selection:
-    """Make candidates around the worst atom of the halted frame and choose what to label; once, whoever asks.
+    """Make candidates around the worst atom of the halted frame and choose what to label.
+
+    Done once: later calls return the stored selection.
 
     Files: reads ``result.json``, the halted frame and ``potentials/``; writes ``candidates.extxyz``,
     ``selected.extxyz`` and ``selection.json``.
