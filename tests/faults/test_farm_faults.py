@@ -299,7 +299,7 @@ def test_database_is_killed_in_a_write(case, step, seed):
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("step", ["md", "candidates"])
 def test_recovery_is_killed_too(case, step, seed):
-    """First a worker dies in the middle of telling its workflow, then who mends that."""
+    """First a worker dies while it updates its workflow, then the one who repairs that."""
     n = case.farm.writes[step]
     assert case.end(case.farm.start("kill_in_write", int(case.rng.integers(n - 5, n)), "after")) == -signal.SIGKILL
     number = int(case.rng.integers(2, 8))

@@ -1,4 +1,4 @@
-"""Campaigns that pacemaker polishes, with stand-ins: when it is its turn, and what MD and Summary make of it."""
+"""Campaigns that pacemaker refines, with stand-ins: when it is its turn, and what MD and Summary make of it."""
 
 import sys
 from collections import Counter

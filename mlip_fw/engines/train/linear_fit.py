@@ -78,7 +78,7 @@ class LinearFit:
         stress_ev_a3
             (6,) stress minus that of core repulsion, if ``design`` has stress rows; None: not fitted.
         weights
-            Weights of the squares of its energy, and of its forces and stress, for a down-weighted label. None: both are 1.
+            Weights of the squares of its energy, and of its forces and stress, if the label is down-weighted.
         origin
             (2 n_elements,) composition columns, for a fit that can project out energy offsets.
         known
