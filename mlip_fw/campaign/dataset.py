@@ -32,7 +32,7 @@ class Dataset:
         self._elsewhere = self._labels / ".elsewhere"
 
     def path(self, name: str) -> Path:
-        """Return where the label ``name`` lies or would lie."""
+        """Return the path of the file of the label ``name``, whether it exists or not."""
         return self._labels / f"{name}.extxyz"
 
     def hashes(self) -> list[str]:

@@ -81,7 +81,7 @@ class CampaignDirectory:
 
     @property
     def summary_file(self) -> Path:
-        """What the campaign has come to, written at its end."""
+        """The summary of the campaign, written at its end."""
         return self.root / "summary.json"
 
     @property
@@ -134,7 +134,7 @@ class CampaignDirectory:
         Raises
         ------
         DirectoryError
-            If nobody can tell.
+            If that can't be found out, for lack of permission.
         """
         try:
             return self.campaign_file.is_file()
@@ -154,12 +154,12 @@ class CampaignDirectory:
         return read_campaign(self.campaign_file)
 
     def claim(self, campaign: Campaign) -> None:
-        """Make the directory, or take it up again.
+        """Make the directory for a campaign, or resume the campaign in it.
 
         Raises
         ------
         CampaignError
-            If another campaign lives here, or a file that this one names has changed meanwhile.
+            If the directory holds another campaign, or a file that this one names has changed meanwhile.
         DirectoryError
             If it can't be written.
         """

@@ -2,7 +2,7 @@
 
 A *run* is one calculation in its folder, over all attempts and all Fireworks. An attempt that fails leaves a
 :class:`Failure`; the :class:`Repair` for that kind of trouble changes what the next attempt does. In the end the
-result is believed, or the walltime is over (:class:`~mlip_fw.runtime.walltime.OutOfTime`; :class:`Progress` is stored
+result is accepted, or the walltime is over (:class:`~mlip_fw.runtime.walltime.OutOfTime`; :class:`Progress` is stored
 for the Firework that goes on), or the run is given up with the failure that was left.
 
 Programs with handlers of their own in custodian (VASP) bring job and handlers along; all others only say what one
@@ -163,7 +163,7 @@ class AttemptedRun(SupervisedRun, ABC):
         Returns
         -------
         Failure or None
-            What was left when no repair was, or None for a result that can be believed.
+            The failure for which no repair was left, or None for a sound result.
         """
         error = self.supervise(AttemptJob(self), repairs, [check], max_errors=max_attempts)
         if error is None:
@@ -228,7 +228,7 @@ class Repair(ErrorHandler, Generic[RunT]):
 
 
 class ResultCheck(Validator, Generic[ComplaintT]):
-    """custodian's Validator for a run: the last word before its result is believed.
+    """custodian's Validator for a run: the last check before its result is accepted.
 
     Parameters
     ----------
@@ -246,7 +246,7 @@ class ResultCheck(Validator, Generic[ComplaintT]):
         return {**_class_of(self), "complaint": str(self.complaint)}
 
     def check(self, directory: str = "./") -> bool:
-        """Return True if the result must not be believed, as custodian has it."""
+        """Return True if the result is wrong: custodian's validators return whether they have found an error."""
         self.complaint = self._find()
         return self.complaint is not None
 

@@ -1,4 +1,4 @@
-"""Time that is left in the batch job of this process."""
+"""Time that is left in the batch job of this process, and what a calculation returns that ran out of it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _UNRECORDED = "untold"
 
 @dataclass(frozen=True)
 class LastLabel:
-    """Where a Firework that makes one label after the other has ended."""
+    """How far a Firework has come that makes one label after the other."""
 
     handoff: LabelHandoff
     """Of the last label, or of the first that is unfinished; it knows what comes after it."""
@@ -156,7 +156,7 @@ def _set_aside(step: Step[LabelHandoff], atoms: Atoms, error: LabelError, second
 
 
 def _is_unrecorded(step: Step[LabelHandoff], kind: Event) -> bool:
-    """Return whether somebody was killed after a label was there and before its event was in the journal."""
+    """Return whether a process was killed after it stored the label and before it wrote the event."""
     name = step.handoff.hash
     if not (step.directory.labelling(name) / _UNRECORDED).is_file():
         return False
