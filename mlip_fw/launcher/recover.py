@@ -57,7 +57,7 @@ def recover(
     dry_run
         Only report.
     heartbeat_s
-        Time without heartbeat after which a run counts as lost, if neither this machine nor the queue knows about it, s.
+        Time without heartbeat after which a run counts as lost, if neither this machine nor the queue knows more, s.
     timeout_s
         Time after which the lock of a workflow counts as stale, s.
     dead_workers
