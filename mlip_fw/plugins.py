@@ -162,7 +162,7 @@ class Registry:
 
     def _broken(self, entry: Entry, why: str) -> WorkerError:
         return WorkerError(
-            f"the {self.what} {entry.name!r} of {entry.origin} is broken: {entry.path} {why}; mend or uninstall it"
+            f"the {self.what} {entry.name!r} of {entry.origin} is broken: {entry.path} {why}; repair or uninstall it"
         )
 
 

@@ -39,7 +39,7 @@ def _record_refinement(step: Step[RefineHandoff], record: TrainingRecord) -> Non
     warn_if_refused(step, record)
     step.record(
         Event.POLISHED,
-        f"generation {record.generation} by pacemaker: {len(record.labels)} labels, force RMSE "
+        f"generation {record.generation} by {record.trainer}: {len(record.labels)} labels, force RMSE "
         f"{1000 * record.dataset.force_rmse_ev_a:.1f} meV/Å (training set), {record.iterations} steps, "
         f"{record.seconds:.0f} s",
         generation=record.generation,

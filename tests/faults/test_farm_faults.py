@@ -135,7 +135,7 @@ class Farm:
         workflows = list(self.pad.workflows.find())
         assert {workflow["state"] for workflow in workflows} == {"COMPLETED"}
         assert not any("locked" in workflow for workflow in workflows)
-        assert len(workflows) > 1, "what was finished early is on the shelf"
+        assert len(workflows) > 1, "what was finished early is archived"
         states = {firework["fw_id"]: firework["state"] for firework in self.pad.fireworks.find()}
         assert sorted(states) == sorted(node for workflow in workflows for node in workflow["nodes"])
         assert len(states) == len(self.documents["summary"]["fireworks"])
@@ -166,7 +166,7 @@ def farm(disk):
     command = f"{lmp_cmd} --halt-at 20 --misbehave killed --once {once}"
     here = Path.cwd()
     farm = Farm(base, FWorker(name="farm", env={"lmp_cmd": command}))
-    with silence_libraries(), patch.multiple(archiving, **farm_worker.SHELF):
+    with silence_libraries(), patch.multiple(archiving, **farm_worker.ARCHIVE):
         fork_server()
         farm.run_without_faults(make_small(**SHORT))
         yield farm

@@ -78,7 +78,7 @@ def _lasting(pad: LaunchPad, before: _Scan, now: _Scan) -> Iterator[Fault]:
         yield Fault(HALF_ADDED, fw_id, _name(pad, fw_id), what, remove)
     for (campaign, directory), fw_ids in _by_campaign(pad, now.finished).items():
         name = f"{campaign}: {len(fw_ids)} finished Fireworks"
-        what = "in no workflow: a worker died while it put them on the shelf"
+        what = "in no workflow: a worker died while it archived them"
         yield Fault("half shelved", fw_ids[0], name, what, partial(archive_strays, pad, campaign, directory, fw_ids))
     for key, torn in now.torn.items():
         if before.torn.get(key) == torn:
