@@ -54,11 +54,13 @@ test: $(VENV)/.installed lint
 test-fast: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -m "not slow and not native" -n 2 --dist loadfile --quiet
 
+# ruff and mypy
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# the site in docs/_build/html, from recorded campaigns; a warning is an error
 docs: $(VENV)/.installed
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
@@ -71,6 +73,7 @@ docs-campaigns: $(VENV)/.installed
 screenshots: $(VENV)/.installed
 	$(BIN)/python docs/screenshots.py
 
+# needs an idle machine
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/labels.py

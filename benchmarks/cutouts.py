@@ -164,7 +164,7 @@ def campaign(system: System, policy: Policy, tests: dict[int, list[Atoms]], boot
 def _ramp(
     start: Atoms, policy: Policy, learner: Learner, potential: AcePotential, system: System, rng: np.random.Generator
 ) -> tuple[AcePotential, int, bool]:
-    """Heat ``start``, mending the potential; return it, the number of halts, and whether the end was reached."""
+    """Heat ``start``, retraining after each halt; return the potential, the number of halts, and whether MD ended."""
     atoms, (low, high) = start.copy(), system.ramp_k
     halts = dict.fromkeys(potential.elements, system.gamma_halt)
     MaxwellBoltzmannDistribution(atoms, temperature_K=low, rng=rng)

@@ -3,7 +3,7 @@
 LAMMPS, pyace and the oracle are called as functions of this process. One LAMMPS instance lives
 through all halts, the fit and the active set stay in memory, and the only file is the data file that
 LAMMPS starts from: no Fireworks, no trajectory, no restarts, nothing that would survive a crash.
-After each halt the halted frame alone is labelled, which is the least that mends a potential.
+After each halt the halted frame alone is labelled, the least that improves a potential.
 """
 
 from __future__ import annotations

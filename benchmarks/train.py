@@ -3,7 +3,7 @@
 ::
 
     python benchmarks/train.py                                        up to 2,000 labels, about ten minutes
-    python benchmarks/train.py --sizes 50,200 --scratch-up-to 50      only a glance
+    python benchmarks/train.py --sizes 50,200 --scratch-up-to 50      a short look
     python benchmarks/train.py --elements Cu,Ag,Au,Ni --sizes 50      800 coefficients
 
 Labels are rattled and strained cells of 32 atoms, of an alloy at random, with EMT energies and forces. Times are

@@ -39,7 +39,7 @@ from mlip_fw.models.handoff import CandidatesHandoff, LabelHandoff, MDHandoff, T
 from mlip_fw.workflows.build import candidates_firework, label_firework, md_firework, train_firework
 from mlip_fw.workflows.campaign import campaign_workflow
 from tests.helpers.relay import Relay
-from tests.helpers.stories import Scribe, campaign, hashed
+from tests.helpers.written_campaigns import Scribe, campaign, hashed
 
 _CYCLES = {100: 10, 10_000: 200}
 _REPEATS = 5

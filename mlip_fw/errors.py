@@ -61,7 +61,7 @@ class LabelError(MlipError):
         self.corrections = list(corrections)
         """What was tried: ``errors`` and ``actions`` of each correction, in order."""
         self.files = list(files)
-        """Inputs and outputs that tell the story."""
+        """Inputs and outputs that show what went wrong."""
 
 
 class TrainingError(MlipError):

@@ -1,8 +1,9 @@
 """What can be plugged in: oracles, candidate strategies, trainers and validation properties, by name.
 
-A kind is one entry of a registry: those of mlip_fw are listed below, those of other distributions are entry points
-of the registry's group. Names are known without importing anything; the object behind a name is imported when it is
-asked for, so that a broken plug-in is an error only where it is used or listed.
+There is one registry for each sort. Its entries are the built-in ones, listed below, and the entry points that other
+distributions have in the registry's group. Names are known without importing anything; the object behind a name is
+imported when it is asked for, so a broken plug-in is an error only where it is used or listed. What to write for a
+plug-in: docs/how-to/add-an-oracle.md.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ OWN = "mlip_fw"
 
 @dataclass(frozen=True)
 class Entry:
-    """One kind: its name, where the object is, and which distribution it comes with."""
+    """One entry of a registry: its name, where the object is, and which distribution it comes with."""
 
     name: str
     path: str
@@ -32,7 +33,7 @@ class Entry:
 
 
 class Registry:
-    """The kinds of one sort of extension, those of mlip_fw first.
+    """All entries of one sort, such as all oracles, by name; the built-in ones first.
 
     Parameters
     ----------
@@ -52,11 +53,11 @@ class Registry:
         self._loaded: dict[str, Any] = {}
 
     def names(self) -> list[str]:
-        """Return the names of all kinds that are installed here; imports none of them."""
+        """Return the names of all entries that are installed here; imports none of them."""
         return list(dict.fromkeys([*self._built_in, *(entry.name for entry in self.plug_ins())]))
 
     def has(self, name: str) -> bool:
-        """Return whether a kind is installed; imports nothing, and looks for plug-ins only if it is not built in."""
+        """Return whether an entry is installed; imports nothing, and looks for plug-ins only if it is not built in."""
         return name in self._built_in or any(entry.name == name for entry in self.plug_ins())
 
     def plug_ins(self) -> list[Entry]:
@@ -64,29 +65,29 @@ class Registry:
         return sorted((_entry(point) for point in _entry_points(self.group)), key=lambda one: (one.name, one.origin))
 
     def is_built_in(self, name: str) -> bool:
-        """Return whether a kind comes with mlip_fw."""
+        """Return whether an entry comes with mlip_fw."""
         return name in self._built_in
 
     def get(self, name: str) -> Any:
-        """Return the object of a kind.
+        """Return the object of an entry.
 
         Raises
         ------
         WorkerError
-            If no installed distribution has this kind, two have it, or it can't be imported. What is built in wins
-            over a plug-in of the same name; :meth:`require` tells of that.
+            If no installed distribution has this entry, two have it, or it can't be imported. A built-in entry has
+            precedence over a plug-in of the same name, which :meth:`require` refuses.
         """
         if name not in self._loaded:
             self._loaded[name] = self._load(self._entry_of(name))
         return self._loaded[name]
 
     def require(self, name: str) -> Any:
-        """Return the object of a kind, before a campaign that names it starts.
+        """Return the object of an entry, before a campaign that names it starts.
 
         Raises
         ------
         WorkerError
-            As :meth:`get`, and if a plug-in claims a built-in name: one of both is not what the campaign means.
+            As :meth:`get`, and if a plug-in has a built-in name: the campaign may mean either.
         """
         self._require_unambiguous(name)
         return self.get(name)
@@ -109,17 +110,17 @@ class Registry:
         return found
 
     def usable(self) -> dict[str, Any]:
-        """Return the objects of all kinds by name, without those of plug-ins that can't be used."""
+        """Return the objects of all entries by name, without those of plug-ins that can't be used."""
         broken = self.faults()
         plug_ins = [entry.name for entry in self.plug_ins() if entry.name not in broken]
         return {name: self.get(name) for name in dict.fromkeys([*self._built_in, *plug_ins])}
 
     def forget(self) -> None:
-        """Forget what was imported; after another distribution was installed, say."""
+        """Forget the imported objects, for example after another distribution was installed."""
         self._loaded.clear()
 
     def origin(self, name: str) -> str:
-        """Return the name and version of the distribution that a kind comes with."""
+        """Return the name and version of the distribution that an entry comes with."""
         return self._entry_of(name).origin
 
     def hint(self, name: str, also: tuple[str, ...] = ()) -> str:
@@ -161,7 +162,7 @@ class Registry:
 
     def _broken(self, entry: Entry, why: str) -> WorkerError:
         return WorkerError(
-            f"the {self.what} {entry.name!r} of {entry.origin} is broken: {entry.path} {why}; mend or uninstall it"
+            f"the {self.what} {entry.name!r} of {entry.origin} is broken: {entry.path} {why}; repair or uninstall it"
         )
 
 

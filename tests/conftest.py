@@ -18,7 +18,7 @@ from tests.helpers.programs import ROOT, require, run_pacemaker_here
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "mlip-fw"))
 LONG = (
     *("real/test_slurm_faults", "real/test_qe_campaigns", "real/test_slurm_ends", "cli/test_docs", "real/test_slurm"),
-    *("real/test_pacemaker_campaign", "faults/test_crew", "real/test_install", "real/test_fireworks_suite"),
+    *("real/test_pacemaker_campaign", "faults/test_worker_pool", "real/test_install", "real/test_fireworks_suite"),
     *("faults/test_kill", "workflow/test_hundred_labels", "real/test_slurm_offline", "real/test_validation"),
 )
 """Files that begin first, so that the last minutes are shared: those that wait beside those that compute."""

@@ -22,7 +22,7 @@ class CycleFiles:
 
     @property
     def result(self) -> Path:
-        """What the MD run came to."""
+        """The result of the MD run."""
         return self.folder / RESULT
 
     @property

@@ -32,7 +32,7 @@ class Dataset:
         self._elsewhere = self._labels / ".elsewhere"
 
     def path(self, name: str) -> Path:
-        """Return where the label ``name`` lies or would lie."""
+        """Return the path of the file of the label ``name``, whether it exists or not."""
         return self._labels / f"{name}.extxyz"
 
     def hashes(self) -> list[str]:
@@ -78,15 +78,15 @@ class Dataset:
         """Return a labelled structure with its energy, forces and stress."""
         return read_frame(self.path(name))
 
-    def sample(self, most: int) -> Iterator[Atoms]:
-        """Give up to ``most`` labelled structures, one after the other."""
-        return (self.read(name) for name in self.hashes()[:most])
+    def sample(self, limit: int) -> Iterator[Atoms]:
+        """Yield up to ``limit`` labelled structures, one after the other."""
+        return (self.read(name) for name in self.hashes()[:limit])
 
-    def sample_own(self, most: int) -> Iterator[Atoms]:
-        """Give up to ``most`` labels of the campaign's own oracle, one after the other."""
+    def sample_own(self, limit: int) -> Iterator[Atoms]:
+        """Yield up to ``limit`` labels of the campaign's own oracle, one after the other."""
         imported = {path.name for path in self._imported.glob("[!.]*")}
         names = [name for name in self.hashes() if name not in imported]
-        return (self.read(name) for name in names[:most])
+        return (self.read(name) for name in names[:limit])
 
     def info(self, name: str) -> Label:
         """Return what is known of a label without its arrays."""
@@ -111,7 +111,7 @@ class Dataset:
         return self._quarantine / f"{name}.extxyz"
 
     def add_to_quarantine(self, atoms: Atoms, record: QuarantineRecord, files: Sequence[Path] = ()) -> None:
-        """Store a structure that could not be labelled, why, and copies of the ``files`` that tell the story."""
+        """Store a structure that could not be labelled, why, and copies of the ``files`` that show what went wrong."""
         folder = self._quarantine / record.hash
         shutil.rmtree(folder, ignore_errors=True)
         present = [path for path in files if path.is_file()]

@@ -1,4 +1,4 @@
-"""The campaign directory: where everything lies, and the journal of what happened."""
+"""The campaign directory: paths of its files, its locks, and the journal of what happened."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CampaignDirectory:
 
     @property
     def refining(self) -> Path:
-        """Folder in which pacemaker trains; gone when its generation is there."""
+        """Folder in which a trainer refines the potential; removed when its generation is published."""
         return self.root / "polishing"
 
     @property
@@ -63,7 +63,7 @@ class CampaignDirectory:
 
     @property
     def from_elsewhere(self) -> Path:
-        """Folder of what happened on other machines, where files travel."""
+        """Folder of the journals of other machines; used with ``files: filepad`` only."""
         return self.root / "events"
 
     @property
@@ -76,12 +76,12 @@ class CampaignDirectory:
         return self.root / "labelling" / name
 
     def engine_check(self, engine: str) -> Path:
-        """Return the folder in which an MD engine was compared with pyace."""
+        """Return the folder in which an MD engine was compared with pyace (stored name: ``canary``)."""
         return self.root / "canary" / engine
 
     @property
     def summary_file(self) -> Path:
-        """What the campaign has come to, written at its end."""
+        """The summary of the campaign, written at its end."""
         return self.root / "summary.json"
 
     @property
@@ -134,7 +134,7 @@ class CampaignDirectory:
         Raises
         ------
         DirectoryError
-            If nobody can tell.
+            If that can't be found out, for lack of permission.
         """
         try:
             return self.campaign_file.is_file()
@@ -154,12 +154,12 @@ class CampaignDirectory:
         return read_campaign(self.campaign_file)
 
     def claim(self, campaign: Campaign) -> None:
-        """Make the directory, or take it up again.
+        """Make the directory for a campaign, or resume the campaign in it.
 
         Raises
         ------
         CampaignError
-            If another campaign lives here, or a file that this one names has changed meanwhile.
+            If the directory holds another campaign, or a file that this one names has changed meanwhile.
         DirectoryError
             If it can't be written.
         """

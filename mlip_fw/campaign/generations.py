@@ -101,7 +101,7 @@ class Generations:
 
     @contextmanager
     def new(self) -> Iterator[tuple[int, Path]]:
-        """Give the next number and a folder to fill; publish it at the end.
+        """Yield the next number and a folder to fill; publish it at the end.
 
         Raises
         ------

@@ -54,14 +54,14 @@ def merged_events(journals: Sequence[JournalFile]) -> list[dict[str, Any]]:
 
 
 def outcome_of(events: Sequence[dict[str, Any]], *, is_run_here: bool) -> tuple[Outcome, str | None]:
-    """Return what the campaign has come to according to its events, and why it stopped if it did.
+    """Return the outcome of the campaign according to its events, and why it stopped if it did.
 
     Parameters
     ----------
     events
         Oldest first.
     is_run_here
-        Whether an ``mlip-fw run`` works in the directory now: a session that nobody works on was interrupted.
+        Whether an ``mlip-fw run`` works in the directory now: if not, a session without an end was interrupted.
     """
     for event in reversed(events):
         if event["event"] == _FINISHED:

@@ -77,7 +77,7 @@ class CampaignRecords:
 
     @cached_property
     def outcome(self) -> tuple[Outcome, str | None]:
-        """What the campaign has come to, and why it stopped if it did."""
+        """The outcome of the campaign, and why it stopped if it did."""
         return outcome_of(self.events, is_run_here=self.is_run_here)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Every random choice takes a seed derived from the campaign's."""
+"""Seeds of random choices, all derived from the campaign's seed."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def md_results(directory: CampaignDirectory) -> list[MDResult]:
 
 
 def summarize(directory: CampaignDirectory) -> CampaignSummary:
-    """Return what the campaign has come to so far.
+    """Return the summary of the campaign so far.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def summarize(directory: CampaignDirectory) -> CampaignSummary:
 
 
 def summary_of(records: CampaignRecords) -> CampaignSummary:
-    """Return what the records of a campaign come to; files that are damaged are left out."""
+    """Return the summary of these records; files that are damaged are left out."""
     campaign, results = records.campaign, records.results.values()
     labels, quarantine, trainings = records.labels.values(), records.quarantine, records.trainings
     first = [records.first_selection] if records.first_selection is not None else []

@@ -126,7 +126,7 @@ def load_launchpad(path: Path | None, *, read_only: bool = False) -> LaunchPad:
     ----------
     path
         ``my_launchpad.yaml``.
-    looking
+    read_only
         For a command that only reads: wait 4 s instead of 30 s for the server, unless the file says otherwise.
 
     Raises

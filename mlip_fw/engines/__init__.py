@@ -1,1 +1,1 @@
-"""The science as plain functions, free of FireWorks."""
+"""The science as plain functions, without FireWorks and without a campaign directory."""

@@ -1,4 +1,4 @@
-"""What all Firetasks share."""
+"""Base class of all Firetasks: reads the hand-off, opens the Step, locks the work, and fetches and publishes files."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class CampaignTask(FireTaskBase):
         raise NotImplementedError
 
     def staging(self, step: Step[Any]) -> StagingSpec:
-        """Return the files to fetch before the work and to publish after it, where files travel through the FilePad."""
+        """Return the files to fetch before the work and to publish after it, with ``files: filepad``."""
         raise NotImplementedError
 
     def receive(self, handoff: Any, fw_spec: dict[str, Any]) -> Handoff:
-        """Return the hand-off with what earlier Fireworks left in the spec."""
+        """Return the hand-off, completed with what earlier Fireworks left in the spec."""
         received: Handoff = handoff
         return received
 

@@ -1,4 +1,4 @@
-"""The first generation of a campaign's potential."""
+"""The first Firework of a campaign: what it needs before MD can start."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mlip_fw.steps.step import Step
 
 @explicit_serialize
 class Bootstrap(CampaignTask):
-    """Take up a given potential and dataset; if MD can't start from them, have first structures labelled."""
+    """Import a given potential and dataset; if MD can't start from them, have first structures labelled."""
 
     def lock_name(self, handoff: Handoff) -> str:
         """Return the one name that all Bootstraps of a campaign share."""

@@ -41,5 +41,5 @@ class SelectCandidates(CampaignTask):
         )
 
     def work(self, step: Step[CandidatesHandoff], worker: Worker) -> FWAction:
-        """Return one Label Firework for each chosen structure as detours."""
+        """Return the Label Fireworks of the chosen structures as detours."""
         return self.then()(step, select_candidates(step, worker))

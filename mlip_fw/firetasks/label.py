@@ -1,4 +1,4 @@
-"""Reference calculations."""
+"""Reference calculations: one label, or several one after the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The next generation of the potential, by pacemaker."""
+"""Refine the potential by the campaign's trainer, such as pacemaker."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mlip_fw.steps.step import Step
 
 @explicit_serialize
 class PolishPotential(CampaignTask):
-    """Have pacemaker train on all labels; do nothing if it has seen them."""
+    """Have the trainer train on all labels; do nothing if it has seen them."""
 
     handed_kind = RefineHandoff
 
     def lock_name(self, handoff: RefineHandoff) -> str:
-        """Return the one name that all trainings by pacemaker of a campaign share."""
+        """Return the one name that all refinements of a campaign share."""
         return "polish"
 
     def work(self, step: Step[RefineHandoff], worker: Worker) -> FWAction:
-        """Return what was made, or the same Firework again if the walltime cut it."""
+        """Return nothing to add, or the same Firework again if the walltime cut the fit."""
         return self.then()(step, cut=refine_potential(step, worker))

@@ -22,7 +22,7 @@ from mlip_fw.steps.summarize import summarize_campaign
 
 @explicit_serialize
 class Summarize(CampaignTask):
-    """Say what the campaign came to."""
+    """Write the summary: outcome, costs and errors of the campaign."""
 
     needs_worker = False
 

@@ -1,4 +1,4 @@
-"""The next generation of the potential."""
+"""The next generation of the potential, by the linear fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good the potential is, before the campaign ends."""
+"""Validation of the potential against the oracle, before the campaign ends."""
 
 from __future__ import annotations
 

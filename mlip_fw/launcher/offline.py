@@ -1,7 +1,7 @@
 """Fireworks on compute nodes that can't reach the database: collecting the results of FireWorks' offline mode.
 
 ``qlaunch --reserve`` writes a Firework to a folder, ``rlaunch singleshot --offline`` runs it there and writes the
-result to ``FW_offline.json``, and :func:`collect_offline` transfers that to the LaunchPad.
+result to ``FW_offline.json``, and :func:`collect_offline_runs` transfers that to the LaunchPad.
 """
 
 from __future__ import annotations

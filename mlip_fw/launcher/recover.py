@@ -48,7 +48,7 @@ def recover(
 ) -> Iterator[Fault]:
     """Find what faults have left of the campaigns on a LaunchPad, and repair it.
 
-    Safe while workers run, and any number of times: a Firework that somebody works on is not touched.
+    Safe while workers run, and any number of times: a Firework that a worker runs is not touched.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def recover(
     dry_run
         Only report.
     heartbeat_s
-        Time without heartbeat after which a run counts as lost, if neither this machine nor the queue can tell, s.
-    patience_s
+        Time without heartbeat after which a run counts as lost, if neither this machine nor the queue knows more, s.
+    timeout_s
         Time after which the lock of a workflow counts as stale, s.
     dead_workers
         Names of workers that the caller knows to be dead.

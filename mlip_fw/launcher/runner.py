@@ -118,7 +118,7 @@ def interruptible(where: Path) -> Iterator[list[int]]:
 
 @contextmanager
 def _working_directory(folder: Path) -> Iterator[None]:
-    """Change to the campaign directory: FireWorks runs and writes in the current folder and can't be told another."""
+    """Change to the campaign directory: FireWorks runs and writes in the current folder and offers no other."""
     before = Path.cwd()
     os.chdir(folder)
     try:

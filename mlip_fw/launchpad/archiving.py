@@ -2,7 +2,8 @@
 
 FireWorks reads, rebuilds and writes the whole workflow twice for each of its Fireworks; in a campaign of some hundred
 cycles that costs more than the work itself. Finished Fireworks can be taken out, since a child waits only for those of
-its parents that are not finished.
+its parents that are not finished. Unlike FireWorks' own archiving (``lpad archive_wflows``)
+it leaves their states as they are.
 """
 
 from __future__ import annotations

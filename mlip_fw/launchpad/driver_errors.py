@@ -67,15 +67,15 @@ STOPS_EVERYTHING = frozenset({ErrorKind.AWAY, ErrorKind.WRONG_PASSWORD, ErrorKin
 
 
 def classify(error: BaseException) -> ErrorKind:
-    """Return the kind of an error; :attr:`Trouble.OTHER` if it is not one of pymongo.
+    """Return the kind of an error; :attr:`ErrorKind.OTHER` if it is not one of pymongo.
 
     Examples
     --------
     >>> from pymongo.errors import AutoReconnect
     >>> classify(AutoReconnect("db1:27017: connection closed"))
-    <Trouble.AWAY: 'no answer'>
+    <ErrorKind.AWAY: 'no answer'>
     >>> classify(OperationFailure("Authentication failed.", 18))
-    <Trouble.WRONG_PASSWORD: 'wrong password'>
+    <ErrorKind.WRONG_PASSWORD: 'wrong password'>
     """
     if isinstance(error, EncryptionError):
         return classify(error.cause)
@@ -103,7 +103,7 @@ def classify_text(line: str) -> ErrorKind:
     Examples
     --------
     >>> classify_text("pymongo.errors.NotPrimaryError: not primary, full error: {'code': 10107}")
-    <Trouble.AWAY: 'no answer'>
+    <ErrorKind.AWAY: 'no answer'>
     """
     name = re.match(r"(?:[\w.]*\.)?(\w+)(?::|$)", line.strip())
     kind = getattr(pymongo.errors, name[1], None) if name else None
@@ -123,7 +123,7 @@ def short_message(error: BaseException) -> str:
 
     Examples
     --------
-    >>> said_by(OperationFailure("unknown operator: $x", 2, {"ok": 0.0}))
+    >>> short_message(OperationFailure("unknown operator: $x", 2, {"ok": 0.0}))
     'unknown operator: $x'
     """
     message = " ".join(str(error).split())

@@ -310,8 +310,8 @@ class Campaign(Frozen):
     @property
     def min_functions(self) -> int:
         """The number of basis functions per element, or the smallest that ``auto`` takes."""
-        wanted, (each, most) = self.potential.functions_per_element, AUTO_FUNCTIONS
-        return min(each * len(self.elements), most) if wanted == "auto" else wanted
+        wanted, (each, limit) = self.potential.functions_per_element, AUTO_FUNCTIONS
+        return min(each * len(self.elements), limit) if wanted == "auto" else wanted
 
     def named_files(self) -> dict[str, str]:
         """Return the input files, by the key of the campaign file that names each."""

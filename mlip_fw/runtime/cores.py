@@ -16,7 +16,7 @@ def cores_of(command: str | None = None, environment: Mapping[str, str] = os.env
     """Return the number of cores of a command: MPI ranks times threads.
 
     Ranks are those of ``mpirun -np N`` or the like, or else Slurm's tasks; threads are ``OMP_NUM_THREADS`` within the
-    command, or else Slurm's cores per task, or else ``OMP_NUM_THREADS``. Each is 1 where nothing says so. Work within
+    command, or else Slurm's cores per task, or else ``OMP_NUM_THREADS``. Each is 1 where it is not given. Work within
     this process, which has no command, has all cores of its batch job.
 
     Parameters

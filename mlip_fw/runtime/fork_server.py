@@ -37,10 +37,10 @@ class ForkServer:
 
     Examples
     --------
-    >>> nursery = Nursery(preload=())
-    >>> nursery.call("math:factorial", 5)
+    >>> server = ForkServer(preload=())
+    >>> server.call("math:factorial", 5)
     120
-    >>> nursery.close()
+    >>> server.close()
     """
 
     def __init__(self, preload: tuple[str, ...] = _PRELOAD) -> None:
@@ -54,7 +54,7 @@ class ForkServer:
         if self._process is None or self._process.poll() is not None:
             self._received = b""
             self._process = subprocess.Popen(
-                # -P: not from the current folder, which may be anybody's, but from where this process imports
+                # -P: not from the current folder, which may be another user's, but from where this process imports
                 [sys.executable, "-P", "-m", "mlip_fw.runtime.fork_server", json.dumps(_import_path()), *self._preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

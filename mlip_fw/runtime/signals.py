@@ -52,15 +52,15 @@ def signals_deferred(function: Callable[P, R]) -> Callable[P, R]:
 def signals_as_exceptions(
     may_interrupt: Callable[[FrameType | None], bool], insist_s: float = _INSIST_S
 ) -> Iterator[list[int]]:
-    """Raise :class:`Interrupted` when a signal asks this process to end, as soon as the running code allows it.
+    """Raise :class:`InterruptedBySignal` when a signal asks this process to end, as soon as the running code allows it.
 
     An exception that is raised inside a finalizer is lost, so it is raised again until the block ends.
 
     Parameters
     ----------
     may_interrupt
-        Called with the frame in which the signal arrived; where it returns False, and in functions that are
-        :func:`undisturbed`, the interrupt waits.
+        Called with the frame in which the signal arrived; where it returns False, and in functions decorated
+        with :func:`signals_deferred`, the interrupt waits.
     insist_s
         Time after which an interrupt is raised again, s.
 

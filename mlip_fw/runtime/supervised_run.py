@@ -2,8 +2,8 @@
 
 A *run* is one calculation in its folder, over all attempts and all Fireworks. An attempt that fails leaves a
 :class:`Failure`; the :class:`Repair` for that kind of trouble changes what the next attempt does. In the end the
-result is believed, or the walltime is over (:class:`OutOfTime`, and :class:`Progress` is stored for the Firework that
-goes on), or the run is given up with the failure that was left.
+result is accepted, or the walltime is over (:class:`~mlip_fw.runtime.walltime.OutOfTime`; :class:`Progress` is stored
+for the Firework that goes on), or the run is given up with the failure that was left.
 
 Programs with handlers of their own in custodian (VASP) bring job and handlers along; all others only say what one
 attempt does.
@@ -46,14 +46,6 @@ class Failure:
     def brief(self) -> str:
         """The message, cut to what fits into an error."""
         return self.message[:_MAX_TEXT]
-
-
-@dataclass(frozen=True)
-class OutOfTime:
-    """The walltime of the worker is over; the next Firework goes on in the same folder."""
-
-    seconds: float
-    """Wall time so far, over all attempts and Fireworks, s."""
 
 
 class Progress(Frozen):
@@ -114,7 +106,7 @@ class SupervisedRun:
             How often custodian looks whether a job in the background has ended, s, and after how many looks it asks
             the handlers that watch it.
         loggers
-            Loggers that are silent meanwhile: what they say is told in the label, or in the error.
+            Loggers that are silent meanwhile: what they say is recorded in the label, or in the error.
 
         Returns
         -------
@@ -171,7 +163,7 @@ class AttemptedRun(SupervisedRun, ABC):
         Returns
         -------
         Failure or None
-            What was left when no repair was, or None for a result that can be believed.
+            The failure for which no repair was left, or None for a sound result.
         """
         error = self.supervise(AttemptJob(self), repairs, [check], max_errors=max_attempts)
         if error is None:
@@ -236,7 +228,7 @@ class Repair(ErrorHandler, Generic[RunT]):
 
 
 class ResultCheck(Validator, Generic[ComplaintT]):
-    """custodian's Validator for a run: the last word before its result is believed.
+    """custodian's Validator for a run: the last check before its result is accepted.
 
     Parameters
     ----------
@@ -254,7 +246,7 @@ class ResultCheck(Validator, Generic[ComplaintT]):
         return {**_class_of(self), "complaint": str(self.complaint)}
 
     def check(self, directory: str = "./") -> bool:
-        """Return True if the result must not be believed, as custodian has it."""
+        """Return True if the result is wrong: custodian's validators return whether they have found an error."""
         self.complaint = self._find()
         return self.complaint is not None
 

@@ -1,13 +1,22 @@
-"""Time that is left in the batch job of this process."""
+"""Time that is left in the batch job of this process, and what a calculation returns that ran out of it."""
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 
 _VARIABLES = ("MLIP_FW_JOB_END", "SLURM_JOB_END_TIME")
 _MARGIN_S = 180.0
 """Kept free at the end of a job: batch systems send a warning signal before they end it."""
+
+
+@dataclass(frozen=True)
+class OutOfTime:
+    """The walltime of the worker is over; the next Firework goes on in the same folder."""
+
+    seconds: float
+    """Wall time so far, over all attempts and Fireworks, s."""
 
 
 def seconds_left() -> float | None:

@@ -31,7 +31,7 @@ what came of the Firework, and only then may the launcher, which gets nothing fr
 
 
 class WorkerRecord(Frozen):
-    """A process that works on a Firework, as its record tells it."""
+    """Contents of a record: the process that works on a Firework."""
 
     host: str
     boot: str
@@ -66,7 +66,7 @@ def clear_worker_record() -> None:
     """Remove the record of this process.
 
     To be called after FireWorks has stored what came of the Firework: if the process dies just before, the
-    record still tells so.
+    record still shows it.
     """
     while _written:
         _written.pop().unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The step bootstrap: a given potential and dataset are taken up, and the first structures to label are made."""
+"""The step bootstrap: import a given potential and dataset, and make the first structures to label."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ logger = logging.getLogger("mlip_fw")
 
 
 def bootstrap_campaign(step: Step[Handoff], worker: Worker) -> Selection | None:
-    """Take up a given potential and dataset, and choose the first structures to label; once, whoever asks.
+    """Import a given potential and dataset, and choose the first structures to label.
+
+    Done once: later calls return the stored selection.
 
     Files: writes ``campaign.yaml``, ``labels/`` of a given dataset, ``potentials/gen_0000/`` of a given potential,
     ``bootstrap/selected.extxyz`` and ``bootstrap/selection.json``.

@@ -33,7 +33,7 @@ _UNRECORDED = "untold"
 
 @dataclass(frozen=True)
 class LastLabel:
-    """Where a Firework that makes one label after the other has ended."""
+    """How far a Firework has come that makes one label after the other."""
 
     handoff: LabelHandoff
     """Of the last label, or of the first that is unfinished; it knows what comes after it."""
@@ -63,7 +63,9 @@ def files_of_label(name: str) -> tuple[str, str]:
 
 
 def label_structure(step: Step[LabelHandoff], worker: Worker) -> LabelState:
-    """Label the first structure of a hand-off, once, whoever asks; a failed label is a result.
+    """Label the first structure of a hand-off; a failed label is a result.
+
+    Done once: later calls find the label, or its record in the quarantine.
 
     Files: reads the structure; writes ``labels/<hash>.extxyz``, or ``quarantine/<hash>.json`` and what goes with it;
     works in ``labelling/<hash>``, which is gone when the label is there.
@@ -154,7 +156,7 @@ def _set_aside(step: Step[LabelHandoff], atoms: Atoms, error: LabelError, second
 
 
 def _is_unrecorded(step: Step[LabelHandoff], kind: Event) -> bool:
-    """Return whether somebody was killed after a label was there and before its event was in the journal."""
+    """Return whether a process was killed after it stored the label and before it wrote the event."""
     name = step.handoff.hash
     if not (step.directory.labelling(name) / _UNRECORDED).is_file():
         return False

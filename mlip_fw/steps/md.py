@@ -38,7 +38,9 @@ _EVENTS = {
 
 
 def run_dynamics(step: Step[MDHandoff], worker: Worker) -> MDResult:
-    """Run MD from the hand-off's start with the newest potential that is fit for it; once, whoever asks.
+    """Run MD from the hand-off's start with the newest potential that is fit for it.
+
+    Done once: later calls return the stored result.
 
     Files: reads ``potentials/``; writes ``in.lammps``, ``log.lammps``, the trajectory, the last frame and restart
     file of the run, and ``result.json``.

@@ -1,4 +1,7 @@
-"""The step refine: the next generation of the potential by pacemaker, "polished" in what is stored and shown."""
+"""The step refine: a trainer such as pacemaker makes a generation from the labels of the newest linear one.
+
+In what is stored and shown the word is "polish".
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ from mlip_fw.engines.train.refinement import refine
 from mlip_fw.models.handoff import RefineHandoff
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
-from mlip_fw.runtime.supervised_run import OutOfTime
+from mlip_fw.runtime.walltime import OutOfTime
 from mlip_fw.steps.step import Step
 from mlip_fw.steps.train import warn_if_refused
 
 
 def refine_potential(step: Step[RefineHandoff], worker: Worker) -> bool:
-    """Have pacemaker train on the labels of the newest linear generation; do nothing if it has seen them.
+    """Have the campaign's trainer train on the labels of the newest linear generation, unless it has seen them all.
 
     Files: reads ``labels/`` and ``potentials/``; writes ``potentials/gen_NNNN/``; works in ``polishing/``, which is
-    gone when the generation is there.
+    removed when the generation is published.
 
     Returns
     -------
@@ -36,7 +39,7 @@ def _record_refinement(step: Step[RefineHandoff], record: TrainingRecord) -> Non
     warn_if_refused(step, record)
     step.record(
         Event.POLISHED,
-        f"generation {record.generation} by pacemaker: {len(record.labels)} labels, force RMSE "
+        f"generation {record.generation} by {record.trainer}: {len(record.labels)} labels, force RMSE "
         f"{1000 * record.dataset.force_rmse_ev_a:.1f} meV/Å (training set), {record.iterations} steps, "
         f"{record.seconds:.0f} s",
         generation=record.generation,

@@ -31,7 +31,9 @@ from mlip_fw.steps.step import Step
 
 
 def select_candidates(step: Step[CandidatesHandoff], worker: Worker) -> Selection:
-    """Make candidates around the worst atom of the halted frame and choose what to label; once, whoever asks.
+    """Make candidates around the worst atom of the halted frame and choose what to label.
+
+    Done once: later calls return the stored selection.
 
     Files: reads ``result.json``, the halted frame and ``potentials/``; writes ``candidates.extxyz``,
     ``selected.extxyz`` and ``selection.json``.
@@ -135,7 +137,7 @@ def _worth(step: Step[CandidatesHandoff]) -> dict[str, float]:
     """Return the gamma by element above which a candidate beside the halted frame is worth a label."""
     campaign = step.campaign
     if step.handoff.repeats:
-        # MD halted at this step before: what was learnt then was not enough
+        # MD halted at this step before: the labels that were made then were not enough
         return dict.fromkeys(campaign.elements, campaign.uncertainty.gamma_select)
     if campaign.candidates.gamma_worth is not None:
         return dict.fromkeys(campaign.elements, campaign.candidates.gamma_worth)

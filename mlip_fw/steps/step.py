@@ -31,9 +31,10 @@ class Step(Generic[H_co]):
     stop
         Why the campaign stops, if it does: a :class:`~mlip_fw.models.summary.StopReason`.
     local_copy
-        This machine's copy of the campaign directory, where files travel through the FilePad.
+        This machine's copy of the campaign directory; None unless the campaign has ``files: filepad``.
     fworker
-        Name of this machine's FWorker, where files travel: what goes on with unfinished files has to run here.
+        Name of this machine's FWorker, with ``files: filepad``: a Firework that continues unfinished work has to run
+        where its files are.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class Step(Generic[H_co]):
     dataset
         The labels that the hand-off is about: those of the campaign, or those of its validation.
     staging
-        Files to fetch and to publish, where files travel through the FilePad.
+        Files to fetch and to publish with ``files: filepad``.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Step(Generic[H_co]):
 
     @property
     def generations(self) -> Generations:
-        """The versions of the potential; where files travel, up to the newest that was fetched."""
+        """The versions of the potential; with ``files: filepad`` up to the newest that was fetched."""
         return Generations(self.directory.root) if self.local_copy is None else self.local_copy.generations()
 
     @property
@@ -85,11 +86,11 @@ class Step(Generic[H_co]):
         return campaign_level(self.directory.level_file, self.campaign, worker)
 
     def fetch(self) -> None:
-        """Fetch what other machines have published, where files travel."""
+        """Fetch what other machines have published; nothing to do unless ``files: filepad``."""
         if self.local_copy is not None:
             self.local_copy.fetch(self.staging)
 
     def publish(self, *made: str) -> None:
-        """Publish what is made before the step is over, where files travel."""
+        """Publish files before the step is over; nothing to do unless ``files: filepad``."""
         if self.local_copy is not None:
             self.local_copy.publish(made)

@@ -1,4 +1,4 @@
-"""The step summarize: what the campaign has come to."""
+"""The step summarize: outcome, costs and errors of the campaign."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("mlip_fw")
 
 
 def summarize_campaign(step: Step[Handoff], worker: Worker) -> CampaignSummary:
-    """Record that the campaign is over, and write what it has come to.
+    """Record that the campaign is over, and write its summary.
 
     Files: reads all records of the campaign directory; writes ``summary.json``.
     """

@@ -17,12 +17,12 @@ from mlip_fw.steps.step import Step
 
 logger = logging.getLogger("mlip_fw")
 _HARDLY_LEARNT = 0.5
-"""Error of the forces of all labels in units of the forces."""
+"""Ratio of force error to forces (RMS, training set) above which a warning is given."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to."""
+    """The result of the step."""
 
     generation: int | None
     """The newest generation; None if there is no label to make one of."""
@@ -42,7 +42,7 @@ def train_potential(step: Step[TrainHandoff], worker: Worker) -> Trained:
 
 
 def _train(step: Step[TrainHandoff]) -> TrainingRecord | None:
-    """Train; if another training was faster, look at what it has learnt and go on from there."""
+    """Train; if another training has published meanwhile, start again from its generation."""
     while True:
         try:
             record: TrainingRecord | None = train_generation(step.generations, step.dataset, step.campaign)
@@ -84,7 +84,7 @@ def _record_training(step: Step[TrainHandoff], record: TrainingRecord) -> None:
 
 
 def _warn_of_doubtful_labels(record: TrainingRecord) -> None:
-    """Warn of labels that are not learnt, and of elements with fewer atoms in the labels than functions."""
+    """Warn of labels that the potential does not fit, and of elements with fewer atoms in the labels than functions."""
     assert record.dataset is not None
     error, forces = record.dataset.force_rmse_ev_a, record.dataset.force_rms_ev_a
     if forces and error > _HARDLY_LEARNT * forces:

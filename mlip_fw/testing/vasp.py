@@ -2,7 +2,7 @@
 
 With ``--reference`` it compares the inputs that mlip_fw wrote with recorded ones and plays the outputs that
 belong to them: those of run 1 from ``DIR/1``, of run 2, after a correction, from ``DIR/2``. Without, it
-makes outputs up. ``--fail`` goes wrong in one way until INCAR says what mends it. Nothing that it makes is
+makes outputs up. ``--fail`` goes wrong in one way until INCAR says what repairs it. Nothing that it makes is
 a result, and none of it was recorded from a real VASP.
 """
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--reference", type=Path, help="recorded inputs to compare with, and outputs to play")
     parser.add_argument("--record", type=Path, help="keep inputs and outputs there as a reference")
-    parser.add_argument("--fail", choices=sorted(FAILURES), help="go wrong in this way until INCAR mends it")
+    parser.add_argument("--fail", choices=sorted(FAILURES), help="go wrong in this way until INCAR repairs it")
     parser.add_argument("--step-s", type=float, default=0.0, help="time of an electronic step, s")
     options = parser.parse_args()
     number = _count()

@@ -53,12 +53,12 @@ def crystal_of(campaign: Campaign) -> Crystal:
         raise UnmeasurableError(f"ASE can't build the crystal ({type(error).__name__}: {error})") from error
     if foreign := sorted(set(unit.get_chemical_symbols()) - set(campaign.elements)):
         raise UnmeasurableError(f"the crystal has {', '.join(foreign)}, which elements does not name")
-    repeat, most = tuple(settings.repeat), campaign.candidates.cutout.max_atoms
-    if len(unit) * np.prod(repeat) > most:
+    repeat, limit = tuple(settings.repeat), campaign.candidates.cutout.max_atoms
+    if len(unit) * np.prod(repeat) > limit:
         repeat = tuple(int(n) for n in np.ceil(campaign.potential.cutoff_a / heights_a(unit.cell.array)))
-    if len(unit) * np.prod(repeat) > most:
+    if len(unit) * np.prod(repeat) > limit:
         raise UnmeasurableError(
-            f"no cell as thick as the cutoff has at most {most} atoms (candidates.cutout.max_atoms)"
+            f"no cell as thick as the cutoff has at most {limit} atoms (candidates.cutout.max_atoms)"
         )
     a, b, c = repeat
     return Crystal(unit, (a, b, c))

@@ -1,1 +1,1 @@
-"""How the Fireworks hang together."""
+"""The Fireworks and workflows of a campaign: how they are built, and what follows each result."""

@@ -86,7 +86,7 @@ def train_firework(handoff: TrainHandoff, parents: list[Firework] | None = None)
 
 
 def refine_firework(handoff: RefineHandoff, parents: list[Firework] | None = None) -> Firework:
-    """Return the Firework that has pacemaker train."""
+    """Return the Firework that has the campaign's trainer refine the potential."""
     name = "polish" + (f" t{handoff.turns}" if handoff.turns else "")
     return _firework(PolishPotential, handoff, name, category="train", then="after_polish", parents=parents)
 
@@ -114,7 +114,7 @@ def _firework(
     if then is not None:
         parameters["then"] = stored_name(then)
     kind = name.partition(" ")[0]
-    # where files travel, each worker has a folder of its own
+    # with `files: filepad` there is no shared folder: each worker has one of its own
     is_shared = handoff.campaign.files == "shared"
     where = {"_launch_dir": str(_folder(handoff, kind))} if is_shared else {"_add_fworker": True}
     spec = {

@@ -4,7 +4,7 @@
 
     MD halted   ->  detour  Candidates -> Train -> MD(resumed)  -> (old children of MD)
     Candidates  ->  detours Label 1 … n                          -> Train
-    Train       ->  detour  Polish, when it is pacemaker's turn   -> (old children of Train)
+    Train       ->  detour  Polish, if a refinement is due        -> (old children of Train)
     Validate    ->  detour  Label 1 … n -> Validate              -> Summary
 
 Each ``after_…`` takes the Step that was done and its result. Specs in the database name these functions
@@ -114,7 +114,7 @@ def after_label(step: Step[LabelHandoff], last: LastLabel) -> FWAction:
 
 @continuation
 def after_training(step: Step[TrainHandoff], trained: Trained) -> FWAction:
-    """Stop if there is no potential or too many labels failed; else the MD goes on by itself, maybe after pacemaker."""
+    """Stop if there is no potential or too many labels failed; else the MD goes on, maybe after a refinement."""
     labels = trained.labels
     if trained.generation is None or labels.too_many_failed:
         logger.warning("%d of %d labels failed; see quarantine/", labels.failed, labels.failed + labels.done)
@@ -208,7 +208,7 @@ def _rewind(step: Step[MDHandoff], result: MDResult) -> MDHandoff | None:
 
 
 def _retraining(step: Step[MDHandoff], resumed: MDHandoff) -> Workflow:
-    """Return Candidates → Train → MD; Candidates adds the Label Fireworks when it knows what to label."""
+    """Return Candidates → Train → resumed MD; Candidates adds the Label Fireworks when it knows what to label."""
     walker, cycle = step.handoff.walker_and_cycle
     common = {"campaign": step.campaign, "directory": step.handoff.directory, "walker": walker, "cycle": cycle}
     candidates = candidates_firework(CandidatesHandoff(**common, repeats=max(0, resumed.repeats - 1)))

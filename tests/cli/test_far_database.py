@@ -22,8 +22,8 @@ from mlip_fw.launchpad.server.control import start_server, stop_server
 from mlip_fw.views.web.fireworks_gui import _own_copy
 from mlip_fw.workflows.campaign import campaign_workflow
 from tests.helpers.relay import Relay, writes
-from tests.helpers.stories import Scribe, campaign
 from tests.helpers.web import LABELS, make_finished, visitor
+from tests.helpers.written_campaigns import Scribe, campaign
 
 FEW, MANY = 2, 130
 """Campaigns; a cursor's first batch would end at 101 documents."""

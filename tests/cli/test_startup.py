@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from mlip_fw.cli.main import app
 from tests.helpers.campaigns import SMALL, merged
 from tests.helpers.programs import ROOT
-from tests.helpers.stories import Scribe, hashed
+from tests.helpers.written_campaigns import Scribe, hashed
 
 HEAVY = ("ase.io", "scipy", "pymongo", "fireworks", "pyace", "pandas", "matplotlib", "plotly", "pymatgen", "custodian")
 """What takes a tenth of a second or more."""

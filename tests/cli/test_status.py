@@ -13,7 +13,7 @@ from mlip_fw.cli.sparkline import MAX_BARS, encodable, sparkline
 from mlip_fw.cli.status_watch import watch
 from mlip_fw.launcher.embedded import embedded_launchpad
 from mlip_fw.workflows.campaign import campaign_workflow
-from tests.helpers.stories import Scribe, hashed
+from tests.helpers.written_campaigns import Scribe, hashed
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
 

@@ -135,7 +135,7 @@ class Farm:
         workflows = list(self.pad.workflows.find())
         assert {workflow["state"] for workflow in workflows} == {"COMPLETED"}
         assert not any("locked" in workflow for workflow in workflows)
-        assert len(workflows) > 1, "what was finished early is on the shelf"
+        assert len(workflows) > 1, "what was finished early is archived"
         states = {firework["fw_id"]: firework["state"] for firework in self.pad.fireworks.find()}
         assert sorted(states) == sorted(node for workflow in workflows for node in workflow["nodes"])
         assert len(states) == len(self.documents["summary"]["fireworks"])
@@ -166,7 +166,7 @@ def farm(disk):
     command = f"{lmp_cmd} --halt-at 20 --misbehave killed --once {once}"
     here = Path.cwd()
     farm = Farm(base, FWorker(name="farm", env={"lmp_cmd": command}))
-    with silence_libraries(), patch.multiple(archiving, **farm_worker.SHELF):
+    with silence_libraries(), patch.multiple(archiving, **farm_worker.ARCHIVE):
         fork_server()
         farm.run_without_faults(make_small(**SHORT))
         yield farm
@@ -299,7 +299,7 @@ def test_database_is_killed_in_a_write(case, step, seed):
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("step", ["md", "candidates"])
 def test_recovery_is_killed_too(case, step, seed):
-    """First a worker dies in the middle of telling its workflow, then who mends that."""
+    """First a worker dies while it updates its workflow, then the one who repairs that."""
     n = case.farm.writes[step]
     assert case.end(case.farm.start("kill_in_write", int(case.rng.integers(n - 5, n)), "after")) == -signal.SIGKILL
     number = int(case.rng.integers(2, 8))

@@ -217,7 +217,7 @@ def test_two_machines_do_the_same_work_at_once(farm, step, tmp_path):
 
 
 def test_corrupted_chunk_is_never_used(farm):
-    """A person is told which file it is; the campaign goes on when it is mended."""
+    """A person is told which file it is; the campaign goes on when it is repaired."""
     farm.go_back_to("candidates")
     [document] = farm.pad.db["filepad"].find({"identifier": {"$regex": "parts/.*halt.extxyz$"}})
     chunks, where = farm.pad.db["filepad_gfs.chunks"], {"files_id": ObjectId(document["gfs_id"])}

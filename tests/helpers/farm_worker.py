@@ -56,7 +56,7 @@ WRITES = (
     *("find_one_and_update", "find_one_and_replace", "insert_one", "insert_many"),
     *("update_one", "delete_many", "replace_one", "delete_one"),
 )
-SHELF = {"MAX_FINISHED": 1, "KEPT": 1}
+ARCHIVE = {"MAX_FINISHED": 1, "KEPT_FINISHED": 1}
 """So that a campaign with one halt has a finished part."""
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
@@ -74,7 +74,7 @@ def _be_a_worker(launchpad_file, worker_file, folder, fault):
     log = os.open("worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    vars(archiving).update(SHELF)
+    vars(archiving).update(ARCHIVE)
     name, *arguments = fault
     globals()[name](*arguments)
     if name == "term":
@@ -130,7 +130,7 @@ def term(step, after_s):
 
 
 def kill_child():
-    """Kill the first child that the nursery forks."""
+    """Kill the first child that the fork server forks."""
     answer, counter = ForkServer._answer, itertools.count()
 
     def answering(self, deadline):

@@ -7,7 +7,7 @@ from fireworks import Firework, ScriptTask, Workflow
 from mlip_fw.launcher.embedded import embedded_launchpad
 from mlip_fw.views.web.app import create_app
 from mlip_fw.workflows.campaign import campaign_workflow
-from tests.helpers.stories import Scribe, hashed
+from tests.helpers.written_campaigns import Scribe, hashed
 
 SCRIPT = "<script>alert('taken')</script>"
 HOSTILE = [

@@ -16,7 +16,7 @@ from mlip_fw.views.report import interactive
 from mlip_fw.views.report.interactive.chart import as_text, log_axis, plain
 from mlip_fw.views.report.interactive.scene import cutout_scene, frame_scene
 from mlip_fw.views.report.log_ticks import log_ticks
-from tests.helpers.stories import Scribe, hashed
+from tests.helpers.written_campaigns import Scribe, hashed
 
 OF_STORY = (
     interactive.gamma_chart,

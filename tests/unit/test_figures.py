@@ -13,7 +13,7 @@ from mlip_fw.views.report import figures
 from mlip_fw.views.report.all_figures import draw_figures, save_all
 from mlip_fw.views.report.figure_format import Format
 from mlip_fw.views.report.figures.output import as_bytes
-from tests.helpers.stories import Scribe, hashed
+from tests.helpers.written_campaigns import Scribe, hashed
 
 OF_STORY = (figures.gamma_figure, figures.error_figure, figures.halt_interval_figure, figures.cost_figure)
 

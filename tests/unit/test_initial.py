@@ -69,14 +69,16 @@ def test_what_gamma_watches_for_is_only_a_warning(given, small, tmp_path, monkey
     assert record.stability.warnings == ["two atoms attract each other", "at 1200 K the atoms fly apart"]
     assert record.stability.sound and generations.refused() == {}
     assert np.array_equal(prior_of(generations), read_basis(path).basis_coeffs)
-    trained = stability.examine(AcePotential(read_basis(path)), [labelled(0)], small())
+    trained = stability.check_stability(AcePotential(read_basis(path)), [labelled(0)], small())
     assert trained.reasons == record.stability.warnings and not trained.sound
 
 
 def test_it_is_tried_on_labels_where_there_are_some(given, small, tmp_path, monkeypatch):
-    seen, plain = [], initial.examine
+    seen, plain = [], initial.check_stability
     monkeypatch.setattr(
-        initial, "examine", lambda _, frames, *more, **how: seen.append(frames) or plain(_, frames, *more, **how)
+        initial,
+        "check_stability",
+        lambda _, frames, *a, **k: seen.append(frames) or plain(_, frames, *a, **k),
     )
     Dataset(tmp_path).add("label", labelled(3), {})
     import_initial(Generations(tmp_path), given(), Dataset(tmp_path), small())

@@ -1,4 +1,4 @@
-"""A label of a campaign: made once, at one level of theory, or set aside with its story."""
+"""A label of a campaign: made once, at one level of theory, or set aside with what explains it."""
 
 import json
 import re

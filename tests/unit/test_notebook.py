@@ -18,7 +18,7 @@ from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.errors import DirectoryError
 from mlip_fw.io.structures import with_labels, write_frames
 from mlip_fw.views.notebook.tables import GENERATIONS, HALTS, LABELS
-from tests.helpers.stories import START, Scribe, hashed
+from tests.helpers.written_campaigns import START, Scribe, hashed
 
 A, B, C, D = (hashed(0x1000 * n) for n in range(0xA, 0xE))
 E = hashed(0xE000)

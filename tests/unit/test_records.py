@@ -13,7 +13,7 @@ from mlip_fw.campaign.summary import md_results, summarize
 from mlip_fw.errors import DirectoryError
 from mlip_fw.models.md import MDResult
 from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
-from tests.helpers.stories import Scribe, hashed
+from tests.helpers.written_campaigns import Scribe, hashed
 
 A, B, C, D, E = (hashed(n) for n in range(0xA, 0xF))
 TWO_WALKERS = {"walkers": 2, "stages": [{"ensemble": "nvt", "n_steps": 1000, "temperature_k": 300.0}]}

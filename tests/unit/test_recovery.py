@@ -1,4 +1,4 @@
-"""What counts as lost, what is mended, and what is left for a person."""
+"""What counts as lost, what is repaired, and what is left for a person."""
 
 import datetime
 import math

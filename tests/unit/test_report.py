@@ -15,7 +15,7 @@ from mlip_fw.io.structures import write_frames
 from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
 from mlip_fw.views.report.halt_structures import chosen_halts, halt_structures
 from mlip_fw.views.report.html_report import _as_script, as_json, write_report
-from tests.helpers.stories import Scribe, hashed
+from tests.helpers.written_campaigns import Scribe, hashed
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202e" + "x" * 5000
 

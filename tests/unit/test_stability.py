@@ -12,7 +12,7 @@ from mlip_fw.engines.ace.basis import copy_of
 from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train import ridge_fit
 from mlip_fw.engines.train.generation import train_generation
-from mlip_fw.engines.train.stability import _constant_energy, examine
+from mlip_fw.engines.train.stability import _constant_energy, check_stability
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.training import Stability
 
@@ -69,12 +69,12 @@ def test_sound_potential(trained, potential, small):
     assert found.least_dimer_slope_ev_a > 0
     assert found.energy_drift_ev_atom < 1e-3
     assert found.seconds > 0
-    again = examine(potential, [labelled(0), labelled(1)], small())
+    again = check_stability(potential, [labelled(0), labelled(1)], small())
     assert again.energy_drift_ev_atom == pytest.approx(found.energy_drift_ev_atom, rel=1e-6)
 
 
 def test_atoms_that_attract_each_other_at_short_range(potential, small):
-    found = examine(changed(potential, f0=-40.0), [labelled()], small())
+    found = check_stability(changed(potential, f0=-40.0), [labelled()], small())
     assert not found.sound
     assert found.reasons[0].startswith("two atoms Cu-Cu attract each other at 1.")
     assert found.least_dimer_slope_ev_a < 0
@@ -82,24 +82,24 @@ def test_atoms_that_attract_each_other_at_short_range(potential, small):
 
 def test_collapse(potential, small):
     """Pairs that are drawn to short distances: the energy falls, or the atoms fly."""
-    found = examine(changed(potential, f1=-6.0, f2=-6.0), [labelled()], hot(small, 1000))
+    found = check_stability(changed(potential, f1=-6.0, f2=-6.0), [labelled()], hot(small, 1000))
     assert any("collapse" in reason or "fly apart" in reason for reason in found.reasons)
 
 
 def test_numbers_that_are_not_finite(potential, small):
-    found = examine(changed(potential, f3=1e308), [labelled()], small())
+    found = check_stability(changed(potential, f3=1e308), [labelled()], small())
     assert any("not finite" in reason for reason in found.reasons)
     assert (found.energy_drift_ev_atom, found.least_dimer_slope_ev_a) == (None, None)
 
 
 def test_time_step_that_is_too_long(potential, small):
-    found = examine(potential, [labelled()], hot(small, 1200, timestep_fs=20.0))
+    found = check_stability(potential, [labelled()], hot(small, 1200, timestep_fs=20.0))
     assert any("the total energy changes by" in r and "20 fs" in r for r in found.reasons)
 
 
 def test_strained_start_may_relax(potential, small):
     """The energy that a far displaced structure gives off is no collapse, even where it is cold."""
-    assert examine(potential, [labelled(rattle=0.2)], hot(small, 50)).sound
+    assert check_stability(potential, [labelled(rattle=0.2)], hot(small, 50)).sound
 
 
 @pytest.mark.parametrize(
@@ -110,18 +110,18 @@ def test_strained_start_may_relax(potential, small):
     ],
 )
 def test_temperature_is_the_campaigns_highest(potential, small, stages, expected):
-    assert examine(potential, [labelled()], small(md={"stages": stages})).temperature_k == expected
+    assert check_stability(potential, [labelled()], small(md={"stages": stages})).temperature_k == expected
 
 
 def test_runs_start_from_the_smallest_whole_structure(potential, small, monkeypatch):
     sizes = []
-    plain = ridge_fit.examine.__globals__["_moving"]
+    plain = ridge_fit.check_stability.__globals__["_moving"]
     monkeypatch.setitem(
-        examine.__globals__, "_moving", lambda start, *rest: sizes.append(len(start)) or plain(start, *rest)
+        check_stability.__globals__, "_moving", lambda start, *rest: sizes.append(len(start)) or plain(start, *rest)
     )
     cut = labelled(repeat=1)
     cut.arrays["mask"] = np.arange(len(cut)) < 4
-    examine(potential, [labelled(repeat=3), cut, labelled()], small())
+    check_stability(potential, [labelled(repeat=3), cut, labelled()], small())
     assert sizes == [32, 32]
 
 
@@ -131,7 +131,7 @@ class TestRefusal:
         """Train two generations; give what each examination finds."""
         given = iter(verdicts)
         monkeypatch.setattr(ridge_fit, "_RIDGE_FACTORS", (1.0, 10.0, 100.0))
-        monkeypatch.setattr(ridge_fit, "examine", lambda *_: verdict(next(given)))
+        monkeypatch.setattr(ridge_fit, "check_stability", lambda *_: verdict(next(given)))
         generations, dataset = Generations(root), Dataset(root)
         for seed in range(2):
             dataset.add(str(seed), labelled(seed), {})
@@ -147,7 +147,7 @@ class TestRefusal:
 
     def test_a_penalty_far_above_the_best_is_the_last_resort(self, small, tmp_path, monkeypatch):
         given, tried = iter([True, *[False] * 8, True]), []
-        monkeypatch.setattr(ridge_fit, "examine", lambda *_: tried.append(1) or verdict(next(given)))
+        monkeypatch.setattr(ridge_fit, "check_stability", lambda *_: tried.append(1) or verdict(next(given)))
         dataset, generations = Dataset(tmp_path), Generations(tmp_path)
         for seed in range(2):
             dataset.add(str(seed), labelled(seed), {})

@@ -12,7 +12,7 @@ from mlip_fw.firetasks.continuations import continuation_named
 from tests.helpers.programs import ROOT
 
 LAYERS = [
-    {"errors", "__init__"},
+    {"errors"},
     {"plugins"},
     {"models"},
     {"io"},
@@ -28,7 +28,7 @@ LAYERS = [
     {"launcher"},
     {"export", "doctor", "testing"},
     {"cli"},
-    {"__main__"},
+    {"__main__", "__init__"},
 ]
 INSIDE = {
     "engines": ["ace", "structures", "oracle", "sampling", "md", "train"],

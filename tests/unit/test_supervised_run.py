@@ -11,11 +11,11 @@ from mlip_fw.io.files import read_model, write_json
 from mlip_fw.runtime.supervised_run import (
     AttemptedRun,
     Failure,
-    OutOfTime,
     Progress,
     Repair,
     ResultCheck,
 )
+from mlip_fw.runtime.walltime import OutOfTime
 
 
 class Kind(StrEnum):

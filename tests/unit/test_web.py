@@ -15,8 +15,8 @@ from mlip_fw.views.web import page_contents
 from mlip_fw.views.web.app import create_app
 from mlip_fw.views.web.background_cache import BackgroundCache
 from mlip_fw.views.web.loop_diagram import loop_diagram
-from tests.helpers.stories import Scribe, hashed
 from tests.helpers.web import HOSTILE, LABELS, SCRIPT, add_hostile, launchpad_with, make_finished, visitor
+from tests.helpers.written_campaigns import Scribe, hashed
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from mlip_fw.launcher.embedded import embedded_launchpad
 from mlip_fw.launcher.retry import retry_workflow
 from mlip_fw.models.handoff import LabelHandoff
 from mlip_fw.views.web.pagination import ROWS, Pager
-from tests.helpers.stories import Scribe, hashed
 from tests.helpers.web import visitor
+from tests.helpers.written_campaigns import Scribe, hashed
 
 
 @pytest.mark.parametrize("total", [0, 1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS])

@@ -128,7 +128,7 @@ def test_labels_of_one_halt_run_side_by_side(farm):
 
 
 def test_rlaunch_of_this_machine_runs_offline(farm, tmp_path):
-    """What FireWorks' own command does with the mended mode, in a process of its own."""
+    """What FireWorks' own command does with the repaired mode, in a process of its own."""
     farm = farm()
     (tmp_path / "w.yaml").write_text("name: x\ncategory: ''\nquery: '{}'\nenv: {}\n")
     with_patches = (

@@ -28,7 +28,7 @@ def judged(small, stand_in, tmp_path, monkeypatch):
     def run(verdicts, halts):
         given = iter(verdicts)
 
-        def examine(*_):
+        def check_stability(*_):
             sound = next(given)
             return Stability(
                 sound=sound,
@@ -40,7 +40,7 @@ def judged(small, stand_in, tmp_path, monkeypatch):
             )
 
         monkeypatch.setattr(ridge_fit, "_RIDGE_FACTORS", (1.0, 10.0, 100.0))
-        monkeypatch.setattr(ridge_fit, "examine", examine)
+        monkeypatch.setattr(ridge_fit, "check_stability", check_stability)
         directory = CampaignDirectory(tmp_path / "c")
         return run_campaign(small(), directory, stand_in(f"--halt-at {halts}")), directory
 

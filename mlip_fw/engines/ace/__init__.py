@@ -1,1 +1,1 @@
-"""ACE potentials: evaluation, neighbour lists, memory."""
+"""ACE potentials: basis, evaluation, neighbour lists, ASE calculator."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ase import Atoms
 
-from mlip_fw.runtime.supervised_run import OutOfTime
+from mlip_fw.runtime.walltime import OutOfTime
 
 __all__ = ["Answer", "Labelled", "OutOfTime", "facts_of"]
 

@@ -85,8 +85,8 @@ def _fault(oracle: DftOracle, symbols: np.ndarray, moments: np.ndarray, unit: st
     ours = oracle.starting_moments_mub
     is_polarised = any(ours.get(name) for name in set(symbols))
     for name in sorted(set(symbols)):
-        own, least = moments[symbols == name], _INDUCED_MUB if is_polarised and not ours.get(name) else _SMALL_MUB
-        if own.max() >= least and own.min() <= -least:
+        own, lower_limit = moments[symbols == name], _INDUCED_MUB if is_polarised and not ours.get(name) else _SMALL_MUB
+        if own.max() >= lower_limit and own.min() <= -lower_limit:
             start = f"ferromagnetic, from {ours[name]:g} μB on every atom" if ours.get(name) else "without moments"
             return (
                 f"has moments of both signs for {name} ({own.min():g} to {own.max():g}{unit}), but labels will "

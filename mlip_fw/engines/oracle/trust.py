@@ -14,7 +14,7 @@ from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.models.oracle import AseOracle
 from mlip_fw.models.worker import Worker
 
-_HARMLESS = {"emt", "lj", "morse", "eam", "tblite", "xtb"}
+_ALLOWED = {"emt", "lj", "morse", "eam", "tblite", "xtb"}
 """Read through: whatever their parameters say, they only compute."""
 
 
@@ -42,7 +42,7 @@ def require_trusted(kind: Any, oracle: AseOracle, worker: Worker) -> None:
             f"trust it, name it in {where}"
         )
     texts = sorted(name for name, value in oracle.parameters.items() if _holds_text(value))
-    if texts and oracle.calculator.lower() not in _HARMLESS:
+    if texts and oracle.calculator.lower() not in _ALLOWED:
         raise WorkerError(
             f"oracle.parameters: {', '.join(texts)} could make calculator {oracle.calculator} run a program or read "
             f"code; if you trust this campaign with it, name {oracle.calculator} in {where}"

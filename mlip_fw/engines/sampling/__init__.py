@@ -1,1 +1,1 @@
-"""Structures that may be labelled after a halt."""
+"""Structures to label: the first ones, candidates after a halt, cut-outs of large cells, and the D-optimal choice."""

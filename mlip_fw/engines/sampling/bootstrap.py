@@ -73,17 +73,17 @@ def first_structures(starts: list[Atoms], campaign: Campaign, rng: np.random.Gen
 
 def _elsewhere(start: Atoms, middle: Atoms, campaign: Campaign, rng: np.random.Generator) -> Atoms:
     """Return a small cell cut at a random place of ``start``; ``middle`` if that cell lacks an element."""
-    most = campaign.candidates.cutout.max_atoms
+    limit = campaign.candidates.cutout.max_atoms
     if len(middle) == len(start):
         return middle
-    found = small_cell(start, most, campaign.potential.cutoff_a, around=sample_atoms(start, rng))
-    return found if len(found) <= most else middle
+    found = small_cell(start, limit, campaign.potential.cutoff_a, around=sample_atoms(start, rng))
+    return found if len(found) <= limit else middle
 
 
 def _too_few(cell: Atoms, campaign: Campaign) -> bool:
     """Return whether ``n_structures`` such cells have too few atoms of an element to fill its active set."""
-    least = min(Counter(cell.get_chemical_symbols()).values())
-    return campaign.bootstrap.n_structures * least < campaign.min_functions
+    lower_limit = min(Counter(cell.get_chemical_symbols()).values())
+    return campaign.bootstrap.n_structures * lower_limit < campaign.min_functions
 
 
 def _copy(start: Atoms, settings: BootstrapSettings, rng: np.random.Generator) -> Atoms:

@@ -33,7 +33,7 @@ def local_cell(frame: HaltedFrame, potential: AcePotential, campaign: Campaign) 
         return frame, None
     cut = cut_out(frame.atoms, frame.center, potential, settings, frame.gamma_halt)
     if campaign.candidates.selection == "volume_per_cost":
-        cut = _worth_most([cut, *_wider(frame, potential, campaign)], potential, campaign)
+        cut = _most_informative([cut, *_wider(frame, potential, campaign)], potential, campaign)
 
     def mask_of(atoms: Atoms, gamma: np.ndarray) -> np.ndarray:
         return mask_of_cutout(atoms, cut.center, gamma, settings.core_a, frame.gamma_halt)
@@ -57,7 +57,7 @@ def _wider(frame: HaltedFrame, potential: AcePotential, campaign: Campaign) -> l
         return []
 
 
-def _worth_most(cuts: list[Cutout], potential: AcePotential, campaign: Campaign) -> Cutout:
+def _most_informative(cuts: list[Cutout], potential: AcePotential, campaign: Campaign) -> Cutout:
     """Return the cell that adds most volume to the active set for its estimated cost."""
     return max(cuts, key=lambda cut: _gain(cut, potential) / label_cost(cut.atoms, campaign.oracle))
 

@@ -99,12 +99,12 @@ def exchange(
     Comput. Mater. Sci. 140, 171 (2017)). Of very many rows, only a pool with the largest gamma takes part at first;
     when it has converged, gamma of all rows is computed again.
     """
-    found, most = Exchange(active, 0, 0.0), _POOL * active.matrix.shape[1]
+    found, limit = Exchange(active, 0, 0.0), _POOL * active.matrix.shape[1]
     while found.swaps < max_swaps and len(rows):
         gamma = found.active.gamma(rows)
         if gamma.max() <= tolerance:
             break
-        pool = rows if len(rows) <= most else rows[np.sort(np.argpartition(gamma, -most)[-most:])]
+        pool = rows if len(rows) <= limit else rows[np.sort(np.argpartition(gamma, -limit)[-limit:])]
         more = _exchange_within(found.active, pool, tolerance, max_swaps - found.swaps)
         if not more.swaps:
             break

@@ -1,1 +1,1 @@
-"""Start structures, geometry and the user's labelled structures."""
+"""Start structures and their fixed atoms, geometry, and the user's labelled structures."""

@@ -1,1 +1,1 @@
-"""From labels to a potential: basis, linear fit, active set."""
+"""From labels to a potential: linear fit, active set, stability test, and trainers that refine (pacemaker)."""

@@ -59,7 +59,7 @@ def unseen_atoms(
     ----------
     generations, dataset
         Of a campaign.
-    most_labels
+    max_labels
         Upper limit; of more labels an evenly spaced sample is taken, with the first and the last.
     with_spread
         Whether to compute committee spreads, the slowest part.

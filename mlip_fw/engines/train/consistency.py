@@ -178,22 +178,22 @@ def _slope(given: np.ndarray, said: np.ndarray, constants: np.ndarray) -> float 
     """Return the slope of ``given`` against ``said`` beside the columns ``constants``; None if not significant."""
     if len(given) < constants.shape[1] + 1 + _SPARE:
         return None
-    without = _least_deviation(constants, given)[1]
-    found, left = _least_deviation(np.column_stack([said, constants]), given)
+    without = _least_absolute_deviation(constants, given)[1]
+    found, left = _least_absolute_deviation(np.column_stack([said, constants]), given)
     spread = float(np.median(np.abs(without)))
     is_believed = spread > 0 and float(np.median(np.abs(left))) <= (1 - _EXPLAINED) * spread and found[0] != 0
     return float(found[0]) if is_believed else None
 
 
-def _least_deviation(columns: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _least_absolute_deviation(columns: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return coefficients and residuals of a regression by least absolute deviations (iteratively reweighted)."""
-    weights, least = np.ones(len(targets)), 1e-6 * float(np.abs(targets).max(initial=0.0)) + 1e-12
+    weights, lower_limit = np.ones(len(targets)), 1e-6 * float(np.abs(targets).max(initial=0.0)) + 1e-12
     found, left = np.zeros(columns.shape[1]), targets
     for _ in range(50):
         roots = np.sqrt(weights)
         found = np.linalg.lstsq(roots[:, None] * columns, roots * targets, rcond=None)[0]
         left = targets - columns @ found
-        weights = 1 / np.maximum(np.abs(left), least)
+        weights = 1 / np.maximum(np.abs(left), lower_limit)
     return found, left
 
 

@@ -16,7 +16,7 @@ from mlip_fw.engines.sampling.bootstrap import first_structures
 from mlip_fw.engines.structures.start import start_structures
 from mlip_fw.engines.train.generation import write_generation
 from mlip_fw.engines.train.linear_fit import LinearFit
-from mlip_fw.engines.train.stability import examine
+from mlip_fw.engines.train.stability import check_stability
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import read_active_set, read_basis
 from mlip_fw.io.structures import with_labels
@@ -39,7 +39,7 @@ def import_initial(generations: Generations, source: Path, dataset: Dataset, cam
     inverses = read_active_set(source.with_suffix(".asi"), elements)
     potential, coefficients = AcePotential(basis), np.array(basis.basis_coeffs)
     frames = list(dataset.sample(_MAX_FRAMES)) or _first_frames(potential, campaign)
-    stability = examine(potential, frames, campaign, is_given=True)
+    stability = check_stability(potential, frames, campaign, is_given=True)
     prior = coefficients if stability.sound else np.zeros_like(coefficients)
     with generations.new() as (number, folder):
         record = TrainingRecord(

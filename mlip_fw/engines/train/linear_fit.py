@@ -78,7 +78,7 @@ class LinearFit:
         stress_ev_a3
             (6,) stress minus that of core repulsion, if ``design`` has stress rows; None: not fitted.
         weights
-            Weights of the squares of its energy, and of its forces and stress, for a down-weighted label (``apart``).
+            Weights of the squares of its energy, and of its forces and stress, if the label is down-weighted.
         origin
             (2 n_elements,) composition columns, for a fit that can project out energy offsets.
         known
@@ -165,7 +165,7 @@ class LinearFit:
             (n_functions,) scale of the penalty of each coefficient: rough functions cost more than smooth ones.
         prior
             Coefficients that the penalty shrinks to (prior mean); zero by default.
-        rising
+        constraints
             Inequality constraints on the coefficients; None: none.
         ridge
             Square root of the penalty weight; None: chosen by cross-validation.
@@ -179,7 +179,7 @@ class LinearFit:
         Notes
         -----
         Columns are scaled to unit norm. The ridge is chosen by k-fold cross-validation
-        (:meth:`Scaled.best_ridge`) that leaves out whole structures: force components of one structure are not
+        (:meth:`ScaledProblem.best_ridge`) that leaves out whole structures: force components of one structure are not
         independent, and criteria that assume independence, such as generalised cross-validation, choose too small a
         ridge and fit noise while labels are few.
 

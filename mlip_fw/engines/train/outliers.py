@@ -200,7 +200,7 @@ def weights_of(parts: list[SuspectPart], batch: Batch, core: LinearFit, terms: F
     rows = [_rows(batch.rows_of(part.name), part, terms) for part in parts]
     if not core_fit.loss or core_fit.harm(np.vstack(rows)) <= _AS_GOOD:
         return {part.name: (1.0, 1.0) for part in parts}
-    inside = _harmless(core_fit, rows)
+    inside = _consistent_rows(core_fit, rows)
     scales = np.array([part.usual * (terms.energy_weight if part.is_energy else 1.0) for part in parts])
     weights: WeightsByLabel = {}
     for part, weight in zip(parts, _lowered(core_fit, inside, rows, scales), strict=True):
@@ -209,7 +209,7 @@ def weights_of(parts: list[SuspectPart], batch: Batch, core: LinearFit, terms: F
     return weights
 
 
-def _harmless(core_fit: _CoreFit, rows: list[np.ndarray]) -> np.ndarray:
+def _consistent_rows(core_fit: _CoreFit, rows: list[np.ndarray]) -> np.ndarray:
     """Add suspects group by group and return the rows (m, n + 1) of the harmless groups."""
     inside = np.zeros((0, rows[0].shape[1]))
     for group in np.array_split(np.arange(len(rows)), min(_MAX_GROUPS, len(rows))):

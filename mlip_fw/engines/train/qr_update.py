@@ -17,7 +17,7 @@ _BLOCK = 32
 
 
 def add_rows(r_factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the factor (n, n) of ``triangle`` updated with ``rows`` (m, n); cost proportional to m."""
+    """Return the factor (n, n) ``r_factor`` updated with ``rows`` (m, n); cost proportional to m."""
     return _joined(r_factor, rows, 0)
 
 

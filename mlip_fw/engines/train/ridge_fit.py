@@ -14,7 +14,7 @@ from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.dimers import RepulsionConstraints, cached_repulsion_constraints
 from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.engines.train.ridge_cv import ScaledProblem
-from mlip_fw.engines.train.stability import examine
+from mlip_fw.engines.train.stability import check_stability
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import Stability
 
@@ -97,7 +97,7 @@ def best_stable_fit(
     best = terms.problem(fit).best_ridge(prior)
     for factor in _RIDGE_FACTORS:
         coefficients = terms.solve(fit, constraints, factor * best)
-        stability = examine(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
+        stability = check_stability(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
         tries.append(RidgeFit(coefficients, factor * best, terms.energy_weight, terms.stress_weight, stability))
         if stability.sound:
             return tries[-1]

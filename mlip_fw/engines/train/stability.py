@@ -40,7 +40,9 @@ _SOFT_EV_A2 = 2.0
 """Force constant k of a soft solid: the energy that a strained structure releases is at most about F² / 2k."""
 
 
-def examine(potential: AcePotential, frames: list[Atoms], campaign: Campaign, *, is_given: bool = False) -> Stability:
+def check_stability(
+    potential: AcePotential, frames: list[Atoms], campaign: Campaign, *, is_given: bool = False
+) -> Stability:
     """Test whether ``potential`` is stable enough for MD.
 
     Parameters
@@ -87,13 +89,13 @@ def _temperature_k(campaign: Campaign) -> float:
 
 def _dimers(potential: AcePotential) -> tuple[float, list[str]]:
     """Return the smallest slope of any dimer curve, and a sentence about each that falls inwards."""
-    least, faults = np.inf, []
+    lower_limit, faults = np.inf, []
     for pair in pairs_of(potential.elements):
         distances, slopes = repulsion_curve(potential, pair)
-        least = min(least, float(slopes.min()))
+        lower_limit = min(lower_limit, float(slopes.min()))
         if not slopes.min() >= -_FLAT_EV_A:  # a slope that is no number is a fault too
             faults.append(f"two atoms {'-'.join(pair)} attract each other at {distances[slopes.argmin()]:.2f} Å")
-    return least, faults
+    return lower_limit, faults
 
 
 def _moving(start: Atoms, potential: AcePotential, temperature_k: float, rng: np.random.Generator) -> Atoms:

@@ -99,13 +99,13 @@ def _energy_and_forces(
     shared = {one.convention for one in energies} & {one.found.convention for one in force_values}
     if not energy_values or not force_values or not (shared or settings.energy or settings.forces):
         raise CampaignError(f"{where} has no finite energy and forces that belong together; {_what_it_has(raw)}")
-    for values, role, least in (
+    for values, role, lower_limit in (
         (energy_values, "energy", _SAME_ENERGY_EV * len(raw.atoms)),
         (force_values, "forces", _SAME_FORCE_EV_A),
     ):
         values.sort(key=lambda one: one.found.convention not in shared)
         for other in values[1:]:
-            _require_same(values[0], other, role, where, least, 0.0)
+            _require_same(values[0], other, role, where, lower_limit, 0.0)
     return energy_values[0], force_values[0]
 
 

@@ -43,21 +43,21 @@ def _raw(atoms: Atoms, fault: str | None) -> Raw:
 
 def _faults(text: str) -> list[str | None]:
     """Return, for each ionic step, why it must not be used; None if it may."""
-    most = _NELM.search(text)
+    limit = _NELM.search(text)
     found: list[str | None] = []
     start = 0
     for end in _STEP_ENDS.finditer(text):
-        found.append(_fault(text[start : end.start()], end[0], int(most[1]) if most else NELM))
+        found.append(_fault(text[start : end.start()], end[0], int(limit[1]) if limit else NELM))
         start = end.end()
     return found
 
 
-def _fault(step: str, closing: str, most: int) -> str | None:
+def _fault(step: str, closing: str, limit: int) -> str | None:
     iterations = [int(number) for number in _ITERATION.findall(step)]
     if closing.split()[:1] == ["ML"] or not iterations:
         return ML_STEP
-    if _NOT_REACHED in step or (iterations[-1] >= most and _REACHED not in step):
-        return f"SCF not converged ({iterations[-1]} of NELM = {most} steps)"
+    if _NOT_REACHED in step or (iterations[-1] >= limit and _REACHED not in step):
+        return f"SCF not converged ({iterations[-1]} of NELM = {limit} steps)"
     if "aborting loop" in step and _REACHED not in step:
         return "SCF stopped before it converged"
     return None

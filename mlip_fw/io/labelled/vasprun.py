@@ -86,10 +86,10 @@ class _Parser:
         return Raw(atoms, facts, columns, self._fixed(atoms), self._fault(element))
 
     def _fault(self, element: ET.Element) -> str | None:
-        n_steps, most = len(element.findall("scstep")), self._nelm()
+        n_steps, limit = len(element.findall("scstep")), self._nelm()
         if not n_steps:
             return ML_STEP
-        return f"SCF not converged ({n_steps} of NELM = {most} steps)" if n_steps >= most else None
+        return f"SCF not converged ({n_steps} of NELM = {limit} steps)" if n_steps >= limit else None
 
     def _nelm(self) -> int:
         return int(_number(self._parameters.get("NELM", str(NELM))))

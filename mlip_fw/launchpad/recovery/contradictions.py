@@ -93,7 +93,7 @@ def find_stale_counters(pad: LaunchPad, census: Census) -> Iterator[Fault]:
 def find_contradictions(
     pad: LaunchPad, census: Census, timeout_s: float, sleep: Callable[[float], object] = time.sleep
 ) -> Iterator[Fault]:
-    """Find contradictions that only a person can resolve, unchanged for ``patience_s``; each text says what to do.
+    """Find contradictions that only a person can resolve, unchanged for ``timeout_s``; each text says what to do.
 
     Listed Fireworks that do not exist, Fireworks in two workflows or in none, numbers of two Fireworks, launches that
     are missing or belong to another Firework. Those outside of campaigns are reported, too.

@@ -52,7 +52,7 @@ class _Scan:
 def find_torn_workflows(
     pad: LaunchPad, timeout_s: float, sleep: Callable[[float], object] = time.sleep
 ) -> Iterator[Fault]:
-    """Find stale locks, half updated workflows and Fireworks without a workflow, unchanged for ``patience_s``.
+    """Find stale locks, half updated workflows and Fireworks without a workflow, unchanged for ``timeout_s``.
 
     An update takes a fraction of a second, with thousands of Fireworks seconds. While new Fireworks without workflow
     appear, somebody is adding some, and the scan is repeated.
@@ -78,7 +78,7 @@ def _lasting(pad: LaunchPad, before: _Scan, now: _Scan) -> Iterator[Fault]:
         yield Fault(HALF_ADDED, fw_id, _name(pad, fw_id), what, remove)
     for (campaign, directory), fw_ids in _by_campaign(pad, now.finished).items():
         name = f"{campaign}: {len(fw_ids)} finished Fireworks"
-        what = "in no workflow: a worker died while it put them on the shelf"
+        what = "in no workflow: a worker died while it archived them"
         yield Fault("half shelved", fw_ids[0], name, what, partial(archive_strays, pad, campaign, directory, fw_ids))
     for key, torn in now.torn.items():
         if before.torn.get(key) == torn:

@@ -17,7 +17,7 @@ from bson.int64 import Int64
 from mongomock.filtering import NOTHING
 
 HASHABLE_TYPES = (str, int, float, bool, ObjectId, datetime, bytes)
-"""Types whose values are equal exactly if their keys (:func:`hashed`) are."""
+"""Types whose values are equal exactly if their keys (:func:`lookup_key`) are."""
 _NUMBER, _OBJECT, _LIST, _BYTES, _UNKNOWN = 10, 20, 25, 30, 100
 _RANKS: dict[type, int] = {
     **{MinKey: -1, type(None): 5, int: _NUMBER, Int64: _NUMBER, float: _NUMBER, Decimal128: _NUMBER, str: 15},
@@ -93,5 +93,5 @@ def _compare_items(ones: Iterator[Any], others: Iterator[Any]) -> int:
 
 
 def lookup_key(value: Any) -> Hashable:
-    """Return a dictionary key for a value of one of the types ``EXACT``; unlike for Python, 1 and True differ."""
+    """Return a dictionary key for a value of one of the ``HASHABLE_TYPES``; unlike for Python, 1 and True differ."""
     return (bool, value) if isinstance(value, bool) else value

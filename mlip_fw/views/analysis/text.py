@@ -11,7 +11,7 @@ WORK = {
     "train": "training",
     "validation": "validation",
 }
-"""Names of the parts of the work, by their keys in :class:`Costs`."""
+"""Names of the parts of the work, by their keys in :class:`mlip_fw.views.analysis.costs.Costs`."""
 PARTS = {**WORK, "waiting": "waiting"}
 """Names of all parts of the wall time."""
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))

@@ -116,8 +116,8 @@ def _more_bands(run: PwRun) -> Namelists | None:
 
 def _more(run: PwRun) -> dict[str, Value]:
     bands = (run.output.n_bands if run.output else None) or run.setting("system", "nbnd")
-    least = sum(run.pseudopotentials[s].z_valence for s in run.atoms.get_chemical_symbols()) / 2
-    return {"nbnd": max(math.ceil(1.2 * least) + 4, math.ceil(1.3 * int(bands or 0)), int(bands or 0) + 8)}
+    lower_limit = sum(run.pseudopotentials[s].z_valence for s in run.atoms.get_chemical_symbols()) / 2
+    return {"nbnd": max(math.ceil(1.2 * lower_limit) + 4, math.ceil(1.3 * int(bands or 0)), int(bands or 0) + 8)}
 
 
 def _less_memory(run: PwRun) -> Namelists | None:

@@ -34,7 +34,8 @@ from mlip_fw.errors import CampaignError, LabelError, WorkerError
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.oracle import EspressoOracle
 from mlip_fw.models.worker import Worker
-from mlip_fw.runtime.supervised_run import Failure, OutOfTime, ResultCheck
+from mlip_fw.runtime.supervised_run import Failure, ResultCheck
+from mlip_fw.runtime.walltime import OutOfTime
 
 
 def require_espresso(oracle: EspressoOracle, worker: Worker, elements: list[str]) -> str:

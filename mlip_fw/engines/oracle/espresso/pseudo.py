@@ -51,7 +51,7 @@ def pseudo_dir(oracle: EspressoOracle, worker: Worker, elements: Sequence[str] =
         if value:
             given = Path(os.path.expandvars(value)).expanduser()
             if not given.is_dir():
-                raise WorkerError(f"{key} is {given}, which is not a directory; mend it")
+                raise WorkerError(f"{key} is {given}, which is not a directory; correct it")
             return given.resolve()
     usual = [d for d in (_SYSTEM_DIR, installed_pseudo_dir(oracle.functional or "PBE")) if d is not None and d.is_dir()]
     for found in usual:

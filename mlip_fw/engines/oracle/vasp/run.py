@@ -22,7 +22,8 @@ from mlip_fw.engines.oracle.vasp.job import INPUTS, PLANNED, LabelJob, changes_o
 from mlip_fw.errors import DirectoryError, LabelError, MlipError, WorkerError
 from mlip_fw.io.files import read_model, write_json
 from mlip_fw.io.vasp import without_warnings
-from mlip_fw.runtime.supervised_run import OutOfTime, Progress, ResultCheck, SupervisedRun
+from mlip_fw.runtime.supervised_run import Progress, ResultCheck, SupervisedRun
+from mlip_fw.runtime.walltime import OutOfTime
 
 _PROGRESS = "progress.json"
 _MAX_ERRORS = 5

@@ -51,9 +51,9 @@ class FilledBox:
 
 
 def filled_boxes(
-    frame: Frame, center: int, sphere_a: float, shortest_a: float, most: int, formula: dict[int, int] | None = None
+    frame: Frame, center: int, sphere_a: float, shortest_a: float, limit: int, formula: dict[int, int] | None = None
 ) -> list[FilledBox]:
-    """Return small cells of at most ``most`` atoms: those whose boundary fits the structure, or else any.
+    """Return small cells of at most ``limit`` atoms: those whose boundary fits the structure, or else any.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ def filled_boxes(
         Nothing nearer to the centre than this changes, Å.
     shortest_a
         Least distance between images of the centre, Å: twice the sphere or more.
-    most
+    limit
         Largest number of atoms.
     formula
         Formula unit of which the box shall hold a whole number; None takes what there is.
     """
-    if not frame.n_cut or len(cloud_around(frame, center, sphere_a).origin) > most:
+    if not frame.n_cut or len(cloud_around(frame, center, sphere_a).origin) > limit:
         return []
     found = translations(frame, center, shortest_a)
     cloud = cloud_around(frame, center, _GATHERED * shortest_a)
@@ -83,7 +83,7 @@ def filled_boxes(
                 made.append(_filled_box(cloud, box, frame, filling))
             if len(made) == _N_BOXES:
                 break
-        if small := [box for box in made if len(box.atoms) <= most]:
+        if small := [box for box in made if len(box.atoms) <= limit]:
             return small
     return []
 

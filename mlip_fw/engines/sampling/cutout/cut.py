@@ -152,12 +152,12 @@ def _too_large(atoms: Atoms, center: int, cutoff_a: float, settings: CutoutSetti
     formula = formula_unit(atoms.numbers) if settings.neutral else None
     for wider in _WIDER:
         made = filled_boxes(frame, center, cutoff_a, 2 * cutoff_a * wider, len(atoms), formula)
-        fewest = min((len(box.atoms) for box in made if len(box.atoms) > settings.max_atoms), default=len(atoms))
-        if fewest < len(atoms):
+        smallest = min((len(box.atoms) for box in made if len(box.atoms) > settings.max_atoms), default=len(atoms))
+        if smallest < len(atoms):
             break
     return CampaignError(
         f"candidates.cutout.max_atoms is {settings.max_atoms}, but a small cell with all that is within {cutoff_a:g} "
-        f"Å of atom {center}{', in whole formula units,' if settings.neutral else ''} has about {fewest} atoms; set "
+        f"Å of atom {center}{', in whole formula units,' if settings.neutral else ''} has about {smallest} atoms; set "
         "candidates.cutout.max_atoms to that or more, or shorten potential.cutoff_a"
     )
 

@@ -17,7 +17,7 @@ from mlip_fw.engines.train.pacemaker.frame import rmse_of
 from mlip_fw.engines.train.pacemaker.inputs import INPUT
 from mlip_fw.engines.train.pacemaker.job import FitRun
 from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
-from mlip_fw.engines.train.stability import examine
+from mlip_fw.engines.train.stability import check_stability
 from mlip_fw.errors import NumberTakenError, TrainingError
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import write_active_set, write_basis, write_ctilde
@@ -66,7 +66,7 @@ def publish(
     potential = AcePotential(basis)
     judged = _judged(potential, frames, dict(source.reference_energy_ev))
     active, swaps, gamma_max = _active_sets(judged.rows)
-    stability = examine(potential, frames, run.campaign)
+    stability = check_stability(potential, frames, run.campaign)
     while True:
         try:
             with generations.new() as (number, folder):

@@ -27,7 +27,8 @@ from mlip_fw.errors import TrainingError, WorkerError
 from mlip_fw.models.campaign import ENERGY_WEIGHT, Campaign
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
-from mlip_fw.runtime.supervised_run import Failure, OutOfTime, ResultCheck
+from mlip_fw.runtime.supervised_run import Failure, ResultCheck
+from mlip_fw.runtime.walltime import OutOfTime
 
 logger = logging.getLogger("mlip_fw")
 _MAX_ROUNDS = 3

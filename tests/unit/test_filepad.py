@@ -1,4 +1,4 @@
-"""Files that travel: what is stored is what comes out, the first one stays, and nothing leads out of a copy."""
+"""Files in the FilePad: what is stored is what comes out, the first one stays, and nothing leads out of a copy."""
 
 import json
 import zlib

@@ -1,4 +1,4 @@
-"""The canary's structure extrapolates, whatever the campaign simulates."""
+"""The structure of the engine check extrapolates, whatever the campaign simulates."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Campaigns that pacemaker polishes, with stand-ins: when it is its turn, and what MD and Summary make of it."""
+"""Campaigns that pacemaker refines, with stand-ins: when it is its turn, and what MD and Summary make of it."""
 
 import sys
 from collections import Counter
@@ -123,7 +123,7 @@ def test_refused_polish_is_told_and_md_goes_on_without_it(polished, monkeypatch,
         temperature_k=600.0,
         seconds=0.0,
     )
-    monkeypatch.setattr(publish, "examine", lambda *_: verdict)
+    monkeypatch.setattr(publish, "check_stability", lambda *_: verdict)
     summary, directory = polished(halts="20", pacemaker={"every": 1})
     assert summary.outcome == "CONVERGED"
     assert trainers(directory) == ["linear", "pacemaker"] * 2

@@ -14,7 +14,7 @@ from mlip_fw.launchpad.queries import CampaignQueries
 from mlip_fw.models.handoff import CandidatesHandoff, LabelHandoff, MDHandoff, TrainHandoff, ValidateHandoff
 from mlip_fw.workflows.build import candidates_firework, label_firework, md_firework, train_firework
 from mlip_fw.workflows.campaign import campaign_workflow
-from tests.helpers.stories import campaign, hashed
+from tests.helpers.written_campaigns import campaign, hashed
 
 HERE, THERE = "/data/one/cu-story", "/data/two/cu-story"
 TWO_STAGES = [{"ensemble": "nvt", "n_steps": 1000, "temperature_k": 300.0}] * 2

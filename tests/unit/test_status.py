@@ -13,8 +13,8 @@ from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
 from mlip_fw.views.analysis.status import current_state, status_answers
 from mlip_fw.views.analysis.text import duration, percent
 from mlip_fw.views.report.html_report import write_report
-from tests.helpers.stories import Scribe, hashed
 from tests.helpers.web import make_finished, visitor
+from tests.helpers.written_campaigns import Scribe, hashed
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
 

@@ -1,4 +1,4 @@
-"""The note that a worker leaves while it works."""
+"""The record of a process that works on a Firework."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Triangles stand for their rows, and the ridge chosen from them is the one that the rows themselves give."""
+"""Triangular factors stand for their rows, and the ridge chosen from them is the one that the rows themselves give."""
 
 import numpy as np
 import pytest

@@ -49,11 +49,12 @@ if "mlip_fw.cli.worker" in " ".join(sys.orig_argv):
     common.SERVER_SELECTION_TIMEOUT = 5
 """
 IMPATIENT = """\
-import mlip_fw.launchpad.recovery.faults
+import functools
 import mlip_fw.launcher.worker_pool
+from mlip_fw.launcher.recover import recover
 from mlip_fw.cli.main import main
 mlip_fw.launcher.worker_pool._RECOVERY_INTERVAL_S = 3.0
-mlip_fw.launchpad.recovery.faults._CHECKOUT_TIMEOUT_S = 15.0
+mlip_fw.launcher.worker_pool.recover = functools.partial(recover, taking_s=15.0)
 main()
 """
 """``mlip-fw`` that gives up what a dead worker was just taking sooner than after a minute or more."""

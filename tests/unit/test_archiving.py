@@ -1,4 +1,4 @@
-"""Finished Fireworks go to a shelf, and nothing that goes on can tell."""
+"""Finished Fireworks move to a workflow of their own, and nothing that goes on can tell."""
 
 import pytest
 from fireworks import FWAction, FWorker

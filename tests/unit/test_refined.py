@@ -87,7 +87,7 @@ def test_sound_ones_are_for_md(made):
 def test_unfit_one_is_refused_and_never_started_from(copied, monkeypatch, caplog):
     generations, campaign = Generations(copied.root), copied.read_campaign()
     learn(copied, campaign, 2)
-    monkeypatch.setattr(publish, "examine", lambda *_: BAD)
+    monkeypatch.setattr(publish, "check_stability", lambda *_: BAD)
     assert polished(copied, campaign).generation == 5
     assert generations.refused() == {5: ["the atoms fly apart"]}
     assert generations.fit_for_md() == generations.newest_to_select_with() == 4

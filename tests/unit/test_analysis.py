@@ -14,7 +14,7 @@ from mlip_fw.errors import DirectoryError, MlipError
 from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
 from mlip_fw.views.analysis.walkers import Phase
 from mlip_fw.views.report.summary_table import summary_rows
-from tests.helpers.stories import START, Scribe, hashed
+from tests.helpers.written_campaigns import START, Scribe, hashed
 
 A, B, C, D = (hashed(n) for n in range(0xA, 0xE))
 PARTS = (

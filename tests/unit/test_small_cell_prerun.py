@@ -1,4 +1,4 @@
-"""Which campaigns rehearse, and in which cell."""
+"""Which campaigns have a small-cell prerun, and in which cell."""
 
 import numpy as np
 import pytest

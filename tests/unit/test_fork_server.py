@@ -97,14 +97,14 @@ def test_interrupted_call_leaves_nothing_and_the_next_one_works(server, tmp_path
     assert call(server, "echo", 3) == 3
 
 
-def test_dead_nursery_is_named_and_replaced(server):
+def test_dead_server_is_named_and_replaced(server):
     call(server, "echo", 0)
     os.kill(server._process.pid, signal.SIGKILL)
     server._process.wait()
     assert call(server, "echo", 4) == 4
 
 
-def test_nursery_that_can_not_start():
+def test_server_that_can_not_start():
     broken = ForkServer(preload=("no_such_module",))
     with pytest.raises(WorkerError, match="died"):
         broken.call("math:factorial", 3)
@@ -113,8 +113,8 @@ def test_nursery_that_can_not_start():
 
 def test_children_die_with_their_parent(tmp_path):
     program = (
-        "from mlip_fw.runtime.fork_server import Nursery\n"
-        f"Nursery(preload=()).call('tests.helpers.children:hang', {str(tmp_path / 'pid')!r})\n"
+        "from mlip_fw.runtime.fork_server import ForkServer\n"
+        f"ForkServer(preload=()).call('tests.helpers.children:hang', {str(tmp_path / 'pid')!r})\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
     deadline = time.monotonic() + 120
