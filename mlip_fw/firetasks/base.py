@@ -36,7 +36,7 @@ class CampaignTask(FireTaskBase):
 
     handed_kind: ClassVar[type[Handoff]] = Handoff
     needs_worker: ClassVar[bool] = True
-    """Whether the step looks at the worker file; else a fault in that is no reason to fail."""
+    """Whether a fault in the worker file fails the step; if not, it runs with the defaults instead."""
     goes_on: ClassVar[bool] = False
     """Whether the work is pointless once the campaign stops."""
 

@@ -8,6 +8,7 @@ from fireworks import FWAction
 from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.events import Event
 from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.kernel.choice import Evaluator, wanted
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.firetasks.base import STOPPED, CampaignTask
 from mlip_fw.firetasks.continuations import continuation, stored_name
@@ -116,6 +117,22 @@ def test_summary_needs_no_worker_file(handed):
     task = Summarize(handoff=handed().plain())
     action = task.run_task({STOPPED: "max_labels", "_fw_env": {"lmp_comand": "lmp"}})
     assert action.stored_data == {"outcome": "STOPPED", "reason": "max_labels"}
+
+
+@pytest.mark.parametrize(
+    ("env", "evaluator"),
+    [
+        ({"md_evaluator": "pyace", "md_threads": 3}, Evaluator("pyace", 3)),
+        ({"md_evaluator": "pyace", "md_threads": 3, "lmp_comand": "lmp"}, Evaluator("auto", 5)),
+    ],
+    ids=["sound", "faulty"],
+)
+def test_every_step_evaluates_potentials_as_the_worker_file_says(handed, monkeypatch, env, evaluator):
+    """Also those that need nothing else of it; with a faulty file, as by default."""
+    monkeypatch.setattr("mlip_fw.engines.ace.kernel.choice._wanted", Evaluator("kernel", 7))
+    monkeypatch.setattr("mlip_fw.engines.ace.kernel.choice.cores_of", lambda: 5)
+    Summarize(handoff=handed().plain()).run_task({STOPPED: "max_labels", "_fw_env": env})
+    assert wanted() == evaluator
 
 
 def test_stage_begins_where_the_one_before_ended(handed, tmp_path):

@@ -20,3 +20,7 @@ class Pairs(NamedTuple):
     """(n + n_images,) element."""
     positions: np.ndarray
     """(n + n_images, 3), Å."""
+
+
+class TooCloseError(Exception):
+    """Atoms are closer to each other than the distances that the kernel has tables for."""

@@ -18,8 +18,9 @@ from pyace.calculator import ACECalculator
 from pyace.catomicenvironment import ACEAtomicEnvironment
 from pyace.evaluator import ACEBEvaluator, ACERecursiveEvaluator
 
-from mlip_fw.engines.ace.kernel.choice import Evaluator, Found, TooCloseError, kernel_of, wanted
+from mlip_fw.engines.ace.kernel.choice import Evaluator, Found, kernel_of, wanted
 from mlip_fw.engines.ace.neighbours import Neighbours
+from mlip_fw.engines.ace.pairs import TooCloseError
 from mlip_fw.io.pace import read_active_set, read_basis
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ from pyace.catomicenvironment import ACEAtomicEnvironment
 from pyace.evaluator import ACEBEvaluator
 
 from mlip_fw.engines.ace.kernel.cache import folder
-from mlip_fw.engines.ace.kernel.choice import TooCloseError
 from mlip_fw.engines.ace.kernel.kernel import Kernel
-from mlip_fw.engines.ace.pairs import Pairs
+from mlip_fw.engines.ace.pairs import Pairs, TooCloseError
 
 logger = logging.getLogger("mlip_fw")
 _MAX_ATOMS = 64

@@ -27,10 +27,6 @@ Kind = Literal["auto", "kernel", "pyace"]
 _said: set[str] = set()
 
 
-class TooCloseError(Exception):
-    """Atoms are nearer to each other than the kernel knows its functions."""
-
-
 @dataclass(frozen=True)
 class Evaluator:
     """What a worker wants.

@@ -12,14 +12,13 @@ from itertools import pairwise
 import numpy as np
 from pyace import ACEBBasisSet
 
-from mlip_fw.engines.ace.kernel.choice import TooCloseError
 from mlip_fw.engines.ace.kernel.energies import evaluate
 from mlip_fw.engines.ace.kernel.form import form_of
 from mlip_fw.engines.ace.kernel.grades import for_grades
 from mlip_fw.engines.ace.kernel.layout import Element
 from mlip_fw.engines.ace.kernel.memory import by_address, memory_for
 from mlip_fw.engines.ace.kernel.rows import design_rows
-from mlip_fw.engines.ace.pairs import Pairs
+from mlip_fw.engines.ace.pairs import Pairs, TooCloseError
 
 _POSITIONS = Pairs._fields.index("positions")
 _RESERVE = 8

@@ -71,9 +71,9 @@ class PairTable:
     core_ev: np.ndarray
     """(n_knots,) core repulsion at the ends of fine pieces."""
 
-    def closest_a(self, most_ev: float) -> float:
-        """Return the distance down to which core repulsion is at most ``most_ev`` and all is sampled."""
-        above = np.flatnonzero(self.core_ev > most_ev)
+    def closest_a(self, limit_ev: float) -> float:
+        """Return the distance down to which core repulsion is at most ``limit_ev`` and all is sampled."""
+        above = np.flatnonzero(self.core_ev > limit_ev)
         return self.grid.fine_a + max(CLOSEST_A, self.grid.fine_a * float(above[-1]) if len(above) else 0.0)
 
 
