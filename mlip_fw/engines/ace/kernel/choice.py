@@ -1,6 +1,6 @@
 """Which evaluator a potential has: compiled code where that can be, or pyace; and why.
 
-Nothing here needs numba until a potential is evaluated.
+Nothing here needs numba or pyace until a potential is evaluated: every Firetask imports it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pyace import ACEBBasisSet
 
 from mlip_fw.engines.ace.kernel.identity import identity_of, why_not
 from mlip_fw.errors import WorkerError
@@ -20,6 +19,8 @@ from mlip_fw.models.worker import Worker
 from mlip_fw.runtime.cores import cores_of
 
 if TYPE_CHECKING:
+    from pyace import ACEBBasisSet
+
     from mlip_fw.engines.ace.kernel.kernel import Kernel
 
 logger = logging.getLogger("mlip_fw")

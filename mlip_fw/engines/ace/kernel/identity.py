@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pyace import ACEBBasisSet
+
+if TYPE_CHECKING:
+    from pyace import ACEBBasisSet
 
 _SHARES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.999)
 """Of the cutoff, where radial functions are looked at to know them again."""
