@@ -33,10 +33,10 @@ from mlip_fw.engines.train.pacemaker.form import (
 from mlip_fw.engines.train.pacemaker.frame import kappa_of, loss_of, rmse_of, rows_of, write_frame
 from mlip_fw.engines.train.pacemaker.inputs import settings_of, write_input
 from mlip_fw.engines.train.pacemaker.metrics import read_metrics
-from mlip_fw.engines.train.pacemaker.schedule import decided, is_due, is_left_to_do
 from mlip_fw.engines.train.pacemaker.template import Template, read_template, write_template
 from mlip_fw.engines.train.pacemaker.trainer import refine_with_pacemaker
 from mlip_fw.engines.train.pacemaker.trouble import FitTrouble, diagnose
+from mlip_fw.engines.train.schedule import decided, is_due, is_left_to_do
 from mlip_fw.errors import CampaignError, TrainingError, WorkerError
 from mlip_fw.io.structures import MASK, with_labels
 from mlip_fw.models.worker import Worker
