@@ -18,9 +18,9 @@ from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.ace.basis import core_radius_a
 from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train import schedule
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.given_files import check_given_files
-from mlip_fw.engines.train.pacemaker import schedule
 from mlip_fw.engines.train.pacemaker.command import can_run, require_pacemaker
 from mlip_fw.engines.train.pacemaker.form import (
     form_of,
