@@ -13,8 +13,8 @@ from typing import Any
 from ase import Atoms
 
 from mlip_fw.io.files import read_model, write_json, write_text
-from mlip_fw.io.structures import read_frame, read_head, structure_hash, write_frames
-from mlip_fw.models.label import Label, QuarantineRecord
+from mlip_fw.io.structures import read_frame, structure_hash, write_frames
+from mlip_fw.models.label import QuarantineRecord
 
 _MEGABYTE = 1_000_000
 
@@ -87,13 +87,6 @@ class Dataset:
         imported = {path.name for path in self._imported.glob("[!.]*")}
         names = [name for name in self.hashes() if name not in imported]
         return (self.read(name) for name in names[:limit])
-
-    def info(self, name: str) -> Label:
-        """Return what is known of a label without its arrays."""
-        n_atoms, facts = read_head(self.path(name))
-        return Label(
-            hash=name, path=str(self.path(name)), n_atoms=n_atoms, seconds=float(facts.get("label_seconds", 0.0))
-        )
 
     def add(self, name: str, labelled: Atoms, facts: dict[str, Any]) -> None:
         """Store a labelled structure with ``facts`` about how it was made."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mlip_fw.campaign.cycle_files import CycleFiles
-from mlip_fw.campaign.events import Event, append_event
-from mlip_fw.campaign.journal import merged_events, read_journal
+from mlip_fw.campaign.events import Event
+from mlip_fw.campaign.journal import append_event, merged_events, read_journal
 from mlip_fw.errors import CampaignError, DirectoryError
 from mlip_fw.io.campaign_file import read_campaign, write_campaign
 from mlip_fw.io.files import write_json, write_text

@@ -1,15 +1,8 @@
-"""What can happen to a campaign, and how it is written to the journal ``events.jsonl``."""
+"""What can happen to a campaign; :mod:`mlip_fw.campaign.journal` writes and reads it."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
-
-from mlip_fw.errors import DirectoryError
 
 
 class Event(StrEnum):
@@ -34,30 +27,3 @@ class Event(StrEnum):
     VALIDATED = "validated"
     STOPPED = "stopped"
     FINISHED = "finished"
-
-
-def append_event(journal: Path, kind: str, facts: dict[str, Any]) -> None:
-    """Append one event of this moment to a journal; its line is written whole or not at all.
-
-    Raises
-    ------
-    DirectoryError
-        If the journal can't be written.
-    """
-    line = json.dumps({"time": round(time.time(), 3), "event": kind, **facts}, allow_nan=False) + "\n"
-    try:
-        descriptor = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            # a line that a crash cut must not take this one with it
-            start = "\n" if _ends_torn(descriptor) else ""
-            # one write: the lines of other processes can't come in between
-            os.write(descriptor, (start + line).encode())
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise DirectoryError(f"can't write {journal}: {error.strerror}") from error
-
-
-def _ends_torn(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

@@ -1,22 +1,57 @@
-"""The journal ``events.jsonl``: reading its lines, and what they say about outcome and working time of a campaign."""
+"""The journal ``events.jsonl``: writing and reading its lines, and what they say about outcome and working time."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlip_fw.io.events import read_event
+from mlip_fw.campaign.events import Event
+from mlip_fw.errors import DirectoryError
 from mlip_fw.models.summary import Outcome
 
-_FINISHED = "finished"
-"""The event that ends a campaign."""
-_RUN_STARTED = "run_started"
-"""The event that begins each ``mlip-fw run``."""
+_LATEST = 1e11
+"""Times are seconds since 1970; what is later than the year 5000 was never written by a clock."""
+_COUNTS = ("walker", "cycle", "stage", "step", "generation")
+_OUTCOMES = ("CONVERGED", "STOPPED")
 _INCOMPLETE_EVENT = re.compile(r"(\{[^\0\ufffd]*)?")
 """What the last line may hold while it is being written."""
+
+
+def append_event(journal: Path, kind: str, facts: dict[str, Any]) -> None:
+    """Append one event of this moment to a journal; its line is written whole or not at all.
+
+    Raises
+    ------
+    DirectoryError
+        If the journal can't be written.
+    """
+    line = json.dumps({"time": round(time.time(), 3), "event": kind, **facts}, allow_nan=False) + "\n"
+    try:
+        descriptor = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            # a line that a crash cut must not take this one with it
+            start = "\n" if _ends_torn(descriptor) else ""
+            # one write: the lines of other processes can't come in between
+            os.write(descriptor, (start + line).encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise DirectoryError(f"can't write {journal}: {error.strerror}") from error
+
+
+def read_event(line: str) -> dict[str, Any] | None:
+    """Return the event in a line of the journal, or None if it holds none, or one that says what can't be."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and _is_sound(event) else None
 
 
 @dataclass(frozen=True)
@@ -64,9 +99,9 @@ def outcome_of(events: Sequence[dict[str, Any]], *, is_run_here: bool) -> tuple[
         Whether an ``mlip-fw run`` works in the directory now: if not, a session without an end was interrupted.
     """
     for event in reversed(events):
-        if event["event"] == _FINISHED:
+        if event["event"] == Event.FINISHED:
             return event["outcome"], event["reason"]
-        if event["event"] == _RUN_STARTED:
+        if event["event"] == Event.RUN_STARTED:
             return ("RUNNING" if is_run_here else "INTERRUPTED"), None
     return "RUNNING", None
 
@@ -79,17 +114,45 @@ def sessions(events: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
     is_over = False
     for event in events:
-        if event["event"] == _RUN_STARTED or not found:
+        if event["event"] == Event.RUN_STARTED or not found:
             found.append((event["time"], event["time"]))
         elif is_over:
             start = max(found[-1][1], event["time"] - _seconds_of(event))
             found.append((start, start))
         # a clock that is set back must not make working time negative
         found[-1] = (found[-1][0], max(found[-1][1], event["time"]))
-        is_over = event["event"] == _FINISHED
+        is_over = event["event"] == Event.FINISHED
     return found
 
 
 def _seconds_of(event: dict[str, Any]) -> float:
     seconds = event.get("seconds")
     return float(seconds) if isinstance(seconds, int | float) else 0.0
+
+
+def _ends_torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def _is_sound(event: dict[str, Any]) -> bool:
+    return (
+        isinstance(event.get("event"), str)
+        and _is_number(event.get("time"), _LATEST)
+        and all(_is_count(event[name]) for name in _COUNTS if name in event)
+        and isinstance(event.get("label", ""), str)
+        and _is_number(event.get("seconds", 0.0), _LATEST)
+        and (event["event"] != Event.FINISHED or _ends(event))
+    )
+
+
+def _ends(event: dict[str, Any]) -> bool:
+    return event.get("outcome") in _OUTCOMES and isinstance(event.get("reason", 0), str | None)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_number(value: object, limit: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < limit

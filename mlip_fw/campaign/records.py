@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mlip_fw.campaign.cycle_files import SELECTION
 from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.file_cache import CampaignFiles, FileCache
@@ -95,13 +96,13 @@ class CampaignRecords:
     @cached_property
     def first_selection(self) -> Selection | None:
         """The structures of the bootstrap, which are labelled first."""
-        return self.files.model(self.directory.bootstrap / "selection.json", Selection)
+        return self.files.model(self.directory.bootstrap / SELECTION, Selection)
 
     @cached_property
     def selections(self) -> dict[WalkerCycle, Selection]:
         """What was selected after each halt."""
         folders = self.cycle_folders.items()
-        found = ((key, self.files.model(f"{path}/selection.json", Selection)) for key, path in folders)
+        found = ((key, self.files.model(f"{path}/{SELECTION}", Selection)) for key, path in folders)
         return {key: selection for key, selection in found if selection is not None}
 
     @cached_property

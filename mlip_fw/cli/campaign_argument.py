@@ -54,7 +54,7 @@ def read_campaign_argument(path: Path, directory: Path | None) -> tuple[Campaign
 def load_campaign(path: Path, directory: Path | None) -> tuple[Campaign, CampaignDirectory]:
     """Return a campaign with its pacemaker settings decided, and its directory."""
     campaign, where = read_campaign_argument(path, directory)
-    from mlip_fw.engines.train.pacemaker.schedule import decided
+    from mlip_fw.engines.train.schedule import decided
 
     return decided(campaign, where.begun(), where.root).campaign, where
 

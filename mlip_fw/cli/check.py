@@ -62,8 +62,8 @@ def _facts(
     from mlip_fw.engines.train.basis_size import first_basis
     from mlip_fw.engines.train.given_files import check_given_files
     from mlip_fw.engines.train.memory import max_atoms_in_memory, size_in_words, size_of
-    from mlip_fw.engines.train.pacemaker.schedule import decided
     from mlip_fw.engines.train.refinement import require_trainer
+    from mlip_fw.engines.train.schedule import decided
     from mlip_fw.firetasks.base import read_worker
 
     starts = start_structures(campaign)

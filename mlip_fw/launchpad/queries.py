@@ -149,19 +149,6 @@ class CampaignQueries:
         ]
         return list(self._rows(chosen[:limit], campaign))
 
-    def fw_id_of(
-        self,
-        campaign: str,
-        directory: str | None,
-        *,
-        kind: str,
-        walker: int | None = None,
-        cycle: int | None = None,
-        label: str | None = None,
-    ) -> int | None:
-        """Return the number of the newest Firework for a piece of work, or None."""
-        return self.links(campaign, directory).get((kind, walker, cycle, label))
-
     def links(self, campaign: str, directory: str | None = None) -> dict[WorkKey, int]:
         """Return the number of the newest Firework for each piece of work.
 

@@ -19,15 +19,6 @@ class LabelState(StrEnum):
     UNFINISHED = "unfinished"
 
 
-class Label(Frozen):
-    """A labelled structure without its arrays."""
-
-    hash: str
-    path: str
-    n_atoms: Count
-    seconds: NotNegative = 0.0
-
-
 class LabelBalance(Frozen):
     """Numbers of labels and failures that a Train Firework found; stored, so that a rerun decides the same."""
 

@@ -6,8 +6,8 @@ In what is stored and shown the word is "polish".
 from __future__ import annotations
 
 from mlip_fw.campaign.events import Event
-from mlip_fw.engines.train.pacemaker.schedule import is_left_to_do
 from mlip_fw.engines.train.refinement import refine
+from mlip_fw.engines.train.schedule import is_left_to_do
 from mlip_fw.models.handoff import RefineHandoff
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker

@@ -21,7 +21,7 @@ from fireworks import Firework, FWAction, Workflow
 from mlip_fw.campaign.cycle_files import CycleFiles
 from mlip_fw.campaign.events import Event
 from mlip_fw.engines.sampling.small_cell_prerun import prerun_cells
-from mlip_fw.engines.train.pacemaker.schedule import is_due
+from mlip_fw.engines.train.schedule import is_due
 from mlip_fw.errors import MDError
 from mlip_fw.firetasks.base import STOPPED, logger
 from mlip_fw.firetasks.continuations import continuation

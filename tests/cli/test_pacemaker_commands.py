@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.cli.main import app
 from mlip_fw.cli.progress import _pacemaker_progress
-from mlip_fw.engines.train.pacemaker import schedule
+from mlip_fw.engines.train import schedule
 from tests.helpers.campaigns import SMALL, merged
 
 

@@ -201,6 +201,7 @@ def test_doctor(tmp_path):
             "gamma canary",
             "oracle (EMT)",
             "Quantum ESPRESSO",
+            "VASP",
             "pacemaker",
             "file locks",
             "queue",

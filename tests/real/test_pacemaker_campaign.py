@@ -18,7 +18,8 @@ from ruamel.yaml import YAML
 from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.ace.potential import AcePotential
-from mlip_fw.engines.train.pacemaker import schedule, trainer
+from mlip_fw.engines.train import schedule
+from mlip_fw.engines.train.pacemaker import trainer
 from mlip_fw.engines.train.pacemaker.metrics import METRICS, read_metrics
 from mlip_fw.io.campaign_file import read_campaign
 from mlip_fw.models.worker import Worker

@@ -13,12 +13,12 @@ from mlip_fw import doctor
 from mlip_fw.campaign.dataset import Dataset, label_name
 from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.journal import read_event
 from mlip_fw.campaign.seeds import derived_seed
 from mlip_fw.errors import CampaignError, DirectoryError, NumberTakenError
-from mlip_fw.io.events import read_event
 from mlip_fw.io.files import atomic_file, read_model, read_or_create, remove_half_written, write_json
 from mlip_fw.io.structures import canonical, structure_hash, with_labels
-from mlip_fw.models.label import Label, QuarantineRecord
+from mlip_fw.models.label import LabelBalance, QuarantineRecord
 
 LEVEL = {"kind": "ase", "calculator": "emt", "parameters": {}}
 
@@ -52,19 +52,21 @@ def test_full_disk_is_one_paragraph(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"hash": "a"}', '{"hash": 1, "path": [], "n_atoms": -1}', "null"])
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"done": 1}', '{"done": [], "failed": -1, "max_failed_fraction": 0.3}', "null"]
+)
 def test_half_written_model_is_made_again(tmp_path, content):
     path = tmp_path / "m.json"
     path.write_text(content)
-    assert read_model(path, Label) is None
-    made = read_or_create(path, Label, lambda: Label(hash="b", path="p", n_atoms=2))
-    assert read_model(path, Label) == made
+    assert read_model(path, LabelBalance) is None
+    made = read_or_create(path, LabelBalance, lambda: LabelBalance(done=2, failed=0, max_failed_fraction=0.3))
+    assert read_model(path, LabelBalance) == made
 
 
 def test_what_is_there_is_not_made_again(tmp_path):
-    label = Label(hash="b", path="p", n_atoms=2)
-    write_json(tmp_path / "m.json", label)
-    assert read_or_create(tmp_path / "m.json", Label, lambda: pytest.fail("made again")) == label
+    balance = LabelBalance(done=2, failed=0, max_failed_fraction=0.3)
+    write_json(tmp_path / "m.json", balance)
+    assert read_or_create(tmp_path / "m.json", LabelBalance, lambda: pytest.fail("made again")) == balance
 
 
 def test_leftovers_are_removed(tmp_path):
@@ -217,7 +219,7 @@ def test_dataset_keeps_labels_and_quarantine(tmp_path):
     assert read.get_potential_energy() == -1.5
     assert (read.get_forces() == 0.25).all()
     assert read.get_stress().tolist() == [1, 2, 3, 4, 5, 6]
-    assert dataset.info("aa").seconds == 0.5
+    assert dataset.read("aa").info["label_seconds"] == 0.5
     assert [q.reason for q in dataset.quarantined()] == ["no"]
 
 
@@ -288,8 +290,8 @@ def test_longest_name_can_be_written(tmp_path):
 
 def test_what_is_no_file_holds_no_model(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    assert read_model(tmp_path / "pipe", Label) is None
-    assert read_model(tmp_path, Label) is None
+    assert read_model(tmp_path / "pipe", LabelBalance) is None
+    assert read_model(tmp_path, LabelBalance) is None
 
 
 def test_model_that_can_not_be_read_is_told(tmp_path, monkeypatch):
@@ -299,7 +301,7 @@ def test_model_that_can_not_be_read_is_told(tmp_path, monkeypatch):
     (tmp_path / "m.json").write_text("{}")
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(DirectoryError, match="m.json: Permission denied; check its permissions"):
-        read_model(tmp_path / "m.json", Label)
+        read_model(tmp_path / "m.json", LabelBalance)
 
 
 @pytest.mark.parametrize(

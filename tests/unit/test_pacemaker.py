@@ -18,9 +18,9 @@ from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.ace.basis import core_radius_a
 from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train import schedule
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.given_files import check_given_files
-from mlip_fw.engines.train.pacemaker import schedule
 from mlip_fw.engines.train.pacemaker.command import can_run, require_pacemaker
 from mlip_fw.engines.train.pacemaker.form import (
     form_of,
@@ -33,10 +33,10 @@ from mlip_fw.engines.train.pacemaker.form import (
 from mlip_fw.engines.train.pacemaker.frame import kappa_of, loss_of, rmse_of, rows_of, write_frame
 from mlip_fw.engines.train.pacemaker.inputs import settings_of, write_input
 from mlip_fw.engines.train.pacemaker.metrics import read_metrics
-from mlip_fw.engines.train.pacemaker.schedule import decided, is_due, is_left_to_do
 from mlip_fw.engines.train.pacemaker.template import Template, read_template, write_template
 from mlip_fw.engines.train.pacemaker.trainer import refine_with_pacemaker
 from mlip_fw.engines.train.pacemaker.trouble import FitTrouble, diagnose
+from mlip_fw.engines.train.schedule import decided, is_due, is_left_to_do
 from mlip_fw.errors import CampaignError, TrainingError, WorkerError
 from mlip_fw.io.structures import MASK, with_labels
 from mlip_fw.models.worker import Worker

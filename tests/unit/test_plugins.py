@@ -19,8 +19,8 @@ from mlip_fw.engines.oracle.cost import label_cost
 from mlip_fw.engines.oracle.label import cores_of_labels, make_label, require_oracle
 from mlip_fw.engines.oracle.scope import label_notes
 from mlip_fw.engines.train.pacemaker.backend import PacemakerBackend
-from mlip_fw.engines.train.pacemaker.schedule import decided, is_due
 from mlip_fw.engines.train.refinement import TrainerBackend, refine, require_trainer
+from mlip_fw.engines.train.schedule import decided, is_due
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.firetasks.base import read_worker
 from mlip_fw.firetasks.md import RunMD

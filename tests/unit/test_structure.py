@@ -62,7 +62,7 @@ def imported_parts(path):
 def test_engines_know_no_campaign_directory():
     """They take paths, labels and generations; what was handed to a Firework is the steps' to know."""
     engines = [path for path in MODULES if part_of(path) == "engines"]
-    unknown = {"mlip_fw.models.handoff", "mlip_fw.campaign.directory", "mlip_fw.campaign.events"}
+    unknown = {"mlip_fw.models.handoff", *(f"mlip_fw.campaign.{name}" for name in ("directory", "events", "journal"))}
     assert engines
     assert [str(path) for path in engines if unknown & set(imported_modules(path))] == []
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mlip_fw.campaign.events import Event
 from mlip_fw.campaign.records import CampaignRecords, WalkerCycle
 from mlip_fw.engines.md.script import GAMMA_LOG
 from mlip_fw.engines.train.pacemaker.metrics import METRICS, Metrics
@@ -80,7 +81,7 @@ class AnalysisRecords(CampaignRecords):
     @cached_property
     def md_starts(self) -> dict[WalkerCycle, dict[str, Any]]:
         """The last event ``md_started`` of each run."""
-        return dict(self._by_cycle("md_started"))
+        return dict(self._by_cycle(Event.MD_STARTED))
 
     def times(self, *kinds: str, by: str) -> dict[Any, float]:
         """Return when events of these kinds happened last, by one of their facts."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mlip_fw.campaign.events import Event
 from mlip_fw.campaign.file_cache import time_of
 from mlip_fw.campaign.journal import sessions
 from mlip_fw.engines.md.script import GAMMA_LOG
@@ -14,18 +15,18 @@ from mlip_fw.views.analysis.analysis_records import AnalysisRecords
 _HOUR_S = 3600.0
 PARTS = ("md", "candidates", "label", "train", "validation")
 _ENDS = {
-    "halted": "md",
-    "crashed": "md",
-    "md_finished": "md",
-    "md_out_of_time": "md",
-    "selected": "candidates",
-    "labelled": "label",
-    "label_out_of_time": "label",
-    "quarantined": "label",
-    "trained": "train",
-    "polished": "train",
-    "validating": "validation",
-    "validated": "validation",
+    Event.HALTED: "md",
+    Event.CRASHED: "md",
+    Event.MD_FINISHED: "md",
+    Event.MD_OUT_OF_TIME: "md",
+    Event.SELECTED: "candidates",
+    Event.LABELLED: "label",
+    Event.LABEL_OUT_OF_TIME: "label",
+    Event.QUARANTINED: "label",
+    Event.TRAINED: "train",
+    Event.POLISHED: "train",
+    Event.VALIDATING: "validation",
+    Event.VALIDATED: "validation",
 }
 """Part of the work that each event ends; its ``seconds`` are the duration. Labels of a validation count as that."""
 
@@ -156,7 +157,7 @@ def _all_work(records: AnalysisRecords) -> Iterator[_Work]:
             continue
         part = "validation" if event.get("apart") else part
         new = seconds - counted.get(_label_of(event), 0.0)
-        if event["event"] == "label_out_of_time":
+        if event["event"] == Event.LABEL_OUT_OF_TIME:
             counted[_label_of(event)] = seconds
         yield _Work(part, event["time"] - max(0.0, new), event["time"])
     for run in records.runs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from mlip_fw.campaign.events import Event
 from mlip_fw.campaign.file_cache import time_of
 from mlip_fw.campaign.generations import Generations
 from mlip_fw.models.md import MDOutcome
@@ -39,7 +40,7 @@ class Generation:
 
 def generations_of(records: AnalysisRecords) -> list[Generation]:
     """Return all generations whose training record can be read, in order."""
-    event_times = records.times("trained", "polished", by="generation")
+    event_times = records.times(Event.TRAINED, Event.POLISHED, by="generation")
     runs: defaultdict[int | None, list[MDRun]] = defaultdict(list)
     for run in records.runs:
         runs[run.generation].append(run)

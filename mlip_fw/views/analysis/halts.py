@@ -10,6 +10,7 @@ from typing import Literal
 
 from ase import Atoms
 
+from mlip_fw.campaign.events import Event
 from mlip_fw.campaign.file_cache import CampaignFiles, time_of
 from mlip_fw.engines.md.script import LOG
 from mlip_fw.io.lammps import temperatures_in_log
@@ -76,7 +77,7 @@ class Halt:
 
 def halts_of(records: AnalysisRecords) -> list[Halt]:
     """Return all halts, the oldest first."""
-    event_times = records.times_by_cycle("halted", "crashed")
+    event_times = records.times_by_cycle(Event.HALTED, Event.CRASHED)
     md_starts = _starts_by_walker(records)
     status_of = _label_statuses(records)
     found, walker, since = [], -1, 0
@@ -141,7 +142,7 @@ def _label_statuses(records: AnalysisRecords) -> Callable[[str], LabelStatus]:
 def _starts_by_walker(records: AnalysisRecords) -> dict[int, list[float]]:
     found: dict[int, list[float]] = {}
     for event in records.events:
-        if event["event"] == "md_started":
+        if event["event"] == Event.MD_STARTED:
             found.setdefault(event.get("walker", -1), []).append(event["time"])
     return found
 

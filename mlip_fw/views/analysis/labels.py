@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.events import Event
 from mlip_fw.campaign.file_cache import time_of
 from mlip_fw.campaign.label_files import LabelFile
 from mlip_fw.campaign.records import WalkerCycle
@@ -62,7 +63,7 @@ class _Origin:
 def label_rows(records: AnalysisRecords) -> list[LabelRow]:
     """Return all labels, those of the validation too, the oldest first."""
     origins, learnt_by = _origins(records), _learnt_by(records)
-    event_times = records.times("labelled", by="label")
+    event_times = records.times(Event.LABELLED, by="label")
     rows = [
         _row(
             name,

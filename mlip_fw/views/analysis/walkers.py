@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from mlip_fw.campaign.cycle_files import CycleFiles
+from mlip_fw.campaign.events import Event
 from mlip_fw.campaign.file_cache import time_of
 from mlip_fw.engines.md.script import GAMMA_LOG
 from mlip_fw.errors import DirectoryError
@@ -107,7 +109,7 @@ def _current(run: MDRun, records: AnalysisRecords) -> _Current:
     if result is None:
         started = time_of(folder / GAMMA_LOG) or time_of(folder) or 0.0
         return _Current(Phase.EXPLORE, _worker_unless(f"md-{_key_text(run)}", records), started)
-    ended = time_of(folder / "result.json") or 0.0
+    ended = time_of(CycleFiles(folder).result) or 0.0
     last_stage = len(records.campaign.md.stages) - 1
     if result.outcome is MDOutcome.FINISHED:
         return _Current(*((Phase.CONVERGED, "") if result.stage >= last_stage else (Phase.WAITING, A_WORKER)), ended)
@@ -120,23 +122,22 @@ def _between_runs(run: MDRun, result: MDResult, ended: float, records: AnalysisR
     selection = records.selections.get(run.key)
     if selection is None:
         waiting_for = _worker_unless(f"candidates-{_key_text(run)}", records)
-        if waiting_for and run.key in records.times_by_cycle("stopped"):
+        if waiting_for and run.key in records.times_by_cycle(Event.STOPPED):
             return _Current(Phase.STOPPED, "", ended)
         return _Current(Phase.SELECT, waiting_for, ended)
-    chosen_at = time_of(run.folder / "selection.json") or ended
+    chosen_at = time_of(CycleFiles(run.folder).selection) or ended
     settled, of = _settled(selection, records)
     if settled < of:
         return _Current(Phase.LABEL, f"{settled} of {of} labels", chosen_at)
     if _is_learnt(selection, records):
         return _after_training(result, records)
-    return _Current(
-        Phase.TRAIN, _worker_unless(f"train-{_key_text(run)}", records), time_of(run.folder / "labels.json") or ended
-    )
+    since = time_of(CycleFiles(run.folder).label_balance) or ended
+    return _Current(Phase.TRAIN, _worker_unless(f"train-{_key_text(run)}", records), since)
 
 
 def _after_training(result: MDResult, records: AnalysisRecords) -> _Current:
     newest = max(records.trainings, default=result.generation)
-    since = records.times("trained", "polished", by="generation").get(newest, 0.0)
+    since = records.times(Event.TRAINED, Event.POLISHED, by="generation").get(newest, 0.0)
     if records.pacemaker_steps:
         return _Current(Phase.TRAIN, f"pacemaker step {records.pacemaker_steps[-1].iteration}", since)
     return _Current(Phase.WAITING, A_WORKER, since)

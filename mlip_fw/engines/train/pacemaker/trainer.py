@@ -20,9 +20,9 @@ from mlip_fw.engines.train.pacemaker.inputs import iterations_of, settings_of
 from mlip_fw.engines.train.pacemaker.job import OUT, FitRun
 from mlip_fw.engines.train.pacemaker.publish import publish
 from mlip_fw.engines.train.pacemaker.resume import best_start, read_progress
-from mlip_fw.engines.train.pacemaker.schedule import is_behind
 from mlip_fw.engines.train.pacemaker.template import read_template
 from mlip_fw.engines.train.pacemaker.trouble import FitTrouble, finished_potential
+from mlip_fw.engines.train.schedule import is_behind
 from mlip_fw.errors import TrainingError, WorkerError
 from mlip_fw.models.campaign import ENERGY_WEIGHT, Campaign
 from mlip_fw.models.training import TrainingRecord
