@@ -36,7 +36,7 @@ COMPILED = (
 
 def compiled(function: Any) -> Any:
     """Return a function that numba compiles as part of those that call it."""
-    return njit(**_OPTIONS)(function)
+    return njit(**_OPTIONS, forceinline=True)(function)
 
 
 def entry(function: Any) -> Any:

@@ -19,7 +19,6 @@ from mlip_fw.engines.ace.kernel.products import (
 )
 from mlip_fw.engines.ace.kernel.stages import (
     collect,
-    fill_harmonics,
     fill_place,
     fill_single,
     sum_of_row,
@@ -121,7 +120,6 @@ def sum_block(
                 continue
             fill_place(place, pair, space, s)
             add(s.energy, b, sum_of_row(place, s.values, (place * space.width + space.pair) * s.capacity, s))
-            fill_harmonics(place, 0, n, s.capacity, space, s)
             sum_over_neighbours(place, space, element, s)
             fill_leaves(b, e, element, s)
             if with_functions:

@@ -9,7 +9,7 @@ import numpy as np
 from pyace import ACEBBasisSet
 
 from mlip_fw.engines.ace.kernel.identity import Key, key_of
-from mlip_fw.engines.ace.kernel.layout import LANES, Element, Space
+from mlip_fw.engines.ace.kernel.layout import LANES, Element, Space, aligned
 from mlip_fw.engines.ace.kernel.program import Program, program_of, uses_of
 from mlip_fw.engines.ace.kernel.radial import Radial, sampled
 
@@ -88,7 +88,7 @@ def _made(basis: ACEBBasisSet) -> _Shape:
     n_elements, lmax = len(basis.elements_name), basis.lmax
     programs = [program_of(list(functions)) for functions in basis.basis]
     radial = sampled(basis, np.max([_used(program, lmax) for program in programs], axis=0))
-    norms, ratios = _harmonic_constants(lmax)
+    norms = _harmonic_constants(lmax)
     single, single_width = _padded([pair.single for pair in radial.pairs])
     lengths = np.array([len(pair.single) for pair in radial.pairs])
     square = (n_elements, n_elements)
@@ -96,7 +96,6 @@ def _made(basis: ACEBBasisSet) -> _Shape:
         n_elements=n_elements,
         lmax=lmax,
         n_k=(lmax + 1) ** 2,
-        n_q=(lmax + 1) * (lmax + 2) // 2,
         n_n=radial.channels.shape[1],
         cutoffs2=np.array([pair.grid.cutoff_a**2 for pair in radial.pairs]).reshape(square),
         per_a=np.array([1 / pair.grid.fine_a for pair in radial.pairs]).reshape(square),
@@ -110,7 +109,6 @@ def _made(basis: ACEBBasisSet) -> _Shape:
         zones=np.array([(pair.low, pair.high) for pair in radial.pairs], dtype=np.int64).reshape(*square, 2),
         channels=radial.channels,
         norms=norms,
-        ratios=ratios,
     )
     made = [_element(basis, mu, program, radial.channels) for mu, program in enumerate(programs)]
     limits = [
@@ -175,20 +173,20 @@ def _groups(used: np.ndarray, channels: np.ndarray) -> np.ndarray:
     return np.array(groups, dtype=np.int64).reshape(-1, 4)
 
 
-def _harmonic_constants(lmax: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return factors of the recurrences of associated Legendre functions over (x² + y²)^(m/2), and of their slopes.
+def _harmonic_constants(lmax: int) -> np.ndarray:
+    """Return factors of the recurrences of associated Legendre functions over (x² + y²)^(m/2).
 
     Harmonics are those of pyace: with the Condon-Shortley phase, and Y_00 = 1.
     """
-    norms, ratios = np.zeros((lmax + 1, lmax + 1, 3)), np.zeros((lmax + 1, lmax + 1))
+    # with a row of zeros for the step behind the last l
+    norms = np.zeros((lmax + 2, lmax + 1, 3))
     for m in range(lmax + 1):
         norms[m, m, 0] = _norm(m, m) * math.prod(range(1, 2 * m, 2))
         for ell in range(m + 1, lmax + 1):
             norms[ell, m, 1] = (2 * ell - 1) / (ell - m) * _norm(ell, m) / _norm(ell - 1, m)
             if ell > m + 1:
                 norms[ell, m, 2] = (ell + m - 1) / (ell - m) * _norm(ell, m) / _norm(ell - 2, m)
-            ratios[ell, m] = _norm(ell, m) / _norm(ell, m + 1)
-    return norms, ratios
+    return norms
 
 
 def _norm(ell: int, m: int) -> float:
@@ -199,5 +197,7 @@ def _padded(tables: list[np.ndarray]) -> tuple[np.ndarray, int]:
     """Return tables (piece, 6, n) one after the other, flat, with n rounded up to whole vectors, and that n."""
     n = tables[0].shape[2]
     width = -(-n // LANES) * LANES
-    together = np.concatenate(tables)
-    return np.pad(together, ((0, 0), (0, 0), (0, width - n))).ravel(), width
+    together = np.pad(np.concatenate(tables), ((0, 0), (0, 0), (0, width - n))).ravel()
+    flat = aligned(len(together))
+    flat[:] = together
+    return flat, width

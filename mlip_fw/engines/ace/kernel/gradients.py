@@ -6,8 +6,8 @@ from typing import Any
 
 from mlip_fw.engines.ace.kernel.cache import compiled
 from mlip_fw.engines.ace.kernel.layout import Element, Space
-from mlip_fw.engines.ace.kernel.memory import STEP, Memory
-from mlip_fw.engines.ace.kernel.stages import fill_harmonics
+from mlip_fw.engines.ace.kernel.memory import Memory
+from mlip_fw.engines.ace.kernel.stages import first_legendre, next_legendre, next_slope
 from mlip_fw.engines.ace.kernel.vector import WIDTH, load, muladd, read, read_int, spread, store, total, write
 from mlip_fw.engines.ace.pairs import Pairs
 
@@ -15,90 +15,70 @@ from mlip_fw.engines.ace.pairs import Pairs
 @compiled
 def fill_gradient(place: int, space: Space, element: Element, s: Memory) -> None:
     """Fill the derivatives of an atom's energy by the positions of its neighbours at a place."""
-    capacity, d, g, slopes = s.capacity, s.directions, s.gradient, s.slopes
-    at, at_d, w, y, n_k = place * space.width * capacity, 5 * place * capacity, s.sums, s.harmonics, space.n_k
-    for k in range(0, n_k * STEP, WIDTH):
+    capacity, d, g, slopes, w, n_k = s.capacity, s.directions, s.gradient, s.slopes, s.sums, space.n_k
+    for k in range(0, n_k * WIDTH, WIDTH):
         store(s.weighted, k, spread(0.0))
-    for p in range(0, read_int(s.counts, place), STEP):
-        fill_harmonics(place, p, p + STEP, STEP, space, s)
-        pair = at + space.pair * capacity + p
-        out0, out1 = load(slopes, pair), load(slopes, pair + WIDTH)
+        store(s.weighted_slopes, k, spread(0.0))
+    for p in range(0, read_int(s.counts, place), WIDTH):
+        at, at_d = place * space.width * capacity + p, 5 * place * capacity + p
+        # Σ_n w(n, k) R(n) and Σ_n w(n, k) R'(n) for each harmonic, two of them at a time
         for t in range(0, 4 * element.n_groups, 4):
             k_low, k_high = read_int(element.groups, t), read_int(element.groups, t + 1)
             used, channels = read_int(element.groups, t + 2), read_int(element.groups, t + 3) * space.n_n
-            # along radii: R'(n) Σ_k w(n, k) Y(k)
-            for m0 in range(0, used, 3):
-                m1, m2 = min(m0 + 1, used - 1), min(m0 + 2, used - 1)
-                a00, a01, a10 = spread(0.0), spread(0.0), spread(0.0)
-                a11, a20, a21 = spread(0.0), spread(0.0), spread(0.0)
-                for k in range(k_low, k_high):
-                    y0, y1 = load(y, k * STEP), load(y, k * STEP + WIDTH)
-                    v = spread(read(w, m0 * n_k + k))
-                    a00, a01 = muladd(v, y0, a00), muladd(v, y1, a01)
-                    v = spread(read(w, m1 * n_k + k))
-                    a10, a11 = muladd(v, y0, a10), muladd(v, y1, a11)
-                    v = spread(read(w, m2 * n_k + k))
-                    a20, a21 = muladd(v, y0, a20), muladd(v, y1, a21)
-                row = at + read_int(space.channels, channels + m0) * capacity + p
-                out0, out1 = muladd(load(slopes, row), a00, out0), muladd(load(slopes, row + WIDTH), a01, out1)
-                if m0 + 1 < used:
-                    row = at + read_int(space.channels, channels + m1) * capacity + p
-                    out0, out1 = muladd(load(slopes, row), a10, out0), muladd(load(slopes, row + WIDTH), a11, out1)
-                if m0 + 2 < used:
-                    row = at + read_int(space.channels, channels + m2) * capacity + p
-                    out0, out1 = muladd(load(slopes, row), a20, out0), muladd(load(slopes, row + WIDTH), a21, out1)
-            # across: Σ_n w(n, k) R(n) for each harmonic
             for k0 in range(k_low, k_high, 2):
                 k1 = min(k0 + 1, k_high - 1)
-                a00, a01, a10, a11 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+                a0, a1, b0, b1 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
                 for m in range(used):
-                    row = at + read_int(space.channels, channels + m) * capacity + p
-                    r0, r1 = load(s.values, row), load(s.values, row + WIDTH)
-                    v = spread(read(w, m * n_k + k0))
-                    a00, a01 = muladd(v, r0, a00), muladd(v, r1, a01)
-                    v = spread(read(w, m * n_k + k1))
-                    a10, a11 = muladd(v, r0, a10), muladd(v, r1, a11)
-                store(s.weighted, k0 * STEP, a00)
-                store(s.weighted, k0 * STEP + WIDTH, a01)
-                store(s.weighted, k1 * STEP, a10)
-                store(s.weighted, k1 * STEP + WIDTH, a11)
-        for h in range(0, STEP, WIDTH):
-            gx, gy, gz = angular_gradient(place, p + h, h, space, s)
-            k = at_d + p + h
-            ux, uy, uz = load(d, k), load(d, k + capacity), load(d, k + 2 * capacity)
-            inverse = load(d, k + 4 * capacity)
-            # the polynomial in the unit vector also changes along it, where the harmonic does not
-            along = inverse * (ux * gx + uy * gy + uz * gz)
-            along = out0 - along if h == 0 else out1 - along
-            store(g, p + h, muladd(along, ux, inverse * gx))
-            store(g, p + h + capacity, muladd(along, uy, inverse * gy))
-            store(g, p + h + 2 * capacity, muladd(along, uz, inverse * gz))
+                    row = at + read_int(space.channels, channels + m) * capacity
+                    value, slope = load(s.values, row), load(slopes, row)
+                    w0, w1 = spread(read(w, m * n_k + k0)), spread(read(w, m * n_k + k1))
+                    a0, a1 = muladd(w0, value, a0), muladd(w1, value, a1)
+                    b0, b1 = muladd(w0, slope, b0), muladd(w1, slope, b1)
+                store(s.weighted, k0 * WIDTH, a0)
+                store(s.weighted, k1 * WIDTH, a1)
+                store(s.weighted_slopes, k0 * WIDTH, b0)
+                store(s.weighted_slopes, k1 * WIDTH, b1)
+        ux, uy, uz = load(d, at_d), load(d, at_d + capacity), load(d, at_d + 2 * capacity)
+        gx, gy, gz, radial = angular_gradient(ux, uy, uz, space, s)
+        inverse = load(d, at_d + 4 * capacity)
+        # the polynomial in the unit vector also changes along it, where the harmonic does not
+        along = radial + load(slopes, at + space.pair * capacity) - inverse * (ux * gx + uy * gy + uz * gz)
+        store(g, p, muladd(along, ux, inverse * gx))
+        store(g, p + capacity, muladd(along, uy, inverse * gy))
+        store(g, p + 2 * capacity, muladd(along, uz, inverse * gz))
 
 
 @compiled
-def angular_gradient(place: int, p: int, h: int, space: Space, s: Memory) -> Any:
-    """Return the derivatives by x, y and z of Σ_k weighted(k) Y(k) as a polynomial in the unit vector."""
-    lmax, capacity, q, circle, v = space.lmax, s.capacity, s.legendre, s.circle, s.weighted
-    at_q, at_c = place * space.n_q * capacity + p, place * 2 * (lmax + 1) * capacity + p
-    gx, gy, gz = spread(0.0), spread(0.0), spread(0.0)
-    for ell in range(1, lmax + 1):
-        slope = spread(read(space.ratios, ell * (lmax + 1))) * load(q, at_q + (ell * (ell + 1) // 2 + 1) * capacity)
-        gz = muladd(slope, load(v, ell * ell * STEP + h), gz)
-    for m in range(1, lmax + 1):
-        zr, zi, pr, pi = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+def angular_gradient(x: Any, y: Any, z: Any, space: Space, s: Memory) -> Any:
+    """Return what eight neighbours in the directions x, y, z give to the gradient.
+
+    These are the derivatives by x, y and z of Σ_k weighted(k) Y(k) as a polynomial in the unit vector, and
+    Σ_k weighted_slopes(k) Y(k).
+    """
+    lmax, v, vs = space.lmax, s.weighted, s.weighted_slopes
+    gx, gy, gz, radial = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+    # (x + iy)^m, and that of m - 1
+    cr, ci, lower, lower_i = spread(1.0), spread(0.0), spread(0.0), spread(0.0)
+    for m in range(lmax + 1):
+        # Σ_l of the Legendre function and of its slope times the weights of real and imaginary parts
+        pr, pi, zr, zi, sr, si = spread(0.0), spread(0.0), spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+        last, before, slope, slope_before = first_legendre(m, space), spread(0.0), spread(0.0), spread(0.0)
         for ell in range(m, lmax + 1):
-            row, k = at_q + (ell * (ell + 1) // 2 + m) * capacity, (ell * ell + 2 * m - 1) * STEP + h
-            vr, vi, part = load(v, k), load(v, k + STEP), load(q, row)
-            pr, pi = muladd(part, vr, pr), muladd(part, vi, pi)
-            if m < ell:
-                slope = spread(read(space.ratios, ell * (lmax + 1) + m)) * load(q, row + capacity)
-                zr, zi = muladd(slope, vr, zr), muladd(slope, vi, zi)
-        row, factor = at_c + (2 * m - 2) * capacity, spread(float(m))
-        lower, lower_i = load(circle, row), load(circle, row + capacity)
+            k = (ell * ell + max(2 * m - 1, 0)) * WIDTH
+            vr, wr = load(v, k), load(vs, k)
+            pr, zr, sr = muladd(last, vr, pr), muladd(slope, vr, zr), muladd(last, wr, sr)
+            if m > 0:
+                vi, wi = load(v, k + WIDTH), load(vs, k + WIDTH)
+                pi, zi, si = muladd(last, vi, pi), muladd(slope, vi, zi), muladd(last, wi, si)
+            slope, slope_before = next_slope(ell, m, z, last, slope, slope_before, space), slope
+            last, before = next_legendre(ell, m, z, last, before, space), last
+        factor = spread(float(m))
         gx = muladd(factor, pr * lower + pi * lower_i, gx)
         gy = muladd(factor, pi * lower - pr * lower_i, gy)
-        gz = muladd(zr, load(circle, row + 2 * capacity), muladd(zi, load(circle, row + 3 * capacity), gz))
-    return gx, gy, gz
+        gz = muladd(zr, cr, muladd(zi, ci, gz))
+        radial = muladd(sr, cr, muladd(si, ci, radial))
+        lower, lower_i, cr, ci = cr, ci, cr * x - ci * y, cr * y + ci * x
+    return gx, gy, gz, radial
 
 
 @compiled

@@ -17,8 +17,6 @@ class Space(NamedTuple):
     lmax: int
     n_k: int
     """Real and imaginary parts of harmonics, (lmax + 1)²."""
-    n_q: int
-    """Associated Legendre functions, (lmax + 1) (lmax + 2) / 2."""
     n_n: int
     cutoffs2: np.ndarray
     """(n_elements, n_elements) squares, Å²."""
@@ -39,9 +37,7 @@ class Space(NamedTuple):
     channels: np.ndarray
     """(lmax + 1, n_n)"""
     norms: np.ndarray
-    """(lmax + 1, lmax + 1, 3) factors of the recurrences of harmonics."""
-    ratios: np.ndarray
-    """(lmax + 1, lmax + 1) factors of their slopes."""
+    """(lmax + 2, lmax + 1, 3) factors of the recurrences of harmonics."""
 
 
 class Element(NamedTuple):
@@ -80,3 +76,10 @@ class Element(NamedTuple):
     used_products: np.ndarray
     used_mirrored: np.ndarray
     used_leaves: np.ndarray
+
+
+def aligned(size: int) -> np.ndarray:
+    """Return zeros that begin with a cache line: a vector across two of them takes twice as long."""
+    spare = np.zeros(size + LANES)
+    first = -spare.ctypes.data // spare.itemsize % LANES
+    return spare[first : first + size]

@@ -6,10 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlip_fw.engines.ace.kernel.layout import LANES, Element, Space
-
-STEP = 2 * LANES
-"""Neighbours that are looked at together."""
+from mlip_fw.engines.ace.kernel.layout import LANES, Element, Space, aligned
 
 
 class Memory(NamedTuple):
@@ -30,10 +27,6 @@ class Memory(NamedTuple):
     single_values: int
     """Functions of single neighbours, ``single_width`` rows."""
     single_slopes: int
-    legendre: int
-    """Place: associated Legendre functions over (x² + y²)^(m/2), (l, m) rows."""
-    circle: int
-    """Place: real and imaginary part of (x + iy)^m."""
     harmonics: int
     """Real and imaginary parts k = (l, m) of all harmonics."""
     sums: int
@@ -47,7 +40,8 @@ class Memory(NamedTuple):
     functions: int
     """(function, atom); those of single neighbours come first, for each element of the neighbours."""
     weighted: int
-    """(k, STEP)"""
+    """(k, neighbour of eight) radial functions times derivatives by the sums."""
+    weighted_slopes: int
     gradient: int
     """3 rows."""
     energy: int
@@ -75,7 +69,7 @@ def by_address(parts: tuple[Any, ...]) -> np.ndarray:
 def memory_for(longest: int, space: Space, element: Element, *, with_rows: bool) -> tuple[Memory, np.ndarray]:
     """Return scratch memory for atoms with at most ``longest`` pairs, and the array that holds it."""
     # one more than the pairs, since each is written before it is known to count; and an odd number of cache lines
-    capacity = -(-(longest + 1) // STEP) * STEP + LANES
+    capacity = (-(-(longest + 1) // LANES) | 1) * LANES
     places, n_k = LANES * space.n_elements, space.n_k
     nodes = (element.n_leaves + element.n_mirrored + element.n_products) * LANES
     leaves, used = (element.n_leaves, len(element.used_leaves) + 1) if with_rows else (0, 0)
@@ -88,13 +82,12 @@ def memory_for(longest: int, space: Space, element: Element, *, with_rows: bool)
         "slopes": places * space.width * capacity,
         "single_values": space.single_width * capacity,
         "single_slopes": space.single_width * capacity,
-        "legendre": places * space.n_q * capacity,
-        "circle": places * 2 * (space.lmax + 1) * capacity,
-        "harmonics": n_k * max(capacity, STEP),
+        "harmonics": n_k * capacity,
         "sums": space.n_n * n_k + 1,
         **dict.fromkeys(("real", "imaginary", "by_real", "by_imaginary"), nodes),
         "functions": (space.n_elements * space.n_single + element.n_functions) * LANES,
-        "weighted": n_k * STEP,
+        "weighted": n_k * LANES,
+        "weighted_slopes": n_k * LANES,
         "gradient": 3 * capacity,
         "energy": LANES,
         "grades": LANES,
@@ -105,7 +98,7 @@ def memory_for(longest: int, space: Space, element: Element, *, with_rows: bool)
         "use_imaginary": used * LANES,
     }
     whole = {name: -(-size // LANES) * LANES for name, size in sizes.items()}
-    held = np.zeros(sum(whole.values()))
+    held = aligned(sum(whole.values()))
     ends = held.ctypes.data + held.itemsize * np.cumsum(list(whole.values()))
     starts = ends - held.itemsize * np.array(list(whole.values()))
     return Memory(capacity, *(int(start) for start in starts)), held

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mlip_fw.engines.ace.kernel.cache import compiled, entry
 from mlip_fw.engines.ace.kernel.gradients import add, hand_out
 from mlip_fw.engines.ace.kernel.layout import Element, Space
-from mlip_fw.engines.ace.kernel.memory import STEP, Memory
+from mlip_fw.engines.ace.kernel.memory import Memory
 from mlip_fw.engines.ace.kernel.products import (
     add_term,
     add_up_functions,
@@ -22,6 +24,9 @@ from mlip_fw.engines.ace.kernel.stages import (
     fill_harmonics,
     fill_place,
     fill_single,
+    first_legendre,
+    next_legendre,
+    next_slope,
     sum_of_row,
     sum_over_neighbours,
 )
@@ -88,7 +93,6 @@ def design_rows(
                 if n == 0:
                     continue
                 fill_place(place, pair, space, s)
-                fill_harmonics(place, 0, n, s.capacity, space, s)
                 sum_over_neighbours(place, space, element, s)
                 fill_leaves(b, e, element, s)
                 fill_single(place, pair, space, s)
@@ -108,7 +112,7 @@ def design_rows(
                 n = read_int(s.counts, place)
                 if n == 0:
                     continue
-                fill_harmonics(place, 0, n, s.capacity, space, s)
+                fill_harmonics(place, space, s)
                 slopes_of_harmonics(place, space, s)
                 gradients_of_leaves(place, e, space, element, s)
                 for f in range(element.n_functions):
@@ -197,31 +201,35 @@ def clear(node: int, s: Memory) -> None:
 @compiled
 def slopes_of_harmonics(place: int, space: Space, s: Memory) -> None:
     """Fill the derivatives of all harmonics by position, (k, 3) rows."""
-    lmax, capacity, d, q, circle = space.lmax, s.capacity, s.directions, s.legendre, s.circle
-    at_d, at_q, at_c = 5 * place * capacity, place * space.n_q * capacity, place * 2 * (lmax + 1) * capacity
-    for p in range(0, (read_int(s.counts, place) + STEP - 1) // STEP * STEP, WIDTH):
-        ux, uy, uz = load(d, at_d + p), load(d, at_d + capacity + p), load(d, at_d + 2 * capacity + p)
-        inverse = load(d, at_d + 4 * capacity + p)
-        for k in range(space.n_k):
-            ell = int(np.sqrt(k))
-            m, is_imaginary = (k - ell * ell + 1) // 2, k > ell * ell and (k - ell * ell) % 2 == 0
-            row = at_q + (ell * (ell + 1) // 2 + m) * capacity + p
-            gx, gy, gz = spread(0.0), spread(0.0), spread(0.0)
-            if m < ell:
-                slope = spread(read(space.ratios, ell * (lmax + 1) + m)) * load(q, row + capacity)
-                gz = slope * load(circle, at_c + (2 * m + is_imaginary) * capacity + p)
-            if m > 0:
-                factor = spread(float(m)) * load(q, row)
-                lower = factor * load(circle, at_c + (2 * m - 2) * capacity + p)
-                lower_i = factor * load(circle, at_c + (2 * m - 1) * capacity + p)
-                if is_imaginary:
-                    gx, gy = lower_i, lower
-                else:
-                    gx, gy = lower, gx - lower_i
-            along, row = ux * gx + uy * gy + uz * gz, 3 * k * capacity + p
-            store(s.slopes_of_harmonics, row, inverse * (gx - along * ux))
-            store(s.slopes_of_harmonics, row + capacity, inverse * (gy - along * uy))
-            store(s.slopes_of_harmonics, row + 2 * capacity, inverse * (gz - along * uz))
+    lmax, capacity, d = space.lmax, s.capacity, s.directions
+    for p in range(0, read_int(s.counts, place), WIDTH):
+        at = 5 * place * capacity + p
+        x, y, z = load(d, at), load(d, at + capacity), load(d, at + 2 * capacity)
+        # m times (x + iy)^(m - 1), and (x + iy)^m
+        lower, lower_i, real, imaginary = spread(0.0), spread(0.0), spread(1.0), spread(0.0)
+        for m in range(lmax + 1):
+            last, before, slope, slope_before = first_legendre(m, space), spread(0.0), spread(0.0), spread(0.0)
+            for ell in range(m, lmax + 1):
+                k = 3 * (ell * ell + max(2 * m - 1, 0)) * capacity + p
+                store_across(k, at, last * lower, spread(0.0) - last * lower_i, slope * real, s)
+                if m > 0:
+                    store_across(k + 3 * capacity, at, last * lower_i, last * lower, slope * imaginary, s)
+                slope, slope_before = next_slope(ell, m, z, last, slope, slope_before, space), slope
+                last, before = next_legendre(ell, m, z, last, before, space), last
+            factor = spread(m + 1.0)
+            lower, lower_i = factor * real, factor * imaginary
+            real, imaginary = real * x - imaginary * y, real * y + imaginary * x
+
+
+@compiled
+def store_across(k: int, at: int, gx: Any, gy: Any, gz: Any, s: Memory) -> None:
+    """Store the part of a gradient by a unit vector that is across it, per Å: 3 rows from number ``k`` on."""
+    capacity, d = s.capacity, s.directions
+    ux, uy, uz, inverse = load(d, at), load(d, at + capacity), load(d, at + 2 * capacity), load(d, at + 4 * capacity)
+    along = ux * gx + uy * gy + uz * gz
+    store(s.slopes_of_harmonics, k, inverse * (gx - along * ux))
+    store(s.slopes_of_harmonics, k + capacity, inverse * (gy - along * uy))
+    store(s.slopes_of_harmonics, k + 2 * capacity, inverse * (gz - along * uz))
 
 
 @compiled

@@ -14,7 +14,7 @@ import numpy as np
 
 from mlip_fw.engines.ace.kernel.cache import compiled
 from mlip_fw.engines.ace.kernel.layout import Element, Space
-from mlip_fw.engines.ace.kernel.memory import STEP, Memory
+from mlip_fw.engines.ace.kernel.memory import Memory
 from mlip_fw.engines.ace.kernel.radial import COARSE
 from mlip_fw.engines.ace.kernel.vector import (
     WIDTH,
@@ -67,10 +67,10 @@ def collect(i: int, first_place: int, mu: int, pairs: Pairs, space: Space, s: Me
 
 @compiled
 def fill_place(place: int, pair: int, space: Space, s: Memory) -> None:
-    """Compute radial and angular functions of the neighbours at a place; ``pair`` is that of the elements."""
+    """Compute radial functions and harmonics of the neighbours at a place; ``pair`` is that of the elements."""
     fill_directions(place, s)
     fill_radial(place, pair, space.table, space.width, space, s.values, s.slopes, place, s)
-    fill_angular(place, space, s)
+    fill_harmonics(place, space, s)
 
 
 @compiled
@@ -83,7 +83,7 @@ def fill_single(place: int, pair: int, space: Space, s: Memory) -> None:
 def fill_directions(place: int, s: Memory) -> None:
     """Replace difference vectors and squared distances by unit vectors, distances and their inverses."""
     d, n, capacity = s.directions, read_int(s.counts, place), s.capacity
-    at, end = 5 * place * capacity, (n + STEP - 1) // STEP * STEP
+    at, end = 5 * place * capacity, (n + WIDTH - 1) // WIDTH * WIDTH
     for k in range(at + n, at + end):
         write(d, k, 0.0)
         write(d, k + capacity, 0.0)
@@ -108,7 +108,7 @@ def fill_radial(
     low, high = read_int(space.zones, 2 * pair), read_int(space.zones, 2 * pair + 1)
     n_low = low + (high - low) // COARSE
     per_fine, per_coarse = read(space.per_a, pair), read(space.per_a, pair) * _PER_COARSE
-    end, half = (n + STEP - 1) // STEP * STEP, WIDTH * capacity
+    end, half = (n + WIDTH - 1) // WIDTH * WIDTH, WIDTH * capacity
     distances, at = (5 * place + 3) * capacity, target * width * capacity
     for g in range(0, width, WIDTH):
         for k in range(n):
@@ -145,42 +145,46 @@ def fill_radial(
 
 
 @compiled
-def fill_angular(place: int, space: Space, s: Memory) -> None:
-    """Fill what harmonics are products of, by the recurrences of associated Legendre functions."""
-    capacity, lmax, d, q, circle = s.capacity, space.lmax, s.directions, s.legendre, s.circle
-    at_d, at_q, at_c = 5 * place * capacity, place * space.n_q * capacity, place * 2 * (lmax + 1) * capacity
-    for k in range(0, (read_int(s.counts, place) + STEP - 1) // STEP * STEP, WIDTH):
-        x, y, z = load(d, at_d + k), load(d, at_d + capacity + k), load(d, at_d + 2 * capacity + k)
+def fill_harmonics(place: int, space: Space, s: Memory) -> None:
+    """Fill rows of all harmonics for the neighbours at a place.
+
+    They are associated Legendre functions over (x² + y²)^(m/2), by recurrence in l, times (x + iy)^m.
+    """
+    capacity, lmax, d, y = s.capacity, space.lmax, s.directions, s.harmonics
+    for p in range(0, read_int(s.counts, place), WIDTH):
+        at = 5 * place * capacity + p
+        ux, uy, uz = load(d, at), load(d, at + capacity), load(d, at + 2 * capacity)
         real, imaginary = spread(1.0), spread(0.0)
         for m in range(lmax + 1):
-            store(circle, at_c + 2 * m * capacity + k, real)
-            store(circle, at_c + (2 * m + 1) * capacity + k, imaginary)
-            real, imaginary = real * x - imaginary * y, real * y + imaginary * x
-            before = spread(read(space.norms, m * (lmax + 2) * 3))
-            store(q, at_q + (m * (m + 1) // 2 + m) * capacity + k, before)
-            if m < lmax:
-                last = spread(read(space.norms, ((m + 1) * (lmax + 1) + m) * 3 + 1)) * z * before
-                store(q, at_q + ((m + 1) * (m + 2) // 2 + m) * capacity + k, last)
-                for ell in range(m + 2, lmax + 1):
-                    norm = (ell * (lmax + 1) + m) * 3
-                    new = spread(read(space.norms, norm + 1)) * z * last - spread(read(space.norms, norm + 2)) * before
-                    store(q, at_q + (ell * (ell + 1) // 2 + m) * capacity + k, new)
-                    before, last = last, new
+            last, before = first_legendre(m, space), spread(0.0)
+            for ell in range(m, lmax + 1):
+                k = (ell * ell + max(2 * m - 1, 0)) * capacity + p
+                store(y, k, last * real)
+                if m > 0:
+                    store(y, k + capacity, last * imaginary)
+                last, before = next_legendre(ell, m, uz, last, before, space), last
+            real, imaginary = real * ux - imaginary * uy, real * uy + imaginary * ux
 
 
 @compiled
-def fill_harmonics(place: int, first: int, end: int, stride: int, space: Space, s: Memory) -> None:
-    """Fill rows of all harmonics, ``stride`` apart, for the neighbours from ``first`` to ``end`` at a place."""
-    capacity, lmax, q, circle, y = s.capacity, space.lmax, s.legendre, s.circle, s.harmonics
-    at_q, at_c = place * space.n_q * capacity, place * 2 * (lmax + 1) * capacity
-    for p in range(first, end, WIDTH):
-        for ell in range(lmax + 1):
-            row, k = at_q + ell * (ell + 1) // 2 * capacity + p, ell * ell * stride + p - first
-            store(y, k, load(q, row))
-            for m in range(1, ell + 1):
-                part = load(q, row + m * capacity)
-                store(y, k + (2 * m - 1) * stride, part * load(circle, at_c + 2 * m * capacity + p))
-                store(y, k + 2 * m * stride, part * load(circle, at_c + (2 * m + 1) * capacity + p))
+def first_legendre(m: int, space: Space) -> Any:
+    """Return the associated Legendre function of l = m."""
+    return spread(read(space.norms, m * (space.lmax + 2) * 3))
+
+
+@compiled
+def next_legendre(ell: int, m: int, z: Any, last: Any, before: Any, space: Space) -> Any:
+    """Return the associated Legendre function of l + 1 from those of l and l - 1."""
+    norm = ((ell + 1) * (space.lmax + 1) + m) * 3
+    return spread(read(space.norms, norm + 1)) * z * last - spread(read(space.norms, norm + 2)) * before
+
+
+@compiled
+def next_slope(ell: int, m: int, z: Any, last: Any, slope: Any, slope_before: Any, space: Space) -> Any:
+    """Return the slope by z of what :func:`next_legendre` returns."""
+    norm = ((ell + 1) * (space.lmax + 1) + m) * 3
+    factor, other = spread(read(space.norms, norm + 1)), spread(read(space.norms, norm + 2))
+    return factor * muladd(z, slope, last) - other * slope_before
 
 
 @compiled
