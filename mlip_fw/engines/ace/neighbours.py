@@ -73,22 +73,28 @@ class Neighbours:
         return self._environment
 
     def _extended(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
-        ghosts = positions[self._origins] + self._shifts @ cell
-        return np.concatenate([positions, ghosts])
+        n, extended = len(positions), np.empty((len(positions) + len(self._origins), 3))
+        extended[:n] = positions
+        np.take(positions, self._origins, axis=0, out=extended[n:], mode="clip")  # the mode without a copy
+        extended[n:] += self._shifts_a if self._is_as_built(cell) else self._shifts @ cell
+        return extended
 
     def _known_at(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray | None:
         """Return the positions without jumps by lattice vectors since the list was built; None if it holds no more."""
         if self.skin_a <= 0 or self._cell is None:
             return None
-        is_same = bool((cell == self._cell).all())
+        is_same = self._is_as_built(cell)
+        if is_same and 2 * _farthest_a(positions - self._built_at) <= self.skin_a:
+            return positions
         jumps = np.rint(positions @ (self._inverse if is_same else np.linalg.inv(cell)) - self._scaled)
         if jumps.any():
             positions = np.asarray(positions - jumps @ cell)
         shrink = 1.0 if is_same else float(np.linalg.svd(np.linalg.solve(self._cell, cell), compute_uv=False)[-1])
-        moved = positions - self._scaled @ cell
-        moved -= np.add.reduce(moved) / len(moved)
-        largest = np.sqrt((moved * moved).sum(axis=1).max())
+        largest = _farthest_a(positions - self._scaled @ cell)
         return positions if shrink * (self.cutoff_a + self.skin_a) - 2 * largest >= self.cutoff_a else None
+
+    def _is_as_built(self, cell: np.ndarray) -> bool:
+        return bool(cell.tobytes() == self._cell_bytes)
 
     def _build(self, positions: np.ndarray, cell: np.ndarray) -> None:
         reach = self.cutoff_a + self.skin_a
@@ -103,8 +109,8 @@ class Neighbours:
         order = np.argsort(i, kind="stable")
         self._origins = j[outside][first].astype(np.int64)
         self._shifts = shifts[outside][first].astype(float)
-        self._cell, self._inverse = cell.copy(), np.linalg.inv(cell)
-        self._scaled = positions @ self._inverse
+        self._cell, self._inverse, self._cell_bytes = cell.copy(), np.linalg.inv(cell), cell.tobytes()
+        self._built_at, self._scaled, self._shifts_a = positions.copy(), positions @ self._inverse, self._shifts @ cell
         self._pairs = Pairs(
             start=np.concatenate([[0], np.cumsum(np.bincount(i, minlength=n))]).astype(np.int64),
             others=index[order],
@@ -113,6 +119,12 @@ class Neighbours:
             positions=self._extended(positions, cell),
         )
         self.builds += 1
+
+
+def _farthest_a(moved: np.ndarray) -> float:
+    """Return how far an atom has moved at most, (n, 3), beyond what all have."""
+    moved -= np.add.reduce(moved) / len(moved)
+    return float(np.sqrt(np.maximum.reduce(np.einsum("ij,ij->i", moved, moved))))
 
 
 def _distinct(atoms: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from mlip_fw.engines.ace.kernel.rows import design_rows
 from mlip_fw.engines.ace.pairs import Pairs, TooCloseError
 
 _POSITIONS = Pairs._fields.index("positions")
+_BYTES = 8
 _RESERVE = 8
 _MIN_OF_A_THREAD = 32
 """Atoms below which a thread is not worth its start."""
@@ -64,8 +66,8 @@ class _Plan:
     """Of ``packed``."""
     longest: int
     """Largest number of pairs of an atom."""
-    parts: list[tuple[Element, np.ndarray, list[tuple[tuple[int, int], int]]]]
-    """Each element, its atoms, and for each thread first and last of these and the address of its memory."""
+    parts: list[tuple[Element, np.ndarray, int, list[tuple[tuple[int, int], int]]]]
+    """Each element, its atoms and their address, and for each thread first and last of these and the address of its memory."""
 
 
 class Kernel:
@@ -90,6 +92,8 @@ class Kernel:
             for inverse, element in zip(inverses or [], self._form.elements, strict=inverses is not None)
         ]
         self._packed = [by_address(space), *map(by_address, self._form.elements)]
+        self._space_at, *self._elements_at = map(_address, self._packed)
+        self._inverses_at = [_address(inverse) for inverse in self._inverses]
         self._memory: dict[tuple[int, int, bool], tuple[int, np.ndarray, np.ndarray]] = {}
         self._plan: _Plan | None = None
         self._turn = threading.Lock()
@@ -119,36 +123,46 @@ class Kernel:
             return self._design(pairs)
 
     def _evaluate(self, pairs: Pairs, *, gamma: bool, projections: bool) -> KernelEnergies:
-        plan, n = self._plan_for(pairs), len(pairs.start) - 1
-        energies, grades, found = np.zeros(n), np.zeros(n), []
-        forces, virials = np.zeros((self._threads, n, 3)), np.zeros((self._threads, 6))
-        gamma = gamma and bool(self._inverses)
-        sums = [(_address(forces[k]), _address(virials[k])) for k in range(self._threads)]
-        for element, order, shares in plan.parts:
+        plan, n, n_sums = self._plan_for(pairs), len(pairs.start) - 1, 3 * (len(pairs.start) - 1) + 6
+        # energies, grades, and forces and virial of each thread: one array, since its address is asked for but once
+        out, gamma = np.zeros(2 * n + self._threads * n_sums), gamma and bool(self._inverses)
+        at = _address(out)
+        sums = [at + (2 * n + k * n_sums) * _BYTES for k in range(self._threads)]
+        calls: list[list[tuple[int, ...]]] = [[] for _ in sums]
+        functions = []
+        for element, _, order_at, shares in plan.parts:
             mu = element.number
-            functions = np.zeros((n if projections else 0, self._n_first + element.n_functions))
-            inverse = self._inverses[mu] if gamma else energies
-            what = plan.address, _address(self._packed[0]), _address(self._packed[1 + mu])
-            rest = _address(functions), _address(inverse), _address(grades), projections, gamma
-            calls = [
-                (_address(order), *share, *what, memory, _address(energies), *sums[k], *rest)
-                for k, (share, memory) in enumerate(shares)
+            functions.append(np.zeros((n if projections else 0, self._n_first + element.n_functions)))
+            functions_at = _address(functions[-1]) if projections else 0
+            rest = functions_at, self._inverses_at[mu] if gamma else 0, at + n * _BYTES, projections, gamma
+            what = plan.address, self._space_at, self._elements_at[mu]
+            for k, (share, memory) in enumerate(shares):
+                forces = sums[k]
+                calls[k].append((order_at, *share, *what, memory, at, forces, forces + 3 * n * _BYTES, *rest))
+        self._run(calls)
+        total = out[2 * n :] if self._threads == 1 else out[2 * n :].reshape(self._threads, n_sums).sum(axis=0)
+        return KernelEnergies(
+            energies_ev=out[:n],
+            forces_ev_a=total[: 3 * n].reshape(n, 3),
+            virial_ev=total[3 * n :],
+            gamma=out[n : 2 * n],
+            projections=[
+                np.hstack([rows[order][:, element.rank1], rows[order, self._n_first :]])
+                for rows, (element, order, *_) in zip(functions, plan.parts, strict=True)
             ]
-            self._run(calls)
-            if projections:
-                found.append(np.hstack([functions[order][:, element.rank1], functions[order, self._n_first :]]))
-        total = forces[0] if self._threads == 1 else forces.sum(axis=0)
-        return KernelEnergies(energies, total, virials.sum(axis=0), grades, found if projections else None)
+            if projections
+            else None,
+        )
 
     def _design(self, pairs: Pairs) -> KernelRows:
         plan, n = self._plan_for(pairs), len(pairs.start) - 1
         found, forces, virials = [], [], []
-        for element, order, _ in plan.parts:
+        for element, order, order_at, _ in plan.parts:
             width, mu = element.n_rank1 + element.n_functions, element.number
             out = np.zeros((n, width)), np.zeros((width, 3, n)), np.zeros((width, 6))
             memory = self._memory_of(0, mu, plan.longest, with_rows=True)
-            what = plan.address, _address(self._packed[0]), _address(self._packed[1 + mu]), memory
-            self._require_far(design_rows(_address(order), len(order), n, *what, *map(_address, out)))
+            what = plan.address, self._space_at, self._elements_at[mu], memory
+            self._require_far(design_rows(order_at, len(order), n, *what, *map(_address, out)))
             found.append(out[0][order])
             forces.append(out[1])
             virials.append(out[2])
@@ -175,7 +189,7 @@ class Kernel:
                 (share, self._memory_of(k, element.number, longest, with_rows=False))
                 for k, share in enumerate(pairwise(ends))
             ]
-            parts.append((element, order, shares if len(order) else []))
+            parts.append((element, order, _address(order), shares if len(order) else []))
         packed = by_address(pairs)
         return _Plan(pairs, packed, _address(packed), longest, parts)
 
@@ -190,11 +204,10 @@ class Kernel:
             kept = self._memory[key] = enough, by_address(memory), held
         return _address(kept[1])
 
-    def _run(self, calls: Sequence[tuple[int, ...]]) -> None:
-        if len(calls) == 1:
-            self._require_far(evaluate(*calls[0]))
-        elif calls:
-            self._require_far(min(self._workers().map(lambda call: evaluate(*call), calls)))
+    def _run(self, calls: Sequence[Sequence[tuple[int, ...]]]) -> None:
+        """Do the calls of each thread; those of the first in this one."""
+        others = [self._workers().submit(_closest_a, more) for more in calls[1:] if more]
+        self._require_far(min([_closest_a(calls[0]), *(other.result() for other in others)]))
 
     def _require_far(self, closest_a: float) -> None:
         if not closest_a >= self._form.closest_a:
@@ -203,8 +216,13 @@ class Kernel:
     def _workers(self) -> ThreadPoolExecutor:
         """Return threads of this process: those of one that was forked stay behind."""
         if self._pool is None or self._pool[0] != os.getpid():
-            self._pool = os.getpid(), ThreadPoolExecutor(self._threads)
+            self._pool = os.getpid(), ThreadPoolExecutor(max(1, self._threads - 1))
         return self._pool[1]
+
+
+def _closest_a(calls: Sequence[tuple[int, ...]]) -> float:
+    """Evaluate, and return the shortest distance."""
+    return min((evaluate(*call) for call in calls), default=math.inf)
 
 
 def _address(array: np.ndarray) -> int:
