@@ -15,37 +15,75 @@ from mlip_fw.engines.ace.pairs import Pairs
 @compiled
 def fill_gradient(place: int, space: Space, element: Element, s: Memory) -> None:
     """Fill the derivatives of an atom's energy by the positions of its neighbours at a place."""
-    capacity, d, g, slopes, w, n_k = s.capacity, s.directions, s.gradient, s.slopes, s.sums, space.n_k
-    for k in range(0, n_k * WIDTH, WIDTH):
+    capacity, d, g = s.capacity, s.directions, s.gradient
+    for k in range(0, space.n_k * WIDTH, WIDTH):
         store(s.weighted, k, spread(0.0))
         store(s.weighted_slopes, k, spread(0.0))
     for p in range(0, read_int(s.counts, place), WIDTH):
         at, at_d = place * space.width * capacity + p, 5 * place * capacity + p
-        # Σ_n w(n, k) R(n) and Σ_n w(n, k) R'(n) for each harmonic, two of them at a time
         for t in range(0, 4 * element.n_groups, 4):
             k_low, k_high = read_int(element.groups, t), read_int(element.groups, t + 1)
             used, channels = read_int(element.groups, t + 2), read_int(element.groups, t + 3) * space.n_n
-            for k0 in range(k_low, k_high, 2):
-                k1 = min(k0 + 1, k_high - 1)
-                a0, a1, b0, b1 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
-                for m in range(used):
-                    row = at + read_int(space.channels, channels + m) * capacity
-                    value, slope = load(s.values, row), load(slopes, row)
-                    w0, w1 = spread(read(w, m * n_k + k0)), spread(read(w, m * n_k + k1))
-                    a0, a1 = muladd(w0, value, a0), muladd(w1, value, a1)
-                    b0, b1 = muladd(w0, slope, b0), muladd(w1, slope, b1)
-                store(s.weighted, k0 * WIDTH, a0)
-                store(s.weighted, k1 * WIDTH, a1)
-                store(s.weighted_slopes, k0 * WIDTH, b0)
-                store(s.weighted_slopes, k1 * WIDTH, b1)
+            fours = k_low + (k_high - k_low) // 4 * 4
+            for k in range(k_low, fours, 4):
+                weigh_four(k, at, used, channels, space, s)
+            for k in range(fours, k_high, 2):
+                weigh_two(k, min(k + 1, k_high - 1), at, used, channels, space, s)
         ux, uy, uz = load(d, at_d), load(d, at_d + capacity), load(d, at_d + 2 * capacity)
         gx, gy, gz, radial = angular_gradient(ux, uy, uz, space, s)
         inverse = load(d, at_d + 4 * capacity)
         # the polynomial in the unit vector also changes along it, where the harmonic does not
-        along = radial + load(slopes, at + space.pair * capacity) - inverse * (ux * gx + uy * gy + uz * gz)
+        along = radial + load(s.slopes, at + space.pair * capacity) - inverse * (ux * gx + uy * gy + uz * gz)
         store(g, p, muladd(along, ux, inverse * gx))
         store(g, p + capacity, muladd(along, uy, inverse * gy))
         store(g, p + 2 * capacity, muladd(along, uz, inverse * gz))
+
+
+@compiled
+def weigh_four(k: int, at: int, used: int, channels: int, space: Space, s: Memory) -> None:
+    """Fill Σ_n w(n, k) R(n) and Σ_n w(n, k) R'(n) of eight neighbours for four harmonics from ``k`` on.
+
+    So many sums keep both multipliers of a processor with 32 registers busy.
+    """
+    a0, a1, a2, a3 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+    b0, b1, b2, b3 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+    for m in range(used):
+        row, at_w = at + read_int(space.channels, channels + m) * s.capacity, m * space.n_k + k
+        value, slope = load(s.values, row), load(s.slopes, row)
+        w = spread(read(s.sums, at_w))
+        a0, b0 = muladd(w, value, a0), muladd(w, slope, b0)
+        w = spread(read(s.sums, at_w + 1))
+        a1, b1 = muladd(w, value, a1), muladd(w, slope, b1)
+        w = spread(read(s.sums, at_w + 2))
+        a2, b2 = muladd(w, value, a2), muladd(w, slope, b2)
+        w = spread(read(s.sums, at_w + 3))
+        a3, b3 = muladd(w, value, a3), muladd(w, slope, b3)
+    store_weighted(k, a0, b0, s)
+    store_weighted(k + 1, a1, b1, s)
+    store_weighted(k + 2, a2, b2, s)
+    store_weighted(k + 3, a3, b3, s)
+
+
+@compiled
+def weigh_two(k0: int, k1: int, at: int, used: int, channels: int, space: Space, s: Memory) -> None:
+    """Do for two harmonics what :func:`weigh_four` does for four."""
+    a0, a1, b0, b1 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+    for m in range(used):
+        row = at + read_int(space.channels, channels + m) * s.capacity
+        value, slope = load(s.values, row), load(s.slopes, row)
+        w = spread(read(s.sums, m * space.n_k + k0))
+        a0, b0 = muladd(w, value, a0), muladd(w, slope, b0)
+        w = spread(read(s.sums, m * space.n_k + k1))
+        a1, b1 = muladd(w, value, a1), muladd(w, slope, b1)
+    store_weighted(k0, a0, b0, s)
+    store_weighted(k1, a1, b1, s)
+
+
+@compiled
+def store_weighted(k: int, value: Any, slope: Any, s: Memory) -> None:
+    """Store the sums of one harmonic."""
+    store(s.weighted, k * WIDTH, value)
+    store(s.weighted_slopes, k * WIDTH, slope)
 
 
 @compiled

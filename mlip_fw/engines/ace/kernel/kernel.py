@@ -67,7 +67,7 @@ class _Plan:
     longest: int
     """Largest number of pairs of an atom."""
     parts: list[tuple[Element, np.ndarray, int, list[tuple[tuple[int, int], int]]]]
-    """Each element, its atoms and their address, and for each thread first and last of these and the address of its memory."""
+    """Each element, its atoms and their address, and of each thread first and last of these and where its memory is."""
 
 
 class Kernel:
