@@ -101,10 +101,9 @@ class Neighbours:
         i, j, shifts = NeighborList(cutoff=reach, full_list=True).compute(
             points=positions, box=cell, periodic=True, quantities="ijS"
         )
-        n, inside = len(positions), ~np.any(shifts, axis=1)
-        outside = ~inside
+        n, outside = len(positions), np.any(shifts, axis=1)
         first, inverse = _distinct(j[outside], shifts[outside])
-        index = j.astype(np.int64)
+        i, index = i.astype(np.int64), j.astype(np.int64)  # vesin's are unsigned, which bincount of NumPy 2.1 refuses
         index[outside] = n + inverse
         order = np.argsort(i, kind="stable")
         self._origins = j[outside][first].astype(np.int64)
