@@ -288,6 +288,7 @@ def test_ten_thousand_atoms(alloy, threads):
     order = np.random.default_rng(4).permutation(len(atoms))
     atoms = atoms[order]
     atoms.positions[::3] += atoms.cell.array[1]
+    atoms.positions[1] -= 60 * atoms.cell.array[0]
     found, original = kernel.evaluate(atoms), order % len(cell_of_108)
     assert len(atoms) == 10_800
     assert found.energy_ev == pytest.approx(100 * known.energy_ev, abs=1e-8 * len(atoms))
