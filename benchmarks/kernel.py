@@ -274,7 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--systems", default=",".join(_SYSTEMS))
     parser.add_argument("--atoms", default="108,2048,16384,100000")
-    parser.add_argument("--embedding", choices=["linear", "finnis-sinclair"], default=_embedding)
+    parser.add_argument("--embedding", choices=["linear", "finnis-sinclair"], default="linear")
     parser.add_argument("--no-md", action="store_true")
     parser.add_argument("--cpu", action="store_true", help="processor seconds: of use where other work goes on")
     parser.add_argument("--json", action="store_true")
