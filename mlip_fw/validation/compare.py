@@ -14,6 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.engines.ace.calculator import AceCalculator
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.oracle import DftOracle
 from mlip_fw.models.validation import Quantity
@@ -151,10 +152,9 @@ def vacancy(both: Both) -> Values:
 def _relaxed(atoms: Atoms, both: Both) -> Atoms:
     """Return ``atoms`` relaxed with the potential at fixed cell."""
     from ase.optimize import FIRE
-    from pyace import PyACECalculator
 
     moved = atoms.copy()
-    moved.calc = PyACECalculator(str(both.file))
+    moved.calc = AceCalculator(both.potential.potential, gamma=False)
     FIRE(moved, logfile=None).run(fmax=_RELAXED_EV_A, steps=_MAX_STEPS)
     return Atoms(moved.numbers, moved.positions, cell=moved.cell, pbc=True)
 

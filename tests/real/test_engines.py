@@ -14,7 +14,7 @@ from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.md.backtrack import backtrack, exceeds_ceiling
 from mlip_fw.engines.md.run import run_md
 from mlip_fw.errors import WorkerError
-from mlip_fw.io.lammps import read_dump, read_gamma_log
+from mlip_fw.io.lammps import read_dump, read_gamma_log, thermo_in_log
 from mlip_fw.models.md import MDOutcome, Stage
 from mlip_fw.models.worker import Worker
 from tests.helpers.structures import alloy_cell, apart
@@ -99,6 +99,29 @@ def test_last_frame_is_what_pyace_says(engine, plan, alloy, tmp_path, stage):
     kinetic = 2 * frame.get_kinetic_energy() / (3 * frame.get_volume())
     pressure = (kinetic - frame.get_stress()[:3].mean()) * 1.602176634e6
     assert float(last[5]) == pytest.approx(pressure, rel=1e-4, abs=1.0)
+
+
+def test_energy_drifts_no_more_than_with_pyace(plan, tmp_path):
+    """Total energy along the same nve run: slope per atom (eV/ps), spread about that line (eV), and energies (eV)."""
+    hot, atoms = Stage(ensemble="nve", temperature_k=900, n_steps=1000), alloy_cell(1)
+    found = {}
+    for kind in ("pyace", "kernel"):
+        folder = tmp_path / kind
+        ending = run_md(
+            plan(atoms, n_steps=1000, stage=hot, timestep_fs=1.0), folder, "embedded", Worker(md_evaluator=kind)
+        )
+        assert ending.outcome is MDOutcome.FINISHED, ending.reason
+        series = thermo_in_log((folder / "log.lammps").read_text(), "TotEng")
+        assert list(series) == list(range(0, 1001, 10))
+        times_ps, energies = np.array(list(series)) / 1000, np.array(list(series.values())) / len(atoms)
+        slope, at_start = np.polyfit(times_ps, energies, 1)
+        found[kind] = abs(slope), np.std(energies - at_start - slope * times_ps), energies
+    drift, spread, energies = found["kernel"]
+    assert drift <= found["pyace"][0] + 1e-8
+    assert spread <= 1.001 * found["pyace"][1]
+    assert np.abs(energies - found["pyace"][2]).max() < 1e-8
+    # of the time step: a quarter of what 2 fs gives
+    assert drift < 2e-6 and spread < 6e-6
 
 
 def test_dump_and_log_carry_gamma(engine, plan, alloy, tmp_path):

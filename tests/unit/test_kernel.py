@@ -297,13 +297,14 @@ def test_of_many_potentials_the_last_forms_are_kept(monkeypatch):
     assert kept == pytest.approx([4.1, 4.2, 4.3, 4.4])
 
 
-def test_threads_change_nothing_but_rounding(alloy):
+@pytest.mark.parametrize("several", [2, 3])
+def test_threads_change_nothing_but_rounding(alloy, several):
     basis, atoms = alloy
 
     def answer(threads):
         return potentials_of(basis, threads)[1].evaluate(atoms)
 
-    alone, shared, again = answer(1), answer(3), answer(3)
+    alone, shared, again = answer(1), answer(several), answer(several)
     assert np.abs(shared.forces_ev_a - alone.forces_ev_a).max() < 1e-11
     assert shared.gamma == pytest.approx(alone.gamma, rel=1e-12)
     assert np.array_equal(shared.forces_ev_a, again.forces_ev_a)
@@ -327,6 +328,61 @@ def test_threads_begin_anew_in_a_forked_child(alloy):
     if child == 0:
         os._exit(0 if kernel.evaluate(atoms).energy_ev == known else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def other_vectors(atoms):
+    """Return the same crystal in a cell whose angles are far from 90°."""
+    atoms.set_cell(np.array([[1, 0, 0], [2, 1, 0], [-1, 2, 1]]) @ atoms.cell.array)
+    return atoms
+
+
+HARD = {
+    "one atom alone": lambda: Atoms("Cu", cell=[20, 20, 20], pbc=True),
+    "one atom with its images": lambda: bulk("Au"),
+    "two atoms out of reach": lambda: Atoms("AuCu", [[0, 0, 0], [6, 6, 6]], cell=[12, 12, 12], pbc=True),
+    "a needle": lambda: Atoms("Cu3Au", [[0, 0, 6 * k] for k in range(4)], cell=[2.6, 2.7, 24], pbc=True),
+    "very oblique": lambda: other_vectors(bulk("Au", cubic=True)),
+    "no atom of the first element": lambda: bulk("Cu", cubic=True),
+    "no atom of the last element": lambda: bulk("Au", cubic=True),
+}
+
+
+@pytest.mark.parametrize("what", HARD)
+def test_hard_cases(alloy, what):
+    (pyace, kernel), atoms = potentials_of(alloy[0]), HARD[what]()
+    if len(atoms) > 1:
+        atoms.rattle(0.1, seed=1)
+    assert max(differences(pyace, kernel, atoms).values()) < 1e-8
+
+
+def test_vectors_of_the_cell_are_a_matter_of_choice(alloy):
+    """The same crystal has the same energy, virial and forces, wherever its atoms are written down."""
+    (_, kernel), atoms = potentials_of(alloy[0]), bulk("Au", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    oblique = other_vectors(atoms.copy())
+    oblique.positions += [[7, -3, 2], [-20, 0, 5], [0, 0, 0], [1, 1, 40]] @ oblique.cell.array
+    known, found = kernel.evaluate(atoms), kernel.evaluate(oblique)
+    assert found.energy_ev == pytest.approx(known.energy_ev, abs=1e-9)
+    assert found.forces_ev_a == pytest.approx(known.forces_ev_a, abs=1e-9)
+    assert found.virial_ev == pytest.approx(known.virial_ev, abs=1e-8)
+    assert found.gamma == pytest.approx(known.gamma, rel=1e-9)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ten_thousand_atoms(alloy, threads):
+    """Copies of a cell, in a random order and some of them outside: each atom is what it is in the one cell."""
+    (pyace, kernel), cell_of_108 = potentials_of(alloy[0], threads), alloy[1]
+    known, atoms = pyace.evaluate(cell_of_108), cell_of_108 * (5, 5, 4)
+    order = np.random.default_rng(4).permutation(len(atoms))
+    atoms = atoms[order]
+    atoms.positions[::3] += atoms.cell.array[1]
+    atoms.positions[1] -= 60 * atoms.cell.array[0]
+    found, original = kernel.evaluate(atoms), order % len(cell_of_108)
+    assert len(atoms) == 10_800
+    assert found.energy_ev == pytest.approx(100 * known.energy_ev, abs=1e-8 * len(atoms))
+    assert np.abs(found.forces_ev_a - known.forces_ev_a[original]).max() < 1e-8
+    assert found.virial_ev == pytest.approx(100 * known.virial_ev, rel=1e-9, abs=1e-6)
+    assert found.gamma == pytest.approx(known.gamma[original], rel=1e-8)
 
 
 def test_memory_grows_with_the_neighbours(alloy):
@@ -391,6 +447,10 @@ def test_numbers_that_are_not_finite_are_caught(alloy, what, kind):
     given[what][1, 1] = np.nan
     with pytest.raises(FloatingPointError, match="positions or cell are not finite"):
         potential.evaluate_moving(potential.neighbours(atoms), **given, gamma=False)
+    bad = Atoms(atoms.numbers, given["positions"], cell=given["cell"], pbc=True)
+    for evaluate in (potential.evaluate, potential.design, potential.evaluate_with_projections):
+        with pytest.raises(FloatingPointError, match="positions or cell are not finite"):
+            evaluate(bad)
 
 
 def test_functions_that_are_no_numbers_make_no_small_grade():

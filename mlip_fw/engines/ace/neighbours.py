@@ -8,6 +8,9 @@ from vesin import NeighborList
 
 from mlip_fw.engines.ace.pairs import Pairs
 
+_MAX_KEYS = 100_000_000
+"""Images are numbered through an array of this length at most: atoms far outside of the cell would need a longer one."""
+
 
 class Neighbours:
     """The pairs of a fully periodic cell, built in linear time and reused.
@@ -101,8 +104,10 @@ class Neighbours:
         i, j, shifts = NeighborList(cutoff=reach, full_list=True).compute(
             points=positions, box=cell, periodic=True, quantities="ijS"
         )
-        n, order = len(positions), np.argsort(i, kind="stable")
-        index, self._origins, self._shifts = _with_images(j.astype(np.int64), shifts, n)
+        # vesin's numbers are unsigned, which NumPy's bincount refuses up to version 2.1
+        n, i, j = len(positions), i.astype(np.int64), j.astype(np.int64)
+        order = np.argsort(i, kind="stable")
+        index, self._origins, self._shifts = _with_images(j, shifts, n)
         self._cell, self._inverse, self._cell_bytes = cell.copy(), np.linalg.inv(cell), cell.tobytes()
         self._built_at, self._scaled, self._shifts_a = positions.copy(), positions @ self._inverse, self._shifts @ cell
         self._pairs = Pairs(
@@ -134,13 +139,16 @@ def _with_images(atoms: np.ndarray, shifts: np.ndarray, n: int) -> tuple[np.ndar
     # a shift as one number: three digits between -reach and reach
     code = (shifts[:, 0].astype(np.int64) * width + shifts[:, 1]) * width + shifts[:, 2]
     outside, none = np.flatnonzero(code), (width**3 - 1) // 2
-    keys = atoms[outside] * width**3 + code[outside] + none
-    is_met = np.zeros(n * width**3, dtype=bool)
-    is_met[keys] = True
-    met = np.flatnonzero(is_met)
-    number = np.empty(len(is_met), dtype=np.int32)
-    number[met] = np.arange(n, n + len(met))
-    index = atoms.copy()
-    index[outside] = number[keys]
+    keys, index = atoms[outside] * width**3 + code[outside] + none, atoms.copy()
+    if n * width**3 > _MAX_KEYS:
+        met, numbers = np.unique(keys, return_inverse=True)
+        index[outside] = n + numbers
+    else:  # without sorting, in a fifth of the time
+        is_met = np.zeros(n * width**3, dtype=bool)
+        is_met[keys] = True
+        met = np.flatnonzero(is_met)
+        number = np.empty(len(is_met), dtype=np.int32)
+        number[met] = np.arange(n, n + len(met))
+        index[outside] = number[keys]
     digits = met[:, None] // np.array([width**2, width, 1]) % width
     return index, met // width**3, (digits - reach).astype(float)

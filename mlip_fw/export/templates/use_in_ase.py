@@ -10,6 +10,8 @@ from ase.io import read
 from pyace import PyACECalculator
 
 here = Path(__file__).parent
+# pyace, because that is all this needs. Where mlip_fw is installed, AceCalculator(here / "potential.yaml") from mlip_fw
+# gives the same, gamma included, an order of magnitude faster once it is compiled: worth it for MD.
 calculator = PyACECalculator(str(here / "potential.yaml"))
 calculator.set_active_set(str(here / "potential.asi"))
 
