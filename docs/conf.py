@@ -21,7 +21,7 @@ nitpicky = True
 # other libraries' classes, whose documentation is on the network, and our own that tell no more than their JSON
 nitpick_ignore_regex = [
     ("py:.*", r"(?!mlip_fw)(?!LoadedCampaign|.*Error$).*"),
-    ("py:class", r"mlip_fw\.(campaign|models|views)\..*"),
+    ("py:class", r"mlip_fw\.(campaign|engines|models|views)\..*"),
 ]
 autodoc_typehints_format = "short"
 autodoc_class_signature = "separated"

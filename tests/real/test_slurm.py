@@ -65,7 +65,8 @@ SHORT_JOBS = ((r"walltime: .*", "walltime: '00:02:00'"), ("B:TERM@120", "B:TERM@
 
 def test_md_ends_itself_before_its_job_does(slurm, tmp_path):
     """No job is ended from outside, nothing is to recover, and no step is run twice."""
-    farm = SlurmFarm(slurm, tmp_path, LONG, changes=SHORT_JOBS)
+    # pyace: MD has to last longer than a job does
+    farm = SlurmFarm(slurm, tmp_path, LONG, {"md_evaluator": "pyace"}, changes=SHORT_JOBS)
     farm.add()
     try:
         with farm.launching():

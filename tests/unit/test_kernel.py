@@ -1,4 +1,4 @@
-"""The compiled kernel says what pyace says, of any linear potential and structure."""
+"""The compiled kernel says what pyace says, of any potential that it knows and any structure."""
 
 import os
 import re
@@ -56,19 +56,29 @@ def basis_of(
     ndensity=1,
     npot="FinnisSinclairShiftedScaled",
     inner="distance",
+    embeddings=None,
 ):
-    """Return a basis with random coefficients, of the radial functions too if ``mixed``; cutoffs differ by pair."""
+    """Return a basis with random coefficients, of the radial functions too if ``mixed``; cutoffs differ by pair.
+
+    ``embeddings`` are (npot, fs_parameters) of each element in turn, in place of one for all.
+    """
     names = ELEMENTS[:n_elements]
     pairs = [(a, b) for a in names for b in names]
     bonds = {
         (a if a == b else (a, b)): bond(radial, cutoffs_a[(names.index(a) + names.index(b)) % 3], core_a, inner)
         for a, b in pairs
     }
-    embedding = {"npot": npot, "fs_parameters": list(fs_parameters), "ndensity": ndensity}
+    cut = {"rho_core_cut": 200000, "drho_core_cut": 250}
+    embedded = {"ALL": {"npot": npot, "fs_parameters": list(fs_parameters), "ndensity": ndensity, **cut}}
+    if embeddings:
+        embedded = {
+            name: {"npot": kind, "fs_parameters": list(parameters), "ndensity": len(parameters) // 2, **cut}
+            for name, (kind, parameters) in zip(names, embeddings, strict=False)
+        }
     config = {
         "deltaSplineBins": 0.001,
         "elements": names,
-        "embeddings": {"ALL": {**embedding, "rho_core_cut": 200000, "drho_core_cut": 250}},
+        "embeddings": embedded,
         "bonds": bonds,
         "functions": {"number_of_functions_per_element": 40, **SHAPES[shape]},
     }
@@ -117,9 +127,23 @@ SYSTEMS = st.fixed_dictionaries(
 """Isolated atoms and cells smaller than the cutoff are among them, and elements that no atom has."""
 
 
-def system(n_elements, radial, cutoffs_a, shape, core_a, mixed, n_atoms, spacing_a, skew, seed):
+EMBEDDINGS = st.lists(
+    st.tuples(
+        st.sampled_from(["FinnisSinclair", "FinnisSinclairShiftedScaled"]),
+        st.lists(
+            st.tuples(st.sampled_from([1.0, 0.5, -1.5]), st.sampled_from([1.0, 0.5, 0.7, 2.0])), min_size=1, max_size=2
+        ).map(lambda densities: [x for density in densities for x in density]),
+    ),
+    min_size=4,
+    max_size=4,
+)
+"""(npot, fs_parameters) of four elements: with one or two densities, which may all be linear."""
+
+
+def system(n_elements, radial, cutoffs_a, shape, core_a, mixed, n_atoms, spacing_a, skew, seed, embeddings=None):
     """Return a potential for pyace, the same for the kernel, and atoms."""
-    basis = basis_of(n_elements, radial, cutoffs_a, shape if n_elements == 1 or shape else 1, core_a, seed, mixed)
+    shape = shape if n_elements == 1 or shape else 1
+    basis = basis_of(n_elements, radial, cutoffs_a, shape, core_a, seed, mixed, embeddings=embeddings)
     return *potentials_of(basis), cell(ELEMENTS[:n_elements], n_atoms, spacing_a, skew, seed)
 
 
@@ -162,6 +186,70 @@ def test_says_what_pyace_says(given_system):
     found = differences(pyace, kernel, atoms)
     assert (str(kernel.evaluated_by(atoms)), pyace.evaluated_by(atoms).kernel) == ("the compiled kernel", None)
     assert {name: size for name, size in found.items() if not size < 1e-8} == {}
+
+
+@settings(
+    max_examples=int(os.environ.get("MLIP_FW_EXAMPLES", "12")),
+    phases=[Phase.explicit, Phase.generate],
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(SYSTEMS, EMBEDDINGS)
+def test_says_what_pyace_says_of_embedded_densities(given_system, embeddings):
+    pyace, kernel, atoms = system(**given_system, embeddings=embeddings)
+    found = differences(pyace, kernel, atoms)
+    assert (str(kernel.evaluated_by(atoms)), pyace.evaluated_by(atoms).kernel) == ("the compiled kernel", None)
+    assert {name: size for name, size in found.items() if not size < 1e-8} == {}
+
+
+@pytest.mark.parametrize(
+    ("npot", "exponent", "energy_ev", "slope"),
+    [
+        # (x exp(-|ρ|) + |ρ|)^m - y exp(-|ρ|), with x = 1/4 and y = 1/2 for m = 1/2
+        ("FinnisSinclairShiftedScaled", 0.5, np.sqrt(0.25 * np.exp(-0.8) + 0.8) - 0.5 * np.exp(-0.8), None),
+        ("FinnisSinclair", 0.5, np.sqrt(0.8), 0.5 / np.sqrt(0.8)),
+        ("FinnisSinclair", 2.0, 0.64, 1.6),
+    ],
+)
+def test_densities_are_embedded_as_they_are_defined(npot, exponent, energy_ev, slope):
+    """Two atoms with ρ = ±0.8 each, beside a linear density."""
+    basis = basis_of(1, "SBessel", (5.0, 5.0, 5.0), 3, 0.0, 1, fs_parameters=(1, 1, 2, exponent), ndensity=2, npot=npot)
+    dimer = Atoms("Ag2", [[0, 0, 0], [2.5, 0, 0]], cell=[30, 30, 30], pbc=True)
+    coefficients = np.zeros((len(basis.basis_coeffs) // 2, 2))
+    coefficients[0] = 1.0, 1.0
+    basis.basis_coeffs = coefficients.ravel()
+    function = AcePotential(basis, evaluator=Evaluator("pyace")).design(dimer)
+    value, force = function.projections["Ag"][0, 0], function.forces[1, 0, 0]
+    for sign in (1, -1):
+        coefficients[0] = 0.3, sign * 0.8 / value
+        basis.basis_coeffs = coefficients.ravel()
+        found = AcePotential(basis, evaluator=Evaluator("kernel")).evaluate(dimer, gamma=False)
+        assert found.energy_ev == pytest.approx(2 * (0.3 * value + sign * 2 * energy_ev), abs=1e-9)
+        if slope is not None:
+            along = 0.3 + 2 * slope * sign * 0.8 / value
+            assert found.forces_ev_a[1, 0] == pytest.approx(along * force, abs=1e-8)
+
+
+def test_pyace_is_right_where_elements_have_different_densities():
+    """Its recursive evaluator is not; with gamma pyace takes another."""
+    basis = basis_of(
+        *(2, "SBessel", (5.0, 4.0, 4.5), 1, 1.6, 1),
+        embeddings=[("FinnisSinclair", (1, 1, 1, 0.5)), ("FinnisSinclair", (1, 0.7))],
+    )
+    (pyace, _), atoms = potentials_of(basis), cell(ELEMENTS[:2], 8, 2.5, 0.3, 1)
+    found, known = pyace.evaluate(atoms, gamma=False), pyace.evaluate(atoms)
+    assert found.energy_ev == pytest.approx(known.energy_ev, abs=1e-9)
+    assert np.abs(found.forces_ev_a - known.forces_ev_a).max() < 1e-9
+
+
+def test_active_sets_of_all_coefficients_are_left_to_pyace():
+    """pyace grades such sets by the derivatives of the energy by all coefficients, not by basis functions."""
+    basis = basis_of(1, "SBessel", (5.0, 5.0, 5.0), 3, 1.6, 1, fs_parameters=(1, 1, 1, 0.5), ndensity=2)
+    atoms, inverse = cell(["Ag"], 4, 2.5, 0.1, 1), np.random.default_rng(1).normal(size=[len(basis.basis_coeffs)] * 2)
+    found, known = (AcePotential(basis, {"Ag": inverse}, Evaluator(kind)) for kind in ("auto", "pyace"))
+    assert found.evaluate(atoms).gamma == pytest.approx(known.evaluate(atoms).gamma)
+    assert str(found.evaluated_by(atoms)) == "pyace: its active set is not one of its functions"
 
 
 @pytest.fixture(scope="module")
@@ -374,8 +462,18 @@ def test_functions_that_are_no_numbers_make_no_small_grade():
     assert np.isnan(kernel.evaluate(bulk("Cu", cubic=True)).gamma).all()
 
 
-def test_one_density_without_scaling_is_linear_too():
-    basis = basis_of(2, "SBessel", (5.0, 4.0, 4.5), 1, 1.6, 1, npot="FinnisSinclair")
+@pytest.mark.parametrize(
+    ("changes", "n_densities"),
+    [
+        ({"npot": "FinnisSinclair"}, 0),
+        ({"fs_parameters": (2, 1, 0.5, 1), "ndensity": 2}, 0),
+        ({"fs_parameters": (1, 2)}, 1),
+    ],
+)
+def test_densities_with_the_exponent_one_are_linear(changes, n_densities):
+    """No time is spent on embedding them."""
+    basis = basis_of(2, "SBessel", (5.0, 4.0, 4.5), 1, 1.6, 1, **changes)
+    assert [element.n_densities for element in form.form_of(basis).elements] == [n_densities] * 2
     assert max(differences(*potentials_of(basis), cell(ELEMENTS[:2], 8, 2.5, 0.3, 1)).values()) < 1e-8
 
 
@@ -383,12 +481,8 @@ def test_one_density_without_scaling_is_linear_too():
     ("changes", "reason"),
     [
         (
-            {"fs_parameters": (1, 0.5)},
-            r"its energy is not linear in its functions \(ndensity 1, fs_parameters \[1.0, 0.5\]\)",
-        ),
-        (
-            {"fs_parameters": (1, 1, 1, 0.5), "ndensity": 2},
-            r"its energy is not linear in its functions \(ndensity 2, fs_parameters \[1.0, 1.0, 1.0, 0.5\]\)",
+            {"fs_parameters": (1, -0.5), "npot": "FinnisSinclair"},
+            r"its embedding has ndensity 1 and fs_parameters \[1.0, -0.5\]",
         ),
         ({"inner": "density"}, "its inner cutoff is of type density"),
         ({"inner": "zbl"}, "its inner cutoff is of type zbl"),

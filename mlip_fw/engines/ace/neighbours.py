@@ -9,7 +9,7 @@ from vesin import NeighborList
 from mlip_fw.engines.ace.pairs import Pairs
 
 _MAX_KEYS = 100_000_000
-"""Images are numbered through an array of this length at most; atoms far outside of the cell would need more."""
+"""Largest array for numbering images without sorting; atoms far outside of the cell would need a longer one."""
 
 
 class Neighbours:

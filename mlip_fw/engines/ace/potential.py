@@ -207,12 +207,13 @@ class _Pyace:
             self._evaluator.set_active_set([inverse.tolist() for inverse in inverses])
         self._ctilde = basis.to_ACECTildeBasisSet()  # pyace's evaluators point to their basis: keep both alive
         self._fast_evaluator = ACERecursiveEvaluator(self._ctilde)
+        self._is_fast_right = _have_equal_densities(basis)
         self._fast_evaluator.set_recursive(True)
         self._fast = ACECalculator(self._fast_evaluator)
 
     def evaluate(self, environment: ACEAtomicEnvironment, *, gamma: bool) -> Evaluation:
         """Evaluate with gamma, or by the faster evaluator."""
-        calculator = self._graded if gamma else self._fast
+        calculator = self._fast if self._is_fast_right and not gamma else self._graded
         calculator.compute(environment, compute_projections=gamma)
         return Evaluation(
             energy_ev=float(calculator.energy),
@@ -243,6 +244,11 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _have_equal_densities(basis: ACEBBasisSet) -> bool:
+    """Return whether all elements have as many densities; pyace's recursive evaluator is wrong where they have not."""
+    return len({x.ndensity for x in basis.map_embedding_specifications.values()}) == 1
 
 
 def functions_of(basis: ACEBBasisSet) -> dict[str, int]:

@@ -28,7 +28,7 @@ from mlip_fw.engines.ace.pairs import Pairs
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nsz", "arcp", "contract"}}
 """No flag lets the compiler forget numbers that are not finite."""
 COMPILED = (
-    *("cache", "energies", "gradients", "grades", "layout", "memory"),
+    *("cache", "embedding", "energies", "gradients", "grades", "layout", "memory"),
     *("products", "radial", "rows", "stages", "vector"),
 )
 """Modules of this package that are compiled, or whose constants and types are."""

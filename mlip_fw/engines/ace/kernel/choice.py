@@ -118,7 +118,7 @@ def _found(
     positions: np.ndarray,
     species: np.ndarray,
 ) -> Found:
-    if reason := why_no_kernel(basis, evaluator.kind):
+    if reason := why_no_kernel(basis, evaluator.kind) or _other_active_set(basis, inverses):
         return Found(None, reason)
     if reason := why_not_here(compiles=evaluator.compiles):
         return Found(None, reason)
@@ -128,6 +128,14 @@ def _found(
     if reason := difference_from_pyace(basis, identity_of(basis), positions, species):
         return Found(None, reason)
     return Found(Kernel(basis, inverses, evaluator.threads), _name(evaluator))
+
+
+def _other_active_set(basis: ACEBBasisSet, inverses: Sequence[np.ndarray] | None) -> str | None:
+    """Return that an active set is one of derivatives by all coefficients, which pyace makes for several densities."""
+    n_functions = [len(first) + len(rest) for first, rest in zip(basis.basis_rank1, basis.basis, strict=True)]
+    if inverses is None or [len(inverse) for inverse in inverses] == n_functions:
+        return None
+    return "its active set is not one of its functions"
 
 
 def require_evaluator(basis: ACEBBasisSet, evaluator: Evaluator) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from mlip_fw.engines.ace.kernel.cache import compiled, entry
+from mlip_fw.engines.ace.kernel.embedding import add_pairs, clear_densities, embed, weigh_pairs
 from mlip_fw.engines.ace.kernel.grades import grade
 from mlip_fw.engines.ace.kernel.gradients import add, fill_gradient, hand_out
 from mlip_fw.engines.ace.kernel.layout import Element, Space
 from mlip_fw.engines.ace.kernel.memory import Memory
 from mlip_fw.engines.ace.kernel.products import (
+    add_energies,
     add_up_functions,
+    clear_derivatives,
     clear_leaves,
-    differentiate,
     fill_leaves,
+    hand_down,
     multiply,
     take_derivatives,
 )
@@ -84,13 +87,20 @@ def evaluate(
             grade(space.n_elements * space.n_single + element.n_functions, inverse, element, s)
             for b in range(n_block):
                 write(grades, read_int(at, b), read(s.grades, b))
-        differentiate(element, s)
+        clear_derivatives(element, s)
+        if element.n_densities == 0:
+            add_energies(element, s)
+        else:
+            embed(element, s)
+        hand_down(element, s)
         for b in range(n_block):
             i = read_int(at, b)
             write(energies, i, read(s.energy, b))
             for e in range(space.n_elements):
                 place = b * space.n_elements + e
                 if read_int(s.counts, place) > 0:
+                    if element.n_densities != 0:
+                        weigh_pairs(b, place, space, element, s)
                     take_derivatives(b, e, space, element, s)
                     fill_gradient(place, space, element, s)
                     hand_out(i, place, pairs, forces, 3, 1, virial, s)
@@ -101,13 +111,14 @@ def evaluate(
 def sum_block(
     order: int, n_block: int, pairs: Pairs, space: Space, element: Element, with_functions: bool, s: Memory
 ) -> float:
-    """Fill the leaves of at most eight atoms, their energies of pairs and, if asked, functions of single neighbours.
+    """Fill the leaves of at most eight atoms, and their energies and densities of pairs.
 
-    Returns the shortest distance squared.
+    Functions of single neighbours are filled if asked for. Returns the shortest distance squared.
     """
     n_elements, closest2 = space.n_elements, np.inf
     store(s.energy, 0, spread(0.0))
     clear_leaves(element, s)
+    clear_densities(element, s)
     if with_functions:
         for f in range(0, n_elements * space.n_single * WIDTH, WIDTH):
             store(s.functions, f, spread(0.0))
@@ -120,6 +131,7 @@ def sum_block(
                 continue
             fill_place(place, pair, space, s)
             add(s.energy, b, sum_of_row(place, s.values, (place * space.width + space.pair) * s.capacity, s))
+            add_pairs(b, place, space, element, s)
             sum_over_neighbours(place, space, element, s)
             fill_leaves(b, e, element, s)
             if with_functions:

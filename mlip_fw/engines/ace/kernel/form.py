@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from pyace import ACEBBasisSet
 
+from mlip_fw.engines.ace.kernel.embedding import Embedding, embedding_of
 from mlip_fw.engines.ace.kernel.identity import Key, key_of
 from mlip_fw.engines.ace.kernel.layout import LANES, Element, Space, aligned
 from mlip_fw.engines.ace.kernel.program import Program, program_of, uses_of
@@ -38,25 +40,35 @@ def form_of(basis: ACEBBasisSet) -> Form:
     """
     shape = _shape_of(basis)
     n_elements, n_single = len(basis.elements_name), basis.nradbase
-    tables, elements, at = [], [], 0
-    coefficients = np.array(basis.basis_coeffs, dtype=float)
-    for mu, element in enumerate(shape.elements):
+    n_sums = 1 + max(element.n_densities for element in shape.elements)
+    tables, elements = [], []
+    for mu, (element, coefficients) in enumerate(zip(shape.elements, _coefficients_of(basis, shape), strict=True)):
         n_rank1 = len(element.rank1)
-        own = coefficients[at : at + n_rank1 + element.n_functions]
-        at += len(own)
-        single = np.zeros(n_elements * n_single)
-        np.add.at(single, element.rank1, own[:n_rank1])
+        single = np.zeros((n_elements * n_single, n_sums))
+        np.add.at(single[:, : coefficients.shape[1]], element.rank1, coefficients[:n_rank1])
         for e in range(n_elements):
             pair = shape.radial.pairs[mu * n_elements + e]
-            summed = pair.single[:, :, :-1] @ single[e * n_single : (e + 1) * n_single] + pair.single[:, :, -1]
-            tables.append(np.concatenate([pair.several, summed[:, :, None]], axis=2))
-        merged_weights = np.bincount(
-            shape.merged_into[mu], element.weights * own[n_rank1:][element.terms[:, 2]], element.n_merged
-        )
-        elements.append(element._replace(merged_weights=merged_weights))
+            summed = pair.single[:, :, :-1] @ single[e * n_single : (e + 1) * n_single]
+            summed[:, :, 0] += pair.single[:, :, -1]
+            tables.append(np.concatenate([pair.several, summed], axis=2))
+        weights = [
+            np.bincount(shape.merged_into[mu], element.weights * own[element.terms[:, 2]], element.n_merged)
+            for own in coefficients[n_rank1:].T
+        ]
+        elements.append(element._replace(merged_weights=weights[0], density_weights=np.array(weights[1:])))
     table, width = _padded(tables)
-    space = shape.space._replace(table=table, width=width, pair=tables[0].shape[2] - 1)
+    space = shape.space._replace(table=table, width=width, pair=tables[0].shape[2] - n_sums)
     return Form(space, elements, shape.closest_a)
+
+
+def _coefficients_of(basis: ACEBBasisSet, shape: _Shape) -> Iterator[np.ndarray]:
+    """Yield (n_functions, 1 + n_others) of each element: of the linear energy, and of each other density."""
+    coefficients, at = np.array(basis.basis_coeffs, dtype=float), 0
+    for element, embedding in zip(shape.elements, shape.embeddings, strict=True):
+        n_functions = element.n_rank1 + element.n_functions
+        own = coefficients[at : at + n_functions * embedding.n_densities].reshape(n_functions, embedding.n_densities)
+        at += own.size
+        yield np.column_stack([own @ embedding.linear, own[:, embedding.others]])
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,8 @@ class _Shape:
     elements: list[Element]
     merged_into: list[np.ndarray]
     """For each element, (n_terms,) the term of the energy that a function's term is part of."""
+    embeddings: list[Embedding]
+    """Of each element."""
     closest_a: float
 
 
@@ -110,13 +124,18 @@ def _made(basis: ACEBBasisSet) -> _Shape:
         channels=radial.channels,
         norms=norms,
     )
-    made = [_element(basis, mu, program, radial.channels) for mu, program in enumerate(programs)]
+    embeddings = [embedding_of(basis, mu) for mu in range(n_elements)]
+    made = [
+        _element(basis, mu, program, radial.channels, embedding)
+        for mu, (program, embedding) in enumerate(zip(programs, embeddings, strict=True))
+    ]
     limits = [
         (x.rho_core_cutoff - x.drho_core_cutoff) / _CLOSE_NEIGHBOURS
         for x in basis.map_embedding_specifications.values()
     ]
     closest = max(pair.closest_a(min(limits)) for pair in radial.pairs)
-    return _Shape(radial, space, [element for element, _ in made], [merged for _, merged in made], closest)
+    elements, merged_into = [element for element, _ in made], [merged for _, merged in made]
+    return _Shape(radial, space, elements, merged_into, embeddings, closest)
 
 
 def _used(program: Program, lmax: int) -> np.ndarray:
@@ -126,7 +145,9 @@ def _used(program: Program, lmax: int) -> np.ndarray:
     return used
 
 
-def _element(basis: ACEBBasisSet, mu: int, program: Program, channels: np.ndarray) -> tuple[Element, np.ndarray]:
+def _element(
+    basis: ACEBBasisSet, mu: int, program: Program, channels: np.ndarray, embedding: Embedding
+) -> tuple[Element, np.ndarray]:
     """Return the functions of an element, without coefficients, and the terms of the energy that theirs go into."""
     n_k, uses, leaves, used = (basis.lmax + 1) ** 2, uses_of(program), program.leaves, _used(program, basis.lmax)
     pairs = np.sort(program.terms[:, :2], axis=1)
@@ -142,6 +163,7 @@ def _element(basis: ACEBBasisSet, mu: int, program: Program, channels: np.ndarra
         n_merged=len(distinct),
         n_functions=program.n_functions,
         n_rank1=len(rank1),
+        n_densities=len(embedding.others),
         groups=groups,
         leaf_place=leaves[:, 1] * n_k + leaves[:, 2] ** 2 + np.maximum(2 * leaves[:, 3] - 1, 0),
         leaf_phase=(leaves[:, 3] > 0).astype(float),
@@ -152,6 +174,8 @@ def _element(basis: ACEBBasisSet, mu: int, program: Program, channels: np.ndarra
         weights=program.weights,
         merged=np.ascontiguousarray(distinct),
         merged_weights=np.zeros(len(distinct)),
+        density_weights=np.zeros((len(embedding.others), len(distinct))),
+        embedding=embedding.parameters,
         rank1=np.array(rank1, dtype=np.int64),
         uses=uses.ranges,
         used_products=uses.products,

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 _SHARES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.999)
 """Of the cutoff, where radial functions are looked at to know them again."""
 _EMBEDDINGS = ("FinnisSinclair", "FinnisSinclairShiftedScaled")
+"""See :mod:`mlip_fw.engines.ace.kernel.embedding`, which needs numba."""
 
 
 def why_not(basis: ACEBBasisSet) -> str | None:
     """Return why the kernel can't evaluate a potential; None if it can."""
     for embedding in basis.map_embedding_specifications.values():
-        exponents = [float(x) for x in embedding.FS_parameters]
+        parameters = [float(x) for x in embedding.FS_parameters]
         if embedding.npoti not in _EMBEDDINGS:
             return f"its embedding is of type {embedding.npoti}"
-        if embedding.ndensity != 1 or exponents[:2] != [1.0, 1.0]:
-            return (
-                f"its energy is not linear in its functions (ndensity {embedding.ndensity}, fs_parameters {exponents})"
-            )
+        exponents = parameters[1 : 2 * embedding.ndensity : 2]
+        if len(exponents) < embedding.ndensity or not all(exponent > 0 for exponent in exponents):
+            return f"its embedding has ndensity {embedding.ndensity} and fs_parameters {parameters}"
     for bond in basis.map_bond_specifications.values():
         if bond.inner_cutoff_type != "distance":
             return f"its inner cutoff is of type {bond.inner_cutoff_type}"
@@ -67,7 +67,8 @@ def key_of(basis: ACEBBasisSet) -> Key:
         for mu in range(len(basis.elements_name))
     )
     embeddings = tuple(
-        (x.rho_core_cutoff, x.drho_core_cutoff) for _, x in sorted(basis.map_embedding_specifications.items())
+        (x.npoti, x.ndensity, tuple(x.FS_parameters), x.rho_core_cutoff, x.drho_core_cutoff)
+        for _, x in sorted(basis.map_embedding_specifications.items())
     )
     return Key(bonds, functions, embeddings, basis.radial_functions.deltaSplineBins, _values(basis))
 

@@ -1,4 +1,4 @@
-"""A linear ACE potential, evaluated by compiled code on any number of threads."""
+"""An ACE potential, evaluated by compiled code on any number of threads."""
 
 from __future__ import annotations
 

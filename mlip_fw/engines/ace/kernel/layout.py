@@ -23,7 +23,11 @@ class Space(NamedTuple):
     per_a: np.ndarray
     """(n_elements, n_elements) fine pieces in 1 Å."""
     table: np.ndarray
-    """(piece, 6, width) distinct functions, and the sum of all functions of single neighbours at ``pair``."""
+    """(piece, 6, width) distinct functions of several neighbours; from ``pair`` on the sums of those of single ones.
+
+    The first of these sums is the linear energy with core repulsion, and one for each density of the central element
+    that is not linear follows.
+    """
     width: int
     pair: int
     single: np.ndarray
@@ -52,6 +56,8 @@ class Element(NamedTuple):
     n_merged: int
     n_functions: int
     n_rank1: int
+    n_densities: int
+    """Densities whose energies are not linear in them, see :mod:`mlip_fw.engines.ace.kernel.embedding`."""
     groups: np.ndarray
     """(n_groups, 4) first and last k, number of n, l: harmonics k = (l, m) that meet the same radial functions."""
     leaf_place: np.ndarray
@@ -69,6 +75,11 @@ class Element(NamedTuple):
     merged: np.ndarray
     """(n_merged, 2) nodes of the terms of the energy."""
     merged_weights: np.ndarray
+    """(n_merged,) of the linear energy."""
+    density_weights: np.ndarray
+    """(n_densities, n_merged)"""
+    embedding: np.ndarray
+    """(n_densities, 5) see :class:`mlip_fw.engines.ace.kernel.embedding.Embedding`."""
     rank1: np.ndarray
     """(n_rank1,) neighbour's element · n_single + n."""
     uses: np.ndarray

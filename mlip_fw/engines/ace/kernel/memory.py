@@ -48,6 +48,10 @@ class Memory(NamedTuple):
     """(atom,)"""
     grades: int
     """(atom,)"""
+    densities: int
+    """(density, atom), and later their energies."""
+    by_density: int
+    """(density, atom) derivatives of the energy."""
     slopes_of_harmonics: int
     """(k, 3) rows; for design rows only, as what follows."""
     leaf_real: int
@@ -91,6 +95,8 @@ def memory_for(longest: int, space: Space, element: Element, *, with_rows: bool)
         "gradient": 3 * capacity,
         "energy": LANES,
         "grades": LANES,
+        "densities": element.n_densities * LANES,
+        "by_density": element.n_densities * LANES,
         "slopes_of_harmonics": 3 * n_k * capacity if with_rows else 0,
         "leaf_real": 3 * leaves * capacity,
         "leaf_imaginary": 3 * leaves * capacity,

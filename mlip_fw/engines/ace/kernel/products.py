@@ -53,14 +53,24 @@ def add_up_functions(first: int, element: Element, s: Memory) -> None:
     for t in range(element.n_terms):
         a, b = read_int(element.terms, 3 * t) * WIDTH, read_int(element.terms, 3 * t + 1) * WIDTH
         f = (first + read_int(element.terms, 3 * t + 2)) * WIDTH
-        real = load(s.real, a) * load(s.real, b) - load(s.imaginary, a) * load(s.imaginary, b)
-        store(s.functions, f, muladd(spread(read(element.weights, t)), real, load(s.functions, f)))
+        store(s.functions, f, muladd(spread(read(element.weights, t)), real_part(a, b, s), load(s.functions, f)))
+
+
+@compiled
+def real_part(a: int, b: int, s: Memory) -> Any:
+    """Return Re(node a · node b)."""
+    return load(s.real, a) * load(s.real, b) - load(s.imaginary, a) * load(s.imaginary, b)
 
 
 @compiled
 def add_term(a: int, b: int, weight: float, s: Memory) -> Any:
-    """Add the derivatives of ``weight`` · Re(node a · node b) to those by both nodes, and return its value."""
-    w = spread(weight)
+    """Do what :func:`add_weighted_term` does with one weight for all atoms."""
+    return add_weighted_term(a, b, spread(weight), s)
+
+
+@compiled
+def add_weighted_term(a: int, b: int, w: Any, s: Memory) -> Any:
+    """Add the derivatives of w · Re(node a · node b) to those by both nodes, and return its value."""
     ar, ai = w * load(s.real, a), w * load(s.imaginary, a)
     br, bi = load(s.real, b), load(s.imaginary, b)
     store(s.by_real, a, muladd(w, br, load(s.by_real, a)))
@@ -91,17 +101,27 @@ def through_mirror(t: int, element: Element, s: Memory) -> None:
 
 
 @compiled
-def differentiate(element: Element, s: Memory) -> None:
-    """Add the energies of several neighbours to ``energy``, and fill the derivatives by the leaves."""
-    first = element.n_leaves + element.n_mirrored
-    for t in range(0, (first + element.n_products) * WIDTH, WIDTH):
+def clear_derivatives(element: Element, s: Memory) -> None:
+    """Set the derivatives by all nodes to zero."""
+    for t in range(0, (element.n_leaves + element.n_mirrored + element.n_products) * WIDTH, WIDTH):
         store(s.by_real, t, spread(0.0))
         store(s.by_imaginary, t, spread(0.0))
+
+
+@compiled
+def add_energies(element: Element, s: Memory) -> None:
+    """Add the energies of several neighbours to ``energy``, and start the derivatives by the nodes of their terms."""
     energies = load(s.energy, 0)
     for t in range(element.n_merged):
         a, b = read_int(element.merged, 2 * t) * WIDTH, read_int(element.merged, 2 * t + 1) * WIDTH
         energies = energies + add_term(a, b, read(element.merged_weights, t), s)
     store(s.energy, 0, energies)
+
+
+@compiled
+def hand_down(element: Element, s: Memory) -> None:
+    """Hand the derivatives by products and mirrored nodes down to the leaves."""
+    first = element.n_leaves + element.n_mirrored
     for t in range(element.n_products - 1, -1, -1):
         a, b = read_int(element.products, 2 * t) * WIDTH, read_int(element.products, 2 * t + 1) * WIDTH
         through_product(a, b, (first + t) * WIDTH, s)
