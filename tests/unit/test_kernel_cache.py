@@ -32,7 +32,8 @@ def test_where_compiled_code_is_kept(surroundings, tmp_path):
     assert surroundings() == tmp_path / "home" / ".cache" / "mlip-fw"
     assert surroundings(XDG_CACHE_HOME=tmp_path / "x") == tmp_path / "x" / "mlip-fw"
     assert surroundings(XDG_CACHE_HOME=tmp_path / "x", NUMBA_CACHE_DIR=tmp_path / "n") == tmp_path / "n"
-    unwritable = surroundings(HOME="/proc")
+    assert surroundings(NUMBA_CACHE_DIR="/proc/none") == tmp_path / "home" / ".cache" / "mlip-fw"
+    unwritable = surroundings(HOME="/proc", NUMBA_CACHE_DIR="/proc/none")
     assert (unwritable.parent, unwritable.name[:8]) == (tmp_path, "mlip-fw-")
     assert unwritable.stat().st_mode & 0o777 == 0o700 or unwritable.stat().st_mode & 0o022 == 0
 
@@ -97,6 +98,7 @@ def test_of_many_that_start_at_once_one_compiles(monkeypatch, tmp_path):
         list(pool.map(lambda _: ready.make_ready(said.append), range(4)))
     assert (function.calls, (tmp_path / "compiled").is_file()) == (4, True)
     assert [line.partition(" ")[0] for line in said] == ["compiling", "compiled"]
+    assert re.fullmatch(r"compiled in \d+ s; kept in .*", said[1])
     ready.make_ready(said.append)
     assert len(said) == 2
 
@@ -112,10 +114,13 @@ def test_a_full_disk_does_not_stop_what_is_compiled(monkeypatch, tmp_path, caplo
 
 
 def test_a_process_without_a_folder_compiles_for_itself(monkeypatch):
-    function = Compiled()
+    said, function = [], Compiled()
     monkeypatch.setattr(ready, "_SIGNATURES", [(function, "signature")])
     monkeypatch.setattr(ready, "folder", lambda: None)
-    ready.make_ready()
+    ready.make_ready(lambda line: said.append((line, function.calls)))
     assert function.calls == 1
+    assert said == [
+        ("compiling the ACE kernel: half a minute in each process, as no folder can be written; set NUMBA_CACHE_DIR", 0)
+    ]
     ready.load()
     assert function.calls == 1

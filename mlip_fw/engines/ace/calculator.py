@@ -16,20 +16,20 @@ _SKIN_A = 1.0
 
 
 class AceCalculator(Calculator):
-    """Energy, forces, stress and extrapolation grades of an ACE potential; neighbour lists are reused as atoms move.
+    """ASE calculator of an ACE potential: energy, forces, stress and extrapolation grades.
 
     Parameters
     ----------
     potential
-        The ``.yaml`` of a potential with its active set (``.asi``) in the same folder, or one that was read already.
+        Path of the ``.yaml``, with its active set (``.asi``) in the same folder, or a potential that is already loaded.
     gamma
         Whether to compute extrapolation grades as well, which is slower.
 
     Notes
     -----
-    Grades are in ``results["gamma"]`` and ``gamma``, (n,). Neighbour lists are kept while atoms move little. Energies
-    are those of the potential: relative to the reference energies in a generation's ``training.json``. A structure
-    whose forces are not finite raises FloatingPointError.
+    Grades are in ``results["gamma"]`` and ``gamma``, (n,). Neighbour lists are reused while atoms move little. Energies
+    are relative to the reference energies in ``training.json`` of the generation. A structure whose forces are not
+    finite raises FloatingPointError.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class AceCalculator(Calculator):
 
     @property
     def gamma(self) -> np.ndarray:
-        """The (n,) extrapolation grades of the last evaluation; empty without."""
+        """The (n,) extrapolation grades of the last evaluation; empty with ``gamma=False``."""
         return np.asarray(self.results.get("gamma", ()), dtype=float)
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
@@ -57,7 +57,7 @@ class AceCalculator(Calculator):
         Raises
         ------
         PropertyNotImplementedError
-            If a stress is wanted of atoms that are not periodic in all directions.
+            If a stress is asked for, but the atoms are not periodic in all directions.
         FloatingPointError
             If positions, cell or forces are not finite.
         """
@@ -80,7 +80,7 @@ class AceCalculator(Calculator):
 
 
 def _alone(atoms: Atoms, reach_a: float) -> Atoms:
-    """Return the atoms with so much vacuum where they are not periodic that no image is within ``reach_a``."""
+    """Return the atoms with enough vacuum along directions without periodicity that no image is within ``reach_a``."""
     copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     copy.center(vacuum=reach_a / 2 + 0.5, axis=tuple(np.flatnonzero(~atoms.pbc).tolist()))
     return copy

@@ -16,7 +16,7 @@ class Neighbours:
     """The pairs of a fully periodic cell, built in linear time and reused.
 
     Periodic images within the cutoff are explicit ghost atoms. The list holds pairs up to ``cutoff_a + skin_a`` and is
-    rebuilt only when a pair outside of it could have come within ``cutoff_a`` by motion of atoms or change of the cell.
+    rebuilt only when motion of atoms or change of the cell could have brought another pair within ``cutoff_a``.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Neighbours:
         return self._pairs
 
     def update(self, positions: np.ndarray, cell: np.ndarray) -> ACEAtomicEnvironment:
-        """Return the pairs as pyace takes them."""
+        """Return the pairs as an environment of pyace."""
         self.pairs_at(positions, cell)
         return self._for_pyace()
 
@@ -64,7 +64,7 @@ class Neighbours:
         return self._pairs.owner
 
     def _for_pyace(self) -> ACEAtomicEnvironment:
-        """Return the environment of the last update: lists of Python, which are made once for each build."""
+        """Return the environment of the last update; its Python lists are made once for each build."""
         pairs = self._pairs
         if self._environment_of != self.builds:
             self._environment, self._environment_of = ACEAtomicEnvironment(), self.builds
@@ -83,7 +83,7 @@ class Neighbours:
         return extended
 
     def _known_at(self, positions: np.ndarray, cell: np.ndarray) -> np.ndarray | None:
-        """Return the positions without jumps by lattice vectors since the list was built; None if it holds no more."""
+        """Return positions without jumps by lattice vectors since the list was built; None if it must be rebuilt."""
         if self.skin_a <= 0 or self._cell is None:
             return None
         is_same = self._is_as_built(cell)
@@ -121,13 +121,13 @@ class Neighbours:
 
 
 def _farthest_a(moved: np.ndarray) -> float:
-    """Return how far an atom has moved at most, (n, 3), beyond what all have."""
+    """Return the largest displacement of an atom relative to the mean displacement of all, (n, 3)."""
     moved -= np.add.reduce(moved) / len(moved)
     return float(np.sqrt(np.maximum.reduce(np.einsum("ij,ij->i", moved, moved))))
 
 
 def _with_images(atoms: np.ndarray, shifts: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give numbers to the atoms of pairs, (n_pairs,) with their lattice shifts (n_pairs, 3): images get their own.
+    """Give each periodic image an index of its own, from atoms (n_pairs,) and lattice shifts (n_pairs, 3) of pairs.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def _with_images(atoms: np.ndarray, shifts: np.ndarray, n: int) -> tuple[np.ndar
     """
     reach = int(np.abs(shifts).max(initial=0))
     width = 2 * reach + 1
-    # a shift as one number: three digits between -reach and reach
+    # a shift as one integer: three digits between -reach and reach
     code = (shifts[:, 0].astype(np.int64) * width + shifts[:, 1]) * width + shifts[:, 2]
     outside, none = np.flatnonzero(code), (width**3 - 1) // 2
     keys, index = atoms[outside] * width**3 + code[outside] + none, atoms.copy()

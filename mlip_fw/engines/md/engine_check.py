@@ -45,7 +45,7 @@ def run_engine_check(
 ) -> EngineCheckRecord:
     """Run two tiny steps of a strongly displaced copy of ``atoms`` and compare energy, forces and gamma with pyace.
 
-    With the embedded engine, the kernel is compared with pyace before; if they differ, pyace serves.
+    With the embedded engine, the kernel is compared with pyace first; if they differ, pyace is used.
 
     Raises
     ------

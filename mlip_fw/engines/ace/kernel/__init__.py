@@ -1,8 +1,9 @@
-"""ACE potentials, linear or with Finnis-Sinclair embedding, evaluated by compiled code of our own.
+"""A compiled evaluator for ACE potentials, linear or with Finnis-Sinclair embedding.
 
-``choice`` says whether a potential is evaluated by it, others ask it through ``kernel``, and ``check`` compares it
-with pyace. ``radial`` and ``program`` take a potential of pyace apart, ``form`` keeps what they find in the ``layout``
-that compiled code takes. ``stages``, ``products``, ``embedding``, ``gradients`` and ``grades`` are the steps of
-``energies`` and ``rows``, which numba compiles; ``vector`` lets them work on eight numbers at once. ``ready`` and
-``cache`` have that done once for each machine.
+Interface: ``choice`` decides between this kernel and pyace, ``check`` compares the two, and ``kernel`` holds the
+class that evaluates. Preparation, in Python: ``radial`` tabulates radial functions, ``program`` factorises the basis
+functions into products, and ``form`` packs both into the arrays of ``layout``. Evaluation, compiled by numba:
+``energies`` and ``rows`` are the entry points, made of ``stages`` (neighbours to atomic base sums), ``products``,
+``embedding``, ``gradients`` and ``grades``, with the SIMD type of ``vector``. ``ready`` and ``cache`` compile once
+for each machine.
 """

@@ -1,8 +1,8 @@
-"""Compiled code on disk: one folder for each processor, version of numba and source of the kernel.
+"""Cache of compiled code: one folder for each processor, version of numba and source of the kernel.
 
-numba finds out by itself when the file of a function has changed, but not when a function that it calls has, and two
-machines that share a home would write over each other's code. Within a folder of ours all that may be written is the
-same, so that any number of processes may write it.
+numba notices when the file of a function has changed, but not when a function that it calls has, and machines that
+share a home would overwrite each other's code. All processes that use one of these folders would write the same code
+to it, so any number of them may.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from numba.core.registry import cpu_target
 from mlip_fw.engines.ace.pairs import Pairs
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nsz", "arcp", "contract"}}
-"""No flag lets the compiler forget numbers that are not finite."""
+"""None of these flags lets the compiler assume that numbers are finite."""
 COMPILED = (
     *("cache", "embedding", "energies", "gradients", "grades", "layout", "memory"),
     *("products", "radial", "rows", "stages", "vector"),
 )
-"""Modules of this package that are compiled, or whose constants and types are."""
+"""Modules of this package with compiled functions, or with constants and types that these use."""
 
 
 def compiled(function: Any) -> Any:
-    """Return a function that numba compiles as part of those that call it."""
+    """Compile a function with numba, inlined into its callers (decorator)."""
     return njit(**_OPTIONS, forceinline=True)(function)
 
 
 def entry(function: Any) -> Any:
-    """Return a function that numba compiles with all that it calls, once for each folder; see :func:`folder`."""
+    """Compile a function called from Python, cached in :func:`folder` (decorator)."""
     place, before = folder(), numba.config.CACHE_DIR
     if place is None:
         return compiled(function)
@@ -55,10 +55,10 @@ def entry(function: Any) -> Any:
 
 @cache
 def folder() -> Path | None:
-    """Return the folder for compiled code of this processor, made if need be; None if none can be written to.
+    """Return the folder for code compiled for this processor, created if need be; None if none is writable.
 
-    It is in ``$NUMBA_CACHE_DIR`` if that is set, or else in ``~/.cache/mlip-fw`` (``$XDG_CACHE_HOME``), or in a folder
-    of this user in the one for temporary files.
+    The first writable one of: ``$NUMBA_CACHE_DIR``, ``~/.cache/mlip-fw`` (``$XDG_CACHE_HOME/mlip-fw``), and a folder of
+    this user among the temporary files.
     """
     for base in _bases():
         place = base / f"kernel-{_key()}"
@@ -68,7 +68,7 @@ def folder() -> Path | None:
                 pass
         except OSError:
             continue
-        # what is loaded from it is run: nobody else may have made it
+        # its contents will be executed: no other user may own it or write to it
         if place.stat().st_uid == os.getuid() and not place.stat().st_mode & 0o022:
             return place
     return None
@@ -83,12 +83,12 @@ def _bases() -> Iterator[Path]:
 
 
 def processor() -> str:
-    """Return for which processor numba compiles."""
+    """Return the name of the processor that numba compiles for."""
     return str(cpu_target.target_context.codegen().magic_tuple()[1])
 
 
 def _key() -> str:
-    """Return 16 hexadecimal digits of all that compiled code depends on."""
+    """Return a hash (16 hexadecimal digits) of everything that compiled code depends on."""
     hashed = hashlib.sha256()
     versions = numba.__version__, llvmlite.__version__, sys.version_info[:3]
     target = cpu_target.target_context.codegen().magic_tuple()

@@ -1,4 +1,4 @@
-"""Does the kernel say what pyace says? Asked once for each form of a potential, on a structure of the campaign."""
+"""Comparison of the kernel with pyace, once for each form of a potential, on a structure of the campaign."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ logger = logging.getLogger("mlip_fw")
 _MAX_ATOMS = 64
 _TOLERANCE = 1e-7
 _SPACING, _DISPLACED = 0.5, 0.1
-"""Distance of the atoms of a crowd in units of the cutoff, and how far they are displaced in units of it."""
+"""Of :func:`_crowd`: spacing of atoms in units of the cutoff, and largest displacement in units of the spacing."""
 _compared: set[str] = set()
 
 
 def difference_from_pyace(basis: ACEBBasisSet, identity: str, positions: np.ndarray, species: np.ndarray) -> str | None:
-    """Return what the kernel gives otherwise than pyace, with coefficients at random; None if both agree.
+    """Compare the kernel with pyace for random coefficients: return how they differ, or None if they agree.
 
-    That they agree is kept with the compiled code, so that other processes need not ask again.
+    Agreement is recorded beside the compiled code, so that other processes need not compare again.
 
     Parameters
     ----------
     basis
         The potential.
     identity
-        Of its form: what coefficients don't change.
+        Name of its form, :func:`mlip_fw.engines.ace.kernel.identity.identity_of`.
     positions, species
-        Atoms, (n, 3) in Å, and the numbers of their elements, of which some near the first are taken, besides others
-        at random.
+        Atoms, (n, 3) in Å, and the indices of their elements. At most 64 atoms next to the first are compared, and a
+        synthetic cluster of all elements.
     """
     place = folder()
     mark = None if place is None else place / f"same-{identity}"
@@ -44,7 +44,8 @@ def difference_from_pyace(basis: ACEBBasisSet, identity: str, positions: np.ndar
         return None
     copy, complaint = _with_random_coefficients(basis), None
     for atoms in ((positions, species), _crowd(basis)):
-        with contextlib.suppress(TooCloseError):  # nothing is found out; pyace serves such a structure anyway
+        # pyace evaluates structures that are too close for the kernel: nothing to compare
+        with contextlib.suppress(TooCloseError):
             complaint = complaint or _compare(copy, *atoms)
     if complaint is not None:
         logger.warning("the compiled kernel gives %s; pyace evaluates this potential", complaint)
@@ -63,7 +64,7 @@ def _with_random_coefficients(basis: ACEBBasisSet) -> ACEBBasisSet:
 
 
 def _crowd(basis: ACEBBasisSet) -> tuple[np.ndarray, np.ndarray]:
-    """Return 27 displaced atoms of all elements in turn: a campaign's own may be few, or far apart."""
+    """Return 27 displaced atoms of alternating elements: those of a campaign may be few, or far apart."""
     places = np.stack(np.meshgrid(*[np.arange(3.0)] * 3), axis=-1).reshape(-1, 3)
     places += np.random.default_rng(1).uniform(-_DISPLACED, _DISPLACED, size=places.shape)
     return _SPACING * float(basis.cutoffmax) * places, np.arange(len(places)) % len(basis.elements_name)
@@ -72,7 +73,7 @@ def _crowd(basis: ACEBBasisSet) -> tuple[np.ndarray, np.ndarray]:
 def _compare(basis: ACEBBasisSet, positions: np.ndarray, species: np.ndarray) -> str | None:
     nearest = np.argsort(np.linalg.norm(positions - positions[0], axis=1), kind="stable")[:_MAX_ATOMS]
     pairs = _cluster(positions[nearest], species[nearest], float(basis.cutoffmax))
-    evaluator = ACEBEvaluator(basis)  # which its calculator only points to
+    evaluator = ACEBEvaluator(basis)  # ACECalculator holds a bare pointer to it
     found, known = Kernel(basis).evaluate(pairs, projections=True), ACECalculator(evaluator)
     known.compute(_environment(pairs), compute_projections=True)
     assert found.projections is not None
@@ -91,7 +92,7 @@ def _compare(basis: ACEBBasisSet, positions: np.ndarray, species: np.ndarray) ->
 
 
 def _cluster(positions: np.ndarray, species: np.ndarray, cutoff_a: float) -> Pairs:
-    """Return atoms alone in space, with all pairs of them."""
+    """Return the pairs within the cutoff of a cluster that is not periodic."""
     distances = np.linalg.norm(positions[:, None] - positions[None, :], axis=-1)
     near = (distances < cutoff_a) & ~np.eye(len(positions), dtype=bool)
     start = np.concatenate([[0], np.cumsum(near.sum(axis=1))]).astype(np.int64)

@@ -1,6 +1,6 @@
-"""Which evaluator a potential has: compiled code where that can be, or pyace; and why.
+"""Choice of the evaluator of a potential: the compiled kernel where possible, otherwise pyace; and the reason.
 
-Nothing here needs numba or pyace until a potential is evaluated: every Firetask imports it.
+Every Firetask imports this module, so it imports neither numba nor pyace before a potential is evaluated.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _said: set[str] = set()
 
 @dataclass(frozen=True)
 class Evaluator:
-    """What a worker wants.
+    """The evaluator that a worker asks for.
 
     Attributes
     ----------
     kind
-        auto: the kernel, and pyace for what it does not know; kernel: nothing else; pyace: never the kernel.
+        auto: the kernel, or pyace where the kernel can't; kernel: an error where it can't; pyace: never the kernel.
     threads
-        Of the kernel.
+        Number of threads of the kernel.
     compiles
-        Whether to compile the kernel, if this machine has not yet: not where somebody waits for a short answer.
+        Whether to compile the kernel if this machine has not done so yet; False where a user waits for a short answer.
     """
 
     kind: Kind = "auto"
@@ -53,24 +53,24 @@ _wanted = Evaluator()
 
 
 def evaluator_of(worker: Worker) -> Evaluator:
-    """Return what a worker wants, with the threads that it has."""
+    """Return the evaluator that a worker asks for, with its number of threads."""
     return Evaluator(worker.md_evaluator, worker.md_threads or cores_of())
 
 
 def use(evaluator: Evaluator) -> None:
-    """Say what potentials of this process are evaluated by, from now on."""
+    """Set the default evaluator of this process."""
     global _wanted
     _wanted = evaluator
 
 
 def wanted() -> Evaluator:
-    """Return what :func:`use` said last."""
+    """Return the default evaluator of this process, as set by :func:`use`."""
     return _wanted
 
 
 @dataclass(frozen=True)
 class Found:
-    """The kernel of a potential, or why it has none."""
+    """The kernel of a potential, or the reason why it has none."""
 
     kernel: Kernel | None
     reason: str
@@ -86,21 +86,21 @@ def kernel_of(
     positions: np.ndarray,
     species: np.ndarray,
 ) -> Found:
-    """Return the kernel of a potential, if it says what pyace says.
+    """Return the kernel of a potential if it agrees with pyace.
 
     Parameters
     ----------
     basis, inverses
-        The potential, and the inverses of its active sets by element.
+        The potential, and the inverse of the active set of each element.
     evaluator
-        What is wanted.
+        The evaluator asked for.
     positions, species
-        A structure to compare both on, (n, 3) in Å, and the numbers of its elements.
+        A structure for the comparison, (n, 3) in Å, and the indices of its elements.
 
     Raises
     ------
     WorkerError
-        If nothing but the kernel is wanted, and it can't be had.
+        If the kernel is required and not available.
     """
     found = _found(basis, inverses, evaluator, positions, species)
     if found.kernel is None and evaluator.kind == "kernel":
@@ -131,7 +131,7 @@ def _found(
 
 
 def _other_active_set(basis: ACEBBasisSet, inverses: Sequence[np.ndarray] | None) -> str | None:
-    """Return that an active set is one of derivatives by all coefficients, which pyace makes for several densities."""
+    """Return a reason if an active set is of all coefficients of several densities, as pyace makes it."""
     n_functions = [len(first) + len(rest) for first, rest in zip(basis.basis_rank1, basis.basis, strict=True)]
     if inverses is None or [len(inverse) for inverse in inverses] == n_functions:
         return None
@@ -139,12 +139,12 @@ def _other_active_set(basis: ACEBBasisSet, inverses: Sequence[np.ndarray] | None
 
 
 def require_evaluator(basis: ACEBBasisSet, evaluator: Evaluator) -> None:
-    """Refuse a potential, if nothing but the kernel is wanted and it can't be had.
+    """Refuse a potential if the kernel is required and not available.
 
     Raises
     ------
     WorkerError
-        For that reason.
+        With the reason.
     """
     if evaluator.kind == "kernel" and (reason := why_no_kernel(basis) or why_not_here()):
         raise _refusal(reason)
@@ -157,12 +157,12 @@ def _refusal(reason: str) -> WorkerError:
 
 
 def why_no_kernel(basis: ACEBBasisSet, kind: Kind = "auto") -> str | None:
-    """Return why a potential is not for the kernel, whatever this machine has; None if it is."""
+    """Return why the kernel can't evaluate a potential on any machine; None if it can."""
     return "the worker asks for it (env.md_evaluator)" if kind == "pyace" else why_not(basis)
 
 
 def forecast(basis: ACEBBasisSet, evaluator: Evaluator) -> str:
-    """Return what will evaluate a potential on this machine, as far as that is known without compiling anything."""
+    """Return the evaluator that a potential will have on this machine, as far as is known without compiling."""
     reason = why_no_kernel(basis, evaluator.kind) or (None if _has_numba() else _NO_NUMBA)
     return str(Found(None, reason)) if reason else _name(evaluator)
 
@@ -176,14 +176,14 @@ def _has_numba() -> bool:
 
 
 def why_not_here(say: Callable[[str], None] = logger.info, *, compiles: bool = True) -> str | None:
-    """Return why this machine can't compile the kernel; None if it has.
+    """Return why this machine can't compile the kernel; None once it has.
 
     Parameters
     ----------
     say
-        Is told if it has to be compiled, which takes half a minute, once for each machine.
+        Called with a message if the kernel has to be compiled: half a minute, once for each machine.
     compiles
-        Whether to do that now.
+        Whether to compile it now.
     """
     global _here
     if _here is None and not compiles and _has_numba():
@@ -197,7 +197,7 @@ def why_not_here(say: Callable[[str], None] = logger.info, *, compiles: bool = T
 
 
 _here: str | None = None
-"""Why not, or nothing at all if it can; None before that is known."""
+"""The reason, or an empty string if the kernel is compiled; None before that is known."""
 
 
 def _compiled(say: Callable[[str], None]) -> str:

@@ -1,4 +1,4 @@
-"""Energies that are not linear in their functions: Finnis-Sinclair embedding of densities.
+"""Finnis-Sinclair embedding: energies that are not linear in the basis functions.
 
 The energy of an atom is the sum of w F(ρ) over its densities ρ, which are linear in the basis functions, each with
 coefficients of its own. Where F(ρ) = ρ, a density is part of the linear energy, for which the rest of the kernel is
@@ -38,11 +38,11 @@ class Embedding:
     """The densities of one element."""
 
     n_densities: int
-    """All of them, as its functions have coefficients."""
+    """Number of all densities: each function has a coefficient for each."""
     linear: np.ndarray
     """(n_densities,) factor w of the densities whose F(ρ) is ρ, and 0 for others."""
     others: list[int]
-    """Numbers of the other densities."""
+    """Indices of the other densities."""
     parameters: np.ndarray
     """(n_others, 5) whether it is PLAIN, w, exponent, and two constants, as :func:`embedded` takes them."""
 
@@ -80,7 +80,7 @@ def clear_densities(element: Element, s: Memory) -> None:
 
 @compiled
 def add_pairs(b: int, place: int, space: Space, element: Element, s: Memory) -> None:
-    """Add what the single neighbours at a place give to the densities of atom ``b``."""
+    """Add the rank-one part of the densities of atom ``b`` from the neighbours at a place."""
     for p in range(element.n_densities):
         row = (place * space.width + space.pair + 1 + p) * s.capacity
         at = p * WIDTH + b
@@ -89,9 +89,9 @@ def add_pairs(b: int, place: int, space: Space, element: Element, s: Memory) -> 
 
 @compiled
 def embed(element: Element, s: Memory) -> None:
-    """Add the energies of several neighbours to ``energy``, and start the derivatives by the nodes of their terms.
+    """Add the energy of rank two and more to ``energy``, and its derivatives with respect to the nodes of its terms.
 
-    Takes the densities that single neighbours give, and leaves F' of each density in ``by_density``.
+    ``densities`` must hold the rank-one parts; w F' of each density is left in ``by_density``.
     """
     energies = load(s.energy, 0)
     for p in range(element.n_densities):
@@ -115,7 +115,7 @@ def embed(element: Element, s: Memory) -> None:
 
 @compiled
 def fill_embedded(p: int, element: Element, s: Memory) -> None:
-    """Replace density ``p`` of each atom by its energy w F, and fill w F'."""
+    """Replace density ``p`` of each atom by its energy w F, and compute w F'."""
     k = p * _PARAMETERS
     is_plain, factor = read(element.embedding, k) != 0.0, read(element.embedding, k + 1)
     exponent = read(element.embedding, k + 2)
@@ -141,7 +141,7 @@ def scaled(size: float, exponent: float, x: float, y: float) -> Any:
 
 @compiled
 def plain(size: float, exponent: float, at_zero: float) -> Any:
-    """Return F and F' of PLAIN at |ρ|: |ρ|^m, which goes over into a line near zero."""
+    """Return F and F' of PLAIN at |ρ|: |ρ|^m, which becomes linear near zero."""
     if size <= _SAME:
         return at_zero * size, at_zero
     cube = (_STEEP * size) ** 3
@@ -154,7 +154,7 @@ def plain(size: float, exponent: float, at_zero: float) -> Any:
 
 @compiled
 def weigh_pairs(b: int, place: int, space: Space, element: Element, s: Memory) -> None:
-    """Add F' times the slopes of each density to the slopes of the pair function at a place of atom ``b``."""
+    """Add w F' times the derivatives of each density to those of the pair function at a place of atom ``b``."""
     for k in range(0, read_int(s.counts, place), WIDTH):
         at = (place * space.width + space.pair) * s.capacity + k
         slope = load(s.slopes, at)

@@ -1,4 +1,4 @@
-"""Energies, forces, virial and basis functions of some atoms, compiled."""
+"""Energies, forces, virial, basis functions and extrapolation grades of some atoms (compiled)."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def evaluate(
     with_functions: bool,
     with_grades: bool,
 ) -> float:
-    """Evaluate some atoms of one element and return the shortest distance, Å.
+    """Evaluate some atoms of one element; return the shortest distance between atoms, Å.
 
     Parameters
     ----------
     order, first, last
-        Atoms: numbers ``first`` to ``last`` - 1 behind an address.
+        Address of a list of atoms, of which numbers ``first`` to ``last`` - 1 are evaluated.
     pairs_at, space_at, element_at, memory_at
-        What to evaluate, and memory for it, as :func:`mlip_fw.engines.ace.kernel.memory.by_address` returns them.
+        Addresses of what :func:`mlip_fw.engines.ace.kernel.memory.by_address` returns; of ``memory``, scratch buffers.
     energies
         (n,) is filled for these atoms, eV.
     forces
-        (n, 3): what these atoms' energies give is added, eV/Å.
+        (n, 3): the contributions of these atoms' energies are added, eV/Å.
     virial
-        (6,) xx, yy, zz, xy, xz, yz: the same, eV.
+        (6,) xx, yy, zz, xy, xz, yz: likewise, eV.
     functions
         (n, n_elements · n_single + n_functions) is filled for these atoms if ``with_functions``.
     inverse, grades
@@ -111,9 +111,9 @@ def evaluate(
 def sum_block(
     order: int, n_block: int, pairs: Pairs, space: Space, element: Element, with_functions: bool, s: Memory
 ) -> float:
-    """Fill the leaves of at most eight atoms, and their energies and densities of pairs.
+    """Compute the leaves of at most eight atoms, and the pair parts of their energies and densities.
 
-    Functions of single neighbours are filled if asked for. Returns the shortest distance squared.
+    Rank-one functions are computed if asked for. Returns the square of the shortest distance.
     """
     n_elements, closest2 = space.n_elements, np.inf
     store(s.energy, 0, spread(0.0))
@@ -144,7 +144,7 @@ def sum_block(
 
 @compiled
 def give_functions(order: int, n_block: int, functions: int, space: Space, element: Element, s: Memory) -> None:
-    """Copy the functions of a block to those of all atoms."""
+    """Copy the basis functions of a block to the array of all atoms."""
     width = space.n_elements * space.n_single + element.n_functions
     for b in range(n_block):
         row = read_int(order, b) * width

@@ -1,4 +1,4 @@
-"""A potential in the form that compiled code takes: what its coefficients don't change is made once."""
+"""Conversion of a potential to the arrays of the compiled code; the part that coefficients don't change is cached."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from mlip_fw.engines.ace.kernel.radial import Radial, sampled
 
 _MAX_SHAPES = 4
 _CLOSE_NEIGHBOURS = 32
-"""So many neighbours may share the ceiling of core repulsion."""
+"""Core repulsion of one neighbour is kept below its ceiling (rho_core_cut) divided by this number."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """A potential for compiled code."""
+    """A potential as arrays of the compiled code."""
 
     space: Space
     elements: list[Element]
     closest_a: float
-    """Nearer than this neighbours may not be: core repulsion would meet its ceiling, or nothing was sampled."""
+    """Smallest distance of neighbours: below it core repulsion may reach its ceiling, or there are no samples."""
 
 
 def form_of(basis: ACEBBasisSet) -> Form:
-    """Return a potential for compiled code.
+    """Return a potential as arrays of the compiled code.
 
     Parameters
     ----------
     basis
-        A potential that :func:`mlip_fw.engines.ace.kernel.identity.why_not` has nothing against.
+        A potential for which :func:`mlip_fw.engines.ace.kernel.identity.why_not` returns None.
     """
     shape = _shape_of(basis)
     n_elements, n_single = len(basis.elements_name), basis.nradbase
@@ -73,13 +73,13 @@ def _coefficients_of(basis: ACEBBasisSet, shape: _Shape) -> Iterator[np.ndarray]
 
 @dataclass(frozen=True)
 class _Shape:
-    """What coefficients don't change."""
+    """The part of a form that does not depend on coefficients."""
 
     radial: Radial
     space: Space
     elements: list[Element]
     merged_into: list[np.ndarray]
-    """For each element, (n_terms,) the term of the energy that a function's term is part of."""
+    """For each element, (n_terms,) the merged term of the energy that each term of a function belongs to."""
     embeddings: list[Embedding]
     """Of each element."""
     closest_a: float
@@ -89,7 +89,7 @@ _shapes: dict[Key, _Shape] = {}
 
 
 def _shape_of(basis: ACEBBasisSet) -> _Shape:
-    """Return the shape of a potential; the last ones are kept, but not their tables of pyace, which are large."""
+    """Return the shape of a potential; the last few are cached."""
     key = key_of(basis)
     if key not in _shapes:
         while len(_shapes) >= _MAX_SHAPES:
@@ -139,7 +139,7 @@ def _made(basis: ACEBBasisSet) -> _Shape:
 
 
 def _used(program: Program, lmax: int) -> np.ndarray:
-    """Return how many n of each l there are, (lmax + 1,)."""
+    """Return the number of radial indices n used with each l, (lmax + 1,)."""
     used = np.zeros(lmax + 1, dtype=np.int64)
     np.maximum.at(used, program.leaves[:, 2], program.leaves[:, 1] + 1)
     return used
@@ -148,7 +148,7 @@ def _used(program: Program, lmax: int) -> np.ndarray:
 def _element(
     basis: ACEBBasisSet, mu: int, program: Program, channels: np.ndarray, embedding: Embedding
 ) -> tuple[Element, np.ndarray]:
-    """Return the functions of an element, without coefficients, and the terms of the energy that theirs go into."""
+    """Return the functions of an element, without coefficients, and the merged term of each of their terms."""
     n_k, uses, leaves, used = (basis.lmax + 1) ** 2, uses_of(program), program.leaves, _used(program, basis.lmax)
     pairs = np.sort(program.terms[:, :2], axis=1)
     distinct, merged_into = np.unique(pairs, axis=0, return_inverse=True)
@@ -186,7 +186,7 @@ def _element(
 
 
 def _groups(used: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """Return (first k, end of k, number of n, l) of neighbouring l that have the same radial functions."""
+    """Return (first k, end of k, number of n, l) for each run of successive l that use the same radial functions."""
     groups: list[list[int]] = []
     for ell, n in enumerate(used.tolist()):
         before = groups[-1] if groups else None
@@ -198,11 +198,11 @@ def _groups(used: np.ndarray, channels: np.ndarray) -> np.ndarray:
 
 
 def _harmonic_constants(lmax: int) -> np.ndarray:
-    """Return factors of the recurrences of associated Legendre functions over (x² + y²)^(m/2).
+    """Return factors of the recurrences of associated Legendre functions divided by (x² + y²)^(m/2).
 
-    Harmonics are those of pyace: with the Condon-Shortley phase, and Y_00 = 1.
+    The harmonics are pyace's: with the Condon-Shortley phase, and normalised to Y_00 = 1.
     """
-    # with a row of zeros for the step behind the last l
+    # the last row of zeros is read by the step beyond lmax
     norms = np.zeros((lmax + 2, lmax + 1, 3))
     for m in range(lmax + 1):
         norms[m, m, 0] = _norm(m, m) * math.prod(range(1, 2 * m, 2))
@@ -218,7 +218,7 @@ def _norm(ell: int, m: int) -> float:
 
 
 def _padded(tables: list[np.ndarray]) -> tuple[np.ndarray, int]:
-    """Return tables (piece, 6, n) one after the other, flat, with n rounded up to whole vectors, and that n."""
+    """Return tables (piece, 6, n), concatenated and flat, with n padded to a multiple of :data:`LANES`; and that n."""
     n = tables[0].shape[2]
     width = -(-n // LANES) * LANES
     together = np.pad(np.concatenate(tables), ((0, 0), (0, 0), (0, width - n))).ravel()

@@ -1,4 +1,4 @@
-"""Extrapolation grades of eight atoms side by side, compiled: max |b A⁻¹|."""
+"""Extrapolation grades max |b A⁻¹| of eight atoms at a time (compiled)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from mlip_fw.engines.ace.kernel.memory import Memory
 from mlip_fw.engines.ace.kernel.vector import WIDTH, absolute, larger, load, muladd, read, spread, store
 
 COLUMNS = 6
-"""Columns of the inverse that are worked on together: as many sums as fit into the registers."""
+"""Columns of the inverse that are processed together: as many accumulators as fit into registers."""
 
 
 def for_grades(inverse: np.ndarray, rank1: np.ndarray, n_first: int) -> np.ndarray:
-    """Return the inverse of an active set as :func:`grade` reads it, (n_blocks, n_rows, COLUMNS).
+    """Return the inverse of an active set in the layout that :func:`grade` reads, (n_blocks, n_rows, COLUMNS).
 
     Parameters
     ----------
     inverse
         (n_functions, n_functions)
     rank1
-        Places of the functions of single neighbours among the ``n_first`` ones that the kernel has.
+        Positions of the rank-one functions among the ``n_first`` that the kernel computes.
     """
     n, n_rank1 = len(inverse), len(rank1)
     rows = np.zeros((n_first + n - n_rank1, -(-n // COLUMNS) * COLUMNS))
@@ -32,7 +32,7 @@ def for_grades(inverse: np.ndarray, rank1: np.ndarray, n_first: int) -> np.ndarr
 
 @compiled
 def grade(n_rows: int, inverse: int, element: Element, s: Memory) -> None:
-    """Fill the grades of the atoms of a block from their functions; they are no numbers where a function is none."""
+    """Compute the grades of the atoms of a block from their basis functions; NaN in a function gives NaN."""
     largest, poison = spread(0.0), spread(0.0)
     at = 0
     for _ in range(0, element.n_rank1 + element.n_functions, COLUMNS):

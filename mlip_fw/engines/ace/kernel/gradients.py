@@ -1,4 +1,4 @@
-"""From derivatives by sums over neighbours to forces and virial, compiled."""
+"""From derivatives with respect to atomic base sums to forces and virial (compiled)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlip_fw.engines.ace.pairs import Pairs
 
 @compiled
 def fill_gradient(place: int, space: Space, element: Element, s: Memory) -> None:
-    """Fill the derivatives of an atom's energy by the positions of its neighbours at a place."""
+    """Compute the derivatives of an atom's energy with respect to the positions of its neighbours at a place."""
     capacity, d, g = s.capacity, s.directions, s.gradient
     for k in range(0, space.n_k * WIDTH, WIDTH):
         store(s.weighted, k, spread(0.0))
@@ -32,7 +32,7 @@ def fill_gradient(place: int, space: Space, element: Element, s: Memory) -> None
         ux, uy, uz = load(d, at_d), load(d, at_d + capacity), load(d, at_d + 2 * capacity)
         gx, gy, gz, radial = angular_gradient(ux, uy, uz, space, s)
         inverse = load(d, at_d + 4 * capacity)
-        # the polynomial in the unit vector also changes along it, where the harmonic does not
+        # as a polynomial in x, y, z the harmonic also changes along the unit vector; that part is projected out
         along = radial + load(s.slopes, at + space.pair * capacity) - inverse * (ux * gx + uy * gy + uz * gz)
         store(g, p, muladd(along, ux, inverse * gx))
         store(g, p + capacity, muladd(along, uy, inverse * gy))
@@ -41,9 +41,9 @@ def fill_gradient(place: int, space: Space, element: Element, s: Memory) -> None
 
 @compiled
 def weigh_four(k: int, at: int, used: int, channels: int, space: Space, s: Memory) -> None:
-    """Fill Σ_n w(n, k) R(n) and Σ_n w(n, k) R'(n) of eight neighbours for four harmonics from ``k`` on.
+    """Compute Σ_n w(n, k) R(n) and Σ_n w(n, k) R'(n) of eight neighbours for four harmonics from ``k`` on.
 
-    So many sums keep both multipliers of a processor with 32 registers busy.
+    With eight independent accumulators the latency of the multiply-add units is hidden.
     """
     a0, a1, a2, a3 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
     b0, b1, b2, b3 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
@@ -66,7 +66,7 @@ def weigh_four(k: int, at: int, used: int, channels: int, space: Space, s: Memor
 
 @compiled
 def weigh_two(k0: int, k1: int, at: int, used: int, channels: int, space: Space, s: Memory) -> None:
-    """Do for two harmonics what :func:`weigh_four` does for four."""
+    """As :func:`weigh_four`, for two harmonics."""
     a0, a1, b0, b1 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
     for m in range(used):
         row = at + read_int(space.channels, channels + m) * s.capacity
@@ -81,24 +81,24 @@ def weigh_two(k0: int, k1: int, at: int, used: int, channels: int, space: Space,
 
 @compiled
 def store_weighted(k: int, value: Any, slope: Any, s: Memory) -> None:
-    """Store the sums of one harmonic."""
+    """Store both sums of one harmonic."""
     store(s.weighted, k * WIDTH, value)
     store(s.weighted_slopes, k * WIDTH, slope)
 
 
 @compiled
 def angular_gradient(x: Any, y: Any, z: Any, space: Space, s: Memory) -> Any:
-    """Return what eight neighbours in the directions x, y, z give to the gradient.
+    """Return the angular part of the gradient for eight neighbours in the directions x, y, z, and its radial part.
 
-    These are the derivatives by x, y and z of Σ_k weighted(k) Y(k) as a polynomial in the unit vector, and
-    Σ_k weighted_slopes(k) Y(k).
+    These are the derivatives of Σ_k weighted(k) Y(k), a polynomial in the unit vector, with respect to x, y and z,
+    and Σ_k weighted_slopes(k) Y(k).
     """
     lmax, v, vs = space.lmax, s.weighted, s.weighted_slopes
     gx, gy, gz, radial = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
-    # (x + iy)^m, and that of m - 1
+    # (x + iy)^m and (x + iy)^(m - 1)
     cr, ci, lower, lower_i = spread(1.0), spread(0.0), spread(0.0), spread(0.0)
     for m in range(lmax + 1):
-        # Σ_l of the Legendre function and of its slope times the weights of real and imaginary parts
+        # sums over l of the Legendre function and of its derivative, weighted for real and imaginary parts
         pr, pi, zr, zi, sr, si = spread(0.0), spread(0.0), spread(0.0), spread(0.0), spread(0.0), spread(0.0)
         last, before, slope, slope_before = first_legendre(m, space), spread(0.0), spread(0.0), spread(0.0)
         for ell in range(m, lmax + 1):
@@ -121,9 +121,9 @@ def angular_gradient(x: Any, y: Any, z: Any, space: Space, s: Memory) -> Any:
 
 @compiled
 def hand_out(i: int, place: int, pairs: Pairs, forces: int, stride: int, step: int, virial: int, s: Memory) -> None:
-    """Add what the gradient gives to the forces of an atom and its neighbours, and to the virial.
+    """Add the contributions of the gradient to the forces on an atom and its neighbours, and to the virial.
 
-    The force on atom j along c is number ``stride`` · j + ``step`` · c behind ``forces``.
+    The force on atom j along c has the index ``stride`` · j + ``step`` · c.
     """
     n, capacity, d, g = read_int(s.counts, place), s.capacity, s.directions, s.gradient
     at, zero = 5 * place * capacity, spread(0.0)
@@ -153,5 +153,5 @@ def hand_out(i: int, place: int, pairs: Pairs, forces: int, stride: int, step: i
 
 @compiled
 def add(address: int, index: int, number: float) -> None:
-    """Add to one number."""
+    """Add to one number of an array."""
     write(address, index, read(address, index) + number)

@@ -1,4 +1,4 @@
-"""What the kernel can evaluate, and what makes two potentials differ in more than coefficients."""
+"""Which potentials the kernel can evaluate, and the key by which their forms are cached: all but the coefficients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pyace import ACEBBasisSet
 
 _SHARES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.999)
-"""Of the cutoff, where radial functions are looked at to know them again."""
+"""Fractions of the cutoff at which radial functions are evaluated for the key."""
 _EMBEDDINGS = ("FinnisSinclair", "FinnisSinclairShiftedScaled")
 """See :mod:`mlip_fw.engines.ace.kernel.embedding`, which needs numba."""
 
@@ -34,12 +34,12 @@ def why_not(basis: ACEBBasisSet) -> str | None:
 
 
 def identity_of(basis: ACEBBasisSet) -> str:
-    """Return a name for what coefficients don't change: 16 hexadecimal digits."""
+    """Return a hash of :func:`key_of` (16 hexadecimal digits)."""
     return hashlib.sha256(repr(key_of(basis)).encode()).hexdigest()[:16]
 
 
 class Key(NamedTuple):
-    """What makes two potentials differ in more than coefficients."""
+    """All of a potential but its coefficients."""
 
     bonds: tuple[Any, ...]
     functions: tuple[Any, ...]
@@ -49,7 +49,7 @@ class Key(NamedTuple):
 
 
 def key_of(basis: ACEBBasisSet) -> Key:
-    """Return what coefficients don't change."""
+    """Return all of a potential but its coefficients, to be compared and hashed."""
     bonds = tuple(
         (
             pair,
@@ -74,7 +74,7 @@ def key_of(basis: ACEBBasisSet) -> Key:
 
 
 def _values(basis: ACEBBasisSet) -> bytes:
-    """Return some values of the radial functions, for what bonds don't say of them."""
+    """Return some values of the radial functions, which the parameters of bonds may not determine completely."""
     radial, found = basis.radial_functions, b""
     for (i, j), bond in sorted(basis.map_bond_specifications.items()):
         radial.evaluate_range(bond.rcut * np.array(_SHARES), basis.nradbase, basis.nradmax, i, j)

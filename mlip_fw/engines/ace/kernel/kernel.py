@@ -25,12 +25,12 @@ _POSITIONS = Pairs._fields.index("positions")
 _BYTES = 8
 _RESERVE = 8
 _MIN_OF_A_THREAD = 32
-"""Atoms below which a thread is not worth its start."""
+"""Smallest number of atoms of a thread; fewer are not worth its start."""
 
 
 @dataclass(frozen=True)
 class KernelEnergies:
-    """What the kernel says of a structure."""
+    """Energies, forces and more of a structure."""
 
     energies_ev: np.ndarray
     """(n,) of each atom."""
@@ -38,18 +38,18 @@ class KernelEnergies:
     """(n, 3)"""
     virial_ev: np.ndarray
     """(6,) xx, yy, zz, xy, xz, yz: the sum of r·f over pairs."""
-    gamma: np.ndarray | None
-    """(n,) extrapolation grades, or None where they were not asked for."""
+    gamma: np.ndarray
+    """(n,) extrapolation grades; zeros if they were not asked for."""
     projections: list[np.ndarray] | None
-    """Functions of the atoms of each element, or None where they were not asked for."""
+    """For each element, (n_atoms, n_functions) basis functions of its atoms; None if they were not asked for."""
 
 
 @dataclass(frozen=True)
 class KernelRows:
-    """What each basis function gives: the functions of all elements, one element after the other."""
+    """Contribution of each basis function, element after element."""
 
     projections: list[np.ndarray]
-    """Functions of the atoms of each element."""
+    """For each element, (n_atoms, n_functions) basis functions of its atoms."""
     forces: np.ndarray
     """(n, 3, n_functions), 1/Å"""
     virials: np.ndarray
@@ -58,29 +58,29 @@ class KernelRows:
 
 @dataclass
 class _Plan:
-    """Pairs and the shares of threads in them."""
+    """Pairs, and how their atoms are shared among threads."""
 
     pairs: Pairs
     packed: np.ndarray
     address: int
-    """Of ``packed``."""
+    """Address of ``packed``."""
     longest: int
     """Largest number of pairs of an atom."""
     parts: list[tuple[Element, np.ndarray, int, list[tuple[tuple[int, int], int]]]]
-    """Each element, its atoms and their address, and of each thread first and last of these and where its memory is."""
+    """Element, its atoms, their address; and for each thread (first, end) in them and the address of its memory."""
 
 
 class Kernel:
-    """The compiled form of a potential.
+    """A potential, evaluated by compiled code.
 
     Parameters
     ----------
     basis
-        A potential for which :func:`mlip_fw.engines.ace.kernel.identity.why_not` gives no reason.
+        A potential for which :func:`mlip_fw.engines.ace.kernel.identity.why_not` returns None.
     inverses
         Inverse of the active set of each element; without them all grades are zero.
     threads
-        How many threads share the atoms. A fixed number gives the same bits each time.
+        Number of threads that share the atoms. Results with the same number are the same to the last bit.
     """
 
     def __init__(self, basis: ACEBBasisSet, inverses: Sequence[np.ndarray] | None = None, threads: int = 1) -> None:
@@ -100,31 +100,31 @@ class Kernel:
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
     def evaluate(self, pairs: Pairs, *, gamma: bool = False, projections: bool = False) -> KernelEnergies:
-        """Return energies, forces and virial of a structure, with its grades and basis functions or without.
+        """Return energies, forces and virial of a structure, and if asked grades and basis functions.
 
         Raises
         ------
         TooCloseError
-            If atoms are nearer to each other than the kernel knows its functions.
+            If atoms are closer to each other than the tables of the kernel reach.
         """
-        # scratch memory is shared by all calls, and compiled code does not hold Python's lock
+        # calls share the scratch buffers, and compiled code releases the GIL
         with self._turn:
             return self._evaluate(pairs, gamma=gamma, projections=projections)
 
     def design(self, pairs: Pairs) -> KernelRows:
-        """Return the rows of a structure.
+        """Return the design-matrix rows of a structure.
 
         Raises
         ------
         TooCloseError
-            If atoms are nearer to each other than the kernel knows its functions.
+            If atoms are closer to each other than the tables of the kernel reach.
         """
         with self._turn:
             return self._design(pairs)
 
     def _evaluate(self, pairs: Pairs, *, gamma: bool, projections: bool) -> KernelEnergies:
         plan, n, n_sums = self._plan_for(pairs), len(pairs.start) - 1, 3 * (len(pairs.start) - 1) + 6
-        # energies, grades, and forces and virial of each thread: one array, since its address is asked for but once
+        # energies, grades, and forces and virial of each thread in one array: each address costs time
         out, gamma = np.zeros(2 * n + self._threads * n_sums), gamma and bool(self._inverses)
         at = _address(out)
         sums = [at + (2 * n + k * n_sums) * _BYTES for k in range(self._threads)]
@@ -169,7 +169,7 @@ class Kernel:
         return KernelRows(found, np.concatenate(forces).transpose(2, 1, 0), np.concatenate(virials).T)
 
     def _plan_for(self, pairs: Pairs) -> _Plan:
-        """Return how to evaluate these pairs: the plan made last, if only positions have changed since."""
+        """Return the plan for these pairs: the last one, if only positions have changed since."""
         plan = self._plan
         if plan is None or plan.pairs.start is not pairs.start or plan.pairs.species is not pairs.species:
             plan = self._plan = self._planned(pairs)
@@ -194,18 +194,18 @@ class Kernel:
         return _Plan(pairs, packed, _address(packed), longest, parts)
 
     def _memory_of(self, thread: int, mu: int, longest: int, *, with_rows: bool) -> int:
-        """Return the address of scratch memory, which is kept for the next time and grows with the number of pairs."""
+        """Return the address of scratch buffers, which are reused and grow with the largest number of pairs."""
         key = thread, mu, with_rows
         kept = self._memory.get(key)
         if kept is None or kept[0] < longest:
-            # some more than are needed now, so that it is not made anew for each neighbour more
+            # with a reserve, so that they are not reallocated for each additional neighbour
             enough = longest + longest // _RESERVE
             memory, held = memory_for(enough, self._form.space, self._form.elements[mu], with_rows=with_rows)
             kept = self._memory[key] = enough, by_address(memory), held
         return _address(kept[1])
 
     def _run(self, calls: Sequence[Sequence[tuple[int, ...]]]) -> None:
-        """Do the calls of each thread; those of the first in this one."""
+        """Run the calls of all threads; those of the first in the calling thread."""
         others = [self._workers().submit(_closest_a, more) for more in calls[1:] if more]
         self._require_far(min([_closest_a(calls[0]), *(other.result() for other in others)]))
 
@@ -214,18 +214,18 @@ class Kernel:
             raise TooCloseError(f"atoms are {closest_a:.3g} Å apart")
 
     def _workers(self) -> ThreadPoolExecutor:
-        """Return threads of this process: those of one that was forked stay behind."""
+        """Return the thread pool of this process; a forked child needs a new one."""
         if self._pool is None or self._pool[0] != os.getpid():
             self._pool = os.getpid(), ThreadPoolExecutor(max(1, self._threads - 1))
         return self._pool[1]
 
 
 def _closest_a(calls: Sequence[tuple[int, ...]]) -> float:
-    """Evaluate, and return the shortest distance."""
+    """Evaluate, and return the shortest distance between atoms."""
     return min((evaluate(*call) for call in calls), default=math.inf)
 
 
 def _address(array: np.ndarray) -> int:
-    """Return where the numbers of an array begin; ``ctypes.data`` takes three times as long."""
+    """Return the address of an array's data; ``ctypes.data`` takes three times as long."""
     found: int = array.__array_interface__["data"][0]
     return found

@@ -1,4 +1,4 @@
-"""What compiled code gets by address, and its scratch memory."""
+"""Scratch buffers of compiled code, and named tuples packed by address."""
 
 from __future__ import annotations
 
@@ -10,60 +10,62 @@ from mlip_fw.engines.ace.kernel.layout import LANES, Element, Space, aligned
 
 
 class Memory(NamedTuple):
-    """Scratch memory of one thread, in rows of ``capacity``; made for :data:`LANES` atoms at a time."""
+    """Addresses of the scratch buffers of one thread for :data:`LANES` atoms; rows hold ``capacity`` numbers."""
 
     capacity: int
     counts: int
-    """Neighbours at a place."""
+    """Number of neighbours at each place (atom of the block and neighbour element)."""
     neighbour: int
-    """Place: their numbers."""
+    """Row of each place: indices of its neighbours."""
     directions: int
-    """Place: unit vectors, distances and their inverses, 5 rows."""
+    """5 rows of each place: unit vectors, distances and their inverses."""
     by_neighbour: int
-    """Some radial functions, neighbour after neighbour."""
+    """Eight radial functions and their derivatives, neighbour after neighbour, before they are transposed."""
     values: int
-    """Place: radial functions, ``width`` rows."""
+    """``width`` rows of each place: radial functions."""
     slopes: int
+    """Their derivatives."""
     single_values: int
-    """Functions of single neighbours, ``single_width`` rows."""
+    """``single_width`` rows: radial functions of rank-one basis functions at the current place."""
     single_slopes: int
     harmonics: int
-    """Real and imaginary parts k = (l, m) of all harmonics."""
+    """Row of each k = (l, m): real and imaginary parts of harmonics at the current place."""
     sums: int
-    """(n, k) sums over neighbours, and later derivatives by them."""
+    """(n, k) atomic base sums over neighbours, and later derivatives with respect to them."""
     real: int
-    """(node, atom)"""
+    """(node, atom) values of nodes."""
     imaginary: int
     by_real: int
-    """(node, atom) derivatives."""
+    """(node, atom) derivatives with respect to nodes."""
     by_imaginary: int
     functions: int
-    """(function, atom); those of single neighbours come first, for each element of the neighbours."""
+    """(function, atom) basis functions; rank-one ones come first, for each neighbour element."""
     weighted: int
-    """(k, neighbour of eight) radial functions times derivatives by the sums."""
+    """(k, neighbour of eight) Σ_n of radial functions times derivatives with respect to the base sums."""
     weighted_slopes: int
+    """The same with derivatives of radial functions."""
     gradient: int
-    """3 rows."""
+    """3 rows: derivatives with respect to the positions of neighbours."""
     energy: int
     """(atom,)"""
     grades: int
     """(atom,)"""
     densities: int
-    """(density, atom), and later their energies."""
+    """(density, atom) values of densities, and later their energies."""
     by_density: int
-    """(density, atom) derivatives of the energy."""
+    """(density, atom) derivatives of the energy with respect to densities."""
     slopes_of_harmonics: int
-    """(k, 3) rows; for design rows only, as what follows."""
+    """(k, 3) rows: gradients of harmonics; this and what follows only for design rows."""
     leaf_real: int
-    """(leaf, 3) rows."""
+    """(leaf, 3) rows: gradients of leaves."""
     leaf_imaginary: int
     use_real: int
-    """(used leaf, atom)"""
+    """(used leaf, atom) derivatives of functions with respect to the leaves that they use."""
     use_imaginary: int
 
 
 def by_address(parts: tuple[Any, ...]) -> np.ndarray:
-    """Return a named tuple as whole numbers, with addresses in place of arrays, whose owner has to keep them."""
+    """Return a named tuple as integers, with arrays replaced by their addresses; the caller keeps the arrays alive."""
     for name, part in zip(type(parts)._fields, parts, strict=True):  # type: ignore[attr-defined]
         if isinstance(part, np.ndarray):
             assert part.flags.c_contiguous and part.dtype in (np.int64, np.float64), name
@@ -71,8 +73,8 @@ def by_address(parts: tuple[Any, ...]) -> np.ndarray:
 
 
 def memory_for(longest: int, space: Space, element: Element, *, with_rows: bool) -> tuple[Memory, np.ndarray]:
-    """Return scratch memory for atoms with at most ``longest`` pairs, and the array that holds it."""
-    # one more than the pairs, since each is written before it is known to count; and an odd number of cache lines
+    """Return scratch buffers for atoms with at most ``longest`` pairs, and the array that owns them."""
+    # one more than pairs, as each is written before the cutoff is tested; an odd number of cache lines avoids conflicts
     capacity = (-(-(longest + 1) // LANES) | 1) * LANES
     places, n_k = LANES * space.n_elements, space.n_k
     nodes = (element.n_leaves + element.n_mirrored + element.n_products) * LANES

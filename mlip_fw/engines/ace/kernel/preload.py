@@ -1,4 +1,4 @@
-"""Importing this loads the kernel, if it was compiled before: children forked from this process need not."""
+"""Importing this module loads the kernel if it is compiled, so that children forked from this process have it."""
 
 import importlib.util
 import logging
@@ -9,5 +9,5 @@ if importlib.util.find_spec("numba") is not None:
 
         load()
     except Exception as error:
-        # whoever needs it finds out why, and pyace serves
+        # who needs it will log the reason and use pyace
         logging.getLogger("mlip_fw").debug("the kernel was not loaded: %s", error)

@@ -1,4 +1,4 @@
-"""From sums over neighbours to basis functions and back to derivatives by those sums, compiled: eight atoms at once."""
+"""From atomic base sums to basis functions and back to derivatives by the sums, eight atoms at a time (compiled)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlip_fw.engines.ace.kernel.vector import WIDTH, load, muladd, read, read_in
 
 @compiled
 def fill_leaves(b: int, e: int, element: Element, s: Memory) -> None:
-    """Take the sums over neighbours of element ``e`` as leaves of atom ``b``."""
+    """Copy the base sums over neighbours of element ``e`` to the leaves of atom ``b``."""
     for t in range(read_int(element.leaf_range, e), read_int(element.leaf_range, e + 1)):
         k = read_int(element.leaf_place, t)
         write(s.real, t * WIDTH + b, read(s.sums, k))
@@ -21,7 +21,7 @@ def fill_leaves(b: int, e: int, element: Element, s: Memory) -> None:
 
 @compiled
 def clear_leaves(element: Element, s: Memory) -> None:
-    """Forget the leaves of the atoms before."""
+    """Set all leaves to zero."""
     for t in range(0, element.n_leaves * WIDTH, WIDTH):
         store(s.real, t, spread(0.0))
         store(s.imaginary, t, spread(0.0))
@@ -29,7 +29,7 @@ def clear_leaves(element: Element, s: Memory) -> None:
 
 @compiled
 def multiply(element: Element, s: Memory) -> None:
-    """Fill the nodes behind the leaves."""
+    """Compute the mirrored nodes and the products."""
     re, im = s.real, s.imaginary
     for t in range(0, 3 * element.n_mirrored, 3):
         node, leaf = read_int(element.mirrored, t) * WIDTH, read_int(element.mirrored, t + 1) * WIDTH
@@ -47,7 +47,7 @@ def multiply(element: Element, s: Memory) -> None:
 
 @compiled
 def add_up_functions(first: int, element: Element, s: Memory) -> None:
-    """Fill the basis functions of two and more neighbours; the ``first`` ones are those of single neighbours."""
+    """Compute the basis functions of rank two and more, which follow the ``first`` rank-one functions."""
     for f in range(first * WIDTH, (first + element.n_functions) * WIDTH, WIDTH):
         store(s.functions, f, spread(0.0))
     for t in range(element.n_terms):
@@ -64,13 +64,13 @@ def real_part(a: int, b: int, s: Memory) -> Any:
 
 @compiled
 def add_term(a: int, b: int, weight: float, s: Memory) -> Any:
-    """Do what :func:`add_weighted_term` does with one weight for all atoms."""
+    """As :func:`add_weighted_term`, with the same weight for all atoms."""
     return add_weighted_term(a, b, spread(weight), s)
 
 
 @compiled
 def add_weighted_term(a: int, b: int, w: Any, s: Memory) -> Any:
-    """Add the derivatives of w · Re(node a · node b) to those by both nodes, and return its value."""
+    """Add the derivatives of w · Re(node a · node b) with respect to both nodes; return its value."""
     ar, ai = w * load(s.real, a), w * load(s.imaginary, a)
     br, bi = load(s.real, b), load(s.imaginary, b)
     store(s.by_real, a, muladd(w, br, load(s.by_real, a)))
@@ -82,7 +82,7 @@ def add_weighted_term(a: int, b: int, w: Any, s: Memory) -> Any:
 
 @compiled
 def through_product(a: int, b: int, node: int, s: Memory) -> None:
-    """Hand the derivatives by a product on to its two factors."""
+    """Propagate the derivatives with respect to a product to its two factors."""
     ar, ai, br, bi = load(s.real, a), load(s.imaginary, a), load(s.real, b), load(s.imaginary, b)
     wr, wi = load(s.by_real, node), load(s.by_imaginary, node)
     store(s.by_real, a, muladd(wr, br, muladd(wi, bi, load(s.by_real, a))))
@@ -93,7 +93,7 @@ def through_product(a: int, b: int, node: int, s: Memory) -> None:
 
 @compiled
 def through_mirror(t: int, element: Element, s: Memory) -> None:
-    """Hand the derivatives by a mirrored node on to its leaf."""
+    """Propagate the derivatives with respect to a mirrored node to its leaf."""
     node, leaf = read_int(element.mirrored, 3 * t) * WIDTH, read_int(element.mirrored, 3 * t + 1) * WIDTH
     sign = spread(float(read_int(element.mirrored, 3 * t + 2)))
     store(s.by_real, leaf, muladd(sign, load(s.by_real, node), load(s.by_real, leaf)))
@@ -102,7 +102,7 @@ def through_mirror(t: int, element: Element, s: Memory) -> None:
 
 @compiled
 def clear_derivatives(element: Element, s: Memory) -> None:
-    """Set the derivatives by all nodes to zero."""
+    """Set the derivatives with respect to all nodes to zero."""
     for t in range(0, (element.n_leaves + element.n_mirrored + element.n_products) * WIDTH, WIDTH):
         store(s.by_real, t, spread(0.0))
         store(s.by_imaginary, t, spread(0.0))
@@ -110,7 +110,7 @@ def clear_derivatives(element: Element, s: Memory) -> None:
 
 @compiled
 def add_energies(element: Element, s: Memory) -> None:
-    """Add the energies of several neighbours to ``energy``, and start the derivatives by the nodes of their terms."""
+    """Add the energy of rank two and more to ``energy``, and its derivatives with respect to the nodes of its terms."""
     energies = load(s.energy, 0)
     for t in range(element.n_merged):
         a, b = read_int(element.merged, 2 * t) * WIDTH, read_int(element.merged, 2 * t + 1) * WIDTH
@@ -120,7 +120,7 @@ def add_energies(element: Element, s: Memory) -> None:
 
 @compiled
 def hand_down(element: Element, s: Memory) -> None:
-    """Hand the derivatives by products and mirrored nodes down to the leaves."""
+    """Propagate the derivatives with respect to products and mirrored nodes down to the leaves."""
     first = element.n_leaves + element.n_mirrored
     for t in range(element.n_products - 1, -1, -1):
         a, b = read_int(element.products, 2 * t) * WIDTH, read_int(element.products, 2 * t + 1) * WIDTH
@@ -131,7 +131,7 @@ def hand_down(element: Element, s: Memory) -> None:
 
 @compiled
 def take_derivatives(b: int, e: int, space: Space, element: Element, s: Memory) -> None:
-    """Take the derivatives of atom ``b`` by its leaves of element ``e`` in place of the sums."""
+    """Replace the base sums by the derivatives of atom ``b`` with respect to its leaves of element ``e``."""
     for k in range(space.n_n * space.n_k):
         write(s.sums, k, 0.0)
     for t in range(read_int(element.leaf_range, e), read_int(element.leaf_range, e + 1)):

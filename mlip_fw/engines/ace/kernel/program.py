@@ -1,8 +1,8 @@
 """The basis functions of one element as sums over products of atomic base sums, with shared factors computed once.
 
-A function of ACE is B = Σ c Re Π A(element, n, l, m) over combinations of m that add up to zero (Drautz, Phys. Rev. B
-99, 014104 (2019)). Products of two factors occur in many of them: each is a node, made of two nodes that are there
-already.
+A basis function is B = Σ c Re Π A(element, n, l, m), summed over combinations of m that add up to zero (Drautz, Phys.
+Rev. B 99, 014104 (2019)). Partial products occur in many of them. Each distinct one is a node of a directed acyclic
+graph, the product of two earlier nodes; atomic base sums A are its leaves.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ Factor = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Program:
-    """What to multiply and to add up for the functions of one element."""
+    """The graph of products of one element, and the sums over them that are its basis functions."""
 
     leaves: np.ndarray
-    """(n_leaves, 4) element, n, l, m ≥ 0 of the sums over neighbours that are needed."""
+    """(n_leaves, 4) element, n, l and m ≥ 0 of the base sums that are needed."""
     mirrored: np.ndarray
     """(n_mirrored, 3) node, leaf and sign: the node of -m is sign · conj(leaf)."""
     products: np.ndarray
-    """(n_products, 2) factors of each further node, which are numbered on from the mirrored ones."""
+    """(n_products, 2) factors of each product; products are numbered after the mirrored nodes."""
     terms: np.ndarray
-    """(n_terms, 3) two nodes, and the function to which the real part of their product belongs."""
+    """(n_terms, 3) two nodes, and the function to which the real part of their product is added."""
     weights: np.ndarray
     """(n_terms,) factor of each term."""
     n_functions: int
 
     @property
     def n_nodes(self) -> int:
-        """Number of all nodes."""
+        """Number of leaves, mirrored nodes and products."""
         return len(self.leaves) + len(self.mirrored) + len(self.products)
 
 
 def program_of(functions: list[Any]) -> Program:
-    """Return the program of basis functions of pyace of rank two and more."""
+    """Return the program of pyace's basis functions of rank two and more."""
     combinations = [
         (index, float(weight), tuple(zip(f.mus, [n - 1 for n in f.ns], f.ls, ms, strict=True)))
         for index, f in enumerate(functions)
@@ -79,18 +79,18 @@ def program_of(functions: list[Any]) -> Program:
 
 @dataclass(frozen=True)
 class Uses:
-    """Which parts of a program each function is made of."""
+    """Which nodes of a program each function depends on."""
 
     ranges: np.ndarray
     """(n_functions + 1, 4) where a function's terms, products, mirrored nodes and leaves begin."""
     products: np.ndarray
-    """Last ones first."""
+    """Products of each function in descending order: the order of back-propagation."""
     mirrored: np.ndarray
     leaves: np.ndarray
 
 
 def uses_of(program: Program) -> Uses:
-    """Return what each function is made of; terms lie in the order of functions."""
+    """Return the nodes that each function depends on; terms must be sorted by function."""
     n_leaves, first = len(program.leaves), len(program.leaves) + len(program.mirrored)
     ranges, products, mirrored, leaves = [(0, 0, 0, 0)], [], [], []
     n_terms = 0

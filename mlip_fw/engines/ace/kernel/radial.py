@@ -1,8 +1,8 @@
 """Radial functions of a potential as piecewise polynomials, sampled from pyace.
 
-pyace knows every radial basis and tabulates it in cubic pieces of about 0.001 Å (``deltaSplineBins``). Values and
-slopes at their ends are all that is needed of any radial form. Where the functions are smooth, pieces of ten times
-that length and of degree five say the same to 1e-11.
+pyace evaluates every kind of radial basis through cubic splines with pieces of about 0.001 Å (``deltaSplineBins``),
+so values and derivatives at the ends of pieces describe it completely. Where the functions are smooth, polynomials of
+degree five on pieces of ten times that length reproduce it to 1e-11.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ import numpy as np
 from pyace import ACEBBasisSet
 
 COARSE = 10
-"""Fine pieces, those of pyace, in a coarse one. Fine ones remain where functions are switched on and off."""
+"""Fine pieces (pyace's) in a coarse one. Fine ones remain where functions are switched on and off."""
 CLOSEST_A = 0.05
-"""Nearer than this nothing is sampled: pyace refuses distances near zero."""
+"""Shortest sampled distance: pyace refuses distances near zero."""
 _TOLERANCE = 1e-11
 _TERMS = 6
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Values and slopes at the ends of fine pieces."""
+    """Values and derivatives at the ends of fine pieces."""
 
     values: np.ndarray
     """(n_knots, n_functions)"""
     slopes: np.ndarray
-    """(n_knots, n_functions), by fine pieces"""
+    """(n_knots, n_functions) derivatives, per length of a fine piece"""
 
     def only(self, columns: list[int]) -> Samples:
-        """Return some of the functions."""
+        """Return a selection of the functions."""
         return Samples(self.values[:, columns], self.slopes[:, columns])
 
     def beside(self, others: Samples) -> Samples:
-        """Return these functions with others behind them."""
+        """Return these functions followed by others."""
         return Samples(np.hstack([self.values, others.values]), np.hstack([self.slopes, others.slopes]))
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Fine pieces from zero to the cutoff of a pair of elements, of equal length, as pyace cuts it."""
+    """Fine pieces of equal length from zero to the cutoff of a pair of elements, as in pyace."""
 
     cutoff_a: float
     n_pieces: int
@@ -51,28 +51,28 @@ class Grid:
         return self.cutoff_a / self.n_pieces
 
     def distances(self) -> np.ndarray:
-        """Return the ends of the pieces, and of one more, where pyace gives something: from 0.05 Å to the cutoff."""
+        """Return the ends of the pieces and of one more, clipped to where pyace has values: 0.05 Å to the cutoff."""
         return np.asarray(np.clip(self.fine_a * np.arange(self.n_pieces + 2), CLOSEST_A, self.cutoff_a))
 
 
 @dataclass(frozen=True)
 class PairTable:
-    """The radial functions of one pair of elements: polynomials in the share of a piece below the distance."""
+    """The radial functions of one pair of elements: polynomials in the fraction of a piece, 0 to 1."""
 
     several: np.ndarray
-    """(n_pieces, 6, n_channels): distinct functions R(n, l) of products of two and more neighbours."""
+    """(n_pieces, 6, n_channels): distinct functions R(n, l) of basis functions of rank two and more."""
     single: np.ndarray
-    """(n_pieces, 6, nradbase + 1): functions of single neighbours, and core repulsion as the last."""
+    """(n_pieces, 6, nradbase + 1): functions of rank one, and core repulsion as the last."""
     low: int
-    """Fine pieces before the first coarse one."""
+    """Number of fine pieces before the first coarse one."""
     high: int
-    """End of the coarse pieces, in fine ones; fine ones follow up to the cutoff."""
+    """End of the coarse pieces, counted in fine ones; fine ones follow up to the cutoff."""
     grid: Grid
     core_ev: np.ndarray
     """(n_knots,) core repulsion at the ends of fine pieces."""
 
     def closest_a(self, limit_ev: float) -> float:
-        """Return the distance down to which core repulsion is at most ``limit_ev`` and all is sampled."""
+        """Return the distance above which core repulsion is at most ``limit_ev`` and functions are sampled."""
         above = np.flatnonzero(self.core_ev > limit_ev)
         return self.grid.fine_a + max(CLOSEST_A, self.grid.fine_a * float(above[-1]) if len(above) else 0.0)
 
@@ -82,9 +82,9 @@ class Radial:
     """The radial functions of all pairs of elements."""
 
     channels: np.ndarray
-    """(lmax + 1, nradmax) which distinct function R(n, l) is; 0 of those that are not needed."""
+    """(lmax + 1, nradmax) column of R(n, l) among the distinct functions; 0 for those that are not needed."""
     pairs: list[PairTable]
-    """Of central element i and neighbour j at i · n_elements + j."""
+    """Table of central element i and neighbour element j at index i · n_elements + j."""
 
 
 def sampled(basis: ACEBBasisSet, used: np.ndarray) -> Radial:
@@ -93,9 +93,9 @@ def sampled(basis: ACEBBasisSet, used: np.ndarray) -> Radial:
     Parameters
     ----------
     basis
-        The potential; its ``radial_functions`` serve as a scratch pad.
+        The potential; the state of its ``radial_functions`` changes.
     used
-        (lmax + 1,) how many R(n, l) of each l are needed.
+        (lmax + 1,) number of R(n, l) of each l that are needed.
     """
     elements = range(len(basis.elements_name))
     grids = [_grid(basis, i, j) for i in elements for j in elements]
@@ -103,8 +103,8 @@ def sampled(basis: ACEBBasisSet, used: np.ndarray) -> Radial:
         _samples(basis, i, j, grid)
         for (i, j), grid in zip(((i, j) for i in elements for j in elements), grids, strict=True)
     ]
-    # functions that are the same for all pairs of elements are one; in the order of first appearance, those of one l
-    # then lie side by side
+    # R(n, l) that are equal for all pairs of elements share a column; columns are in the order of first appearance, so
+    # that those of one l are adjacent
     numbers: dict[bytes, int] = {}
     distinct, channels = [], []
     for column in range((basis.lmax + 1) * basis.nradmax):
@@ -126,7 +126,7 @@ def _grid(basis: ACEBBasisSet, i: int, j: int) -> Grid:
 
 
 def _samples(basis: ACEBBasisSet, i: int, j: int, grid: Grid) -> tuple[Samples, Samples]:
-    """Return R(n, l) in the order of l, then n, and those of single neighbours with core repulsion behind them."""
+    """Return R(n, l) in the order of l, then n; and the functions of rank one followed by core repulsion."""
     radial, distances = basis.radial_functions, grid.distances()
     radial.evaluate_range(distances, basis.nradbase, basis.nradmax, i, j)
     several = [
@@ -141,7 +141,7 @@ def _samples(basis: ACEBBasisSet, i: int, j: int, grid: Grid) -> tuple[Samples, 
 
 
 def _cores(basis: ACEBBasisSet, i: int, j: int, distances: np.ndarray) -> np.ndarray:
-    """Return core repulsion, eV, and its slope, (n, 2); pyace gives it for one distance at a time."""
+    """Return core repulsion, eV, and its derivative, (n, 2); pyace evaluates one distance at a time."""
     radial, bond, found = basis.radial_functions, basis.map_bond_specifications[(i, j)], np.zeros((len(distances), 2))
     for k in np.flatnonzero(distances <= bond.rcut_in) if bond.prehc else ():
         radial.evaluate(float(distances[k]), 1, 1, i, j)
@@ -159,7 +159,7 @@ def _table(several: Samples, single: Samples, grid: Grid) -> PairTable:
 
 
 def _smooth_zone(samples: Samples, coarse: np.ndarray, fine_a: float) -> tuple[int, int]:
-    """Return the longest run of coarse pieces that reproduce all samples, in fine pieces; (0, 0) if there is none."""
+    """Return start and end (in fine pieces) of the longest run of coarse pieces that fit all samples, or (0, 0)."""
     powers = np.linspace(0, 1, COARSE + 1)[:, None] ** np.arange(_TERMS)
     knots = COARSE * np.arange(len(coarse))[:, None] + np.arange(COARSE + 1)
     scale = np.maximum(1.0, np.abs(samples.values).max(axis=0))
@@ -178,7 +178,7 @@ def _smooth_zone(samples: Samples, coarse: np.ndarray, fine_a: float) -> tuple[i
 
 
 def _cubics(samples: Samples) -> np.ndarray:
-    """Return (n_pieces, 6, n): fine pieces that have values and slopes of both their ends."""
+    """Return (n_pieces, 6, n): cubic Hermite polynomials on fine pieces."""
     v0, v1 = samples.values[:-1], samples.values[1:]
     s0, s1 = samples.slopes[:-1], samples.slopes[1:]
     zero = np.zeros_like(v0)
@@ -186,7 +186,7 @@ def _cubics(samples: Samples) -> np.ndarray:
 
 
 def _quintics(samples: Samples) -> np.ndarray:
-    """Return (n_pieces, 6, n): coarse pieces that have values and slopes of their ends and middle."""
+    """Return (n_pieces, 6, n): quintic Hermite polynomials on coarse pieces, through both ends and the middle."""
     ends = np.arange(0, len(samples.values), COARSE)
     left, right = ends[:-1], ends[1:]
     knots = [left, right, left + COARSE // 2]

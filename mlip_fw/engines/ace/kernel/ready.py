@@ -1,4 +1,4 @@
-"""Compile the kernel ahead, once for each machine, whoever is first."""
+"""Ahead-of-time compilation of the kernel: the first process on a machine compiles, others load."""
 
 from __future__ import annotations
 
@@ -26,20 +26,24 @@ _SIGNATURES = [
 
 
 def make_ready(say: Callable[[str], None] = logger.info) -> None:
-    """Load compiled code, or compile it; of several processes one does, and the others wait for it.
+    """Load compiled code, or compile it; one of several processes does, and the others wait for it.
 
     Parameters
     ----------
     say
-        Is told before and after it is compiled, which takes half a minute.
+        Called with a message before and after compilation, which takes half a minute.
 
     Raises
     ------
     Exception
-        If numba can't compile it, whatever that is.
+        Whatever numba raises if it can't compile.
     """
     place = folder()
-    if place is None or (place / _MARK).is_file():
+    if place is None:
+        say("compiling the ACE kernel: half a minute in each process, as no folder can be written; set NUMBA_CACHE_DIR")
+        _load_or_compile(None)
+        return
+    if (place / _MARK).is_file():
         _load_or_compile(place)
         return
     try:
@@ -49,18 +53,18 @@ def make_ready(say: Callable[[str], None] = logger.info) -> None:
                 return
             _compile(place, say)
     except DirectoryError:
-        # without locks several processes may do the same work; what they write is the same
+        # without file locks several processes may compile; they write the same code
         _compile(place, say)
 
 
 def is_compiled() -> bool:
-    """Return whether there is compiled code to load."""
+    """Return whether compiled code is in the cache."""
     place = folder()
     return place is not None and (place / _MARK).is_file()
 
 
 def load() -> None:
-    """Load compiled code if it was compiled before."""
+    """Load compiled code if it is in the cache."""
     if is_compiled():
         _load_or_compile(folder())
 
@@ -78,6 +82,6 @@ def _load_or_compile(place: Path | None) -> None:
         try:
             function.compile(signature)
         except OSError as error:
-            # numba writes what it has compiled already
+            # the cache could not be written: compiled, but not kept
             logger.info("compiled code can't be kept in %s: %s", place, error.strerror)
             function.compile(signature)

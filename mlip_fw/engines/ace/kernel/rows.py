@@ -1,4 +1,4 @@
-"""The rows of a linear fit, compiled: what each basis function of some atoms gives to energies, forces and virial."""
+"""Rows of a linear fit: contributions of each basis function to energies, forces and virial (compiled)."""
 
 from __future__ import annotations
 
@@ -59,23 +59,23 @@ def design_rows(
     forces: int,
     virials: int,
 ) -> float:
-    """Fill the rows of some atoms of one element, and return the shortest distance, Å.
+    """Compute the rows of some atoms of one element; return the shortest distance between atoms, Å.
 
     Parameters
     ----------
     order, n_order
-        Atoms: so many numbers behind an address.
+        Address of a list of atoms, and its length.
     n_atoms
         Number of all atoms.
     pairs_at, space_at, element_at, memory_at
-        What to evaluate, and memory for it and for rows, as returned by
-        :func:`mlip_fw.engines.ace.kernel.memory.by_address`.
+        Addresses of what :func:`mlip_fw.engines.ace.kernel.memory.by_address` returns; of ``memory``, scratch buffers
+        made with ``with_rows``.
     functions
         (n_atoms, n_rank1 + n_functions) is filled for these atoms.
     forces
-        (n_rank1 + n_functions, 3, n_atoms): what these atoms give is added, 1/Å.
+        (n_rank1 + n_functions, 3, n_atoms): the contributions of these atoms are added, 1/Å.
     virials
-        (n_rank1 + n_functions, 6) xx, yy, zz, xy, xz, yz: the same.
+        (n_rank1 + n_functions, 6) xx, yy, zz, xy, xz, yz: likewise.
     """
     pairs, space = unpack(Pairs, pairs_at), unpack(Space, space_at)
     element, s = unpack(Element, element_at), unpack(Memory, memory_at)
@@ -135,7 +135,7 @@ def single_neighbours(
     virials: int,
     s: Memory,
 ) -> None:
-    """Fill the rows of functions of single neighbours of element ``e``."""
+    """Compute the rows of rank-one functions with neighbours of element ``e``."""
     for f in range(element.n_rank1):
         kind = read_int(element.rank1, f)
         if kind // space.n_single == e:
@@ -149,13 +149,13 @@ def single_neighbours(
 def hand_out_function(
     f: int, i: int, place: int, n_atoms: int, pairs: Pairs, forces: int, virials: int, s: Memory
 ) -> None:
-    """Add what the gradient of function ``f`` gives."""
+    """Add the contributions of the gradient of function ``f``."""
     hand_out(i, place, pairs, forces + 3 * n_atoms * f * _BYTES, 1, n_atoms, virials + 6 * f * _BYTES, s)
 
 
 @compiled
 def along_directions(place: int, row: int, s: Memory) -> None:
-    """Fill the gradient of a function of single neighbours."""
+    """Compute the gradient of a rank-one function."""
     for p in range(0, read_int(s.counts, place), WIDTH):
         slope = load(s.single_slopes, row + p)
         for c in range(3):
@@ -164,7 +164,7 @@ def along_directions(place: int, row: int, s: Memory) -> None:
 
 @compiled
 def differentiate_function(f: int, element: Element, s: Memory) -> None:
-    """Fill the derivatives of one function by the leaves that it is made of, one after the other in their list."""
+    """Compute the derivatives of one function with respect to the leaves that it depends on."""
     uses, n_leaves = element.uses, element.n_leaves
     first = n_leaves + element.n_mirrored
     products, end_of_products = read_int(uses, 4 * f + 1), read_int(uses, 4 * f + 5)
@@ -193,14 +193,14 @@ def differentiate_function(f: int, element: Element, s: Memory) -> None:
 
 @compiled
 def clear(node: int, s: Memory) -> None:
-    """Set the derivatives by a node to zero."""
+    """Set the derivatives with respect to a node to zero."""
     store(s.by_real, node * WIDTH, spread(0.0))
     store(s.by_imaginary, node * WIDTH, spread(0.0))
 
 
 @compiled
 def slopes_of_harmonics(place: int, space: Space, s: Memory) -> None:
-    """Fill the derivatives of all harmonics by position, (k, 3) rows."""
+    """Compute the derivatives of all harmonics with respect to position, (k, 3) rows."""
     lmax, capacity, d = space.lmax, s.capacity, s.directions
     for p in range(0, read_int(s.counts, place), WIDTH):
         at = 5 * place * capacity + p
@@ -223,7 +223,7 @@ def slopes_of_harmonics(place: int, space: Space, s: Memory) -> None:
 
 @compiled
 def store_across(k: int, at: int, gx: Any, gy: Any, gz: Any, s: Memory) -> None:
-    """Store the part of a gradient by a unit vector that is across it, per Å: 3 rows from number ``k`` on."""
+    """Project a gradient perpendicular to the unit vector and store it per Å: 3 rows from index ``k`` on."""
     capacity, d = s.capacity, s.directions
     ux, uy, uz, inverse = load(d, at), load(d, at + capacity), load(d, at + 2 * capacity), load(d, at + 4 * capacity)
     along = ux * gx + uy * gy + uz * gz
@@ -234,7 +234,7 @@ def store_across(k: int, at: int, gx: Any, gy: Any, gz: Any, s: Memory) -> None:
 
 @compiled
 def gradients_of_leaves(place: int, e: int, space: Space, element: Element, s: Memory) -> None:
-    """Fill the derivatives of all leaves of element ``e`` by the positions of neighbours, (leaf, 3) rows."""
+    """Compute the derivatives of all leaves of element ``e`` with respect to neighbour positions, (leaf, 3) rows."""
     for t in range(read_int(element.leaf_range, e), read_int(element.leaf_range, e + 1)):
         m, k = read_int(element.leaf_place, t) // space.n_k, read_int(element.leaf_place, t) % space.n_k
         channel = read_int(space.channels, int(np.sqrt(k)) * space.n_n + m)
@@ -246,7 +246,7 @@ def gradients_of_leaves(place: int, e: int, space: Space, element: Element, s: M
 
 @compiled
 def gradient_of_leaf(place: int, row: int, k: int, target: int, at: int, s: Memory) -> None:
-    """Fill the derivatives of R Y(k) by position, 3 rows."""
+    """Compute the derivatives of R Y(k) with respect to position, 3 rows."""
     capacity = s.capacity
     for p in range(0, read_int(s.counts, place), WIDTH):
         value = load(s.values, row + p)
@@ -259,7 +259,7 @@ def gradient_of_leaf(place: int, row: int, k: int, target: int, at: int, s: Memo
 
 @compiled
 def gradient_of_function(f: int, b: int, e: int, place: int, element: Element, s: Memory) -> bool:
-    """Fill the gradient of a function of atom ``b`` by its neighbours of element ``e``; return False if it has none."""
+    """Compute the gradient of a function of atom ``b`` for neighbours of element ``e``; return False if it has none."""
     is_begun, capacity, n = False, s.capacity, read_int(s.counts, place)
     low, high = read_int(element.leaf_range, e), read_int(element.leaf_range, e + 1)
     for t in range(read_int(element.uses, 4 * f + 3), read_int(element.uses, 4 * f + 7)):

@@ -1,9 +1,9 @@
-"""From positions to sums over neighbours, compiled.
+"""From positions to atomic base sums over neighbours (compiled).
 
-Neighbours lie side by side in rows whose length is a multiple of :data:`WIDTH`; what is left of a row counts nothing.
-The neighbours of an atom that are of one element have a *place*: rows of their own. Tables and memory are addresses,
-see :mod:`mlip_fw.engines.ace.kernel.vector`; what they hold is said in :mod:`mlip_fw.engines.ace.kernel.layout` and
-:mod:`mlip_fw.engines.ace.kernel.memory`.
+Arrays are structures of arrays over neighbours: rows padded to a multiple of :data:`WIDTH` with neighbours that
+contribute zero. A *place* is an atom of the block together with an element of its neighbours, which have rows of
+their own. Tables and scratch buffers are passed by address, see :mod:`mlip_fw.engines.ace.kernel.vector`; their
+contents are described in :mod:`mlip_fw.engines.ace.kernel.layout` and :mod:`mlip_fw.engines.ace.kernel.memory`.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _PER_COARSE = 1.0 / COARSE
 
 @compiled
 def collect(i: int, first_place: int, mu: int, pairs: Pairs, space: Space, s: Memory) -> float:
-    """Copy the neighbours of atom ``i`` within the cutoff, those of each element together.
+    """Copy the neighbours of atom ``i`` within the cutoff, grouped by element.
 
-    Returns the shortest distance squared.
+    Returns the square of the shortest distance.
     """
     x, capacity, n_elements = pairs.positions, s.capacity, space.n_elements
     xi, yi, zi = read(x, 3 * i), read(x, 3 * i + 1), read(x, 3 * i + 2)
@@ -51,7 +51,7 @@ def collect(i: int, first_place: int, mu: int, pairs: Pairs, space: Space, s: Me
         e = read_int(pairs.species, j)
         dx, dy, dz = read(x, 3 * j) - xi, read(x, 3 * j + 1) - yi, read(x, 3 * j + 2) - zi
         r2 = dx * dx + dy * dy + dz * dz
-        # written in any case, and kept if the count goes on
+        # without a branch: always written, and overwritten by the next one if it is outside of the cutoff
         place = first_place + e
         k = read_int(s.counts, place)
         row = 5 * place * capacity + k
@@ -67,7 +67,7 @@ def collect(i: int, first_place: int, mu: int, pairs: Pairs, space: Space, s: Me
 
 @compiled
 def fill_place(place: int, pair: int, space: Space, s: Memory) -> None:
-    """Compute radial functions and harmonics of the neighbours at a place; ``pair`` is that of the elements."""
+    """Compute radial functions and harmonics at a place; ``pair`` is the index of its pair of elements."""
     fill_directions(place, s)
     fill_radial(place, pair, space.table, space.width, space, s.values, s.slopes, place, s)
     fill_harmonics(place, space, s)
@@ -75,7 +75,7 @@ def fill_place(place: int, pair: int, space: Space, s: Memory) -> None:
 
 @compiled
 def fill_single(place: int, pair: int, space: Space, s: Memory) -> None:
-    """Compute the functions of single neighbours at a place."""
+    """Compute the radial functions of rank one at a place."""
     fill_radial(place, pair, space.single, space.single_width, space, s.single_values, s.single_slopes, 0, s)
 
 
@@ -103,7 +103,7 @@ def fill_directions(place: int, s: Memory) -> None:
 def fill_radial(
     place: int, pair: int, table: int, width: int, space: Space, values: int, slopes: int, target: int, s: Memory
 ) -> None:
-    """Evaluate all functions of a table for the neighbours at a place: rows that end in zeros."""
+    """Evaluate all functions of a table, and their derivatives, for the neighbours at a place; padding is zero."""
     n, capacity, first = read_int(s.counts, place), s.capacity, read_int(space.first_piece, pair)
     low, high = read_int(space.zones, 2 * pair), read_int(space.zones, 2 * pair + 1)
     n_low = low + (high - low) // COARSE
@@ -146,9 +146,9 @@ def fill_radial(
 
 @compiled
 def fill_harmonics(place: int, space: Space, s: Memory) -> None:
-    """Fill rows of all harmonics for the neighbours at a place.
+    """Compute all harmonics of the neighbours at a place.
 
-    They are associated Legendre functions over (x² + y²)^(m/2), by recurrence in l, times (x + iy)^m.
+    Associated Legendre functions divided by (x² + y²)^(m/2), by recurrence in l, times (x + iy)^m.
     """
     capacity, lmax, d, y = s.capacity, space.lmax, s.directions, s.harmonics
     for p in range(0, read_int(s.counts, place), WIDTH):
@@ -168,20 +168,20 @@ def fill_harmonics(place: int, space: Space, s: Memory) -> None:
 
 @compiled
 def first_legendre(m: int, space: Space) -> Any:
-    """Return the associated Legendre function of l = m."""
+    """Return the scaled associated Legendre function of l = m."""
     return spread(read(space.norms, m * (space.lmax + 2) * 3))
 
 
 @compiled
 def next_legendre(ell: int, m: int, z: Any, last: Any, before: Any, space: Space) -> Any:
-    """Return the associated Legendre function of l + 1 from those of l and l - 1."""
+    """Return the scaled associated Legendre function of l + 1 from those of l and l - 1."""
     norm = ((ell + 1) * (space.lmax + 1) + m) * 3
     return spread(read(space.norms, norm + 1)) * z * last - spread(read(space.norms, norm + 2)) * before
 
 
 @compiled
 def next_slope(ell: int, m: int, z: Any, last: Any, slope: Any, slope_before: Any, space: Space) -> Any:
-    """Return the slope by z of what :func:`next_legendre` returns."""
+    """Return the derivative of :func:`next_legendre` with respect to z."""
     norm = ((ell + 1) * (space.lmax + 1) + m) * 3
     factor, other = spread(read(space.norms, norm + 1)), spread(read(space.norms, norm + 2))
     return factor * muladd(z, slope, last) - other * slope_before
@@ -189,7 +189,7 @@ def next_slope(ell: int, m: int, z: Any, last: Any, slope: Any, slope_before: An
 
 @compiled
 def sum_over_neighbours(place: int, space: Space, element: Element, s: Memory) -> None:
-    """Fill the sums of R(n, l) Y(k) over the neighbours at a place; three n and two k at a time."""
+    """Compute the sums of R(n, l) Y(k) over the neighbours at a place; three n and two k at a time."""
     n, capacity, values, y, sums = read_int(s.counts, place), s.capacity, s.values, s.harmonics, s.sums
     at, n_k = place * space.width * capacity, space.n_k
     for t in range(0, 4 * element.n_groups, 4):

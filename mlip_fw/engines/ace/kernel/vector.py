@@ -1,9 +1,9 @@
-"""Eight numbers side by side, as a type for compiled code, and memory by address.
+"""A SIMD vector type for numba, and memory access by address.
 
-Compilers vectorise a loop only where they can prove that arrays don't overlap, which they can't for rows of one
-array. With a type for eight numbers nothing has to be proven: LLVM makes one AVX-512 instruction of each operation,
-or two of AVX2. Memory is given by address, since numba counts arrays each time they are handed on. Whoever gives an
-address keeps the array alive, and stays within its bounds.
+A compiler vectorises a loop only if it can prove that arrays don't overlap, which it can't for rows of one array.
+With an explicit vector of eight numbers there is nothing to prove: LLVM makes one AVX-512 instruction, or two of
+AVX2, of each operation. Arrays are passed by address, because numba counts references whenever an array is passed.
+The caller keeps the array alive, and no index may be out of its bounds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FLAGS = ("nsz", "arcp", "contract")
 
 
 class Vector(types.Type):
-    """The type of eight numbers side by side."""
+    """numba type of a vector of eight double-precision numbers."""
 
     def __init__(self) -> None:
         super().__init__(name="Vector")
@@ -39,7 +39,7 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def _place(builder: Any, address: Any, index: Any, kind: Any) -> Any:
-    """Return the place of number ``index`` behind an address; all numbers take eight bytes."""
+    """Return a pointer to element ``index`` at an address; all elements take eight bytes."""
     pointer = builder.inttoptr(address, ir.PointerType(_DOUBLE))
     return builder.bitcast(builder.gep(pointer, [index]), kind.as_pointer())
 
@@ -69,16 +69,16 @@ def _writer(kind: Any, given: Any) -> Any:
 
 _INTEGER = ir.IntType(64)
 load, store = _reader(_LANES, vector), _writer(_LANES, vector)
-"""Eight numbers that lie side by side from an index on, behind an address."""
+"""Load or store eight consecutive numbers from an index on."""
 read, write = _reader(_DOUBLE, types.float64), _writer(_DOUBLE, types.float64)
-"""One number."""
+"""Load or store one number."""
 read_int, write_int = _reader(_INTEGER, types.int64), _writer(_INTEGER, types.int64)
-"""One whole number."""
+"""Load or store one integer."""
 
 
 @intrinsic
 def unpack(_: Any, kind: Any, address: Any) -> Any:
-    """Return a named tuple of whole numbers that lie side by side: Python hands over one address faster than many."""
+    """Return a named tuple of consecutive integers: one address is passed from Python faster than all of them."""
     made = types.NamedUniTuple(types.int64, len(kind.instance_class._fields), kind.instance_class)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -93,7 +93,7 @@ def unpack(_: Any, kind: Any, address: Any) -> Any:
 
 @intrinsic
 def spread(_: Any, number: Any) -> Any:
-    """Return one number eight times."""
+    """Broadcast a number to a vector."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         one = builder.insert_element(ir.Constant(_LANES, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
@@ -105,7 +105,7 @@ def spread(_: Any, number: Any) -> Any:
 
 @intrinsic
 def muladd(_: Any, a: Any, b: Any, c: Any) -> Any:
-    """Return a · b + c."""
+    """Return a · b + c, fused where the processor can."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         function = cgutils.get_or_insert_function(
@@ -118,7 +118,7 @@ def muladd(_: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def total(_: Any, a: Any) -> Any:
-    """Return the sum of the eight numbers."""
+    """Return the sum of the elements."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         function = cgutils.get_or_insert_function(
@@ -131,7 +131,7 @@ def total(_: Any, a: Any) -> Any:
 
 @intrinsic
 def absolute(_: Any, a: Any) -> Any:
-    """Return the numbers without their signs."""
+    """Return the absolute values."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         function = cgutils.get_or_insert_function(
@@ -144,7 +144,7 @@ def absolute(_: Any, a: Any) -> Any:
 
 @intrinsic
 def larger(_: Any, a: Any, b: Any) -> Any:
-    """Return the larger of each two numbers; either may come back if one is no number."""
+    """Return the elementwise maximum; undefined where an element is NaN."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
@@ -178,7 +178,7 @@ def root(_: Any, a: Any) -> Any:
 
 @intrinsic
 def transpose(_: Any, source: Any, at: Any, stride: Any, target: Any, to: Any, target_stride: Any) -> Any:
-    """Copy eight rows of eight numbers, ``stride`` apart, to eight rows that are their columns."""
+    """Transpose a block of eight rows of eight numbers, whose rows are ``stride`` apart."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, at, stride, target, to, target_stride = arguments
