@@ -204,7 +204,12 @@ def halted_frame(lammps: Any, elements: list[str]) -> Atoms:
 
 
 def _attach(lammps: Any, potential: AcePotential, campaign: Campaign) -> None:
-    ExternalForces(lammps, potential, campaign.elements, campaign.uncertainty.check_interval).attach()
+    argument = {
+        "elements": campaign.elements,
+        "check_interval": campaign.uncertainty.check_interval,
+        "gamma_halt": campaign.uncertainty.thresholds(campaign.elements),
+    }
+    ExternalForces(lammps, potential, argument).attach()
 
 
 def _commands(plan: RunPlan) -> tuple[list[str], str]:
