@@ -92,7 +92,7 @@ class CampaignRecords:
         An error that is not known is no reason to stop: that of a campaign without target, or of a workflow of an
         earlier version, which has no audit.
         """
-        if stop is None and self.is_met is False:
+        if stop is None and self.is_met(self.audit) is False:
             stop = StopReason.ACCURACY.value
         return ("CONVERGED", None) if stop is None else ("STOPPED", stop)
 
@@ -163,15 +163,18 @@ class CampaignRecords:
     def audit(self) -> AuditRecord | None:
         """What the audit of the newest generation that is fit for MD found; None if it was not audited."""
         newest = newest_fit(self.trainings)
-        return None if newest is None else self.files.model(self.directory.audit_record(newest), AuditRecord)
+        return None if newest is None else self.audit_of(newest)
 
-    @cached_property
-    def is_met(self) -> bool | None:
-        """Whether the error meets the campaign's target of now; None: there is no target, or it is not known."""
+    def audit_of(self, generation: int) -> AuditRecord | None:
+        """Return what the audit of a generation found; None if it was not audited."""
+        return self.files.model(self.directory.audit_record(generation), AuditRecord)
+
+    def is_met(self, audit: AuditRecord | None) -> bool | None:
+        """Return whether an audit meets the campaign's target of now; None: there is no target, or it is not known."""
         settings = self.campaign.accuracy
-        if self.audit is None or not settings.target:
+        if audit is None or not settings.target:
             return None
-        return is_met(self.audit.errors, settings.target, settings.min_audit_frames)
+        return is_met(audit.errors, settings.target, settings.min_audit_frames)
 
     @cached_property
     def validation(self) -> ValidationReport | None:

@@ -73,7 +73,7 @@ def summary_of(records: CampaignRecords) -> CampaignSummary:
         outcome=outcome,
         reason=reason,
         hint=_hint(reason, records),
-        error=error_summary(records),
+        error=error_summary(records, newest),
         cycles=sum(s.generation is not None for s in selections),
         halts=sum(r.outcome is MDOutcome.HALTED for r in results),
         labels=len(labels),
@@ -100,10 +100,10 @@ def _require_whole_labels(records: CampaignRecords) -> None:
         read_head(dataset.path(name))
 
 
-def error_summary(records: CampaignRecords) -> ErrorSummary:
-    """Return how large the error of the newest generation that is fit for MD is, as far as it is known."""
-    newest, audit = newest_fit(records.trainings), records.audit
-    training = None if newest is None else records.trainings[newest]
+def error_summary(records: CampaignRecords, generation: int | None) -> ErrorSummary:
+    """Return how large the error of a generation is, as far as it is known."""
+    training = None if generation is None else records.trainings[generation]
+    audit = None if generation is None else records.audit_of(generation)
     before = None if training is None else training.new_before
     found = None if audit is None else audit.errors
     return ErrorSummary(
@@ -115,7 +115,7 @@ def error_summary(records: CampaignRecords) -> ErrorSummary:
         audit_energy_rmse_ev_atom=None if found is None else found.energy_rmse_ev_atom,
         audit_frames=0 if found is None else found.n_frames,
         target=records.campaign.accuracy.target or None,
-        met=records.is_met,
+        met=records.is_met(audit),
     )
 
 

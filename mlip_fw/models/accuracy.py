@@ -156,3 +156,35 @@ class ErrorSummary(Frozen):
     met: bool | None = Field(
         None, description="whether they are met; null: there is no target, or this generation was not audited"
     )
+
+
+def error_in_words(error: ErrorSummary) -> str:
+    """Return the error in one line, as every view begins: value, interval, target, and whether it is met."""
+    if error.audit_force_rmse_ev_a is None:
+        others = (
+            ("cross-validation", error.cv_force_rmse_ev_a),
+            ("new labels before training", error.new_label_force_rmse_ev_a),
+        )
+        known = ", ".join(f"{name} {_milli(value)} meV/Å" for name, value in others if value is not None)
+        return f"not audited{f'; {known}' if known else ''}"
+    interval, share = error.audit_force_rmse_interval_ev_a, error.audit_force_share
+    between = f" ({_milli(interval[0])} to {_milli(interval[1])})" if interval is not None else ""
+    relative = f", {100 * share:.2g} % of the forces" if share is not None else ""
+    aimed = "no target" if error.target is None else f"target {_target_in_words(error.target)}"
+    met = {True: ": met", False: ": not met", None: ""}[error.met]
+    frames = f"{error.audit_frames} audited frame{'s' if error.audit_frames != 1 else ''}"
+    return f"{_milli(error.audit_force_rmse_ev_a)} meV/Å{between}{relative}, on {frames}; {aimed}{met}"
+
+
+def _target_in_words(target: dict[str, float]) -> str:
+    forms = {
+        "force_relative": lambda value: f"{100 * value:.3g} %",
+        "force_rmse_ev_a": lambda value: f"{1000 * value:.3g} meV/Å",
+        "energy_rmse_ev_atom": lambda value: f"{1000 * value:.3g} meV/atom",
+        "stress_rmse_gpa": lambda value: f"{value:.3g} GPa",
+    }
+    return ", ".join(forms[name](value) for name, value in target.items())
+
+
+def _milli(value: float) -> str:
+    return f"{1000 * value:.3g}"

@@ -146,7 +146,7 @@ def _labels(evidence: Evidence) -> Iterator[str]:
     if not np.isfinite(wanted):
         yield f"{falls}, but too slowly to reach the target by labels alone"
     elif wanted > evidence.n_labels:
-        more = int(np.ceil(wanted - evidence.n_labels))
+        more = int(np.ceil(wanted - evidence.n_labels - 1e-6))
         yield f"{falls}; about {more} more would do: raise budget.max_labels"
 
 
