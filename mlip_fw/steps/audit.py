@@ -53,6 +53,10 @@ _MORE_LABELS = 0.5
 """Labels of one round, as a fraction of those before it."""
 _MIN_PROGRESS = 0.05
 """A campaign stops if its error falls by less than this fraction in two rounds."""
+_SPENT = (
+    "The budget was spent while a stage was repeated to make the error smaller: its MD has halted and does not go on. "
+    "Raise budget.max_labels and budget.max_cycles."
+)
 SELECTED, ROUND = "selected.extxyz", "round.json"
 
 
@@ -116,40 +120,51 @@ def audit_potential(step: Step[AuditHandoff], worker: Worker) -> Audited:
     if known is not None:
         return _carried_out(step, known)
     started = time.perf_counter()
-    missing, record = _audit(step, worker)
+    # a campaign that stops for another reason spends no more labels: its error is known if frames have theirs
+    ends_here, spends = step.stop is not None, step.stop in (None, StopReason.ACCURACY)
+    missing, record = _audit(step, worker, spends=spends, may_grow=not ends_here)
     seconds = round(time.perf_counter() - started, 3)
     if missing:
         step.record(Event.AUDITING, labels=len(missing), seconds=seconds)
         return Audited(missing)
     if record is None:
-        logger.warning("no frame of the MD could be labelled for an audit: the error is not known")
-        return Audited(stop=None if step.stop else StopReason.ACCURACY)
+        if spends:
+            logger.warning("no frame of the MD could be labelled for an audit: the error is not known")
+        return Audited(stop=StopReason.ACCURACY if spends else None)
     _record_audit(step, record, seconds)
-    if record.met or step.stop:
+    if not spends or (record.met and not ends_here):
         write_json(directory.audit_record(record.generation), record)
         return Audited()
-    next_round = _next_round(step, record, worker)
+    next_round = None if ends_here else _next_round(step, record, worker)
     if next_round is None:
-        said = diagnose(evidence_of(directory, campaign, record))
+        said = _SPENT if record.met else diagnose(evidence_of(directory, campaign, record))
+        said = f"{_SPENT} {said}" if ends_here and not record.met else said
         write_json(directory.audit_record(record.generation), record.model_copy(update={"diagnosis": said}))
         return Audited(stop=StopReason.ACCURACY)
     write_json(directory.audit_record(record.generation), record)
     return _carried_out(step, next_round)
 
 
-def _audit(step: Step[AuditHandoff], worker: Worker) -> tuple[list[LabelHandoff], AuditRecord | None]:
-    """Return the labels that are missing, and what is known with those that are there."""
+def _audit(
+    step: Step[AuditHandoff], worker: Worker, *, spends: bool, may_grow: bool
+) -> tuple[list[LabelHandoff], AuditRecord | None]:
+    """Return the labels that are missing, and what is known with those that are there.
+
+    ``spends`` says whether labels may be made, ``may_grow`` whether more than the fewest frames are audited where these
+    leave it open whether the target is met.
+    """
     settings, n, record = step.campaign.accuracy, step.campaign.accuracy.min_audit_frames, None
     places = eligible_places(step.directory, step.campaign)
     while True:
         strata = strata_of(places, step.campaign, n)
-        missing = [] if step.stop else _missing(step, strata, worker, is_more=n > settings.min_audit_frames)
+        is_more = n > settings.min_audit_frames
+        missing = _missing(step, strata, worker, is_more=is_more) if spends else []
         if missing is None:
             return [], record
         if missing:
             return missing, None
         record = _compared(step, strata)
-        if record is None or record.met or not is_undecided(record.errors, record.target) or step.stop:
+        if record is None or record.met or not is_undecided(record.errors, record.target) or not may_grow:
             return [], record
         n *= 2
         if n > _MOST_FRAMES * settings.min_audit_frames:

@@ -63,6 +63,7 @@ from mlip_fw.workflows.build import (
 from mlip_fw.workflows.campaign import is_refined_at_the_end
 
 _MAX_REPEATS = 3
+_SPENT = (StopReason.MAX_LABELS, StopReason.MAX_CYCLES)
 _WIDEST_FAN = 256
 """Most Label Fireworks of one halt: each pays for the width of the fan (docs/explanation/scale.md)."""
 
@@ -95,6 +96,9 @@ def after_md(step: Step[MDHandoff], result: MDResult) -> FWAction:
     if isinstance(resumed, MDHandoff):
         return FWAction(stored_data=stored, detours=_retraining(step, resumed))
     walker, cycle = handoff.walker_and_cycle
+    if handoff.repetition and resumed in _SPENT:
+        # the walkers have been through all stages: what is missing is a small error, and the audit says why
+        resumed = StopReason.ACCURACY
     step.record(Event.STOPPED, walker=walker, cycle=cycle, step=result.step, reason=resumed.value)
     return FWAction(stored_data=stored, update_spec={STOPPED: resumed.value})
 
