@@ -17,7 +17,7 @@ from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.ace.basis import copy_of, linear_basis
 from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.design_rows import design_rows_of
-from mlip_fw.engines.train.diagnosis import Evidence
+from mlip_fw.engines.train.diagnosis import FitEvidence
 from mlip_fw.engines.train.fit_io import read_fit
 from mlip_fw.engines.train.fit_state import empty_fit
 from mlip_fw.engines.train.learning_curve import cv_force_rmse_ev_a, learning_curve
@@ -37,11 +37,11 @@ _MAX_FUNCTIONS = 2000
 
 # the matrices are small: more threads of BLAS cost time
 @threadpool_limits.wrap(limits=1, user_api="blas")
-def evidence_of(directory: CampaignDirectory, campaign: Campaign, audit: AuditRecord) -> Evidence:
+def evidence_of(directory: CampaignDirectory, campaign: Campaign, audit: AuditRecord) -> FitEvidence:
     """Return what is known of the newest linear generation of a campaign, whose audit found too large an error."""
     generations, dataset = Generations(directory.root), Dataset(directory.root)
     found = worst(audit.errors, audit.target)
-    base = Evidence(
+    base = FitEvidence(
         error=audit.errors.force_rmse_ev_a,
         # of several criteria the one that is missed most says how much smaller the error must be
         wanted=audit.errors.force_rmse_ev_a / max(found.estimate, 1e-9),

@@ -154,6 +154,8 @@ def after_audit(step: Step[AuditHandoff], audited: Audited) -> FWAction:
     """Make the labels that it needs and audit again; or teach the potential more and repeat a stage; else go on."""
     if audited.missing:
         again = audit_firework(step.handoff.waiting_for(audited.missing))
+        if step.stop is not None:
+            again.spec[STOPPED] = step.stop
         labels = [label_firework(one) for one in audited.missing]
         return FWAction(detours=_workflow(step, "audit", [*labels, again], {label: [again] for label in labels}))
     if audited.repeat is not None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlip_fw.engines.train.diagnosis import Evidence, diagnose, power_law
+from mlip_fw.engines.train.diagnosis import FitEvidence, diagnose, power_law
 
 FLAT = [(4.0, 0.0505), (8.0, 0.0502), (12.0, 0.0501), (16.0, 0.05)]
 PLAIN = {
@@ -21,7 +21,7 @@ PLAIN = {
 
 
 def said(**changes):
-    return diagnose(Evidence(**{**PLAIN, **changes}))
+    return diagnose(FitEvidence(**{**PLAIN, **changes}))
 
 
 def test_too_few_labels_says_how_many_more():

@@ -27,8 +27,8 @@ def scribe(tmp_path):
 
 
 def said(scribe):
-    """Return (answer, more, mood) of learning, waiting, cost and quality."""
-    return [(one.answer, one.more, one.mood) for one in status_answers(CampaignAnalysis(scribe.directory))]
+    """Return (answer, more, mood) of learning, waiting, cost and quality; the error comes before them."""
+    return [(one.answer, one.more, one.mood) for one in status_answers(CampaignAnalysis(scribe.directory))[1:]]
 
 
 class TestLearning:
@@ -228,8 +228,9 @@ class TestEverywhere:
         """Return the text of a page, one space between words."""
         return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
-    def test_they_are_four(self, told):
+    def test_they_are_five(self, told):
         assert [one.question for one in told[1]] == [
+            "How large is the error?",
             "Is it learning?",
             "What does it wait for?",
             "What has it cost?",

@@ -20,7 +20,7 @@ _MOST = 1000.0
 
 
 @dataclass(frozen=True)
-class Evidence:
+class FitEvidence:
     """What is known of a fit whose error is too large; forces in eV/Å."""
 
     error: float
@@ -78,7 +78,7 @@ def power_law(curve: Sequence[tuple[float, float]]) -> PowerLaw | None:
     return PowerLaw(float(np.exp(offset)), float(-slope))
 
 
-def diagnose(evidence: Evidence) -> str:
+def diagnose(evidence: FitEvidence) -> str:
     """Return one paragraph: what limits the error, the most likely cause first, and what to change."""
     found = [*_causes(evidence)]
     if not found:
@@ -89,7 +89,7 @@ def diagnose(evidence: Evidence) -> str:
     return f"{_headline(evidence)} {'. '.join(found)}."
 
 
-def _headline(evidence: Evidence) -> str:
+def _headline(evidence: FitEvidence) -> str:
     error, wanted = 1000 * evidence.error, 1000 * evidence.wanted
     if evidence.is_undecided:
         return (
@@ -99,7 +99,7 @@ def _headline(evidence: Evidence) -> str:
     return f"The force error of {evidence.n_frames} audited frames is {error:.3g} meV/Å, the target {wanted:.3g}."
 
 
-def _causes(evidence: Evidence) -> Iterator[str]:
+def _causes(evidence: FitEvidence) -> Iterator[str]:
     """Yield what limits the error, most likely first."""
     basis = [*_basis(evidence)]
     labels = [*_labels(evidence)]
@@ -113,7 +113,7 @@ def _causes(evidence: Evidence) -> Iterator[str]:
         yield "A larger accuracy.min_audit_frames tells, if budget.max_labels allows it"
 
 
-def _basis(evidence: Evidence) -> Iterator[str]:
+def _basis(evidence: FitEvidence) -> Iterator[str]:
     known = evidence.cv_error
     if known is None:
         return
@@ -133,7 +133,7 @@ def _basis(evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _labels(evidence: Evidence) -> Iterator[str]:
+def _labels(evidence: FitEvidence) -> Iterator[str]:
     law = power_law(evidence.curve)
     if law is None or law.exponent < _FALLS:
         return
@@ -150,7 +150,7 @@ def _labels(evidence: Evidence) -> Iterator[str]:
         yield f"{falls}; about {more} more would do: raise budget.max_labels"
 
 
-def _contradictions(evidence: Evidence) -> Iterator[str]:
+def _contradictions(evidence: FitEvidence) -> Iterator[str]:
     """Yield that labels contradict each other: the fit leaves an error that neither labels nor functions lower."""
     left = evidence.training_error
     several = f" ({evidence.n_down_weighted} of them are far from what the others say)"
@@ -163,7 +163,7 @@ def _contradictions(evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _ridge(evidence: Evidence) -> Iterator[str]:
+def _ridge(evidence: FitEvidence) -> Iterator[str]:
     if evidence.ridge is None or evidence.ridges is None:
         return
     low, high = evidence.ridges
@@ -179,7 +179,7 @@ def _ridge(evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _outstanding(evidence: Evidence) -> Iterator[str]:
+def _outstanding(evidence: FitEvidence) -> Iterator[str]:
     for found, what in ((evidence.by_element, "Element"), (evidence.by_range, "Temperature")):
         if len(found) < 2:
             continue
