@@ -53,6 +53,6 @@ def is_undecided(errors: AuditErrors, target: Mapping[str, float]) -> bool:
     return found.estimate <= 1.0 < found.upper
 
 
-def _known(value: float | None, interval: tuple[float, float] | None) -> tuple[float, float]:
+def _known(value: float | None, interval: list[float] | None) -> tuple[float, float]:
     unknown = float("inf")
     return (unknown if value is None else value), (unknown if interval is None else interval[1])

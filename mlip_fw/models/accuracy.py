@@ -12,6 +12,10 @@ MIN_FRAMES = 3
 """Fewer frames say nothing about how far errors of frames scatter."""
 
 
+Interval = Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
+"""Lower and upper end."""
+
+
 class AccuracySettings(Frozen):
     """The largest error with which a campaign is CONVERGED, and how many labels are spent to know it.
 
@@ -78,14 +82,12 @@ class AuditErrors(Frozen):
 
     n_frames: Count
     force_rmse_ev_a: NotNegative
-    force_rmse_interval_ev_a: tuple[NotNegative, NotNegative] | None = Field(
-        description="95 % confidence interval; null: of a single frame"
-    )
+    force_rmse_interval_ev_a: Interval | None = Field(description="95 % confidence interval; null: of a single frame")
     force_share: NotNegative | None = Field(description="the error divided by the root mean square of the forces")
     energy_rmse_ev_atom: NotNegative | None = Field(None, description="of energy differences between frames")
-    energy_rmse_interval_ev_atom: tuple[NotNegative, NotNegative] | None = None
+    energy_rmse_interval_ev_atom: Interval | None = None
     stress_rmse_gpa: NotNegative | None = None
-    stress_rmse_interval_gpa: tuple[NotNegative, NotNegative] | None = None
+    stress_rmse_interval_gpa: Interval | None = None
 
 
 class AuditRange(AuditErrors):
@@ -140,9 +142,7 @@ class ErrorSummary(Frozen):
     audit_force_rmse_ev_a: NotNegative | None = Field(
         None, description="of audited frames: drawn at random from the MD and not trained on, eV/Å"
     )
-    audit_force_rmse_interval_ev_a: tuple[NotNegative, NotNegative] | None = Field(
-        None, description="its 95 % confidence interval"
-    )
+    audit_force_rmse_interval_ev_a: Interval | None = Field(None, description="its 95 % confidence interval")
     audit_force_share: NotNegative | None = Field(
         None, description="that error divided by the root mean square of the forces"
     )

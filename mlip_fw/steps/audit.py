@@ -47,7 +47,7 @@ logger = logging.getLogger("mlip_fw")
 _LOCK = "audit-frames"
 _MAX_TIMES = 3
 """How often a label is asked for, and how many frames of one part of the MD may fail; then it goes unaudited."""
-_MOST_FRAMES = 4
+_MAX_MULTIPLE = 4
 """At most so many times ``min_audit_frames``, if fewer leave it open whether the target is met."""
 _MORE_LABELS = 0.5
 """Labels of one round, as a fraction of those before it."""
@@ -167,7 +167,7 @@ def _audit(
         if record is None or record.met or not is_undecided(record.errors, record.target) or not may_grow:
             return [], record
         n *= 2
-        if n > _MOST_FRAMES * settings.min_audit_frames:
+        if n > _MAX_MULTIPLE * settings.min_audit_frames:
             return [], record
 
 

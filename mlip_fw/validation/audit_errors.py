@@ -19,7 +19,7 @@ CONFIDENCE = 0.95
 _MAX_RANGES = 4
 _TINY = 1e-12
 """Mean squares below this fraction of the largest count as this: the logarithm of 0 is no number."""
-Interval = tuple[float, float]
+Interval = list[float]
 
 
 def errors_of(frames: Sequence[AuditedFrame]) -> AuditErrors:
@@ -67,13 +67,13 @@ def interval_of_rms(rms: float, mean_squares: np.ndarray) -> Interval | None:
     logs = np.log(np.maximum(mean_squares, _TINY * max(mean_squares.max(), _TINY)))
     half = t.ppf(0.5 + CONFIDENCE / 2, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
     factor = float(np.exp(min(half / 2, 50.0)))
-    return rms / factor, rms * factor
+    return [rms / factor, rms * factor]
 
 
 def interval_of_spread(spread: float, n: int) -> Interval:
     """Return the 95 % confidence interval of a standard deviation of ``n`` normally distributed values (chi-square)."""
     low, high = chi2.ppf([0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2], n - 1)
-    return float(spread * np.sqrt((n - 1) / high)), float(spread * np.sqrt((n - 1) / low))
+    return [float(spread * np.sqrt((n - 1) / high)), float(spread * np.sqrt((n - 1) / low))]
 
 
 def audit_record(

@@ -133,8 +133,8 @@ def draw_place(places: Sequence[AuditPlace], drawn: Sequence[AuditFrame], seed: 
     left = [place for place in places if place.key not in taken]
     left = [place for place in left if place.is_apart] or left
     counts = Counter(frame.walker for frame in drawn)
-    fewest = min((counts[place.walker] for place in left), default=0)
-    left = [place for place in left if counts[place.walker] == fewest]
+    min_count = min((counts[place.walker] for place in left), default=0)
+    left = [place for place in left if counts[place.walker] == min_count]
     return left[int(np.random.default_rng(seed).integers(len(left)))] if left else None
 
 

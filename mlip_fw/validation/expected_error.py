@@ -52,10 +52,10 @@ def uncertain_frames(
         order = np.argsort([-gamma for _, gamma in structures])[:n]
         return [structures[k][0] for k in order]
     spreads = [_spread_rows(committee, atoms) for atoms, _ in structures]
-    return [structures[k][0] for k in most_informative(spreads, n, committee.noise)]
+    return [structures[k][0] for k in choose_informative(spreads, n, committee.noise)]
 
 
-def most_informative(spreads: Sequence[np.ndarray], n: int, noise: float) -> list[int]:
+def choose_informative(spreads: Sequence[np.ndarray], n: int, noise: float) -> list[int]:
     """Return the indices of the structures whose forces are most uncertain, each given the ones before it.
 
     After a choice the posterior is that of a fit with its forces known, so that a second structure like it counts for

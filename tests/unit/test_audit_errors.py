@@ -38,7 +38,7 @@ def test_each_frame_counts_as_much_as_its_part_of_the_md():
 def test_errors_that_grow_with_the_forces_are_certain():
     # cold, warm, hot: four times the error at four times the force
     found = errors_of([frame(0.01, 0.5), frame(0.02, 1.0), frame(0.04, 2.0)])
-    assert found.force_rmse_interval_ev_a == pytest.approx((found.force_rmse_ev_a,) * 2)
+    assert found.force_rmse_interval_ev_a == pytest.approx([found.force_rmse_ev_a] * 2)
 
 
 def test_three_frames_that_differ_by_a_factor_of_two_have_a_wide_interval():
@@ -66,7 +66,7 @@ def test_energies_are_compared_less_their_mean_offset():
     assert found.energy_rmse_ev_atom == pytest.approx(0.01)
     assert found.energy_rmse_interval_ev_atom == pytest.approx(interval_of_spread(0.01, 3))
     # chi-square with two degrees of freedom: 0.0506 and 7.378
-    assert interval_of_spread(1.0, 3) == pytest.approx((np.sqrt(2 / 7.3778), np.sqrt(2 / 0.05064)), rel=1e-3)
+    assert interval_of_spread(1.0, 3) == pytest.approx([np.sqrt(2 / 7.3778), np.sqrt(2 / 0.05064)], rel=1e-3)
     assert errors_of([frame(0.1, energy=5.0)]).energy_rmse_ev_atom is None
 
 
@@ -110,7 +110,7 @@ def test_one_line():
     assert error_in_words(ErrorSummary(cv_force_rmse_ev_a=0.0123)) == "not audited; cross-validation 12.3 meV/Å"
     known = ErrorSummary(
         audit_force_rmse_ev_a=0.0042,
-        audit_force_rmse_interval_ev_a=(0.003, 0.006),
+        audit_force_rmse_interval_ev_a=[0.003, 0.006],
         audit_force_share=0.012,
         audit_frames=3,
         target={"force_relative": 0.1, "stress_rmse_gpa": 0.5},

@@ -7,7 +7,7 @@ from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.models.accuracy import AuditFrame
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.validation.audit_frames import draw_place, frames_by_stratum, last_pass, places_in, strata_of
-from mlip_fw.validation.expected_error import most_informative
+from mlip_fw.validation.expected_error import choose_informative
 
 STAGES = [
     {"ensemble": "nvt", "temperature_k": [300, 600], "n_steps": 200},
@@ -107,5 +107,5 @@ def test_a_draw_is_seeded_new_apart_and_fair_to_walkers(small, tmp_path):
 
 def test_uncertain_structures_that_tell_different_things():
     large, like_it, other = np.eye(3)[:1] * 3.0, np.eye(3)[:1] * 2.9, np.eye(3)[1:2] * 1.0
-    assert most_informative([other, like_it, large], 2, noise=0.1) == [2, 0]
-    assert most_informative([other, like_it, large], 9, noise=0.1) == [2, 0, 1]
+    assert choose_informative([other, like_it, large], 2, noise=0.1) == [2, 0]
+    assert choose_informative([other, like_it, large], 9, noise=0.1) == [2, 0, 1]

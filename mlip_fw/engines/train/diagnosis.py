@@ -15,7 +15,7 @@ _STANDS_OUT = 1.5
 """An element or a range of temperature stands out if its error is above this multiple of the whole."""
 _HARDLY_LEARNT = 0.5
 """Labels contradict each other if what the fit leaves of its own labels is above this fraction of the error."""
-_MOST = 1000.0
+_MAX_MULTIPLE = 1000.0
 """More labels than this multiple of the present ones are no answer."""
 
 
@@ -64,7 +64,7 @@ class PowerLaw:
         if self.exponent <= 0:
             return float("inf")
         exponent = np.log(known[1] / error) / self.exponent
-        return float(known[0] * np.exp(exponent)) if exponent < np.log(_MOST) else float("inf")
+        return float(known[0] * np.exp(exponent)) if exponent < np.log(_MAX_MULTIPLE) else float("inf")
 
 
 def power_law(curve: Sequence[tuple[float, float]]) -> PowerLaw | None:
