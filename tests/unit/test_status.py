@@ -92,14 +92,14 @@ class TestWaiting:
                 assert current_state(CampaignAnalysis(scribe.directory)) == "explore"
 
     def test_a_validation_that_is_not_done(self, tmp_path):
-        scribe = Scribe(tmp_path / "validated", validation={"n_frames": 3}, accuracy={"force_relative": None})
+        scribe = Scribe(tmp_path / "validated", validation={"n_frames": 3})
         scribe.begin((A, B))
         scribe.explore(0, 0, steps=1000, outcome="finished")
         with scribe.directory.locked():
             assert self.waiting(scribe)[0] == "the validation"
 
     def test_an_audit_comes_before_a_validation(self, tmp_path):
-        scribe = Scribe(tmp_path / "audited", validation={"n_frames": 3})
+        scribe = Scribe(tmp_path / "audited", validation={"n_frames": 3}, accuracy={})
         scribe.begin((A, B))
         scribe.explore(0, 0, steps=1000, outcome="finished")
         with scribe.directory.locked():
