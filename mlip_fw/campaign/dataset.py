@@ -29,6 +29,7 @@ class Dataset:
     def __init__(self, root: Path) -> None:
         self._labels, self._quarantine = root / "labels", root / "quarantine"
         self._imported = root / "bootstrap" / "imported"
+        self._audit = root / "audit"
         self._elsewhere = self._labels / ".elsewhere"
 
     def path(self, name: str) -> Path:
@@ -37,12 +38,7 @@ class Dataset:
 
     def hashes(self) -> list[str]:
         """Return the names of all labels, sorted."""
-        if not self._labels.is_dir():
-            return []
-        # names alone: thousands of paths take long
-        with os.scandir(self._labels) as found:
-            names = [entry.name for entry in found]
-        return sorted(name.removesuffix(".extxyz") for name in names if name.endswith(".extxyz") and name[0] != ".")
+        return _names_in(self._labels)
 
     def quarantined(self) -> list[QuarantineRecord]:
         """Return why structures could not be labelled."""
@@ -50,9 +46,14 @@ class Dataset:
         return [record for record in found if record is not None]
 
     def n_computed(self) -> int:
-        """Return how many reference calculations were made: labels that were not imported, and failures."""
+        """Return how many reference calculations were made: labels that were not imported, and failures.
+
+        Audited frames count, whether they have joined the training set or not.
+        """
         imported = sum(1 for _ in self._imported.glob("[!.]*"))
-        return len({*self.hashes(), *self._known_elsewhere()}) - imported + len(self.quarantined())
+        audited, failed = _names_in(self._audit / "labels"), sum(1 for _ in self._audit.glob("quarantine/[!.]*.json"))
+        labels = {*self.hashes(), *self._known_elsewhere(), *audited}
+        return len(labels) - imported + len(self.quarantined()) + failed
 
     def note_elsewhere(self, names: Sequence[str]) -> None:
         """Remember which labels there are on other machines, which this one need not have."""
@@ -95,6 +96,11 @@ class Dataset:
         copy.info = {"label_hash": name, **facts}
         write_frames(self.path(name), [copy])
 
+    def adopt(self, name: str, other: Dataset) -> None:
+        """Take over a label of another dataset, as it is."""
+        if not self.has(name):
+            write_text(self.path(name), other.path(name).read_text())
+
     def quarantined_structure(self, name: str) -> Atoms:
         """Return a structure that could not be labelled."""
         return read_frame(self.quarantined_path(name))
@@ -123,6 +129,15 @@ class Dataset:
 
     def _known_elsewhere(self) -> list[str]:
         return self._elsewhere.read_text().split() if self._elsewhere.is_file() else []
+
+
+def _names_in(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    # names alone: thousands of paths take long
+    with os.scandir(folder) as found:
+        names = [entry.name for entry in found]
+    return sorted(name.removesuffix(".extxyz") for name in names if name.endswith(".extxyz") and name[0] != ".")
 
 
 def _copy_ends(source: Path, target: Path) -> None:

@@ -95,6 +95,24 @@ class CampaignDirectory:
         return self.validation / "validation.json"
 
     @property
+    def audit(self) -> Path:
+        """Folder of frames that tell how large the error is, and are not trained on as long as they do."""
+        return self.root / "audit"
+
+    @property
+    def audit_frames(self) -> Path:
+        """Which frames were drawn for the audit."""
+        return self.audit / "frames.json"
+
+    def audit_record(self, generation: int) -> Path:
+        """Return the file that says what the audit of a generation found."""
+        return self.audit / f"audit_{generation:04d}.json"
+
+    def audit_round(self, number: int) -> Path:
+        """Return the folder of what is done after audit ``number`` missed the target, if it did."""
+        return self.audit / f"round_{number:04d}"
+
+    @property
     def level_file(self) -> Path:
         """The level of theory of all labels."""
         return self.root / "level_of_theory.json"
@@ -193,8 +211,8 @@ class CampaignDirectory:
             if differing:
                 raise CampaignError(
                     f"{self.root} holds another campaign: {', '.join(differing[:5])} differ from its campaign.yaml "
-                    "(only budget, validation, candidates.cutout and the oracle's limits may change); give another "
-                    "--dir, or remove the directory to start anew"
+                    "(only budget, accuracy, validation, candidates.cutout and the oracle's limits may change); give "
+                    "another --dir, or remove the directory to start anew"
                 )
         elif self._holds_something_else():
             raise CampaignError(f"{self.root} is not empty and holds no campaign; give another --dir")

@@ -9,19 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mlip_fw.campaign.accuracy import is_met
 from mlip_fw.campaign.cycle_files import SELECTION
 from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.file_cache import CampaignFiles, FileCache
-from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.generations import Generations, newest_fit
 from mlip_fw.campaign.journal import merged_events, outcome_of, read_journal
 from mlip_fw.campaign.label_files import LabelFile, read_label_file
 from mlip_fw.io.campaign_file import read_campaign
+from mlip_fw.models.accuracy import AuditRecord
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.label import QuarantineRecord
 from mlip_fw.models.md import MDResult
 from mlip_fw.models.selection import Selection
-from mlip_fw.models.summary import Outcome
+from mlip_fw.models.summary import Outcome, StopReason
 from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.validation import ValidationReport
 
@@ -78,8 +80,21 @@ class CampaignRecords:
 
     @cached_property
     def outcome(self) -> tuple[Outcome, str | None]:
-        """The outcome of the campaign, and why it stopped if it did."""
+        """The outcome of the campaign, and why it stopped if it did, as it was when it ended.
+
+        :func:`mlip_fw.steps.summarize.summarize_campaign` records the end, with the outcome of :meth:`judged`.
+        """
         return outcome_of(self.events, is_run_here=self.is_run_here)
+
+    def judged(self, stop: str | None) -> tuple[Outcome, str | None]:
+        """Return the outcome of a campaign that ends now, and why it stops: CONVERGED needs no stop, and a small error.
+
+        An error that is not known is no reason to stop: that of a campaign without target, or of a workflow of an
+        earlier version, which has no audit.
+        """
+        if stop is None and self.is_met(self.audit) is False:
+            stop = StopReason.ACCURACY.value
+        return ("CONVERGED", None) if stop is None else ("STOPPED", stop)
 
     @cached_property
     def cycle_folders(self) -> dict[WalkerCycle, Path]:
@@ -133,6 +148,33 @@ class CampaignRecords:
     def validation_quarantine(self) -> list[QuarantineRecord]:
         """Why structures of the validation could not be labelled."""
         return self._quarantine(self.directory.validation)
+
+    @cached_property
+    def audit_labels(self) -> dict[str, LabelFile]:
+        """The labels of audited frames, by their hash; some may have joined those that are trained on."""
+        return self._labels(self.directory.audit)
+
+    @cached_property
+    def audit_quarantine(self) -> list[QuarantineRecord]:
+        """Why audited frames could not be labelled."""
+        return self._quarantine(self.directory.audit)
+
+    @cached_property
+    def audit(self) -> AuditRecord | None:
+        """What the audit of the newest generation that is fit for MD found; None if it was not audited."""
+        newest = newest_fit(self.trainings)
+        return None if newest is None else self.audit_of(newest)
+
+    def audit_of(self, generation: int) -> AuditRecord | None:
+        """Return what the audit of a generation found; None if it was not audited."""
+        return self.files.model(self.directory.audit_record(generation), AuditRecord)
+
+    def is_met(self, audit: AuditRecord | None) -> bool | None:
+        """Return whether an audit meets the campaign's target of now; None: there is no target, or it is not known."""
+        settings = self.campaign.accuracy
+        if audit is None or not settings.target:
+            return None
+        return is_met(audit.errors, settings.target, settings.min_audit_frames)
 
     @cached_property
     def validation(self) -> ValidationReport | None:

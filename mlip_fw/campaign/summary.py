@@ -10,6 +10,7 @@ from mlip_fw.campaign.generations import Generations, faults_of, newest_fit
 from mlip_fw.campaign.journal import sessions
 from mlip_fw.campaign.records import CampaignRecords
 from mlip_fw.io.structures import read_head
+from mlip_fw.models.accuracy import ErrorSummary
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.summary import CampaignSummary, Seconds, StopReason
@@ -61,7 +62,8 @@ def summary_of(records: CampaignRecords) -> CampaignSummary:
     seconds = {
         "md": sum(r.seconds for r in results),
         "candidates": sum(s.seconds for s in selections),
-        "label": sum(label.seconds for label in labels) + sum(q.seconds for q in quarantine),
+        "label": sum(label.seconds for label in {**records.audit_labels, **records.labels}.values())
+        + sum(failed.seconds for failed in [*quarantine, *records.audit_quarantine]),
         "train": sum(t.seconds for t in trainings.values() if t is not None),
     }
     total = round(sum(end - start for start, end in sessions(records.events)), 3)
@@ -70,11 +72,13 @@ def summary_of(records: CampaignRecords) -> CampaignSummary:
         campaign=campaign.campaign,
         outcome=outcome,
         reason=reason,
-        hint=_hint(trainings, campaign) if reason == StopReason.NO_PROGRESS else None,
+        hint=_hint(reason, records),
+        error=error_summary(records, newest),
         cycles=sum(s.generation is not None for s in selections),
         halts=sum(r.outcome is MDOutcome.HALTED for r in results),
         labels=len(labels),
-        labels_failed=len(quarantine),
+        labels_audit=len(records.audit_labels.keys() - records.labels.keys()),
+        labels_failed=len(quarantine) + len(records.audit_quarantine),
         atoms_labelled=sum(label.n_atoms for label in labels),
         generations=len(trainings),
         generations_refused=sum(bool(faults_of(t)) for t in trainings.values()),
@@ -96,7 +100,40 @@ def _require_whole_labels(records: CampaignRecords) -> None:
         read_head(dataset.path(name))
 
 
-def _hint(trainings: dict[int, TrainingRecord | None], campaign: Campaign) -> str | None:
+def error_summary(records: CampaignRecords, generation: int | None) -> ErrorSummary:
+    """Return how large the error of a generation is, as far as it is known."""
+    training = None if generation is None else records.trainings[generation]
+    audit = None if generation is None else records.audit_of(generation)
+    before = None if training is None else training.new_before
+    found = None if audit is None else audit.errors
+    return ErrorSummary(
+        cv_force_rmse_ev_a=None if training is None else training.cv_force_rmse_ev_a,
+        new_label_force_rmse_ev_a=None if before is None else before.force_rmse_ev_a,
+        audit_force_rmse_ev_a=None if found is None else found.force_rmse_ev_a,
+        audit_force_rmse_interval_ev_a=None if found is None else found.force_rmse_interval_ev_a,
+        audit_force_share=None if found is None else found.force_share,
+        audit_energy_rmse_ev_atom=None if found is None else found.energy_rmse_ev_atom,
+        audit_frames=0 if found is None else found.n_frames,
+        target=records.campaign.accuracy.target or None,
+        met=records.is_met(audit),
+    )
+
+
+def _hint(reason: str | None, records: CampaignRecords) -> str | None:
+    """Return what stood in the way of a campaign that stopped, where its reason does not tell."""
+    if reason == StopReason.NO_PROGRESS:
+        return _no_progress(records.trainings, records.campaign)
+    if reason != StopReason.ACCURACY:
+        return None
+    if records.audit is None:
+        return (
+            "no frame of the MD could be labelled to find the error; audit/quarantine/ says why, and longer stages "
+            "have more frames"
+        )
+    return records.audit.diagnosis
+
+
+def _no_progress(trainings: dict[int, TrainingRecord | None], campaign: Campaign) -> str | None:
     """Return why MD made no progress, if the threshold or the newer generations are to blame."""
     if (halt := campaign.uncertainty.lowest_gamma_halt) <= 1:
         return (

@@ -26,7 +26,7 @@ _ANSWER_STYLES = {"good": "bold green", "bad": "bold red", "": "bold"}
 
 
 def status_table(analysis: CampaignAnalysis, fireworks: Counts = None, *, plain: bool = False) -> Table:
-    """Return four questions with their answers, each followed by sparklines or walkers.
+    """Return five questions with their answers, each followed by sparklines or walkers.
 
     Parameters
     ----------
@@ -48,7 +48,8 @@ def status_table(analysis: CampaignAnalysis, fireworks: Counts = None, *, plain:
 
 def _rows(analysis: CampaignAnalysis, fireworks: Counts, *, plain: bool) -> Iterator[tuple[str, Text]]:
     """Yield the rows: each answer, then the numbers behind it as far as they are known."""
-    learning, waiting, cost, quality = status_answers(analysis)
+    error, learning, waiting, cost, quality = status_answers(analysis)
+    yield _answer_row(error)
     yield _answer_row(learning)
     if steps := steps_to_halt(analysis.generations):
         yield "  steps per halt", Text(f"{sparkline(steps, plain=plain)}  {_ends(steps, '.0f')}, by generation")

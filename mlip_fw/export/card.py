@@ -13,7 +13,8 @@ from ase import Atoms, units
 from pydantic import ValidationError
 
 from mlip_fw.campaign.directory import CampaignDirectory
-from mlip_fw.campaign.summary import md_results
+from mlip_fw.campaign.records import CampaignRecords
+from mlip_fw.campaign.summary import error_summary, md_results
 from mlip_fw.engines.md.script import LOG
 from mlip_fw.engines.oracle.level import read_level
 from mlip_fw.errors import DirectoryError
@@ -70,6 +71,7 @@ def model_card(
         labels=len(frames),
         atoms=sum(map(len, frames)),
         atoms_masked=sum(int((~mask_of(atoms)).sum()) for atoms in frames),
+        error=error_summary(CampaignRecords(directory), last.generation),
         training_errors=last.dataset,
         unseen_errors=_unseen(records),
         domain=_domain(directory, campaign, frames),

@@ -27,6 +27,7 @@ from mlip_fw.io.labelled.reading import read_raw
 from mlip_fw.io.lammps import write_data
 from mlip_fw.io.pace import read_active_set, read_basis
 from mlip_fw.io.structures import mask_of, read_any, write_frames
+from mlip_fw.models.accuracy import error_in_words
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.card import ModelCard
 from mlip_fw.models.training import TrainingRecord
@@ -205,6 +206,7 @@ def _write_examples(
         "card": card,
         "folder": name,
         "theory": ", ".join(f"{key} {_short(value)}" for key, value in card.level_of_theory.items()) or "not recorded",
+        "error": error_in_words(card.error),
         "thresholds": ", ".join(f"{name} = {halt:g}" for name, halt in halts.items()),
         "interval": campaign.uncertainty.check_interval,
         "gamma_halt": campaign.uncertainty.lowest_gamma_halt,

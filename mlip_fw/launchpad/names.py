@@ -6,7 +6,7 @@ import re
 import threading
 from typing import Any
 
-_KINDS = ("md", "label", "candidates", "train", "bootstrap", "summary", "polish", "validate")
+_KINDS = ("md", "label", "candidates", "train", "bootstrap", "summary", "polish", "audit", "validate")
 _WALKER_AND_CYCLE = re.compile(r"\bw(\d{2,})\b(?: s\d+)?(?: c(\d{4,}))?")
 _HASH = re.compile(r"\blabel ([0-9a-f]{16})\b")
 _MAX_WORKFLOWS = 256

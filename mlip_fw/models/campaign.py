@@ -9,6 +9,7 @@ from ase.data import chemical_symbols
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from mlip_fw.errors import WorkerError
+from mlip_fw.models.accuracy import AccuracySettings
 from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
 from mlip_fw.models.dataset import DatasetChoice, DatasetSettings
 from mlip_fw.models.kinds import NameIn
@@ -218,6 +219,7 @@ class Campaign(Frozen):
     potential: PotentialSettings = PotentialSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
     budget: Budget = Budget()
+    accuracy: AccuracySettings = AccuracySettings()
     files: Literal["shared", "filepad"] = Field(
         "shared",
         description="how workers get each other's files. shared: all see one campaign directory; filepad: through the "
@@ -313,6 +315,11 @@ class Campaign(Frozen):
         wanted, (each, limit) = self.potential.functions_per_element, AUTO_FUNCTIONS
         return min(each * len(self.elements), limit) if wanted == "auto" else wanted
 
+    @property
+    def is_audited(self) -> bool:
+        """Whether frames are audited: there is a target, and one campaign directory."""
+        return bool(self.accuracy.target) and self.files == "shared"
+
     def named_files(self) -> dict[str, str]:
         """Return the input files, by the key of the campaign file that names each."""
         others = {
@@ -335,11 +342,12 @@ class Campaign(Frozen):
     def identity(self) -> dict[str, Any]:
         """Return the settings that must stay the same while a campaign directory is in use, as plain values.
 
-        Free to change are the budget, the validation, cut-outs, how files are shared, and the oracle's keys that don't
-        change the value of a label.
+        Free to change are the budget, the accuracy, the validation, cut-outs, how files are shared, and the oracle's
+        keys that don't change the value of a label.
         """
         may_change: dict[str, Any] = {
             "budget": True,
+            "accuracy": True,
             "files": True,
             "validation": True,
             "oracle": set(self.oracle.free_to_change),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from mlip_fw.models.accuracy import ErrorSummary
 from mlip_fw.models.base import Count, Frozen, NotNegative, Real
 from mlip_fw.models.training import Errors
 
@@ -54,6 +55,7 @@ class ModelCard(Frozen):
     labels: Count
     atoms: Count
     atoms_masked: Count = Field(description="labelled atoms that were not trained on")
+    error: ErrorSummary = Field(ErrorSummary(), description="of the generation, on frames that it was not trained on")
     training_errors: Errors | None
     unseen_errors: Errors | None = Field(
         description="of each generation on the labels that the next one was trained on, joint"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -63,6 +63,7 @@ class MDHandoff(Handoff):
     last_halt_step: Count | None = None
     repeats: Count = Field(0, description="halts in a row at last_halt_step")
     rewound_from: Count | None = Field(None, description="step of the halts that made the walker rewind")
+    repetition: Count = Field(0, description="how often the stage was begun anew because its error was too large")
 
     @model_validator(mode="after")
     def _starts_inside(self) -> MDHandoff:
@@ -112,6 +113,7 @@ class LabelHandoff(Handoff):
     turns: Count = Field(0, description="how often the calculation was cut by the walltime and continued")
     retry: bool = Field(False, description="label it although it is in the quarantine")
     apart: bool = Field(False, description="keep it in validation/, where nothing is trained on")
+    audit: bool = Field(False, description="keep it in audit/, where nothing is trained on")
     more: list[SelectedStructure] = Field(default_factory=list, description="of the same file, to be labelled after it")
 
     @model_validator(mode="after")
@@ -122,6 +124,8 @@ class LabelHandoff(Handoff):
     @property
     def dataset_root(self) -> Path:
         """Folder that the label, or the quarantine of it, belongs to."""
+        if self.audit:
+            return Path(self.directory) / "audit"
         return Path(self.directory) / "validation" if self.apart else Path(self.directory)
 
     def one_by_one(self) -> Iterator[LabelHandoff]:
@@ -144,15 +148,25 @@ class TrainHandoff(Handoff):
         return None if self.walker is None or self.cycle is None else (self.walker, self.cycle)
 
 
-class ValidateHandoff(Handoff):
-    """Arguments of a Validate Firework."""
+class WaitingHandoff(Handoff):
+    """Arguments of a Firework that has labels made and then runs again."""
 
     asked: dict[str, Count] = Field(default_factory=dict, description="labels that it waited for, how often each")
 
-    def waiting_for(self, labels: Iterable[LabelHandoff]) -> ValidateHandoff:
-        """Return the arguments of the Validate Firework that comes after ``labels``."""
+    def waiting_for(self, labels: Iterable[LabelHandoff]) -> Self:
+        """Return the arguments of the Firework that comes after ``labels``."""
         again = {label.hash: self.asked.get(label.hash, 0) + 1 for label in labels}
         return self.model_copy(update={"asked": {**self.asked, **again}})
+
+
+class AuditHandoff(WaitingHandoff):
+    """Arguments of an Audit Firework."""
+
+    round: Count = Field(0, description="how often stages have been repeated before it")
+
+
+class ValidateHandoff(WaitingHandoff):
+    """Arguments of a Validate Firework."""
 
 
 class RefineHandoff(Handoff):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from mlip_fw.models.accuracy import ErrorSummary
 from mlip_fw.models.base import Count, Frozen, NotNegative
 
 
@@ -17,6 +18,7 @@ class StopReason(StrEnum):
     MAX_LABELS = "max_labels"
     NO_PROGRESS = "no_progress"
     LABEL_FAILURES = "label_failures"
+    ACCURACY = "accuracy"
 
 
 Outcome = Literal["CONVERGED", "STOPPED", "RUNNING", "INTERRUPTED"]
@@ -45,20 +47,24 @@ class CampaignSummary(Frozen):
 
     campaign: str = Field(description="name of the campaign")
     outcome: Outcome = Field(
-        description="CONVERGED: every MD reached its end; STOPPED: ended before, see reason; RUNNING: not finished; "
-        "INTERRUPTED: not finished, and no `mlip-fw run` is active: run the same command to resume"
+        description="CONVERGED: every MD reached its end, and the error meets `accuracy`; STOPPED: ended before, see "
+        "reason; RUNNING: not finished; INTERRUPTED: not finished, and no `mlip-fw run` is active: run the same "
+        "command to resume"
     )
     reason: str | None = Field(
-        description="of STOPPED: `max_cycles`, `max_labels`, `no_progress` or `label_failures`; else null"
+        description="of STOPPED: `max_cycles`, `max_labels`, `no_progress`, `label_failures` or `accuracy`; else null",
     )
     hint: str | None = Field(
         None,
         description="what stood in the way and what to do, where `reason` does not tell: of `no_progress`, that the "
-        "newest generations are unfit for MD, and why, or that no generation can stay below gamma_halt; else null",
+        "newest generations are unfit for MD, and why, or that no generation can stay below gamma_halt; of `accuracy`, "
+        "a diagnosis; else null",
     )
+    error: ErrorSummary = ErrorSummary()
     cycles: Count = Field(description="halts after which the MD went on")
     halts: Count = Field(description="all halts")
     labels: Count = Field(description="labels in `labels/`, imported ones included")
+    labels_audit: Count = Field(0, description="labels in `audit/`, which are not trained on")
     labels_failed: Count = Field(description="structures in quarantine")
     atoms_labelled: Count = Field(description="atoms of all labels")
     generations: Count = Field(description="number of generations; the newest is one less, because they count from 0")

@@ -76,6 +76,9 @@ class TrainingRecord(Frozen):
         None, description="what the parent had of them, if the basis grew and all labels were learnt once more"
     )
     dataset: LabelErrors | None = Field(None, description="errors on the training set")
+    cv_force_rmse_ev_a: NotNegative | None = Field(
+        None, description="force error of labels that a fit to the others predicts (k-fold), at this ridge, eV/Å"
+    )
     new_before: LabelErrors | None = Field(None, description="errors of the generation before on the new labels")
     reference_energy_ev: dict[str, Real] = Field(
         description="energies by element, fixed once, that the potential leaves out, eV"

@@ -190,8 +190,9 @@ def _record_failure(step: Step[LabelHandoff], record: QuarantineRecord) -> None:
 
 
 def _apart(step: Step[LabelHandoff]) -> dict[str, bool]:
-    """Return what an event says of a label that is for a validation, and never trained on."""
-    return {"apart": True} if step.handoff.apart else {}
+    """Return what an event says of a label that is for a validation or an audit, and not trained on."""
+    apart = {"apart": True} if step.handoff.apart else {}
+    return {"audit": True} if step.handoff.audit else apart
 
 
 def _cores(step: Step[LabelHandoff], worker: Worker) -> int:

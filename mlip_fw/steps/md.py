@@ -26,6 +26,7 @@ from mlip_fw.models.handoff import MDHandoff
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.worker import Worker
 from mlip_fw.runtime.cores import cores_of
+from mlip_fw.steps.audit import draw_after_run
 from mlip_fw.steps.step import Step
 
 logger = logging.getLogger("mlip_fw")
@@ -108,6 +109,7 @@ def _run(step: Step[MDHandoff], worker: Worker) -> MDResult:
         seconds=time.perf_counter() - started,
         cores=cores_of(worker.lmp_cmd or "lmp" if engine == "lammps" else None),
     )
+    draw_after_run(step, result)
     _record_outcome(step, result)
     return result
 
@@ -169,7 +171,8 @@ def _write_start(step: Step[MDHandoff], fixed: np.ndarray | None) -> tuple[int |
     if moves and stage.temperature_k is None:
         temperature_k = temperature_of(atoms, fixed) if fixed is not None else float(atoms.get_temperature())
     if not moves or is_taken:
-        seed = derived_seed(campaign.seed, "velocities", walker)
+        again = ("again", step.handoff.repetition) if step.handoff.repetition else ()
+        seed = derived_seed(campaign.seed, "velocities", walker, *again)
     if fixed is not None and seed is not None:
         draw_velocities(atoms, fixed, start_temperature_k(stage, temperature_k), seed)
         seed = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from mlip_fw.campaign.events import Event
+from mlip_fw.campaign.records import CampaignRecords
 from mlip_fw.campaign.summary import summarize
 from mlip_fw.io.files import write_json
 from mlip_fw.models.handoff import Handoff
@@ -20,10 +21,11 @@ def summarize_campaign(step: Step[Handoff], worker: Worker) -> CampaignSummary:
 
     Files: reads all records of the campaign directory; writes ``summary.json``.
     """
-    step.record(Event.FINISHED, outcome="STOPPED" if step.stop else "CONVERGED", reason=step.stop)
+    outcome, reason = CampaignRecords(step.directory).judged(step.stop)
+    step.record(Event.FINISHED, outcome=outcome, reason=reason)
     summary = summarize(step.directory)
     write_json(step.directory.summary_file, summary)
-    logger.info("%s: %s", summary.campaign, summary.outcome + (f" ({step.stop})" if step.stop else ""))
+    logger.info("%s: %s", summary.campaign, summary.outcome + (f" ({summary.reason})" if summary.reason else ""))
     if summary.hint is not None:
         logger.warning("%s", summary.hint)
     return summary

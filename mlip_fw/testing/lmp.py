@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--wild", action="store_true", help="go too far unless gamma is checked at every step")
     parser.add_argument("--misbehave", choices=sorted(_MISBEHAVIOUR), help="end as a broken run does")
     parser.add_argument("--once", type=Path, help="misbehave only while this file does not exist, then make it")
+    parser.add_argument("--dump", action="store_true", help="write a trajectory, too")
     options = parser.parse_args()
     if options.help:
         print("no pace" if options.no_pace else _HELP)
@@ -97,6 +98,8 @@ def main() -> None:
             options.once.touch()
         _MISBEHAVIOUR[options.misbehave](options.log)
     scale = _FAR_A if options.wild and halted and plan.check_interval > 1 else _NEAR_A
+    if options.dump:
+        _write_trajectory(plan, atoms, step, end)
     _write(plan, options.log, atoms, end, halted, at_start and end == step, scale)
 
 
@@ -107,6 +110,19 @@ def _start(plan: Script) -> tuple[int, Atoms]:
     types = {k + 1: name for k, name in enumerate(plan.elements)}
     atoms = read(plan.start, format="lammps-data", atom_style="atomic")
     return 0, Atoms([types[t] for t in atoms.arrays["type"]], atoms.positions, cell=atoms.cell, pbc=True)
+
+
+def _write_trajectory(plan: Script, atoms: Atoms, first: int, last: int) -> None:
+    """Write a frame at each check before the last; every run has others."""
+    frames, potential = [], AcePotential.from_files(plan.potential)
+    where = f"{Path.cwd().parent.name}/{Path.cwd().name}".encode()
+    for step in range(first, last, plan.check_interval):
+        moved = atoms.copy()
+        moved.positions += np.random.default_rng([step, *where]).normal(scale=_NEAR_A, size=moved.positions.shape)
+        answer = potential.evaluate(moved)
+        assert answer.gamma is not None
+        frames.append(_dump(moved, answer.gamma, step, answer.forces_ev_a))
+    Path(script.DUMP).write_text("".join(frames))
 
 
 def _write(plan: Script, log: Path, atoms: Atoms, step: int, halted: bool, at_start: bool, scale: float) -> None:

@@ -25,7 +25,7 @@ from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.validation import HeldOut, HoldOut
 
 _RECORD = "holdout.json"
-_APART_FS = 100.0
+APART_FS = 100.0
 """Frames that are closer to a labelled one of the same trajectory are hardly new."""
 
 
@@ -70,18 +70,19 @@ def eligible(directory: CampaignDirectory, campaign: Campaign) -> list[FramePlac
     found: dict[tuple[int, int], FramePlace] = {}
     results = md_results(directory)
     halts = {(r.walker, r.step) for r in results if r.outcome in (MDOutcome.HALTED, MDOutcome.CRASHED)}
-    apart = int(np.ceil(_APART_FS / campaign.md.timestep_fs))
+    apart = int(np.ceil(APART_FS / campaign.md.timestep_fs))
     for result in results:
         dump = directory.cycle(result.walker, result.cycle) / DUMP
         for step in dump_steps(dump) if dump.is_file() else []:
             near_a_halt = any(w == result.walker and abs(step - halt) < apart for w, halt in halts)
             if 0 < step <= result.step and not near_a_halt:
-                place = FramePlace(result.walker, result.cycle, step, _temperature(campaign, result, step))
+                place = FramePlace(result.walker, result.cycle, step, target_temperature_k(campaign, result, step))
                 found[result.walker, step] = place
     return [found[key] for key in sorted(found)]
 
 
-def _temperature(campaign: Campaign, result: MDResult, step: int) -> float | None:
+def target_temperature_k(campaign: Campaign, result: MDResult, step: int) -> float | None:
+    """Return the target of the thermostat at a step of an MD run, K; None if the stage has none."""
     stage = campaign.md.stages[result.stage]
     if stage.temperature_k is None:
         return None
@@ -102,15 +103,9 @@ def _drawn(
     if frame is None:
         return None
     whole = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=True)
-    thresholds = campaign.uncertainty.thresholds(campaign.elements)
-    center = int(rng.integers(len(whole)))
-    try:
-        part, cut = local_cell(HaltedFrame(whole, center, place.temperature_k or 0.0, thresholds), potential, campaign)
-    except CampaignError:
+    atoms = part_to_label(whole, int(rng.integers(len(whole))), place.temperature_k, potential, campaign)
+    if atoms is None:
         return None
-    atoms = canonical(part.atoms)
-    if cut is not None:
-        atoms.arrays[MASK] = cut.mask
     name = label_name(atoms, level)
     if Dataset(directory.root).has(name):
         return None
@@ -119,6 +114,27 @@ def _drawn(
         hash=name, walker=place.walker, cycle=place.cycle, step=place.step, temperature_k=place.temperature_k
     )
     return _measured(drawn, directory)
+
+
+def part_to_label(
+    whole: Atoms, center: int, temperature_k: float | None, potential: AcePotential, campaign: Campaign
+) -> Atoms | None:
+    """Return a frame as it is labelled: whole, or if it is too large the surroundings of the atom ``center``.
+
+    Returns
+    -------
+    Atoms | None
+        With its mask if it is a part; None if no part is small enough.
+    """
+    thresholds = campaign.uncertainty.thresholds(campaign.elements)
+    try:
+        part, cut = local_cell(HaltedFrame(whole, center, temperature_k or 0.0, thresholds), potential, campaign)
+    except CampaignError:
+        return None
+    atoms = canonical(part.atoms)
+    if cut is not None:
+        atoms.arrays[MASK] = cut.mask
+    return atoms
 
 
 def _measured(frame: HeldOut, directory: CampaignDirectory) -> HeldOut:

@@ -65,10 +65,10 @@ def frame_errors(pairs: Sequence[Pair]) -> FrameErrors:
     stresses = np.concatenate([pair.stress_errors_gpa for pair in pairs])
     energies = [pair.energy_error_ev_atom for pair in pairs]
     return FrameErrors(
-        force_rmse_ev_a=_rms(np.concatenate([pair.force_errors_ev_a for pair in pairs])),
-        energy_rmse_ev_atom=_rms(np.array([error for error in energies if error is not None])),
-        stress_rmse_gpa=_rms(stresses) if len(stresses) else None,
-        force_rms_ev_a=_rms(np.concatenate([pair.oracle.get_forces()[pair.mask] for pair in pairs])),
+        force_rmse_ev_a=rms(np.concatenate([pair.force_errors_ev_a for pair in pairs])),
+        energy_rmse_ev_atom=rms(np.array([error for error in energies if error is not None])),
+        stress_rmse_gpa=rms(stresses) if len(stresses) else None,
+        force_rms_ev_a=rms(np.concatenate([pair.oracle.get_forces()[pair.mask] for pair in pairs])),
         n_frames=len(pairs),
         n_atoms=sum(int(pair.compared.sum()) for pair in pairs),
     )
@@ -78,7 +78,7 @@ def errors_by_element(pairs: Sequence[Pair]) -> dict[str, float]:
     """Return the root mean square force error of each element, eV/Å."""
     symbols = np.concatenate([np.array(pair.oracle.get_chemical_symbols())[pair.compared] for pair in pairs])
     errors = np.concatenate([pair.force_errors_ev_a for pair in pairs])
-    return {str(name): _rms(errors[symbols == name]) for name in sorted(set(symbols))}
+    return {str(name): rms(errors[symbols == name]) for name in sorted(set(symbols))}
 
 
 def errors_by_temperature(pairs: Sequence[Pair]) -> list[TemperatureErrors]:
@@ -136,5 +136,6 @@ def calibration(unseen: np.ndarray, learnt: np.ndarray) -> Calibration | None:
     return Calibration(promise_ev_a=promise, rank_correlation=correlation, bins=bins)
 
 
-def _rms(values: np.ndarray) -> float:
+def rms(values: np.ndarray) -> float:
+    """Return the root mean square of all values; 0 of none."""
     return float(np.sqrt(np.mean(values**2))) if values.size else 0.0

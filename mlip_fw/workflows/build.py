@@ -12,6 +12,7 @@ from typing import Any
 from fireworks import Firework
 
 from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.firetasks.audit import AuditPotential
 from mlip_fw.firetasks.base import CampaignTask
 from mlip_fw.firetasks.bootstrap import Bootstrap
 from mlip_fw.firetasks.candidates import SelectCandidates
@@ -23,6 +24,7 @@ from mlip_fw.firetasks.summary import Summarize
 from mlip_fw.firetasks.train import TrainPotential
 from mlip_fw.firetasks.validate import ValidatePotential
 from mlip_fw.models.handoff import (
+    AuditHandoff,
     CandidatesHandoff,
     Handoff,
     LabelHandoff,
@@ -32,7 +34,17 @@ from mlip_fw.models.handoff import (
     ValidateHandoff,
 )
 
-_PRIORITY = {"md": 1, "bootstrap": 1, "summary": 1, "validate": 1, "candidates": 3, "label": 4, "train": 5, "polish": 5}
+_PRIORITY = {
+    "md": 1,
+    "bootstrap": 1,
+    "summary": 1,
+    "audit": 1,
+    "validate": 1,
+    "candidates": 3,
+    "label": 4,
+    "train": 5,
+    "polish": 5,
+}
 
 
 def bootstrap_firework(handoff: Handoff) -> Firework:
@@ -91,6 +103,12 @@ def refine_firework(handoff: RefineHandoff, parents: list[Firework] | None = Non
     return _firework(PolishPotential, handoff, name, category="train", then="after_polish", parents=parents)
 
 
+def audit_firework(handoff: AuditHandoff, parents: list[Firework] | None = None) -> Firework:
+    """Return the Firework that finds how large the error is, and has stages repeated if it is too large."""
+    name = "audit" + (f" r{handoff.round}" if handoff.round else "")
+    return _firework(AuditPotential, handoff, name, category="train", then="after_audit", parents=parents)
+
+
 def validate_firework(handoff: ValidateHandoff, parents: list[Firework] | None = None) -> Firework:
     """Return the Firework that compares the newest potential with the oracle."""
     return _firework(ValidatePotential, handoff, "validate", category="train", then="after_validation", parents=parents)
@@ -135,7 +153,7 @@ def _folder(handoff: Handoff, kind: str) -> Path:
         return Path(handoff.structures).parent / f"label_{handoff.hash}"
     if isinstance(handoff, MDHandoff) and not _knows_its_cycle(handoff):
         return directory.walker(handoff.walker)
-    if kind in ("polish", "summary"):
+    if kind in ("polish", "audit", "summary"):
         return directory.root
     return directory.validation if kind == "validate" else directory.files(handoff.walker_and_cycle).folder
 

@@ -8,8 +8,9 @@ from fireworks import Workflow
 
 from mlip_fw.launchpad.names import workflow_metadata
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.handoff import Handoff, RefineHandoff, ValidateHandoff
+from mlip_fw.models.handoff import AuditHandoff, Handoff, RefineHandoff, ValidateHandoff
 from mlip_fw.workflows.build import (
+    audit_firework,
     bootstrap_firework,
     refine_firework,
     summary_firework,
@@ -19,7 +20,7 @@ from mlip_fw.workflows.build import (
 
 
 def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
-    """Return Bootstrap → the stages of every walker → Polish and Validate, if the campaign asks for them → Summary.
+    """Return Bootstrap → the stages of every walker → Polish, Audit, Validate, if asked for → Summary.
 
     Labels and trainings after halts are not known yet; the Fireworks that need them add them at run time.
     """
@@ -27,21 +28,28 @@ def campaign_workflow(campaign: Campaign, directory: Path) -> Workflow:
     bootstrap = bootstrap_firework(common)
     walkers = [walker_fireworks(common, walker, bootstrap) for walker in range(campaign.md.walkers)]
     ends = [stages[-1] for stages in walkers]
-    polish = [refine_firework(_refine(common), parents=ends)] if _is_refined_at_the_end(campaign) else []
+    polish = [refine_firework(_refine(common), parents=ends)] if is_refined_at_the_end(campaign) else []
     ends = polish or ends
+    audit = [audit_firework(_audit(common), parents=ends)] if campaign.is_audited else []
+    ends = audit or ends
     validation = [validate_firework(_validate(common), parents=ends)] if campaign.validation.asks_for_something else []
     summary = summary_firework(common, parents=validation or ends)
-    fireworks = [bootstrap, *(md for stages in walkers for md in stages), *polish, *validation, summary]
+    fireworks = [bootstrap, *(md for stages in walkers for md in stages), *polish, *audit, *validation, summary]
     return Workflow(fireworks, name=campaign.campaign, metadata=workflow_metadata(common.directory))
 
 
-def _is_refined_at_the_end(campaign: Campaign) -> bool:
+def is_refined_at_the_end(campaign: Campaign) -> bool:
+    """Return whether the campaign's trainer refines the potential when all MD has ended."""
     settings = campaign.potential.refinement
     return settings is not None and settings.at_end
 
 
 def _refine(common: Handoff) -> RefineHandoff:
     return RefineHandoff(campaign=common.campaign, directory=common.directory)
+
+
+def _audit(common: Handoff) -> AuditHandoff:
+    return AuditHandoff(campaign=common.campaign, directory=common.directory)
 
 
 def _validate(common: Handoff) -> ValidateHandoff:

@@ -5,6 +5,8 @@
     MD halted   ->  detour  Candidates -> Train -> MD(resumed)  -> (old children of MD)
     Candidates  ->  detours Label 1 … n                          -> Train
     Train       ->  detour  Polish, if a refinement is due        -> (old children of Train)
+    Audit       ->  detour  Label 1 … n -> Audit                  -> (Validate) -> Summary
+                ->  detour  Label 1 … n -> Train -> MD of the stage that failed -> Audit, if its error is too large
     Validate    ->  detour  Label 1 … n -> Validate              -> Summary
 
 Each ``after_…`` takes the Step that was done and its result. Specs in the database name these functions
@@ -26,7 +28,9 @@ from mlip_fw.errors import MDError
 from mlip_fw.firetasks.base import STOPPED, logger
 from mlip_fw.firetasks.continuations import continuation
 from mlip_fw.io.files import read_model
+from mlip_fw.models.accuracy import AuditRound
 from mlip_fw.models.handoff import (
+    AuditHandoff,
     CandidatesHandoff,
     Handoff,
     LabelHandoff,
@@ -42,10 +46,12 @@ from mlip_fw.models.label import LabelState
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.selection import Selection
 from mlip_fw.models.summary import StopReason
+from mlip_fw.steps.audit import Audited, frames_to_label
 from mlip_fw.steps.label import LastLabel
 from mlip_fw.steps.step import Step
 from mlip_fw.steps.train import Trained
 from mlip_fw.workflows.build import (
+    audit_firework,
     candidates_firework,
     label_firework,
     md_firework,
@@ -54,8 +60,10 @@ from mlip_fw.workflows.build import (
     validate_firework,
     walker_fireworks,
 )
+from mlip_fw.workflows.campaign import is_refined_at_the_end
 
 _MAX_REPEATS = 3
+_SPENT = (StopReason.MAX_LABELS, StopReason.MAX_CYCLES)
 _WIDEST_FAN = 256
 """Most Label Fireworks of one halt: each pays for the width of the fan (docs/explanation/scale.md)."""
 
@@ -88,14 +96,18 @@ def after_md(step: Step[MDHandoff], result: MDResult) -> FWAction:
     if isinstance(resumed, MDHandoff):
         return FWAction(stored_data=stored, detours=_retraining(step, resumed))
     walker, cycle = handoff.walker_and_cycle
+    if handoff.repetition and resumed in _SPENT:
+        # the walkers have been through all stages: what is missing is a small error, and the audit says why
+        resumed = StopReason.ACCURACY
     step.record(Event.STOPPED, walker=walker, cycle=cycle, step=result.step, reason=resumed.value)
     return FWAction(stored_data=stored, update_spec={STOPPED: resumed.value})
 
 
 @continuation
 def after_selection(step: Step[CandidatesHandoff], selection: Selection) -> FWAction:
-    """Label every selected structure, side by side; of very many, several in one Firework."""
+    """Label what is selected, and a frame for the audit, side by side; of very many, several in one Firework."""
     labels = _label_fireworks(step.handoff, selection, step.files)
+    labels += [label_firework(one) for one in frames_to_label(step, *step.handoff.walker_and_cycle)]
     stored = {"selected": len(selection.chosen), "candidates": selection.n_candidates}
     return FWAction(stored_data=stored, detours=labels) if labels else FWAction(stored_data=stored)
 
@@ -135,6 +147,21 @@ def after_polish(step: Step[RefineHandoff], *, cut: bool) -> FWAction:
         again.spec.update(stop)
         return FWAction(detours=again)
     return FWAction(update_spec=stop)
+
+
+@continuation
+def after_audit(step: Step[AuditHandoff], audited: Audited) -> FWAction:
+    """Make the labels that it needs and audit again; or teach the potential more and repeat a stage; else go on."""
+    if audited.missing:
+        again = audit_firework(step.handoff.waiting_for(audited.missing))
+        if step.stop is not None:
+            again.spec[STOPPED] = step.stop
+        labels = [label_firework(one) for one in audited.missing]
+        return FWAction(detours=_workflow(step, "audit", [*labels, again], {label: [again] for label in labels}))
+    if audited.repeat is not None:
+        return FWAction(detours=_repetition(step, audited.repeat, audited.labels))
+    stop = audited.stop or step.stop
+    return FWAction(update_spec={} if stop is None else {STOPPED: str(stop)})
 
 
 @continuation
@@ -215,6 +242,39 @@ def _retraining(step: Step[MDHandoff], resumed: MDHandoff) -> Workflow:
     train = train_firework(TrainHandoff(**common), parents=[candidates])
     md = md_firework(resumed, parents=[train])
     return _workflow(step, f"w{walker:02d} c{cycle:04d}", [candidates, train, md])
+
+
+def _repetition(step: Step[AuditHandoff], decided: AuditRound, labels: list[LabelHandoff]) -> Workflow:
+    """Return Labels → Train → MD of one stage of all walkers → Polish, if asked for → Audit."""
+    campaign, directory = step.campaign, step.handoff.directory
+    fan = [label_firework(one) for one in labels]
+    # the training has the folder of the last run before it, which did not halt and has none
+    train = train_firework(
+        TrainHandoff(campaign=campaign, directory=directory, walker=0, cycle=decided.cycle[0] - 1), parents=fan
+    )
+    walkers = [
+        md_firework(
+            MDHandoff(
+                campaign=campaign,
+                directory=directory,
+                walker=walker,
+                cycle=cycle,
+                stage=decided.stage,
+                turns=decided.turns[walker],
+                start=decided.start[walker],
+                first_step=campaign.md.first_step(decided.stage),
+                repetition=decided.round + 1,
+            ),
+            parents=[train],
+        )
+        for walker, cycle in decided.cycle.items()
+    ]
+    refine = RefineHandoff(campaign=campaign, directory=directory)
+    polish = [refine_firework(refine, parents=walkers)] if is_refined_at_the_end(campaign) else []
+    again = audit_firework(
+        AuditHandoff(campaign=campaign, directory=directory, round=decided.round + 1), parents=polish or walkers
+    )
+    return _workflow(step, f"round {decided.round + 1}", [*fan, train, *walkers, *polish, again])
 
 
 def _workflow(

@@ -143,9 +143,11 @@ class TestKeys:
         assert [
             key for model in SETTINGS.values() for key in model.free_to_change if f"`oracle.{key}`" not in text
         ] == []
-        assert [key for key in ("budget", "validation", "candidates.cutout") if f"all of `{key}`" not in text] == []
+        assert [
+            key for key in ("budget", "accuracy", "validation", "candidates.cutout") if f"all of `{key}`" not in text
+        ] == []
         fixed = read_campaign(ROOT / "examples" / "cu-melt.yaml").identity()
-        assert set(Campaign.model_fields) - set(fixed) == {"budget", "files", "validation"}
+        assert set(Campaign.model_fields) - set(fixed) == {"budget", "accuracy", "files", "validation"}
         assert "| `files` |" in text
         assert set(CandidateSettings.model_fields) - set(fixed["candidates"]) == {"cutout"}
 

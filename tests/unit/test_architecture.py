@@ -37,7 +37,7 @@ LOOP = rows_below(TABLE_HEAD)
 
 class TestLoop:
     def test_table_has_all_steps(self):
-        steps = ["bootstrap", "md", "select", "label", "train", "refine", "validate", "summarize"]
+        steps = ["bootstrap", "md", "select", "label", "train", "refine", "audit", "validate", "summarize"]
         assert [row[0] for row in LOOP] == steps
 
     @pytest.mark.parametrize("row", LOOP, ids=lambda row: row[0])

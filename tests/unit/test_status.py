@@ -27,8 +27,8 @@ def scribe(tmp_path):
 
 
 def said(scribe):
-    """Return (answer, more, mood) of learning, waiting, cost and quality."""
-    return [(one.answer, one.more, one.mood) for one in status_answers(CampaignAnalysis(scribe.directory))]
+    """Return (answer, more, mood) of learning, waiting, cost and quality; the error comes before them."""
+    return [(one.answer, one.more, one.mood) for one in status_answers(CampaignAnalysis(scribe.directory))[1:]]
 
 
 class TestLearning:
@@ -97,6 +97,13 @@ class TestWaiting:
         scribe.explore(0, 0, steps=1000, outcome="finished")
         with scribe.directory.locked():
             assert self.waiting(scribe)[0] == "the validation"
+
+    def test_an_audit_comes_before_a_validation(self, tmp_path):
+        scribe = Scribe(tmp_path / "audited", validation={"n_frames": 3}, accuracy={})
+        scribe.begin((A, B))
+        scribe.explore(0, 0, steps=1000, outcome="finished")
+        with scribe.directory.locked():
+            assert self.waiting(scribe)[0] == "the audit"
 
     def test_of_several_walkers_the_most(self, tmp_path):
         stage = {"ensemble": "nvt", "n_steps": 1000, "temperature_k": 300.0}
@@ -228,8 +235,9 @@ class TestEverywhere:
         """Return the text of a page, one space between words."""
         return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
-    def test_they_are_four(self, told):
+    def test_they_are_five(self, told):
         assert [one.question for one in told[1]] == [
+            "How large is the error?",
             "Is it learning?",
             "What does it wait for?",
             "What has it cost?",

@@ -90,6 +90,7 @@ def test_events_are_those_of_the_enum():
 
 
 STEPS = {
+    "audit": "audit_potential",
     "bootstrap": "bootstrap_campaign",
     "label": "label_structures",
     "md": "run_dynamics",

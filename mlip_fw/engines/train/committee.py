@@ -33,6 +33,8 @@ class Committee:
     potential: AcePotential
     factor: np.ndarray
     """(n, n) square root of the posterior covariance, which is ``factor @ factor.T``."""
+    noise: float = 0.0
+    """Standard deviation that the fit leaves of a row, such as a force component (eV/Å)."""
 
     @classmethod
     def of_generation(cls, generations: Generations, number: int) -> Committee:
@@ -56,7 +58,8 @@ class Committee:
             record.stress_weight or 0.0,
             is_pressure_free=record.is_pressure_free,
         )
-        return cls(potential, _factor(fit, problem, potential.basis, record.ridge, counts=bool(record.stress_weight)))
+        factor, noise = _factor(fit, problem, potential.basis, record.ridge, counts=bool(record.stress_weight))
+        return cls(potential, factor, noise)
 
     def force_spread_ev_a(self, atoms: Atoms) -> np.ndarray:
         """Return (n_atoms,) posterior standard deviations of the forces (length of the vector), eV/Å."""
@@ -70,8 +73,10 @@ class Committee:
         return [copy_of(basis, np.array(basis.basis_coeffs) + self.factor @ draw) for draw in draws]
 
 
-def _factor(fit: LinearFit, problem: ScaledProblem, basis: ACEBBasisSet, ridge: float, *, counts: bool) -> np.ndarray:
-    """Return a square root of the posterior covariance.
+def _factor(
+    fit: LinearFit, problem: ScaledProblem, basis: ACEBBasisSet, ridge: float, *, counts: bool
+) -> tuple[np.ndarray, float]:
+    """Return a square root of the posterior covariance, and the standard deviation of the noise.
 
     ``counts`` says whether stress rows are among the data. The noise variance is estimated from the residuals and the
     effective number of parameters of the ridge fit.
@@ -83,4 +88,4 @@ def _factor(fit: LinearFit, problem: ScaledProblem, basis: ACEBBasisSet, ridge: 
     rows = sum(fold.force.n_rows + fold.energy.n_rows for fold in fit.all_folds)
     rows += sum(part.n_rows for part in fit.stresses) if counts else 0
     noise = residual / np.sqrt(max(rows - used, 1.0))
-    return np.asarray(noise * spectrum.inverse_hessian_root(ridge) / problem.scale[:, None])
+    return np.asarray(noise * spectrum.inverse_hessian_root(ridge) / problem.scale[:, None]), float(noise)

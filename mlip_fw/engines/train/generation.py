@@ -27,6 +27,7 @@ from mlip_fw.engines.train.fit_state import (
     newest_state,
     with_larger_basis,
 )
+from mlip_fw.engines.train.learning_curve import cv_force_rmse_ev_a
 from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.engines.train.memory import max_atoms_in_memory, size_in_words, size_of
 from mlip_fw.engines.train.references import fitted_references, free_atoms
@@ -122,6 +123,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             functions_per_element=shape.n_functions(),
             outgrown_functions=known.outgrown,
             dataset=fit.errors(solution.coefficients),
+            cv_force_rmse_ev_a=cv_force_rmse_ev_a(fit, FitTerms.of(fit, shape, known.prior, campaign), solution.ridge),
             new_before=fresh.errors(coefficients) if known.generation is not None and taught else None,
             reference_energy_ev=zeros.reference_ev,
             folded_energy_ev=batch.energies_ev if fit.frees_offsets else None,

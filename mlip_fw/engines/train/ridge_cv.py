@@ -10,7 +10,8 @@ import numpy as np
 from mlip_fw.engines.train.qr_update import leave_one_out, merge
 from mlip_fw.engines.train.ridge import RidgeProblem
 
-_RIDGES = np.logspace(-8, -1, 15)
+RIDGES = np.logspace(-8, -1, 15)
+"""The ridges that cross-validation chooses from."""
 _DEFAULT_RIDGE = 1e-4
 """Ridge for a single label, with which no cross-validation is possible."""
 _AS_WELL = 1.04
@@ -44,16 +45,16 @@ class ScaledProblem:
         if len(self.folds) < 2:
             return _DEFAULT_RIDGE
         losses = self.losses(start)
-        return float(_RIDGES[losses <= _AS_WELL * losses.min()].max())
+        return float(RIDGES[losses <= _AS_WELL * losses.min()].max())
 
     def losses(self, start: np.ndarray, more: np.ndarray | None = None) -> np.ndarray:
         """Return (n_ridges,) k-fold cross-validation losses: sums of squares over all left-out folds.
 
         Rows of the factor ``more`` (n + 1, n + 1) are added to all training sets and never predicted.
         """
-        losses, always = np.zeros(len(_RIDGES)), [part for part in (self.down_weighted, more) if part is not None]
+        losses, always = np.zeros(len(RIDGES)), [part for part in (self.down_weighted, more) if part is not None]
         for fold, rest in zip(self.folds, leave_one_out(self.folds), strict=True):
             problem = self.spectrum(reduce(merge, always, rest), start)
-            found = [start + problem.solve(ridge) / self.scale for ridge in _RIDGES]
+            found = [start + problem.solve(ridge) / self.scale for ridge in RIDGES]
             losses += [float(np.sum((fold @ np.append(coefficients, -1.0)) ** 2)) for coefficients in found]
         return losses

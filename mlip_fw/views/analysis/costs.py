@@ -25,6 +25,8 @@ _ENDS = {
     Event.QUARANTINED: "label",
     Event.TRAINED: "train",
     Event.POLISHED: "train",
+    Event.AUDITING: "validation",
+    Event.AUDITED: "validation",
     Event.VALIDATING: "validation",
     Event.VALIDATED: "validation",
 }
@@ -60,7 +62,7 @@ class Costs:
     validation_labels: int
     """Computed labels of the validation."""
     seconds_per_label: float | None
-    """Duration of all reference calculations to train on, failed ones included, per label; None without labels."""
+    """Duration of reference calculations, failed ones included, per label to train on or to audit; None without any."""
     core_hours: dict[str, float | None]
     """By part; None where the cores of any of its calculations were not recorded."""
 
@@ -93,6 +95,7 @@ def costs_of(records: AnalysisRecords) -> Costs:
     run = min(wall, sum(busy.values()))
     waiting = wall - run
     pieces, labels = _pieces(records), len(records.labels.keys() - records.imported)
+    computed = len({**records.audit_labels, **records.labels}.keys() - records.imported)
     seconds = {name: sum(took for took, _ in pieces[name]) for name in PARTS}
     return Costs(
         elapsed_s=_elapsed(spans, work),
@@ -107,7 +110,7 @@ def costs_of(records: AnalysisRecords) -> Costs:
         shares={name: value / wall if wall else 0.0 for name, value in {**busy, "waiting": waiting}.items()},
         labels=labels,
         validation_labels=len(records.validation_labels),
-        seconds_per_label=seconds["label"] / labels if labels else None,
+        seconds_per_label=seconds["label"] / computed if computed else None,
         core_hours={name: _core_hours(pieces[name]) for name in PARTS},
     )
 
@@ -118,7 +121,11 @@ def _pieces(records: AnalysisRecords) -> dict[str, list[tuple[float, int | None]
     files: dict[str, list[_Record | None]] = {
         "md": [run.result for run in records.runs],
         "candidates": [*first, *records.selections.values()],
-        "label": [*records.labels.values(), *records.quarantine],
+        "label": [
+            *{**records.audit_labels, **records.labels}.values(),
+            *records.quarantine,
+            *records.audit_quarantine,
+        ],
         "train": list(records.trainings.values()),
         "validation": [*records.validation_labels.values(), *records.validation_quarantine],
     }

@@ -1,4 +1,4 @@
-"""The status of a campaign as four questions with short answers: learning, waiting, cost, quality."""
+"""The status of a campaign as questions with short answers: error, learning, waiting, cost, quality."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mlip_fw.models.accuracy import error_in_words
 from mlip_fw.views.analysis import metrics
 from mlip_fw.views.analysis.campaign_analysis import CampaignAnalysis
 from mlip_fw.views.analysis.costs import Costs
@@ -37,8 +38,8 @@ class StatusAnswer:
 
 
 def status_answers(analysis: CampaignAnalysis) -> list[StatusAnswer]:
-    """Return the four answers for a campaign: learning, waiting, cost, quality."""
-    return [learning(analysis), waiting(analysis), cost(analysis), quality(analysis)]
+    """Return the five answers for a campaign: error, learning, waiting, cost, quality."""
+    return [error_size(analysis), learning(analysis), waiting(analysis), cost(analysis), quality(analysis)]
 
 
 def current_state(analysis: CampaignAnalysis) -> str:
@@ -48,6 +49,13 @@ def current_state(analysis: CampaignAnalysis) -> str:
         return outcome.lower()
     phases = Counter(state.phase for state in analysis.walkers)
     return next((p.value for p in (Phase.EXPLORE, Phase.LABEL, Phase.TRAIN, Phase.SELECT) if phases[p]), "waiting")
+
+
+def error_size(analysis: CampaignAnalysis) -> StatusAnswer:
+    """Answer how large the force error is, and whether it is small enough."""
+    error = analysis.summary.error
+    answer, _, more = error_in_words(error).partition("; ")
+    return StatusAnswer("How large is the error?", answer, more, {True: "good", False: "bad", None: ""}[error.met])
 
 
 def learning(analysis: CampaignAnalysis) -> StatusAnswer:
@@ -85,7 +93,8 @@ def waiting(analysis: CampaignAnalysis) -> StatusAnswer:
         return StatusAnswer(question, "to be resumed", "interrupted; run the same command to resume", "bad")
     reasons = Counter(state.waiting_for or _at_work(state) for state in analysis.walkers)
     if all(state.phase is Phase.CONVERGED for state in analysis.walkers):
-        reasons = Counter(["the validation" if analysis.campaign.validation.asks_for_something else A_WORKER])
+        validates = analysis.campaign.validation.asks_for_something
+        reasons = Counter(["the audit" if _is_audited_next(analysis) else "the validation" if validates else A_WORKER])
     if not analysis.walkers:
         return StatusAnswer(question, "a worker", "nothing has started yet")
     (reason, n_waiting), *others = reasons.most_common()
@@ -93,6 +102,10 @@ def waiting(analysis: CampaignAnalysis) -> StatusAnswer:
     more = ", ".join(f"{n} {phase}" for phase, n in phases.most_common())
     share = f" ({n_waiting} of {len(analysis.walkers)} walkers)" if others else ""
     return StatusAnswer(question, reason + share, f"walkers by state: {more}")
+
+
+def _is_audited_next(analysis: CampaignAnalysis) -> bool:
+    return analysis.campaign.is_audited and analysis.summary.error.audit_force_rmse_ev_a is None
 
 
 def cost(analysis: CampaignAnalysis) -> StatusAnswer:

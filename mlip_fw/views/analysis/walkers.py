@@ -112,10 +112,17 @@ def _current(run: MDRun, records: AnalysisRecords) -> _Current:
     ended = time_of(CycleFiles(folder).result) or 0.0
     last_stage = len(records.campaign.md.stages) - 1
     if result.outcome is MDOutcome.FINISHED:
-        return _Current(*((Phase.CONVERGED, "") if result.stage >= last_stage else (Phase.WAITING, A_WORKER)), ended)
+        # a stage that was repeated because of its error is not followed by later ones
+        has_ended = result.stage >= last_stage or _has_been_through(run.walker, last_stage, records)
+        return _Current(*((Phase.CONVERGED, "") if has_ended else (Phase.WAITING, A_WORKER)), ended)
     if result.outcome is MDOutcome.WALLTIME:
         return _Current(Phase.WAITING, A_WORKER, ended)
     return _between_runs(run, result, ended, records)
+
+
+def _has_been_through(walker: int, last_stage: int, records: AnalysisRecords) -> bool:
+    mine = (result for (number, _), result in records.results.items() if number == walker)
+    return any(result.stage == last_stage and result.outcome is MDOutcome.FINISHED for result in mine)
 
 
 def _between_runs(run: MDRun, result: MDResult, ended: float, records: AnalysisRecords) -> _Current:

@@ -70,7 +70,7 @@ class LoadedCampaign:
 
     @property
     def answers(self) -> list[StatusAnswer]:
-        """Four answers: is it learning, what does it wait for, what has it cost, is it any good."""
+        """Five answers: the error, is it learning, what does it wait for, what has it cost, is it any good."""
         return status_answers(self.analysis)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlip_fw.models.accuracy import error_in_words
 from mlip_fw.models.summary import CampaignSummary
 
 
@@ -13,9 +14,10 @@ def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
     return [
         ("outcome", summary.outcome + (f" ({summary.reason})" if summary.reason else "")),
         *([("why", summary.hint)] if summary.hint else []),
+        ("force error", error_in_words(summary.error)),
         ("MD steps", f"{summary.md_steps}"),
         ("halts", f"{summary.halts}"),
-        ("labels", f"{summary.labels} ({summary.atoms_labelled} atoms)"),
+        ("labels", f"{summary.labels} ({summary.atoms_labelled} atoms)" + _audited(summary)),
         ("failed labels", f"{summary.labels_failed}"),
         ("generations", f"{summary.generations}" + (f" ({refused} refused for MD)" if refused else "")),
         *_untrained(summary),
@@ -26,6 +28,10 @@ def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
         ),
         ("wall time", f"{seconds.total:.1f} s" + (f": {', '.join(share)}" if share else "")),
     ]
+
+
+def _audited(summary: CampaignSummary) -> str:
+    return f", and {summary.labels_audit} for the audit" if summary.labels_audit else ""
 
 
 def _untrained(summary: CampaignSummary) -> list[tuple[str, str]]:

@@ -1,0 +1,128 @@
+"""What a diagnosis needs: the learning curve, errors of other bases on the same labels, and what stands out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from pyace import ACEBBasisSet
+from threadpoolctl import threadpool_limits
+
+from mlip_fw.campaign.accuracy import is_undecided, worst
+from mlip_fw.campaign.dataset import Dataset
+from mlip_fw.campaign.directory import CampaignDirectory
+from mlip_fw.campaign.generations import Generations
+from mlip_fw.engines.ace.basis import copy_of, linear_basis
+from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.train.design_rows import design_rows_of
+from mlip_fw.engines.train.diagnosis import FitEvidence
+from mlip_fw.engines.train.fit_io import read_fit
+from mlip_fw.engines.train.fit_state import empty_fit
+from mlip_fw.engines.train.learning_curve import cv_force_rmse_ev_a, learning_curve
+from mlip_fw.engines.train.ridge_cv import RIDGES
+from mlip_fw.engines.train.ridge_fit import FitTerms
+from mlip_fw.io.pace import read_basis
+from mlip_fw.models.accuracy import AuditRecord
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.training import TrainingRecord
+
+logger = logging.getLogger("mlip_fw")
+_MAX_LABELS = 40
+"""Labels that other bases are tried on, spread over all of them."""
+_LARGER, _LONGER = 2, 1.25
+_MAX_FUNCTIONS = 2000
+
+
+# the matrices are small: more threads of BLAS cost time
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def evidence_of(directory: CampaignDirectory, campaign: Campaign, audit: AuditRecord) -> FitEvidence:
+    """Return what is known of the newest linear generation of a campaign, whose audit found too large an error."""
+    generations, dataset = Generations(directory.root), Dataset(directory.root)
+    found = worst(audit.errors, audit.target)
+    base = FitEvidence(
+        error=audit.errors.force_rmse_ev_a,
+        # of several criteria the one that is missed most says how much smaller the error must be
+        wanted=audit.errors.force_rmse_ev_a / max(found.estimate, 1e-9),
+        n_labels=audit.labels,
+        by_element=_relative_to_forces(audit.by_element, audit),
+        by_range={f"{r.from_k:.0f} to {r.to_k:.0f} K": r.force_share or 0.0 for r in audit.by_temperature},
+        n_frames=audit.errors.n_frames,
+        is_undecided=is_undecided(audit.errors, audit.target),
+    )
+    number = generations.newest_of("linear")
+    record = None if number is None else generations.record(number)
+    if number is None or record is None or record.ridge is None or not record.n_folded:
+        return base
+    basis = read_basis(generations.potential(number))
+    fit, prior = read_fit(generations.folder(number), record.n_folded)
+    terms = FitTerms.of(fit, _shape(basis), prior, campaign)
+    others = _other_bases(basis, record, dataset, campaign)
+    return replace(
+        base,
+        curve=learning_curve(fit, terms, record.ridge),
+        training_error=None if record.dataset is None else record.dataset.force_rmse_ev_a,
+        n_functions=max(record.functions_per_element.values()),
+        cutoff_a=float(basis.cutoffmax),
+        n_down_weighted=len(record.weights),
+        ridge=record.ridge,
+        ridges=(float(RIDGES[0]), float(RIDGES[-1])),
+        cv_error=others.present,
+        larger_basis=others.larger,
+        longer_cutoff=others.longer,
+    )
+
+
+@dataclass(frozen=True)
+class _Bases:
+    """Cross-validation errors, eV/Å, of a basis and of others on the same labels; None where it is not known."""
+
+    present: float | None
+    larger: tuple[int, float] | None = None
+    longer: tuple[float, float] | None = None
+
+
+def _other_bases(basis: ACEBBasisSet, record: TrainingRecord, dataset: Dataset, campaign: Campaign) -> _Bases:
+    """Return the cross-validation errors of the basis, of a larger one and of one with a longer cutoff."""
+    if campaign.potential.initial is not None:
+        return _Bases(record.cv_force_rmse_ev_a)
+    learnt = [name for name in record.labels if name not in record.free_atoms and name not in record.weights]
+    names = [learnt[k] for k in np.unique(np.linspace(0, len(learnt) - 1, min(len(learnt), _MAX_LABELS)).astype(int))]
+    n, cutoff_a = max(record.functions_per_element.values()), float(basis.cutoffmax)
+    more, longer = min(_LARGER * n, _MAX_FUNCTIONS), _LONGER * cutoff_a
+    references = record.folded_energy_ev or record.reference_energy_ev
+
+    def error_of(tried: ACEBBasisSet) -> float | None:
+        return _cv_error(tried, names, dataset, references, campaign)
+
+    logger.info("the error is too large: comparing bases on %d labels", len(names))
+    elements = list(basis.elements_name)
+    present = error_of(basis)
+    larger, far = error_of(linear_basis(elements, cutoff_a, more)), error_of(linear_basis(elements, longer, n))
+    return _Bases(
+        present=present,
+        larger=None if larger is None or more <= n else (more, larger),
+        longer=None if far is None else (longer, far),
+    )
+
+
+def _cv_error(
+    basis: ACEBBasisSet, names: list[str], dataset: Dataset, references: Mapping[str, float], campaign: Campaign
+) -> float | None:
+    """Return the cross-validation error of a fit to the labels ``names`` from scratch, eV/Å."""
+    shape, fit = _shape(basis), empty_fit(basis, campaign)
+    for name in names:
+        fit = design_rows_of(dataset.read(name), dict(references), shape, campaign).added_to(fit)
+    terms = FitTerms.of(fit, shape, np.zeros(len(basis.basis_coeffs)), campaign)
+    return cv_force_rmse_ev_a(fit, terms, terms.problem(fit).best_ridge(terms.prior))
+
+
+def _shape(basis: ACEBBasisSet) -> AcePotential:
+    """Return a potential with all coefficients zero."""
+    return AcePotential(copy_of(basis, np.zeros(len(basis.basis_coeffs))))
+
+
+def _relative_to_forces(errors: Mapping[str, float], audit: AuditRecord) -> dict[str, float]:
+    forces = audit.force_rms_by_element
+    return {name: error / forces[name] for name, error in errors.items() if forces.get(name)}

@@ -1,0 +1,77 @@
+"""Each diagnosis, from numbers that leave no doubt."""
+
+import pytest
+
+from mlip_fw.engines.train.diagnosis import FitEvidence, diagnose, power_law
+
+FLAT = [(4.0, 0.0505), (8.0, 0.0502), (12.0, 0.0501), (16.0, 0.05)]
+PLAIN = {
+    "error": 0.05,
+    "wanted": 0.025,
+    "n_labels": 20,
+    "curve": FLAT,
+    "training_error": 0.01,
+    "cv_error": 0.05,
+    "larger_basis": (200, 0.049),
+    "longer_cutoff": (7.5, 0.051),
+    "n_functions": 100,
+    "cutoff_a": 6.0,
+    "n_frames": 3,
+}
+
+
+def said(**changes):
+    return diagnose(FitEvidence(**{**PLAIN, **changes}))
+
+
+def test_too_few_labels_says_how_many_more():
+    falling = [(n, 0.2 * n**-0.5) for n in (4.0, 8.0, 12.0, 16.0)]
+    text = said(curve=falling)
+    # half of the error needs four times the labels
+    assert "too few labels" in text and "n^-0.5" in text and "about 60 more would do" in text
+    assert power_law(falling).exponent == pytest.approx(0.5)
+    assert power_law([(4.0, 0.1)]) is None
+
+
+def test_labels_that_help_too_slowly_promise_nothing():
+    slow = [(n, 0.2 * n**-0.16) for n in (4.0, 8.0, 12.0, 16.0)]
+    assert "too slowly" in said(curve=slow, wanted=0.005)
+
+
+def test_too_small_a_basis():
+    text = said(larger_basis=(200, 0.03))
+    assert "basis is too small" in text and "200 functions per element instead of 100" in text
+    assert "labels" not in text.partition("basis is too small")[0]
+
+
+def test_too_short_a_cutoff():
+    text = said(longer_cutoff=(7.5, 0.03))
+    assert "cutoff is too short" in text and "7.5 Å instead of 6" in text
+
+
+def test_labels_that_contradict_each_other():
+    text = said(training_error=0.045, n_down_weighted=2)
+    assert "contradict each other" in text and "45 meV/Å" in text and "2 of them" in text
+    assert "contradict" not in said()
+
+
+@pytest.mark.parametrize(("ridge", "edge"), [(0.1, "upper"), (1e-8, "lower"), (1e-4, None)])
+def test_a_fit_at_the_edge_of_its_ridge(ridge, edge):
+    text = said(ridge=ridge, ridges=(1e-8, 0.1))
+    assert (f"{edge} edge" in text) if edge else ("edge" not in text)
+
+
+def test_an_element_that_stands_out():
+    assert "Element O is what fails: 20 % of its forces against 8 %" in said(by_element={"Mg": 0.08, "O": 0.2})
+    assert "Element" not in said(by_element={"Mg": 0.08, "O": 0.1})
+
+
+def test_a_temperature_that_stands_out():
+    text = said(by_range={"300 to 600 K": 0.05, "900 to 1200 K": 0.2})
+    assert "range 900 to 1200 K is what fails" in text
+
+
+def test_too_few_frames_and_nothing_at_all():
+    assert "too small to be sure" in said(error=0.02, is_undecided=True)
+    assert "No single cause stands out" in said()
+    assert said().startswith("The force error of 3 audited frames is 50 meV/Å, the target 25.")
