@@ -73,7 +73,7 @@ docs-campaigns: $(VENV)/.installed
 screenshots: $(VENV)/.installed
 	$(BIN)/python docs/screenshots.py
 
-# needs an idle machine
+# needs an idle machine; benchmarks/materials.py takes hours and is run by hand
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/labels.py
