@@ -21,7 +21,7 @@ def labelled(seed, gold=False):
     atoms = bulk("Cu", cubic=True) * (2, 2, 2)
     if gold:
         atoms.symbols[::2] = "Au"
-    atoms.rattle(0.05 + 0.01 * seed, seed=seed)
+    atoms.rattle(0.06, seed=seed)
     atoms.calc = EMT()
     return with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress())
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pyace import ACEBBasisSet
 
-_PER_NEIGHBOUR_US = 0.003
-"""For each radial function or spherical harmonic of a neighbour, with its derivatives."""
-_PER_TERM_US = 0.003
+_PER_NEIGHBOUR_US = 0.045
+"""For radial functions and spherical harmonics of a neighbour, with their derivatives."""
+_PER_SUM_US = 0.0003
+"""For a neighbour's part in one atomic base sum, and its force from it."""
+_PER_TERM_US = 0.0015
 """For each product of atomic base sums."""
 
 
@@ -23,7 +25,7 @@ def md_cost_us_atom(basis: ACEBBasisSet, neighbours: float) -> float:
     Notes
     -----
     Each neighbour contributes to all atomic base sums A(n, l, m) of its element; each function is a sum of products of
-    these. The two constants give about 7 µs for copper with 200 functions and 6 Å.
+    these. The three constants give about 7 µs for copper with 200 functions and 6 Å.
     """
     elements = range(len(basis.elements_name))
     sums, terms = 0, 0
@@ -33,4 +35,4 @@ def md_cost_us_atom(basis: ACEBBasisSet, neighbours: float) -> float:
         sums += sum(2 * ell + 1 for _, _, ell in used) / len(elements)
         terms += sum(len(f.ms_combs) for f in functions)
     n = len(elements)
-    return neighbours * (sums / n) * _PER_NEIGHBOUR_US + terms / n * _PER_TERM_US
+    return neighbours * (_PER_NEIGHBOUR_US + sums / n * _PER_SUM_US) + terms / n * _PER_TERM_US

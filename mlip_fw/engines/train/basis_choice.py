@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 from pyace import ACEBBasisSet
 
-from mlip_fw.engines.ace.basis import Name, Radials, linear_basis, names_of
+from mlip_fw.engines.ace.basis import Radials, linear_basis, names_of, with_radials
 from mlip_fw.engines.ace.cost import md_cost_us_atom
 from mlip_fw.engines.ace.potential import AcePotential, functions_of
 from mlip_fw.engines.structures.reach import neighbours_within, possible_cutoffs_a, usual_cutoff_a
@@ -114,7 +114,7 @@ class _Search:
         self._sizes = possible_sizes(self._environments, campaign)
         self._largest_label = max(map(len, labels))
         self._looked_at: dict[BasisForm, ComparedBasis] = {}
-        self._names: dict[int, set[Name]] = {}
+        self._bases: dict[int, ACEBBasisSet] = {}
 
     def first_radials(self) -> Iterator[Radials]:
         """Yield families with every second cutoff, then the cutoffs beside the best of each."""
@@ -155,11 +155,11 @@ class _Search:
         missing = [size for size in sizes if BasisForm(radials, size) not in self._looked_at]
         if not missing:
             return
-        bases = {size: BasisForm(radials, size).basis(self._campaign.elements) for size in missing}
+        bases = {size: self._basis(radials, size) for size in missing}
         neighbours = float(neighbours_within(self._blocks.all, [radials.cutoff_a])[0])
         costs = {size: md_cost_us_atom(basis, neighbours) for size, basis in bases.items()}
         affordable = [size for size in missing if self._is_affordable(costs[size], bases[size])] or missing[:1]
-        largest = bases[affordable[-1]]
+        largest = with_radials(bases[max(affordable)], radials)
         rows = BasisRows.of(AcePotential(largest), degrees_of(largest), self._blocks)
         names = names_of(largest)
         for size in affordable:
@@ -173,6 +173,12 @@ class _Search:
                 cv_force_rmse_ev_a=rows.cv_force_rmse_ev_a(columns),
                 cost_us_atom=round(costs[size], 2),
             )
+
+    def _basis(self, radials: Radials, size: int) -> ACEBBasisSet:
+        """Return a basis of this size; its radial functions may be others."""
+        if size not in self._bases:
+            self._bases[size] = BasisForm(radials, size).basis(self._campaign.elements)
+        return self._bases[size]
 
     def choice(self, in_use: BasisForm | None) -> BasisChoice:
         """Return the basis in use unless another is clearly better, else the cheapest of those that are as good."""

@@ -1,8 +1,8 @@
 """Cross-validation of a basis over blocks of labels that are alike, to compare bases before one is fitted.
 
 The folds of a fit take labels in turn, so that of each temperature some are in every training set. MD asks for more: it
-goes on to temperatures and volumes that no label has. So labels are sorted by the size of their forces, which grows with
-both, and cut into blocks; each block is predicted from the others, the hottest one from the colder ones.
+goes on to temperatures and volumes that no label has. So labels are sorted by the size of their forces, which grows
+with both, and cut into blocks; each block is predicted from the others, the hottest one from the colder ones.
 """
 
 from __future__ import annotations

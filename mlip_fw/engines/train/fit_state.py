@@ -30,7 +30,7 @@ from mlip_fw.models.training import BasisRecord, LabelWeight
 logger = logging.getLogger("mlip_fw")
 _DOUBLED = 2.0
 """Bases are compared again when there are this many times the labels."""
-_MORE, _SURPRISED = 1.25, 2.0
+_MORE, _SURPRISED = 1.25, 3.0
 """Or this many, if the error of new labels exceeds this multiple of the cross-validated one."""
 
 
@@ -125,7 +125,7 @@ def with_fitting_basis(known: FitState, dataset: Dataset, new: Mapping[str, Atom
     """Compare bases if that is due, and return an empty fit in another basis if one is clearly better.
 
     Bases are compared for the first generation, when the number of labels has doubled since, and when the error of the
-    new labels before training is twice that of the cross-validation, if there are a quarter more labels. Reference
+    new labels before training is three times that of the cross-validation, if there are a quarter more labels. Reference
     energies stay as they are. The present coefficients do not become the prior mean: they come from labels that are
     fitted again, which would then count twice.
     """
