@@ -1,4 +1,4 @@
-"""The basis that cross-validation chooses: by material, by labels, by cost, and never against what the campaign gives."""
+"""The basis that cross-validation chooses: by material, labels and cost, and never against what the campaign gives."""
 
 import numpy as np
 import pytest

@@ -12,6 +12,8 @@ from mlip_fw.models.campaign import Campaign
 
 _SIZES = (50, 100, 200, 400, 800, 1600, 3200)
 _USUAL = 200
+_PER_FUNCTION = 2.0
+"""Environments that each function needs above the usual size."""
 _APART = 1.25
 """Minimum ratio of sizes that are worth comparing."""
 
@@ -29,15 +31,18 @@ def possible_sizes(environments: Mapping[str, int], campaign: Campaign) -> list[
     """Return the numbers of functions per element that may be chosen, in ascending order.
 
     At most as many as an element has environments, on average: the active set of an element holds one environment for
-    each function, and gamma is large for all that is new until it is filled. At least 50 for each element of the
-    campaign, up to 200: the functions of an atom are divided among all combinations of neighbouring elements, and few
-    functions leave hardly any for each combination. Gamma then finds nothing new in MD, and no labels are made although
+    each function, and gamma is large for all that is new until it is filled. More than 200 functions need two
+    environments each: trained on a few cold labels, such bases were twice as wrong in the heat.
+
+    At least 50 for each element of the campaign, up to 200: the functions of an atom are divided among all combinations
+    of neighbouring elements, and few functions leave hardly any for each combination. Gamma then finds nothing new in MD, and no labels are made although
     the potential is poor. A size that the campaign gives is the only one.
     """
     wanted = campaign.potential.functions_per_element
     if wanted != "auto":
         return [wanted]
-    lowest, most = campaign.min_functions, max(campaign.min_functions, _mean(environments))
+    found, lowest = _mean(environments), campaign.min_functions
+    most = max(lowest, min(found, _USUAL), int(found / _PER_FUNCTION))
     sizes = [lowest, *(size for size in _SIZES if lowest < size <= most)]
     return [*sizes, most] if most >= _APART * sizes[-1] and most <= _SIZES[-1] else sizes
 

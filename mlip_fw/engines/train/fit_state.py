@@ -125,9 +125,9 @@ def with_fitting_basis(known: FitState, dataset: Dataset, new: Mapping[str, Atom
     """Compare bases if that is due, and return an empty fit in another basis if one is clearly better.
 
     Bases are compared for the first generation, when the number of labels has doubled since, and when the error of the
-    new labels before training is three times that of the cross-validation, if there are a quarter more labels. Reference
-    energies stay as they are. The present coefficients do not become the prior mean: they come from labels that are
-    fitted again, which would then count twice.
+    new labels before training is three times that of the cross-validation, if there are a quarter more labels.
+    Reference energies stay as they are. The present coefficients do not become the prior mean: they come from labels
+    that are fitted again, which would then count twice.
     """
     usable = {name: atoms for name, atoms in new.items() if not is_free(atoms, known.basis.cutoffmax)}
     count = len(known.learnt) + len(usable)

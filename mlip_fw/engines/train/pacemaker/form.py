@@ -75,8 +75,7 @@ def _templated(section: dict[str, Any], functions: int, campaign: Campaign) -> B
     if reach > (limit := campaign.potential.largest_cutoff_a):
         raise CampaignError(
             f"potential.pacemaker.template reaches {reach:g} Å, further than potential.cutoff_a = "
-            f"{campaign.potential.cutoff_a} ({limit:g} Å at most), which cells and cut-outs are made for; make one of "
-            "them fit"
+            f"{limit:g} Å, which cells and cut-outs are made for; make one of them fit"
         )
     return form
 
