@@ -35,8 +35,10 @@ def possible_sizes(environments: Mapping[str, int], campaign: Campaign) -> list[
     environments each: trained on a few cold labels, such bases were twice as wrong in the heat.
 
     At least 50 for each element of the campaign, up to 200: the functions of an atom are divided among all combinations
-    of neighbouring elements, and few functions leave hardly any for each combination. Gamma then finds nothing new in MD, and no labels are made although
-    the potential is poor. A size that the campaign gives is the only one.
+    of neighbouring elements, and few functions leave hardly any for each combination. Gamma then finds nothing new in
+    MD, and no labels are made although the potential is poor.
+
+    A size that the campaign gives is the only one.
     """
     wanted = campaign.potential.functions_per_element
     if wanted != "auto":
