@@ -19,7 +19,7 @@ from mlip_fw.models.validation import ValidationSettings
 from mlip_fw.plugins import ORACLES, PROPERTIES, STRATEGIES, TRAINERS, Registry
 
 ENERGY_WEIGHT = 10.0
-FEWEST_FUNCTIONS = (50, 200)
+MIN_FUNCTIONS = (50, 200)
 """Least number of basis functions per element for ``auto``: so many times the number of elements, and its limit."""
 AUTO_CUTOFFS_A = (3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0)
 """Cutoffs that ``cutoff_a: auto`` chooses among, Å."""
@@ -347,7 +347,7 @@ class Campaign(Frozen):
     @property
     def min_functions(self) -> int:
         """The number of basis functions per element, or the smallest that ``auto`` takes."""
-        wanted, (each, limit) = self.potential.functions_per_element, FEWEST_FUNCTIONS
+        wanted, (each, limit) = self.potential.functions_per_element, MIN_FUNCTIONS
         return min(each * len(self.elements), limit) if wanted == "auto" else wanted
 
     def with_basis_of(self, begun: Campaign) -> Campaign:

@@ -46,7 +46,7 @@ class BasisSummary(Frozen):
 
     radial: RadialName = Field(description="radial functions")
     cutoff_a: NotNegative = Field(description="radial cutoff, Å")
-    functions_per_element: Count
+    functions_per_element: Count = Field(description="the largest number of basis functions of any element")
     compared: list[ComparedBasis] = Field(
         default_factory=list, description="what was compared when it was chosen; empty if it was given"
     )

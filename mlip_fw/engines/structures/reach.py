@@ -12,7 +12,7 @@ from mlip_fw.campaign.dataset import is_imported
 from mlip_fw.engines.structures.geometry import heights_a
 from mlip_fw.models.campaign import AUTO_CUTOFFS_A, Campaign
 
-_FEWEST, _USUAL, _MOST = 14.0, 50.0, 115.0
+_MIN, _USUAL, _MAX = 14.0, 50.0, 115.0
 """Mean number of neighbours: least, that of the cutoff taken before there are labels, and most (6 Å: 77 in copper)."""
 _MAX_FRAMES = 8
 _WITHOUT_FRAMES_A = 6.0
@@ -43,8 +43,8 @@ def possible_cutoffs_a(frames: Sequence[Atoms], campaign: Campaign) -> list[floa
     thinnest = _SPARE * min(own, default=np.inf)
     counts = neighbours_within(frames, AUTO_CUTOFFS_A)
     pairs = list(zip(AUTO_CUTOFFS_A, counts.tolist(), strict=True))
-    found = [cutoff for cutoff, count in pairs if _FEWEST <= count <= _MOST and cutoff <= thinnest]
-    sparse = [cutoff for cutoff, count in pairs if count <= _MOST and cutoff <= thinnest]
+    found = [cutoff for cutoff, count in pairs if _MIN <= count <= _MAX and cutoff <= thinnest]
+    sparse = [cutoff for cutoff, count in pairs if count <= _MAX and cutoff <= thinnest]
     return found or sparse[-3:] or [AUTO_CUTOFFS_A[0]]
 
 

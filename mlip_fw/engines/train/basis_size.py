@@ -44,9 +44,9 @@ def possible_sizes(environments: Mapping[str, int], campaign: Campaign) -> list[
     if wanted != "auto":
         return [wanted]
     found, lowest = _mean(environments), campaign.min_functions
-    most = max(lowest, min(found, _USUAL), int(found / _PER_FUNCTION))
+    limit = max(lowest, min(found, _USUAL), int(found / _PER_FUNCTION))
     sizes = [lowest, *(size for size in _SIZES if lowest < size <= most)]
-    return [*sizes, most] if most >= _APART * sizes[-1] and most <= _SIZES[-1] else sizes
+    return [*sizes, limit] if limit >= _APART * sizes[-1] and limit <= _SIZES[-1] else sizes
 
 
 def usual_size(environments: Mapping[str, int], campaign: Campaign) -> int:
