@@ -45,7 +45,7 @@ def possible_sizes(environments: Mapping[str, int], campaign: Campaign) -> list[
         return [wanted]
     found, lowest = _mean(environments), campaign.min_functions
     limit = max(lowest, min(found, _USUAL), int(found / _PER_FUNCTION))
-    sizes = [lowest, *(size for size in _SIZES if lowest < size <= most)]
+    sizes = [lowest, *(size for size in _SIZES if lowest < size <= limit)]
     return [*sizes, limit] if limit >= _APART * sizes[-1] and limit <= _SIZES[-1] else sizes
 
 
