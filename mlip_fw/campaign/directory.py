@@ -15,7 +15,7 @@ from mlip_fw.campaign.cycle_files import CycleFiles
 from mlip_fw.campaign.events import Event
 from mlip_fw.campaign.journal import append_event, merged_events, read_journal
 from mlip_fw.errors import CampaignError, DirectoryError
-from mlip_fw.io.campaign_file import read_campaign, write_campaign
+from mlip_fw.io.campaign_file import read_stored_campaign, write_campaign
 from mlip_fw.io.files import write_json, write_text
 from mlip_fw.io.links import links_out_of
 from mlip_fw.io.locks import exclusive_lock, try_lock
@@ -169,7 +169,7 @@ class CampaignDirectory:
         """Return the campaign that was started here."""
         if not self.exists():
             raise DirectoryError(f"{self.root} is not a campaign directory: it has no campaign.yaml")
-        return read_campaign(self.campaign_file)
+        return read_stored_campaign(self.campaign_file)
 
     def claim(self, campaign: Campaign) -> None:
         """Make the directory for a campaign, or resume the campaign in it.
@@ -192,7 +192,7 @@ class CampaignDirectory:
                 f"{', '.join(changed)} changed since the campaign in {self.root} began; restore it, or give "
                 "another --dir"
             )
-        self.write_campaign(campaign)
+        self.write_campaign(campaign if (begun := self.begun()) is None else campaign.with_basis_of(begun))
 
     def write_campaign(self, campaign: Campaign) -> None:
         """Write the campaign as it is started here."""
@@ -207,7 +207,8 @@ class CampaignDirectory:
             If it does; a changed budget is no other campaign.
         """
         if self.exists():
-            differing = differences(self.read_campaign().identity(), campaign.identity())
+            begun = self.read_campaign()
+            differing = differences(begun.identity(), campaign.with_basis_of(begun).identity())
             if differing:
                 raise CampaignError(
                     f"{self.root} holds another campaign: {', '.join(differing[:5])} differ from its campaign.yaml "

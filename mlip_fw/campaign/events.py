@@ -22,6 +22,7 @@ class Event(StrEnum):
     QUARANTINED = "quarantined"
     LABEL_OUT_OF_TIME = "label_out_of_time"
     TRAINED = "trained"
+    BASIS_CHOSEN = "basis_chosen"
     POLISHED = "polished"
     AUDITING = "auditing"
     AUDITED = "audited"

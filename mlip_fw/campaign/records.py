@@ -17,7 +17,7 @@ from mlip_fw.campaign.file_cache import CampaignFiles, FileCache
 from mlip_fw.campaign.generations import Generations, newest_fit
 from mlip_fw.campaign.journal import merged_events, outcome_of, read_journal
 from mlip_fw.campaign.label_files import LabelFile, read_label_file
-from mlip_fw.io.campaign_file import read_campaign
+from mlip_fw.io.campaign_file import read_stored_campaign
 from mlip_fw.models.accuracy import AuditRecord
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.label import QuarantineRecord
@@ -58,7 +58,7 @@ class CampaignRecords:
         MlipError
             If there is no ``campaign.yaml`` or it is damaged: nothing else can be understood then.
         """
-        return self.files.parsed(self.directory.campaign_file, read_campaign) or self.directory.read_campaign()
+        return self.files.parsed(self.directory.campaign_file, read_stored_campaign) or self.directory.read_campaign()
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:

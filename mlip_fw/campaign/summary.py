@@ -13,7 +13,7 @@ from mlip_fw.io.structures import read_head
 from mlip_fw.models.accuracy import ErrorSummary
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.md import MDOutcome, MDResult
-from mlip_fw.models.summary import CampaignSummary, Seconds, StopReason
+from mlip_fw.models.summary import BasisSummary, CampaignSummary, Seconds, StopReason
 from mlip_fw.models.training import TrainingRecord
 
 
@@ -88,9 +88,25 @@ def summary_of(records: CampaignRecords) -> CampaignSummary:
         heldout_force_rmse_ev_a=held_out.force_rmse_ev_a if held_out else None,
         heldout_energy_rmse_ev_atom=held_out.energy_rmse_ev_atom if held_out else None,
         new_labels_force_rmse_ev_a=before.force_rmse_ev_a if before else None,
+        basis=_basis(trainings, newest),
         seconds=Seconds(total=total, overhead=max(0.0, total - sum(seconds.values())), **seconds),
         potential=str(potential) if potential is not None else "",
         active_set=str(potential.with_suffix(".asi")) if potential is not None else "",
+    )
+
+
+def _basis(trainings: dict[int, TrainingRecord | None], newest: int | None) -> BasisSummary | None:
+    """Return the basis of the newest generation, with the comparison of the generation that chose it."""
+    upto = [trainings[n] for n in sorted(trainings, reverse=True) if newest is not None and n <= newest]
+    known = [record.basis for record in upto if record is not None and record.basis is not None]
+    if not known:
+        return None
+    compared = next((basis.compared for basis in known if basis.compared), [])
+    return BasisSummary(
+        radial=known[0].radial,
+        cutoff_a=known[0].cutoff_a,
+        functions_per_element=known[0].functions_per_element,
+        compared=compared,
     )
 
 

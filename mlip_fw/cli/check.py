@@ -58,8 +58,9 @@ def _facts(
     from mlip_fw.engines.oracle.scope import label_notes
     from mlip_fw.engines.sampling.bootstrap import labelled_cell
     from mlip_fw.engines.sampling.small_cell_prerun import prerun_cells
+    from mlip_fw.engines.structures.reach import largest_cutoff_a
     from mlip_fw.engines.structures.start import start_notes, start_structures
-    from mlip_fw.engines.train.basis_size import first_basis
+    from mlip_fw.engines.train.fit_state import first_basis
     from mlip_fw.engines.train.given_files import check_given_files
     from mlip_fw.engines.train.memory import max_atoms_in_memory, size_in_words, size_of
     from mlip_fw.engines.train.refinement import require_trainer
@@ -75,10 +76,11 @@ def _facts(
     require_trainer(schedule.campaign, worker)
     engine, why = choose_engine(campaign.md.engine, worker)
     rehearsed = prerun_cells(campaign).values()
-    first = [labelled_cell(atoms, campaign.candidates.cutout, campaign.potential.cutoff_a) for atoms in starts]
+    reach_a = largest_cutoff_a(starts, campaign)
+    first = [labelled_cell(atoms, campaign.candidates.cutout, reach_a) for atoms in starts]
     n_first = max(campaign.bootstrap.n_structures, len(first))
     basis = first_basis(campaign, [first[k % len(first)] for k in range(n_first)])
-    size = size_of(basis, max_atoms_in_memory(first, campaign))
+    size = size_of(basis, max_atoms_in_memory(first, campaign, basis.cutoffmax))
 
     facts = {
         "campaign": campaign.campaign,
@@ -125,8 +127,6 @@ def _words(value: object) -> str:
 
 def _later(campaign: Campaign) -> str:
     """Return what to add to the size of the first potential."""
-    from mlip_fw.models.campaign import AUTO_FUNCTIONS
-
-    if campaign.potential.functions_per_element != "auto" or campaign.potential.initial is not None:
+    if not campaign.potential.compares_bases:
         return ""
-    return f"; grows with the labels to at most {AUTO_FUNCTIONS[1]} functions per element"
+    return "; the labels decide what is auto of basis, cutoff and number of functions"

@@ -17,7 +17,7 @@ from mlip_fw.errors import DirectoryError
 from mlip_fw.export.card import CARD, HASHED, read_card, sha256
 from mlip_fw.export.history import split_frames
 from mlip_fw.export.place import DATASET, INITIAL
-from mlip_fw.io.campaign_file import read_campaign
+from mlip_fw.io.campaign_file import read_stored_campaign
 from mlip_fw.io.files import write_text
 from mlip_fw.io.pace import read_basis
 from mlip_fw.models.campaign import Campaign
@@ -56,7 +56,7 @@ def rebuild(folder: Path, target: Path) -> Iterator[int]:
         )
     for name in HASHED:
         _require_unchanged(folder / name, card.sha256.get(name))
-    campaign = read_campaign(folder / "campaign.yaml")
+    campaign = read_stored_campaign(folder / "campaign.yaml")
     frames = list(_frames(folder, card, campaign))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DirectoryError(f"{target} is {'not empty' if target.is_dir() else 'a file'}; give another --output")

@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from mlip_fw.errors import CampaignError, WorkerError
 from mlip_fw.io.files import write_text
 from mlip_fw.io.safe_yaml import load_yaml
-from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.campaign import Campaign, with_earlier_basis
 from mlip_fw.models.kinds import BROKEN, UNKNOWN
 from mlip_fw.models.oracle import OracleSettings
 from mlip_fw.plugins import ORACLES
@@ -59,6 +59,21 @@ def read_campaign(path: Path) -> Campaign:
     CampaignError
         If the file is missing or anything in it is wrong; all faults are named at once.
     """
+    return parse_campaign(_data_of(path), str(path))
+
+
+def read_stored_campaign(path: Path) -> Campaign:
+    """Read the campaign file of a campaign directory, which an earlier version may have written.
+
+    Raises
+    ------
+    CampaignError
+        If the file is missing or anything in it is wrong; all faults are named at once.
+    """
+    return parse_campaign(with_earlier_basis(_data_of(path)), str(path))
+
+
+def _data_of(path: Path) -> dict[str, Any]:
     try:
         data = load_yaml(_text_of(path))
     except FileNotFoundError:
@@ -71,7 +86,7 @@ def read_campaign(path: Path) -> Campaign:
         raise CampaignError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise CampaignError(f"{path} must hold a mapping of keys such as 'campaign: my-name', found {_show(data)}")
-    return parse_campaign(_with_absolute_paths(data, path.resolve().parent), str(path))
+    return _with_absolute_paths(data, path.resolve().parent)
 
 
 def _text_of(path: Path) -> str:

@@ -61,6 +61,8 @@ def run_campaign(
     if campaign.files != "shared":
         logger.info("files: %s is for several machines; here they lie in %s", campaign.files, directory.root)
         campaign = campaign.model_copy(update={"files": "shared"})
+    if (begun := directory.begun()) is not None:
+        campaign = campaign.with_basis_of(begun)
     starts = start_structures(campaign)
     for note in start_notes(campaign, starts):
         logger.info("%s", note)

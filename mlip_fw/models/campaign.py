@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from mlip_fw.errors import WorkerError
 from mlip_fw.models.accuracy import AccuracySettings
-from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
+from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount, RadialName
 from mlip_fw.models.dataset import DatasetChoice, DatasetSettings
 from mlip_fw.models.kinds import NameIn
 from mlip_fw.models.md import MDSettings
@@ -20,8 +20,10 @@ from mlip_fw.models.validation import ValidationSettings
 from mlip_fw.plugins import ORACLES, PROPERTIES, STRATEGIES, TRAINERS, Registry
 
 ENERGY_WEIGHT = 10.0
-AUTO_FUNCTIONS = (50, 200)
-"""Basis functions per element that ``auto`` takes: so many times the number of elements at least, and most."""
+MIN_FUNCTIONS = (50, 200)
+"""Least number of basis functions per element for ``auto``: so many times the number of elements, and its limit."""
+AUTO_CUTOFFS_A = (3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0)
+"""Cutoffs that ``cutoff_a: auto`` chooses among, Å."""
 Thresholds = Annotated[
     Annotated[Positive, Tag("number")] | Annotated[dict[str, Positive], Tag("by_element")],
     Discriminator(lambda value: "by_element" if isinstance(value, dict) else "number"),
@@ -128,10 +130,21 @@ class PotentialSettings(Frozen):
         description="linear: least squares, seconds per retraining; pacemaker: the same, and polished by pacemaker at "
         "times; auto: pacemaker if it is installed where the campaign is first run or added, else linear",
     )
-    cutoff_a: Positive = Field(6.0, le=20.0, description="radial cutoff, Å")
+    basis: RadialName | Literal["auto"] = Field(
+        "auto", description="radial functions; auto: those with the lowest cross-validation error on the labels"
+    )
+    cutoff_a: Annotated[Positive, Field(le=20.0)] | Literal["auto"] = Field(
+        "auto", description="radial cutoff, Å; auto: that with the lowest cross-validation error, 3.5 to 8 Å"
+    )
     functions_per_element: Functions | Literal["auto"] = Field(
-        200,
-        description="basis functions per element; auto: as many as labels have environments, within bounds",
+        "auto",
+        description="basis functions per element; auto: by cross-validation, at most as many as labels have "
+        "environments of an element",
+    )
+    md_cost_limit: Positive = Field(
+        30.0,
+        description="largest cost of MD that `auto` may choose, µs per atom and step, as estimated for the compiled "
+        "kernel on one core (7 for copper with 200 functions and 6 Å)",
     )
     energy_weight: Positive | Literal["auto"] = Field(
         ENERGY_WEIGHT,
@@ -162,6 +175,16 @@ class PotentialSettings(Frozen):
         except WorkerError as error:
             raise ValueError(str(error)) from None
         return self
+
+    @property
+    def compares_bases(self) -> bool:
+        """Whether anything of the basis is left to cross-validation."""
+        return self.initial is None and "auto" in (self.basis, self.cutoff_a, self.functions_per_element)
+
+    @property
+    def largest_cutoff_a(self) -> float:
+        """The cutoff, or the largest that ``auto`` may choose for any material, Å."""
+        return AUTO_CUTOFFS_A[-1] if self.cutoff_a == "auto" else self.cutoff_a
 
     @property
     def refinement(self) -> RefineSettings | None:
@@ -203,6 +226,20 @@ class Budget(Frozen):
     max_cycles: Count = Field(100, description="most halt-to-resume turns of one walker")
     max_labels: PositiveCount = Field(500, description="most reference calculations")
     max_failed_label_fraction: Fraction = Field(0.3, description="most failed labels, as a fraction")
+
+
+_BASIS_KEYS = ("basis", "cutoff_a", "functions_per_element", "md_cost_limit")
+
+
+def with_earlier_basis(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return stored campaign data; of versions before 0.3, which knew SBessel only, with that as the basis.
+
+    Those versions stored cutoff and number of functions in full.
+    """
+    potential = stored.get("potential")
+    if not isinstance(potential, dict) or "basis" in potential or "cutoff_a" not in potential:
+        return stored
+    return {**stored, "potential": {**potential, "basis": "SBessel"}}
 
 
 class Campaign(Frozen):
@@ -312,13 +349,22 @@ class Campaign(Frozen):
     @property
     def min_functions(self) -> int:
         """The number of basis functions per element, or the smallest that ``auto`` takes."""
-        wanted, (each, limit) = self.potential.functions_per_element, AUTO_FUNCTIONS
+        wanted, (each, limit) = self.potential.functions_per_element, MIN_FUNCTIONS
         return min(each * len(self.elements), limit) if wanted == "auto" else wanted
 
     @property
     def is_audited(self) -> bool:
         """Whether frames are audited: there is a target, and one campaign directory."""
         return bool(self.accuracy.target) and self.files == "shared"
+
+    def with_basis_of(self, begun: Campaign) -> Campaign:
+        """Return the campaign with the basis settings of ``begun`` for those keys that this one does not give.
+
+        A campaign that an earlier version began has a fixed basis, which its file may not name.
+        """
+        given = self.potential.model_fields_set
+        kept = {key: getattr(begun.potential, key) for key in _BASIS_KEYS if key not in given}
+        return self.model_copy(update={"potential": self.potential.model_copy(update=kept)}) if kept else self
 
     def named_files(self) -> dict[str, str]:
         """Return the input files, by the key of the campaign file that names each."""

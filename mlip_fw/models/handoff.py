@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mlip_fw.models.base import Count, Frozen
-from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.campaign import Campaign, with_earlier_basis
 
 _CARRY_OVER = "mlip_fw_baton_"
 
@@ -20,6 +20,11 @@ class Handoff(Frozen):
 
     campaign: Campaign
     directory: str = Field(description="absolute path of the campaign directory", pattern=r"^/[^\x00-\x1f]*$")
+
+    @field_validator("campaign", mode="before")
+    @classmethod
+    def _of_any_version(cls, stored: Any) -> Any:
+        return with_earlier_basis(stored) if isinstance(stored, dict) else stored
 
     @property
     def dataset_root(self) -> Path:

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from mlip_fw.models.accuracy import ErrorSummary
-from mlip_fw.models.base import Count, Frozen, NotNegative
+from mlip_fw.models.base import Count, Frozen, NotNegative, RadialName
+from mlip_fw.models.training import ComparedBasis
 
 
 class StopReason(StrEnum):
@@ -39,6 +40,17 @@ class Seconds(Frozen):
     train: NotNegative = Field(description="training")
     overhead: NotNegative = Field(
         description="total less the other four, at least 0; work that an interruption cut off is in here"
+    )
+
+
+class BasisSummary(Frozen):
+    """The basis of the newest generation, and what it was last compared with."""
+
+    radial: RadialName = Field(description="radial functions")
+    cutoff_a: NotNegative = Field(description="radial cutoff, Å")
+    functions_per_element: Count = Field(description="the largest number of basis functions of any element")
+    compared: list[ComparedBasis] = Field(
+        default_factory=list, description="what was compared when it was chosen; empty if it was given"
     )
 
 
@@ -82,6 +94,9 @@ class CampaignSummary(Frozen):
     heldout_energy_rmse_ev_atom: NotNegative | None = Field(None, description="the same of the energies, eV/atom")
     new_labels_force_rmse_ev_a: NotNegative | None = Field(
         None, description="that of the generation before, on the labels that it was not trained on, eV/Å"
+    )
+    basis: BasisSummary | None = Field(
+        None, description="the basis of that generation; null in generations of older versions, or if there is none"
     )
     seconds: Seconds
     potential: str = Field(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from mlip_fw.models.base import Count, Frozen, NotNegative, PositiveCount, Real
+from mlip_fw.models.base import Count, Frozen, NotNegative, Positive, PositiveCount, RadialName, Real
 
 
 class Errors(Frozen):
@@ -60,6 +60,37 @@ class LabelWeight(Frozen):
     forces: NotNegative = Field(description="the same of its forces and its stress")
 
 
+class _Basis(Frozen):
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", defer_build=True, frozen=True, populate_by_name=True, serialize_by_alias=True
+    )
+
+    radial: RadialName = Field(description="radial functions")
+    lambda_: Positive = Field(alias="lambda", description="their parameter; of no effect on SBessel")
+    cutoff_a: Positive = Field(description="radial cutoff, Å")
+
+
+class ComparedBasis(_Basis):
+    """A basis that was looked at, with its cross-validated error."""
+
+    functions: Count = Field(description="per element, as asked for")
+    cv_force_rmse_ev_a: NotNegative = Field(
+        description="cross-validated error of the forces, eV/Å: of blocks of labels with forces of similar size"
+    )
+    cost_us_atom: NotNegative = Field(description="estimated cost of MD, µs per atom and step")
+
+
+class BasisRecord(_Basis):
+    """The basis of a generation, and what it was compared with."""
+
+    functions_per_element: Count = Field(description="the largest number of functions of any element")
+    labels: Count = Field(description="number of labels when bases were last compared; 0: never")
+    compared: list[ComparedBasis] = Field(
+        default_factory=list, description="what was compared for this generation; empty if nothing was"
+    )
+    why: str = Field(description="why it is this one")
+
+
 class TrainingRecord(Frozen):
     """How a generation was made and how well it fits its labels."""
 
@@ -73,12 +104,18 @@ class TrainingRecord(Frozen):
     n_environments: dict[str, Count]
     functions_per_element: dict[str, Count]
     outgrown_functions: dict[str, Count] | None = Field(
-        None, description="what the parent had of them, if the basis grew and all labels were learnt once more"
+        None, description="what the parent had of them, if the basis changed and all labels were learnt once more"
+    )
+    basis: BasisRecord | None = Field(None, description="the basis; null in generations of older versions")
+    cv_force_rmse_ev_a: NotNegative | None = Field(
+        None,
+        description="error of the forces by 5-fold cross-validation over labels, with this basis and ridge, eV/Å; null "
+        "with a single label",
+    )
+    ridge_at_edge: Literal["smallest", "largest"] | None = Field(
+        None, description="whether cross-validation chose the smallest or largest ridge that it tried"
     )
     dataset: LabelErrors | None = Field(None, description="errors on the training set")
-    cv_force_rmse_ev_a: NotNegative | None = Field(
-        None, description="force error of labels that a fit to the others predicts (k-fold), at this ridge, eV/Å"
-    )
     new_before: LabelErrors | None = Field(None, description="errors of the generation before on the new labels")
     reference_energy_ev: dict[str, Real] = Field(
         description="energies by element, fixed once, that the potential leaves out, eV"

@@ -12,6 +12,8 @@ import numpy as np
 
 from mlip_fw.campaign.events import Event
 from mlip_fw.campaign.seeds import derived_seed
+from mlip_fw.engines.ace.kernel.choice import PYACE
+from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.md.backtrack import FOLDER, backtrack, exceeds_ceiling
 from mlip_fw.engines.md.engine_check import EngineCheckRecord, run_engine_check
 from mlip_fw.engines.md.outcome import Ending, frame_before_crash, keep_last_frame
@@ -137,7 +139,7 @@ def _plan(step: Step[MDHandoff], potential: Path, worker: Worker) -> RunPlan:
     return RunPlan(
         title=f"{campaign.campaign}, walker {handoff.walker}, cycle {handoff.cycle}, stage {handoff.stage}",
         elements=tuple(campaign.elements),
-        cutoff_a=campaign.potential.cutoff_a,
+        cutoff_a=AcePotential.from_files(potential, PYACE).cutoff_a,
         potential=potential,
         start=step.files.start if handoff.start is None else Path(handoff.start),
         is_restart=handoff.start is not None,

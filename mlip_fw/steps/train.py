@@ -11,7 +11,7 @@ from mlip_fw.errors import NumberTakenError
 from mlip_fw.io.files import read_or_create, write_json
 from mlip_fw.models.handoff import Handoff, TrainHandoff
 from mlip_fw.models.label import LabelBalance
-from mlip_fw.models.training import TrainingRecord
+from mlip_fw.models.training import BasisRecord, TrainingRecord
 from mlip_fw.models.worker import Worker
 from mlip_fw.steps.step import Step
 
@@ -68,8 +68,10 @@ def _label_balance(step: Step[TrainHandoff]) -> LabelBalance:
 
 def _record_training(step: Step[TrainHandoff], record: TrainingRecord) -> None:
     assert record.dataset is not None
-    _warn_of_doubtful_labels(record)
+    _warn_of_poor_fit(record)
     warn_if_refused(step, record)
+    if record.basis is not None and record.basis.compared:
+        _record_choice(step, record.generation, record.basis)
     step.record(
         Event.TRAINED,
         f"generation {record.generation}: {len(record.labels)} labels ({len(record.new_labels)} new), "
@@ -83,15 +85,29 @@ def _record_training(step: Step[TrainHandoff], record: TrainingRecord) -> None:
     )
 
 
-def _warn_of_doubtful_labels(record: TrainingRecord) -> None:
-    """Warn of labels that the potential does not fit, and of elements with fewer atoms in the labels than functions."""
+def _record_choice(step: Step[TrainHandoff], generation: int, basis: BasisRecord) -> None:
+    step.record(
+        Event.BASIS_CHOSEN,
+        f"basis of generation {generation}: {basis.radial} (λ {basis.lambda_:g}), {basis.cutoff_a:g} Å, "
+        f"{basis.functions_per_element} functions per element: {basis.why}",
+        generation=generation,
+        radial=basis.radial,
+        cutoff_a=basis.cutoff_a,
+        functions_per_element=basis.functions_per_element,
+        compared=len(basis.compared),
+        why=basis.why,
+    )
+
+
+def _warn_of_poor_fit(record: TrainingRecord) -> None:
+    """Warn of forces that are hardly learnt, and of elements with fewer atoms in the labels than functions."""
     assert record.dataset is not None
     error, forces = record.dataset.force_rmse_ev_a, record.dataset.force_rms_ev_a
     if forces and error > _HARDLY_LEARNT * forces:
         logger.warning(
-            "forces are hardly learnt: their error is %.0f %% of the forces themselves. Labels may contradict each "
-            "other: forces in other units or of another level of theory, an oracle that is not converged",
+            "forces are hardly learnt: their error is %.0f %% of the forces themselves. %s",
             100 * error / forces,
+            _why_hardly_learnt(record),
         )
     wanted, found = record.functions_per_element, record.n_environments
     if scarce := [f"{name} ({found.get(name, 0)} for {n})" for name, n in wanted.items() if found.get(name, 0) < n]:
@@ -100,6 +116,37 @@ def _warn_of_doubtful_labels(record: TrainingRecord) -> None:
             "potential.functions_per_element needs fewer",
             ", ".join(scarce),
         )
+
+
+def _why_hardly_learnt(record: TrainingRecord) -> str:
+    """Return what the comparison of bases and the ridge say of a poor fit, before the labels are blamed."""
+    basis, said = record.basis, []
+    if basis is not None and basis.compared:
+        errors = [one.cv_force_rmse_ev_a for one in basis.compared]
+        best, worst = 1000 * min(errors), 1000 * max(errors)
+        said.append(
+            f"Of {len(errors)} bases none predicts left-out labels better than {best:.0f} meV/Å (worst {worst:.0f})"
+        )
+    elif basis is not None:
+        said.append(
+            f"The basis ({basis.radial}, {basis.cutoff_a:g} Å, {basis.functions_per_element} functions per element) "
+            "was not compared with others now; auto as potential.basis, cutoff_a and functions_per_element lets labels "
+            "decide"
+        )
+    if record.ridge_at_edge is not None:
+        said.append(
+            f"the ridge is the {record.ridge_at_edge} that is tried: "
+            + (
+                "labels say little together, or contradict each other"
+                if record.ridge_at_edge == "largest"
+                else "the basis may be too small for what the labels hold"
+            )
+        )
+    said.append(
+        "if a larger basis or more labels do not help, labels may contradict each other: other units, another level of "
+        "theory, an oracle that is not converged"
+    )
+    return "; ".join(said)
 
 
 def warn_if_refused(step: Step[Handoff], record: TrainingRecord) -> None:

@@ -14,15 +14,15 @@ from mlip_fw.campaign.accuracy import is_undecided, worst
 from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.generations import Generations
-from mlip_fw.engines.ace.basis import copy_of, linear_basis
+from mlip_fw.engines.ace.basis import copy_of
 from mlip_fw.engines.ace.potential import AcePotential
-from mlip_fw.engines.train.design_rows import design_rows_of
+from mlip_fw.engines.train.basis_choice import BasisForm
+from mlip_fw.engines.train.basis_cv import BasisRows, Blocks
 from mlip_fw.engines.train.diagnosis import FitEvidence
 from mlip_fw.engines.train.fit_io import read_fit
-from mlip_fw.engines.train.fit_state import empty_fit
-from mlip_fw.engines.train.learning_curve import cv_force_rmse_ev_a, learning_curve
+from mlip_fw.engines.train.learning_curve import learning_curve
 from mlip_fw.engines.train.ridge_cv import RIDGES
-from mlip_fw.engines.train.ridge_fit import FitTerms
+from mlip_fw.engines.train.ridge_fit import FitTerms, degrees_of
 from mlip_fw.io.pace import read_basis
 from mlip_fw.models.accuracy import AuditRecord
 from mlip_fw.models.campaign import Campaign
@@ -89,33 +89,20 @@ def _other_bases(basis: ACEBBasisSet, record: TrainingRecord, dataset: Dataset, 
         return _Bases(record.cv_force_rmse_ev_a)
     learnt = [name for name in record.labels if name not in record.free_atoms and name not in record.weights]
     names = [learnt[k] for k in np.unique(np.linspace(0, len(learnt) - 1, min(len(learnt), _MAX_LABELS)).astype(int))]
-    n, cutoff_a = max(record.functions_per_element.values()), float(basis.cutoffmax)
-    more, longer = min(_LARGER * n, _MAX_FUNCTIONS), _LONGER * cutoff_a
-    references = record.folded_energy_ev or record.reference_energy_ev
+    blocks = Blocks.of([dataset.read(name) for name in names])
+    if len(blocks.frames) < 2:
+        return _Bases(record.cv_force_rmse_ev_a)
+    form, more = BasisForm.of(basis), min(_LARGER * max(record.functions_per_element.values()), _MAX_FUNCTIONS)
+    far = replace(form.radials, cutoff_a=_LONGER * form.radials.cutoff_a)
 
-    def error_of(tried: ACEBBasisSet) -> float | None:
-        return _cv_error(tried, names, dataset, references, campaign)
+    def error_of(tried: ACEBBasisSet) -> float:
+        return BasisRows.of(_shape(tried), degrees_of(tried), blocks).cv_force_rmse_ev_a()
 
     logger.info("the error is too large: comparing bases on %d labels", len(names))
     elements = list(basis.elements_name)
-    present = error_of(basis)
-    larger, far = error_of(linear_basis(elements, cutoff_a, more)), error_of(linear_basis(elements, longer, n))
-    return _Bases(
-        present=present,
-        larger=None if larger is None or more <= n else (more, larger),
-        longer=None if far is None else (longer, far),
-    )
-
-
-def _cv_error(
-    basis: ACEBBasisSet, names: list[str], dataset: Dataset, references: Mapping[str, float], campaign: Campaign
-) -> float | None:
-    """Return the cross-validation error of a fit to the labels ``names`` from scratch, eV/Å."""
-    shape, fit = _shape(basis), empty_fit(basis, campaign)
-    for name in names:
-        fit = design_rows_of(dataset.read(name), dict(references), shape, campaign).added_to(fit)
-    terms = FitTerms.of(fit, shape, np.zeros(len(basis.basis_coeffs)), campaign)
-    return cv_force_rmse_ev_a(fit, terms, terms.problem(fit).best_ridge(terms.prior))
+    larger = None if more <= form.functions else (more, error_of(replace(form, functions=more).basis(elements)))
+    longer = (far.cutoff_a, error_of(replace(form, radials=far).basis(elements)))
+    return _Bases(error_of(basis), larger, longer)
 
 
 def _shape(basis: ACEBBasisSet) -> AcePotential:

@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from mlip_fw.engines.structures.geometry import heights_a
+from mlip_fw.engines.structures.reach import usual_cutoff_a
 from mlip_fw.engines.structures.start import unit_cell
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.validation.sources import UnmeasurableError
@@ -55,7 +56,8 @@ def crystal_of(campaign: Campaign) -> Crystal:
         raise UnmeasurableError(f"the crystal has {', '.join(foreign)}, which elements does not name")
     repeat, limit = tuple(settings.repeat), campaign.candidates.cutout.max_atoms
     if len(unit) * np.prod(repeat) > limit:
-        repeat = tuple(int(n) for n in np.ceil(campaign.potential.cutoff_a / heights_a(unit.cell.array)))
+        cutoff_a = usual_cutoff_a([unit * tuple(settings.repeat)], campaign)
+        repeat = tuple(int(n) for n in np.ceil(cutoff_a / heights_a(unit.cell.array)))
     if len(unit) * np.prod(repeat) > limit:
         raise UnmeasurableError(
             f"no cell as thick as the cutoff has at most {limit} atoms (candidates.cutout.max_atoms)"

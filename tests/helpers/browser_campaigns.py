@@ -30,7 +30,7 @@ FINISHED = {
     "uncertainty": {"gamma_select": 2.0, "gamma_halt": 4.0, "check_interval": 10},
     "candidates": {"n_candidates": 8, "max_labels_per_halt": 2, "cutout": {"max_atoms": 60}},
     "oracle": {"kind": "ase", "calculator": "emt"},
-    "potential": {"kind": "linear", "cutoff_a": 4.0, "functions_per_element": 30},
+    "potential": {"kind": "linear", "basis": "SBessel", "cutoff_a": 4.0, "functions_per_element": 30},
 }
 
 

@@ -18,7 +18,7 @@ SMALL = {
     },
     "uncertainty": {"gamma_select": 2.0, "gamma_halt": 10.0, "check_interval": 10},
     "oracle": {"kind": "ase", "calculator": "emt"},
-    "potential": {"kind": "linear", "cutoff_a": 5.0, "functions_per_element": 20},
+    "potential": {"kind": "linear", "basis": "SBessel", "cutoff_a": 5.0, "functions_per_element": 20},
     "accuracy": {"force_relative": None},
 }
 """It has no target, so that no frame is audited: numbers of labels and Fireworks are those of what a test is about."""

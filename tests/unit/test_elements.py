@@ -12,7 +12,7 @@ from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.ace.basis import linear_basis
 from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.sampling.maxvol import ActiveSet
-from mlip_fw.engines.train.basis_size import first_basis
+from mlip_fw.engines.train.fit_state import first_basis
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.engines.train.memory import size_in_words, size_of
 from mlip_fw.io.structures import with_labels

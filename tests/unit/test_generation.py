@@ -52,7 +52,9 @@ def test_forces_that_teach_nothing_are_named(small, tmp_path, caplog):
         atoms = labelled(seed)
         dataset.add(f"label{seed}", with_labels(atoms, -1.0, rng.normal(size=(len(atoms), 3)), None), {})
     train_potential(Step(TrainHandoff(campaign=small(), directory=str(tmp_path))), Worker())
-    assert "forces are hardly learnt: their error is 9" in caplog.text
+    assert "forces are hardly learnt: their error is 100 %" in caplog.text
+    assert "SBessel, 5 Å, 20 functions per element) was not compared with others" in caplog.text
+    assert "the ridge is the largest that is tried" in caplog.text
 
 
 def test_reference_energies_are_fixed_once(small, tmp_path):

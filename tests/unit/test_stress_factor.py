@@ -291,8 +291,8 @@ def test_committee_knows_the_stresses_too(learnt):
 def test_size_counts_the_images(small_campaign):
     campaign, atoms = small_campaign(), labelled(0)
     basis = linear_basis(["Cu"], 5.0, 20)
-    assert max_atoms_in_memory([atoms], small_campaign(potential={"stress_weight": 0})) == 32
-    found = size_of(basis, max_atoms_in_memory([atoms], campaign)).label_mb / size_of(basis, 32).label_mb
+    assert max_atoms_in_memory([atoms], small_campaign(potential={"stress_weight": 0}), 5.0) == 32
+    found = size_of(basis, max_atoms_in_memory([atoms], campaign, 5.0)).label_mb / size_of(basis, 32).label_mb
     assert 5 < found < 15
 
 

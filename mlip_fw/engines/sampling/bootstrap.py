@@ -11,6 +11,7 @@ from ase import Atoms
 from mlip_fw.engines.sampling.cutout.cut import require_room
 from mlip_fw.engines.sampling.small_cell import middle_atoms, sample_atoms, small_cell
 from mlip_fw.engines.structures.geometry import too_close
+from mlip_fw.engines.structures.reach import largest_cutoff_a
 from mlip_fw.errors import CampaignError
 from mlip_fw.io.structures import canonical
 from mlip_fw.models.campaign import BootstrapSettings, Campaign, CutoutSettings
@@ -57,26 +58,26 @@ def first_structures(starts: list[Atoms], campaign: Campaign, rng: np.random.Gen
     CampaignError
         If no small cell has the elements and environments of a start.
     """
-    cutout, cutoff_a = campaign.candidates.cutout, campaign.potential.cutoff_a
+    cutout, cutoff_a = campaign.candidates.cutout, largest_cutoff_a(starts, campaign)
     middles = [labelled_cell(start, cutout, cutoff_a) for start in starts]
     places = rng.spawn(1)[0]
 
     def cells(turn: int) -> Iterator[Atoms]:
         start, middle = starts[turn % len(starts)], middles[turn % len(starts)]
-        yield middle if turn < len(starts) else _elsewhere(start, middle, campaign, places)
+        yield middle if turn < len(starts) else _elsewhere(start, middle, campaign, cutoff_a, places)
         if len(middle) < len(start) and _too_few(middle, campaign):
-            yield _elsewhere(start, middle, campaign, places)
+            yield _elsewhere(start, middle, campaign, cutoff_a, places)
 
     turns = range(max(campaign.bootstrap.n_structures, len(starts)))
     return [_copy(cell, campaign.bootstrap, rng) for turn in turns for cell in cells(turn)]
 
 
-def _elsewhere(start: Atoms, middle: Atoms, campaign: Campaign, rng: np.random.Generator) -> Atoms:
+def _elsewhere(start: Atoms, middle: Atoms, campaign: Campaign, cutoff_a: float, rng: np.random.Generator) -> Atoms:
     """Return a small cell cut at a random place of ``start``; ``middle`` if that cell lacks an element."""
     limit = campaign.candidates.cutout.max_atoms
     if len(middle) == len(start):
         return middle
-    found = small_cell(start, limit, campaign.potential.cutoff_a, around=sample_atoms(start, rng))
+    found = small_cell(start, limit, cutoff_a, around=sample_atoms(start, rng))
     return found if len(found) <= limit else middle
 
 

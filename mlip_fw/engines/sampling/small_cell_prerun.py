@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from mlip_fw.engines.sampling.small_cell import seamless_cell
+from mlip_fw.engines.structures.reach import largest_cutoff_a
 from mlip_fw.engines.structures.start import start_as_in_file, start_of_walker, start_structures
 from mlip_fw.io.constraints import FIXED
 from mlip_fw.models.campaign import Campaign
@@ -27,10 +28,12 @@ def prerun_cells(campaign: Campaign) -> dict[int, Atoms]:
     With ``auto`` an alloy needs one if it is too large to be labelled: the elements are arranged differently in each
     small piece of it, and rattled copies of a few pieces teach little of how such arrangements move.
     """
-    cutout, cutoff_a = campaign.candidates.cutout, campaign.potential.cutoff_a
+    cutout = campaign.candidates.cutout
     if campaign.bootstrap.rehearsal == "never" or cutout.mode == "never" or campaign.potential.initial is not None:
         return {}
-    numbered = enumerate(start_structures(campaign), start=campaign.md.walkers)
+    starts = start_structures(campaign)
+    cutoff_a = largest_cutoff_a(starts, campaign)
+    numbered = enumerate(starts, start=campaign.md.walkers)
     large = [(walker, start) for walker, start in numbered if _needs_prerun(start, campaign)]
     cells = {walker: seamless_cell(start, cutout.max_atoms, cutoff_a) for walker, start in large}
     return {walker: cell for walker, cell in cells.items() if cell is not None and walker < _MAX_WALKERS}

@@ -52,7 +52,7 @@ def _cutoff_a(campaign: Campaign) -> float:
     """Return the larger of the cutoffs of the campaign and of the potential that it starts with, Å."""
     initial = campaign.potential.initial
     given = float(read_basis(Path(initial)).cutoffmax) if initial is not None and Path(initial).is_file() else 0.0
-    return max(campaign.potential.cutoff_a, given)
+    return max(campaign.potential.largest_cutoff_a, given)
 
 
 def _check(frame: LabelledFrame, campaign: Campaign) -> None:

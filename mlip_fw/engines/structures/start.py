@@ -13,7 +13,7 @@ from mlip_fw.campaign.seeds import derived_seed
 from mlip_fw.engines.structures.geometry import heights_a, too_close
 from mlip_fw.engines.structures.start_file import notes_of, read_start, require_movable
 from mlip_fw.errors import CampaignError
-from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.campaign import AUTO_CUTOFFS_A, Campaign
 from mlip_fw.models.structure import BulkSettings
 
 _MAX_ATOMS = 2_000_000
@@ -113,10 +113,15 @@ def _check(atoms: Atoms, where: str, campaign: Campaign) -> None:
             f"{where} must be periodic in all three directions with a full cell; put vacuum around a molecule or a "
             "surface"
         )
-    height, cutoff = float(heights_a(atoms.cell.array).min()), campaign.potential.cutoff_a
+    height, fixed = float(heights_a(atoms.cell.array).min()), campaign.potential.cutoff_a
+    cutoff, what = (
+        (AUTO_CUTOFFS_A[0], "the shortest cutoff that potential.cutoff_a: auto takes,")
+        if fixed == "auto"
+        else (fixed, "potential.cutoff_a =")
+    )
     if height < cutoff:
         raise CampaignError(
-            f"{where}: the MD cell is {height:.2f} Å thick, less than potential.cutoff_a = {cutoff:g} Å, so that atoms "
+            f"{where}: the MD cell is {height:.2f} Å thick, less than {what} {cutoff:g} Å, so that atoms "
             "would see their own images; repeat the structure or take a smaller cutoff"
         )
     if close := too_close(atoms):

@@ -35,7 +35,7 @@ class Batch:
     ) -> None:
         self.frames, self.energies_ev = dict(frames), energies_ev
         self.with_imported_stress = True
-        self._shape, self._campaign = shape, campaign
+        self.shape, self._campaign = shape, campaign
         self._held: dict[str, DesignRows] = {}
         self._bytes = 0
 
@@ -51,7 +51,7 @@ class Batch:
         if (held := self._held.get(name)) is not None:
             return held
         atoms, with_stress = self.frames[name], self.with_imported_stress
-        made = design_rows_of(atoms, self.energies_ev, self._shape, self._campaign, with_imported_stress=with_stress)
+        made = design_rows_of(atoms, self.energies_ev, self.shape, self._campaign, with_imported_stress=with_stress)
         if self._bytes < _MAX_BYTES:
             self._held[name] = made
             self._bytes += made.design.forces.nbytes

@@ -15,6 +15,7 @@ from ase import Atoms
 
 from mlip_fw.engines.ace.basis import linear_basis
 from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.structures.reach import usual_cutoff_a
 from mlip_fw.engines.train.design_rows import DesignRows, design_rows_of
 from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.engines.train.references import is_free
@@ -92,7 +93,9 @@ def contradictions(frames: Sequence[Atoms], campaign: Campaign) -> list[Contradi
     contradiction. Slopes are fitted by least absolute deviations and judged by medians, so that single odd labels do
     not matter.
     """
-    cutoff_a = campaign.potential.cutoff_a
+    if not frames:
+        return []
+    cutoff_a = usual_cutoff_a(frames, campaign)
     chosen = [atoms for atoms in frames if mask_of(atoms).all() and not is_free(atoms, cutoff_a)]
     if len(chosen) < _MIN:
         return []

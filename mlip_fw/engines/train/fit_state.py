@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
@@ -11,24 +13,25 @@ from pyace import ACEBBasisSet
 
 from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.campaign.generations import Generations
-from mlip_fw.engines.ace.potential import AcePotential, functions_of, rows_within
+from mlip_fw.engines.ace.potential import AcePotential, rows_within
 from mlip_fw.engines.sampling.maxvol import ActiveSet
-from mlip_fw.engines.train.basis_size import (
-    count_environments,
-    first_basis,
-    larger_basis,
-    transfer_coefficients,
-)
+from mlip_fw.engines.train.basis_choice import BasisForm, chosen_basis, usual_form
 from mlip_fw.engines.train.design_rows import design_rows_of, in_training_order
 from mlip_fw.engines.train.environment_rows import EnvironmentRows
 from mlip_fw.engines.train.fit_io import read_fit
 from mlip_fw.engines.train.linear_fit import LinearFit
+from mlip_fw.engines.train.references import is_free
 from mlip_fw.errors import TrainingError
 from mlip_fw.io.pace import read_active_set, read_basis
+from mlip_fw.io.structures import known_forces
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.training import LabelWeight
+from mlip_fw.models.training import BasisRecord, LabelWeight
 
 logger = logging.getLogger("mlip_fw")
+_DOUBLED = 2.0
+"""Bases are compared again when there are this many times the labels."""
+_MORE, _SURPRISED = 1.25, 3.0
+"""Or this many, if the error of new labels exceeds this multiple of the cross-validated one."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,11 @@ class FitState:
     gamma_max: float = 0.0
     """Largest gamma of the labels' environments."""
     n_environments: dict[str, int] = field(default_factory=dict)
-    outgrown: dict[str, int] | None = None
-    """Functions per element of the smaller basis that was just replaced; the fit is then still empty. Else None."""
+    replaced: ACEBBasisSet | None = None
+    """The basis of the generation, if another was just chosen for all labels; the fit is then still empty."""
+    choice: BasisRecord | None = None
+    """What is known of the choice of the basis; None in generations of older versions."""
+    cv_force_rmse_ev_a: float | None = None
     free_atoms: tuple[str, ...] = ()
     """Labels of free atoms: they set reference energies and are not in the fit."""
     weights: dict[str, LabelWeight] = field(default_factory=dict)
@@ -91,7 +97,16 @@ def newest_state(generations: Generations, dataset: Dataset, campaign: Campaign)
         weights=dict(record.weights),
         with_imported_stress=not record.leaves_out_imported_stresses,
         warnings=tuple(record.warnings),
+        choice=record.basis,
+        cv_force_rmse_ev_a=record.cv_force_rmse_ev_a,
     )
+
+
+def first_basis(campaign: Campaign, frames: Sequence[Atoms]) -> ACEBBasisSet:
+    """Return the basis before any are compared: that of a given potential, or the usual one for such structures."""
+    if campaign.potential.initial is not None:
+        return read_basis(Path(campaign.potential.initial))
+    return usual_form(campaign, frames).basis(campaign.elements)
 
 
 def _blank(campaign: Campaign, labelled: list[Atoms]) -> FitState:
@@ -106,23 +121,56 @@ def empty_fit(basis: ACEBBasisSet, campaign: Campaign) -> LinearFit:
     return LinearFit.empty(len(basis.basis_coeffs), n_elements)
 
 
-def with_larger_basis(known: FitState, frames: list[Atoms], campaign: Campaign) -> FitState:
-    """Return an empty fit in a larger basis if, with these new labels, the present basis is too small.
+def with_fitting_basis(known: FitState, dataset: Dataset, new: Mapping[str, Atoms], campaign: Campaign) -> FitState:
+    """Compare bases if that is due, and return an empty fit in another basis if one is clearly better.
 
-    Reference energies and the prior mean stay as they are. The present coefficients do not become the prior mean: they
-    come from labels that are fitted again, which would then count twice.
+    Bases are compared for the first generation, when the number of labels has doubled since, and when the error of the
+    new labels before training is three times that of the cross-validation, if there are a quarter more labels.
+    Reference energies stay as they are. The present coefficients do not become the prior mean: they come from labels
+    that are fitted again, which would then count twice.
     """
-    larger = None
-    if known.generation is not None:
-        larger = larger_basis(known.basis, count_environments(frames, known.n_environments), campaign)
-    if larger is None:
-        return known
-    before, now = functions_of(known.basis), functions_of(larger)
-    logger.info("the basis grows from %d to %d functions per element", max(before.values()), max(now.values()))
-    prior = transfer_coefficients(known.prior, known.basis, larger)
-    fit = replace(empty_fit(larger, campaign), frees_offsets=known.fit.frees_offsets)
-    blank = replace(known, basis=larger, fit=fit, prior=prior, active=None, outgrown=before)
-    return replace(blank, gamma_max=0.0, n_environments={})
+    usable = {name: atoms for name, atoms in new.items() if not is_free(atoms, known.basis.cutoffmax)}
+    count = len(known.learnt) + len(usable)
+    if not campaign.potential.compares_bases:
+        why = "given by the campaign file" if campaign.potential.initial is None else "that of potential.initial"
+        return replace(known, choice=_record(BasisForm.of(known.basis), 0, why))
+    form, last = BasisForm.of(known.basis), known.choice.labels if known.choice is not None else 0
+    if known.generation is not None and not _is_due(known, list(usable.values()), count, last):
+        return replace(known, choice=_record(form, last, f"as chosen from {last} labels"))
+    old = [dataset.read(name) for name in known.learnt if name not in known.weights]
+    found = chosen_basis([*old, *usable.values()], campaign, None if known.generation is None else form)
+    logger.info("basis: %s (%s)", found.form, found.why)
+    choice = _record(found.form, count, found.why).model_copy(update={"compared": list(found.compared)})
+    if found.form == form:
+        return replace(known, choice=choice)
+    basis = found.form.basis(campaign.elements)
+    fit = replace(empty_fit(basis, campaign), frees_offsets=known.fit.frees_offsets)
+    blank = replace(known, basis=basis, fit=fit, prior=np.zeros(len(basis.basis_coeffs)), active=None, choice=choice)
+    replaced = known.basis if known.generation is not None else None
+    return replace(blank, replaced=replaced, gamma_max=0.0, n_environments={})
+
+
+def _is_due(known: FitState, new: list[Atoms], count: int, last: int) -> bool:
+    if count >= _DOUBLED * max(last, 1):
+        return True
+    if count < _MORE * last or known.cv_force_rmse_ev_a is None:
+        return False
+    before = AcePotential(known.basis)
+    misses = [(before.evaluate(a, gamma=False).forces_ev_a - a.get_forces())[known_forces(a)] for a in new]
+    error = float(np.sqrt(np.mean(np.concatenate(misses) ** 2))) if misses else 0.0
+    return error > _SURPRISED * known.cv_force_rmse_ev_a
+
+
+def _record(form: BasisForm, labels: int, why: str) -> BasisRecord:
+    radials = form.radials
+    return BasisRecord(
+        radial=radials.name,
+        lambda_=radials.decay,
+        cutoff_a=radials.cutoff_a,
+        functions_per_element=form.functions,
+        labels=labels,
+        why=why,
+    )
 
 
 def fit_of_state(
@@ -135,28 +183,32 @@ def fit_of_state(
 ) -> LinearFit:
     """Return the fit of the labels so far, recomputed where the stored one can't be used.
 
-    That is so if an older version stored it without stresses or composition columns, or if the basis was enlarged. In
-    an enlarged basis all labels are new to the active set, too.
+    That is so if an older version stored it without stresses or composition columns, or if another basis was chosen. In
+    another basis all labels are new to the active set, too.
     """
     has_stresses = known.fit.has_stresses or not campaign.potential.stress_weight
     has_all = has_stresses and (bool(known.fit.offsets) or campaign.bootstrap.dataset is None)
-    if known.generation is None or (has_all and not known.outgrown):
+    if known.generation is None or (has_all and known.replaced is None):
         return known.fit
     if known.learnt:
-        why = "in the larger basis" if known.outgrown else "as an older version left out their stresses"
+        why = "in the new basis" if known.replaced is not None else "as an older version left out their stresses"
         why = (
-            why if known.outgrown or not has_stresses else "as an older version did not keep origins of energies apart"
+            why
+            if known.replaced is not None or not has_stresses
+            else "as an older version did not keep origins of energies apart"
         )
         logger.info("learning %d labels once more %s", len(known.learnt), why)
     fit = replace(empty_fit(known.basis, campaign), frees_offsets=known.fit.frees_offsets)
     # any order will do in a new basis: by name, which is also known to machines without the earlier generations
-    names = known.learnt if known.outgrown else in_training_order(generations, known.generation, known.learnt)
+    names = (
+        known.learnt if known.replaced is not None else in_training_order(generations, known.generation, known.learnt)
+    )
     for name in names:
         atoms = dataset.read(name)
         stress, weight = known.with_imported_stress, known.weights.get(name)
         label = design_rows_of(atoms, known.reference_energy_ev, shape, campaign, with_imported_stress=stress)
         fit = label.added_to(fit, (weight.energy, weight.forces) if weight else None)
-        if known.outgrown:
+        if known.replaced is not None:
             rows.add(name, rows_within(label.mask, label.design.projections, atoms))
     return fit
 

@@ -15,19 +15,19 @@ from threadpoolctl import threadpool_limits
 from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.ace.basis import copy_of, fingerprint
-from mlip_fw.engines.ace.potential import AcePotential, rows_within
+from mlip_fw.engines.ace.potential import AcePotential, functions_of, rows_within
 from mlip_fw.engines.train.active_set import update_active_sets
 from mlip_fw.engines.train.batch import Batch
 from mlip_fw.engines.train.environment_rows import EnvironmentRows
 from mlip_fw.engines.train.fit_io import write_fit
 from mlip_fw.engines.train.fit_state import (
+    FitState,
     empty_fit,
     fit_of_state,
     n_environments_of,
     newest_state,
-    with_larger_basis,
+    with_fitting_basis,
 )
-from mlip_fw.engines.train.learning_curve import cv_force_rmse_ev_a
 from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.engines.train.memory import max_atoms_in_memory, size_in_words, size_of
 from mlip_fw.engines.train.references import fitted_references, free_atoms
@@ -38,7 +38,7 @@ from mlip_fw.errors import TrainingError
 from mlip_fw.io.files import write_json
 from mlip_fw.io.pace import write_active_set, write_basis, write_ctilde
 from mlip_fw.models.campaign import Campaign
-from mlip_fw.models.training import LabelWeight, TrainingRecord
+from mlip_fw.models.training import LabelErrors, LabelWeight, TrainingRecord
 from mlip_fw.runtime.cores import cores_of
 
 logger = logging.getLogger("mlip_fw")
@@ -69,10 +69,9 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         return None
     frames = [dataset.read(name) for name in new]
     level = _common_level(new, frames, known.level_of_theory)
-    known = with_larger_basis(known, frames, campaign)
-    if known.generation is None or known.outgrown:
-        logger.info("%s", size_in_words(size_of(known.basis, max_atoms_in_memory(map(dataset.read, hashes), campaign))))
-    before = AcePotential(known.basis)
+    known = with_fitting_basis(known, dataset, dict(zip(new, frames, strict=True)), campaign)
+    _tell_size(known, dataset, campaign)
+    before = AcePotential(known.basis if known.replaced is None else known.replaced)
     start = before if known.labels else AcePotential(copy_of(known.basis, known.prior))
     free = free_atoms(new, frames, known.reference_energy_ev, known.basis.cutoffmax)
     taught = {name: atoms for name, atoms in zip(new, frames, strict=True) if name not in free.names}
@@ -90,12 +89,14 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     batch = Batch(taught, references(list(taught)), shape, campaign)
     batch.with_imported_stress = known.with_imported_stress
     contrary = resolve_contradictions(batch, campaign)
-    coefficients = np.array(known.basis.basis_coeffs)
-    learnt = fit_new_labels(
-        batch, fit_before, lambda fit: FitTerms.of(fit, shape, known.prior, campaign), references, shape, coefficients
-    )
-    fit, fresh = learnt.fit, empty_fit(known.basis, campaign)
-    fresh = batch.added_to(replace(fresh, frees_offsets=fit.frees_offsets), {})
+
+    def terms_of(fit: LinearFit) -> FitTerms:
+        return FitTerms.of(fit, shape, known.prior, campaign)
+
+    refitted = known.replaced is not None and fit_before.n_labels
+    coefficients = terms_of(fit_before).solve(fit_before) if refitted else np.array(known.basis.basis_coeffs)
+    learnt = fit_new_labels(batch, fit_before, terms_of, references, shape, coefficients)
+    fit = learnt.fit
     for name, label in batch.design_rows():
         rows.add(name, rows_within(label.mask, label.design.projections, taught[name]))
     for remark in [*free.remarks, *contrary, *learnt.remarks]:
@@ -109,6 +110,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     settled = update_active_sets(known.active, known.gamma_max, rows.added(), rows, inside)
     counts = n_environments_of(known, rows, inside)
     rows.pack(inside)
+    new_before = _errors_before(before, batch, fit, campaign) if known.generation is not None and taught else None
     zeros = _zeros(fit, solution.coefficients, shape.elements, batch.energies_ev)
     with generations.new() as (number, folder):
         inverses = {name: found.inverse for name, found in settled.active.items()}
@@ -121,10 +123,12 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             n_atoms=sum(counts.values()),
             n_environments=counts,
             functions_per_element=shape.n_functions(),
-            outgrown_functions=known.outgrown,
+            outgrown_functions=None if known.replaced is None else functions_of(known.replaced),
+            basis=known.choice,
+            cv_force_rmse_ev_a=solution.cv_force_rmse_ev_a,
+            ridge_at_edge=solution.ridge_at_edge,
             dataset=fit.errors(solution.coefficients),
-            cv_force_rmse_ev_a=cv_force_rmse_ev_a(fit, FitTerms.of(fit, shape, known.prior, campaign), solution.ridge),
-            new_before=fresh.errors(coefficients) if known.generation is not None and taught else None,
+            new_before=new_before,
             reference_energy_ev=zeros.reference_ev,
             folded_energy_ev=batch.energies_ev if fit.frees_offsets else None,
             imported_offset_ev=zeros.offset_ev,
@@ -146,6 +150,25 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
         )
         write_json(folder / "training.json", record)
     return record
+
+
+def _tell_size(known: FitState, dataset: Dataset, campaign: Campaign) -> None:
+    """Log the size of a basis that is new."""
+    if known.generation is None or known.replaced is not None:
+        largest = max_atoms_in_memory(map(dataset.read, dataset.hashes()), campaign, known.basis.cutoffmax)
+        logger.info("%s", size_in_words(size_of(known.basis, largest)))
+
+
+def _errors_before(before: AcePotential, batch: Batch, fit: LinearFit, campaign: Campaign) -> LabelErrors:
+    """Return the errors of the generation ``before``, whose basis may be another one, on new labels."""
+    coefficients = np.array(before.basis.basis_coeffs)
+    shape = AcePotential(copy_of(before.basis, np.zeros_like(coefficients)))
+    if fingerprint(before.basis) != fingerprint(batch.shape.basis):
+        other = Batch(batch.frames, batch.energies_ev, shape, campaign)
+        other.with_imported_stress = batch.with_imported_stress
+        batch = other
+    fresh = replace(empty_fit(before.basis, campaign), frees_offsets=fit.frees_offsets)
+    return batch.added_to(fresh, {}).errors(coefficients)
 
 
 @dataclass(frozen=True)

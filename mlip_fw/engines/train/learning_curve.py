@@ -17,12 +17,6 @@ from mlip_fw.engines.train.ridge_cv import ScaledProblem
 from mlip_fw.engines.train.ridge_fit import FitTerms
 
 
-def cv_force_rmse_ev_a(fit: LinearFit, terms: FitTerms, ridge: float) -> float | None:
-    """Return the root mean square force error of left-out folds at one ridge, eV/Å; None of a single label."""
-    n_folds = min(fit.n_labels, N_FOLDS)
-    return _rmse_from(fit, terms.problem(fit), terms.prior, ridge, n_folds - 1) if n_folds > 1 else None
-
-
 def learning_curve(fit: LinearFit, terms: FitTerms, ridge: float) -> list[tuple[float, float]]:
     """Return (number of labels, force error of others, eV/Å) for fits to one fold, two folds, and so on.
 

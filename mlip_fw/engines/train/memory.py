@@ -18,11 +18,11 @@ _BYTES, _BYTES_IN_A_LIST = 8, 32
 _MEGA = 1e6
 
 
-def max_atoms_in_memory(frames: Iterable[Atoms], campaign: Campaign) -> int:
+def max_atoms_in_memory(frames: Iterable[Atoms], campaign: Campaign, cutoff_a: float) -> int:
     """Return the largest number of atoms of a structure in training; with stresses, periodic images count too."""
     if not campaign.potential.stress_weight:
         return max(map(len, frames))
-    return max(_with_images(atoms, campaign.potential.cutoff_a) for atoms in frames)
+    return max(_with_images(atoms, cutoff_a) for atoms in frames)
 
 
 def _with_images(atoms: Atoms, cutoff_a: float) -> int:

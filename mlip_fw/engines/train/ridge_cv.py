@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Literal
 
 import numpy as np
 
+from mlip_fw.engines.train.folds import TriangularFactor
 from mlip_fw.engines.train.qr_update import leave_one_out, merge
 from mlip_fw.engines.train.ridge import RidgeProblem
 
-RIDGES = np.logspace(-8, -1, 15)
+RIDGES = np.logspace(-8, 1, 19)
 """The ridges that cross-validation chooses from."""
 _DEFAULT_RIDGE = 1e-4
 """Ridge for a single label, with which no cross-validation is possible."""
 _AS_WELL = 1.04
 """Cross-validation losses (squares) within this factor of the lowest, 2 % of the error, count as equally good."""
+
+
+def edge_of_grid(ridge: float) -> Literal["smallest", "largest"] | None:
+    """Return which edge of the ridges that are tried this one lies at, if it does."""
+    if ridge <= RIDGES[0]:
+        return "smallest"
+    return "largest" if ridge >= RIDGES[-1] else None
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,21 @@ class ScaledProblem:
             return _DEFAULT_RIDGE
         losses = self.losses(start)
         return float(RIDGES[losses <= _AS_WELL * losses.min()].max())
+
+    def left_out_rmse(self, start: np.ndarray, ridge: float, left_out: Sequence[TriangularFactor]) -> float | None:
+        """Return the k-fold cross-validation error of some of the rows of each fold, as of its forces.
+
+        ``left_out`` are the triangular factors of these rows, one for each fold. None with fewer than two folds.
+        """
+        if len(self.folds) < 2:
+            return None
+        always = [] if self.down_weighted is None else [self.down_weighted]
+        squares = 0.0
+        for rows, rest in zip(left_out, leave_one_out(self.folds), strict=True):
+            coefficients = start + self.spectrum(reduce(merge, always, rest), start).solve(ridge) / self.scale
+            squares += rows.n_rows * rows.rmse(coefficients) ** 2
+        n_rows = sum(rows.n_rows for rows in left_out)
+        return float(np.sqrt(squares / n_rows)) if n_rows else None
 
     def losses(self, start: np.ndarray, more: np.ndarray | None = None) -> np.ndarray:
         """Return (n_ridges,) k-fold cross-validation losses: sums of squares over all left-out folds.

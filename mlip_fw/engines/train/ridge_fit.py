@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from ase import Atoms
@@ -13,7 +14,7 @@ from mlip_fw.engines.ace.basis import copy_of
 from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.dimers import RepulsionConstraints, cached_repulsion_constraints
 from mlip_fw.engines.train.linear_fit import LinearFit
-from mlip_fw.engines.train.ridge_cv import ScaledProblem
+from mlip_fw.engines.train.ridge_cv import ScaledProblem, edge_of_grid
 from mlip_fw.engines.train.stability import check_stability
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import Stability
@@ -33,6 +34,10 @@ class RidgeFit:
     stress_weight: float | None
     """None: no stresses were fitted."""
     stability: Stability
+    cv_force_rmse_ev_a: float | None = None
+    """Of this ridge, by the folds; None with a single label."""
+    ridge_at_edge: Literal["smallest", "largest"] | None = None
+    """Whether the cross-validated ridge lies at an edge of those that were tried."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,18 @@ def best_stable_fit(
     """
     constraints, tries = cached_repulsion_constraints(folder, shape), []
     terms = FitTerms.of(fit, shape, prior, campaign)
-    best = terms.problem(fit).best_ridge(prior)
+    problem = terms.problem(fit)
+    best = problem.best_ridge(prior)
     for factor in _RIDGE_FACTORS:
         coefficients = terms.solve(fit, constraints, factor * best)
         stability = check_stability(AcePotential(copy_of(shape.basis, coefficients)), frames, campaign)
         tries.append(RidgeFit(coefficients, factor * best, terms.energy_weight, terms.stress_weight, stability))
         if stability.sound:
-            return tries[-1]
-    return tries[0]
+            break
+    found = tries[-1] if tries[-1].stability.sound else tries[0]
+    forces = [fold.force for fold in fit.folds[: fit.n_labels]]
+    error = problem.left_out_rmse(prior, found.ridge, forces)
+    return replace(found, cv_force_rmse_ev_a=error, ridge_at_edge=edge_of_grid(best))
 
 
 def _stress_weight(fit: LinearFit, campaign: Campaign) -> float | None:

@@ -54,6 +54,8 @@ def decided(campaign: Campaign, begun: Campaign | None, root: Path) -> Schedule:
     CampaignError
         If files are to travel of a campaign that began with pacemaker.
     """
+    if begun is not None:
+        campaign = campaign.with_basis_of(begun)
     if campaign.potential.kind != "auto":
         return Schedule(campaign, "as the campaign says")
     uses_filepad = campaign.files == "filepad"

@@ -16,7 +16,7 @@ from mlip_fw.launchpad.filepad.file_store import FileStore
 from mlip_fw.launchpad.filepad.local_copy import LocalCopy
 from mlip_fw.launchpad.filepad.path_map import PathMap, input_paths
 from mlip_fw.launchpad.filepad.published_files import Marker, filepad_key
-from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.campaign import Campaign, with_earlier_basis
 from mlip_fw.models.handoff import Handoff
 from mlip_fw.models.worker import Worker
 
@@ -121,12 +121,12 @@ def _read(store: FileStore, marker: Marker) -> Campaign:
         raise FilePadError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise FilePadError(f"{where} holds no campaign")
-    return parse_campaign(data, where)
+    return parse_campaign(with_earlier_basis(data), where)
 
 
 def _require_same(campaign: Campaign, store: FileStore) -> Campaign | None:
     found = published_campaign(store)
-    if found is not None and (changed := differences(found.identity(), campaign.identity())):
+    if found is not None and (changed := differences(found.identity(), campaign.with_basis_of(found).identity())):
         raise CampaignError(
             f"another campaign called {campaign.campaign} was added with this directory: {', '.join(changed[:5])} "
             f"differ from what the LaunchPad's FilePad has as {store.key}; give another --dir"

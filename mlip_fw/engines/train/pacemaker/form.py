@@ -14,7 +14,7 @@ import numpy as np
 from pyace import ACEBBasisSet, BBasisConfiguration, create_multispecies_basis_config
 from pyace.basis import MapStringString
 
-from mlip_fw.engines.ace.basis import linear_basis
+from mlip_fw.engines.ace.basis import Radials, linear_basis
 from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.train.pacemaker.template import Template
 from mlip_fw.errors import CampaignError
@@ -42,7 +42,8 @@ def form_of(campaign: Campaign, template: Template, linear: BBasisConfiguration)
     if section is not None:
         form = _templated(section, wanted or _max_functions(linear), campaign)
     elif wanted is not None:
-        basis = linear_basis(campaign.elements, campaign.potential.cutoff_a, wanted)
+        radials = Radials.of(ACEBBasisSet(linear))
+        basis = linear_basis(campaign.elements, radials.cutoff_a, wanted, radials.name, radials.decay)
         form = _with_two_densities(basis.to_BBasisConfiguration())
     else:
         form = _with_two_densities(linear)
@@ -71,10 +72,10 @@ def _templated(section: dict[str, Any], functions: int, campaign: Campaign) -> B
         reach = float(ACEBBasisSet(form).cutoffmax)
     except Exception as error:
         raise CampaignError(f"potential.pacemaker.template: pyace can't make its potential: {error}") from error
-    if reach > campaign.potential.cutoff_a:
+    if reach > (limit := campaign.potential.largest_cutoff_a):
         raise CampaignError(
             f"potential.pacemaker.template reaches {reach:g} Å, further than potential.cutoff_a = "
-            f"{campaign.potential.cutoff_a:g} Å, which cells and cut-outs are made for; make one of them fit"
+            f"{limit:g} Å, which cells and cut-outs are made for; make one of them fit"
         )
     return form
 

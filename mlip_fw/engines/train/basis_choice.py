@@ -1,0 +1,210 @@
+"""Choice of the basis: radial functions, cutoff and number of functions, by cross-validation on the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from pyace import ACEBBasisSet
+
+from mlip_fw.engines.ace.basis import Radials, linear_basis, names_of, with_radials
+from mlip_fw.engines.ace.cost import md_cost_us_atom
+from mlip_fw.engines.ace.potential import AcePotential, functions_of
+from mlip_fw.engines.structures.reach import neighbours_within, possible_cutoffs_a, usual_cutoff_a
+from mlip_fw.engines.train.basis_cv import BasisRows, Blocks
+from mlip_fw.engines.train.basis_size import count_environments, possible_sizes, usual_size
+from mlip_fw.engines.train.memory import size_of
+from mlip_fw.engines.train.ridge_fit import degrees_of
+from mlip_fw.models.base import RadialName
+from mlip_fw.models.campaign import Campaign
+from mlip_fw.models.training import ComparedBasis
+
+DECAY = {"SBessel": 5.25, "ChebExpCos": 5.25, "ChebPow": 2.0}
+"""λ of each family, unless others are compared."""
+_OTHER_DECAYS = {"ChebExpCos": (2.5, 10.0)}
+_FIRST_SIZES = 400
+"""Radial functions and cutoffs are compared with at most so many functions; larger sizes then with the best of them."""
+_AS_GOOD = 1.03
+"""Errors within this factor of the lowest count as equal: the basis in use is preferred then, or else the cheapest."""
+_WORTH_IT = 0.9
+"""Another basis replaces the one in use if its error is below this fraction: all labels are learnt once more."""
+_MAX_MEMORY_MB = 4000.0
+
+
+@dataclass(frozen=True)
+class BasisForm:
+    """Radial functions and number of functions of a basis."""
+
+    radials: Radials
+    functions: int
+    """Per element."""
+
+    @classmethod
+    def of(cls, basis: ACEBBasisSet) -> BasisForm:
+        """Return the form of a basis."""
+        return cls(Radials.of(basis), max(functions_of(basis).values()))
+
+    def basis(self, elements: list[str]) -> ACEBBasisSet:
+        """Return the basis with all coefficients zero."""
+        radials = self.radials
+        return linear_basis(elements, radials.cutoff_a, self.functions, radials.name, radials.decay)
+
+    def __str__(self) -> str:
+        return f"{self.radials}, {self.functions} functions per element"
+
+
+@dataclass(frozen=True)
+class BasisChoice:
+    """The chosen basis, and what it was compared with."""
+
+    form: BasisForm
+    why: str
+    compared: tuple[ComparedBasis, ...] = ()
+
+
+def usual_form(campaign: Campaign, frames: Sequence[Atoms]) -> BasisForm:
+    """Return the basis for structures without a comparison: before there are labels, or if there is only one."""
+    settings = campaign.potential
+    name: RadialName = "ChebExpCos" if settings.basis == "auto" else settings.basis
+    wanted, environments = settings.functions_per_element, count_environments(frames)
+    functions = usual_size(environments, campaign) if wanted == "auto" else wanted
+    return BasisForm(Radials(name, DECAY[name], usual_cutoff_a(frames, campaign)), functions)
+
+
+def chosen_basis(labels: Sequence[Atoms], campaign: Campaign, in_use: BasisForm | None = None) -> BasisChoice:
+    """Return the basis that predicts labels best from others that are unlike them.
+
+    Parameters
+    ----------
+    labels
+        All labels that count in full.
+    campaign
+        Gives what is fixed of the basis, and ``md_cost_limit``.
+    in_use
+        The present basis; it is compared too and kept if no other is clearly better.
+
+    Notes
+    -----
+    The search has three stages: radial functions and cutoffs, each with all sizes up to 400; the other λ with the best
+    of them; larger sizes with the best of all. The functions of a smaller basis are among those of a larger one, so all
+    sizes share their rows.
+    """
+    if len(labels) < 2:
+        form = in_use or usual_form(campaign, labels)
+        return BasisChoice(form, "one label can't be compared with others")
+    search = _Search(labels, campaign)
+    if in_use is not None:
+        search.look_at(in_use.radials, [in_use.functions])
+    for radials in search.first_radials():
+        search.look_at(radials, search.sizes_up_to(_FIRST_SIZES))
+    for radials in search.other_decays():
+        search.look_at(radials, search.sizes_up_to(_FIRST_SIZES))
+    search.climb()
+    return search.choice(in_use)
+
+
+class _Search:
+    """Candidates that were looked at, with their errors and costs."""
+
+    def __init__(self, labels: Sequence[Atoms], campaign: Campaign) -> None:
+        self._campaign, self._blocks = campaign, Blocks.of(labels)
+        self._environments = count_environments(labels)
+        self._sizes = possible_sizes(self._environments, campaign)
+        self._largest_label = max(map(len, labels))
+        self._looked_at: dict[BasisForm, ComparedBasis] = {}
+        self._bases: dict[int, ACEBBasisSet] = {}
+
+    def first_radials(self) -> Iterator[Radials]:
+        """Yield families with every second cutoff, then the cutoffs beside the best of each."""
+        cutoffs = possible_cutoffs_a(self._blocks.all, self._campaign)
+        wanted = self._campaign.potential.basis
+        families: Sequence[RadialName] = ("ChebExpCos", "SBessel", "ChebPow") if wanted == "auto" else (wanted,)
+        for name in families:
+            for cutoff in cutoffs[::-1][::2]:
+                yield Radials(name, DECAY[name], cutoff)
+        for name in families:
+            best = self._best(name)
+            if best is None or best.cutoff_a not in cutoffs:
+                continue
+            place = cutoffs.index(best.cutoff_a)
+            for cutoff in cutoffs[max(place - 1, 0) : place + 2]:
+                yield Radials(name, DECAY[name], cutoff)
+
+    def other_decays(self) -> Iterator[Radials]:
+        """Yield the best radial functions with other λ."""
+        if (best := self._best()) is not None:
+            for decay in _OTHER_DECAYS.get(best.radial, ()):
+                yield Radials(best.radial, decay, best.cutoff_a)
+
+    def sizes_up_to(self, limit: int) -> list[int]:
+        """Return the possible sizes up to ``limit``, or the smallest one."""
+        return [size for size in self._sizes if size <= limit] or self._sizes[:1]
+
+    def climb(self) -> None:
+        """Look at larger sizes with the best radial functions for as long as they are better."""
+        for size in [size for size in self._sizes if size > _FIRST_SIZES]:
+            best = self._best()
+            if best is None or best.functions < max(s for s in self._sizes if s < size):
+                return
+            self.look_at(Radials(best.radial, best.lambda_, best.cutoff_a), [size])
+
+    def look_at(self, radials: Radials, sizes: Sequence[int]) -> None:
+        """Cross-validate a basis of each size; those that cost too much in MD or take too much memory are left out."""
+        missing = [size for size in sizes if BasisForm(radials, size) not in self._looked_at]
+        if not missing:
+            return
+        bases = {size: self._basis(radials, size) for size in missing}
+        neighbours = float(neighbours_within(self._blocks.all, [radials.cutoff_a])[0])
+        costs = {size: md_cost_us_atom(basis, neighbours) for size, basis in bases.items()}
+        affordable = [size for size in missing if self._is_affordable(costs[size], bases[size])] or missing[:1]
+        largest = with_radials(bases[max(affordable)], radials)
+        rows = BasisRows.of(AcePotential(largest), degrees_of(largest), self._blocks)
+        names = names_of(largest)
+        for size in affordable:
+            inside = set(names_of(bases[size]))
+            columns = np.array([k for k, name in enumerate(names) if name in inside])
+            self._looked_at[BasisForm(radials, size)] = ComparedBasis(
+                radial=radials.name,
+                lambda_=radials.decay,
+                cutoff_a=radials.cutoff_a,
+                functions=size,
+                cv_force_rmse_ev_a=rows.cv_force_rmse_ev_a(columns),
+                cost_us_atom=round(costs[size], 2),
+            )
+
+    def _basis(self, radials: Radials, size: int) -> ACEBBasisSet:
+        """Return a basis of this size; its radial functions may be others."""
+        if size not in self._bases:
+            self._bases[size] = BasisForm(radials, size).basis(self._campaign.elements)
+        return self._bases[size]
+
+    def choice(self, in_use: BasisForm | None) -> BasisChoice:
+        """Return the basis in use unless another is clearly better, else the cheapest of those that are as good."""
+        found = self._looked_at
+        lowest = min(one.cv_force_rmse_ev_a for one in found.values())
+        equal = {form: one for form, one in found.items() if one.cv_force_rmse_ev_a <= _AS_GOOD * lowest}
+        best = min(equal, key=lambda form: (equal[form].cost_us_atom, equal[form].cv_force_rmse_ev_a))
+        said = f"{1000 * found[best].cv_force_rmse_ev_a:.1f} meV/Å"
+        if in_use is not None and best != in_use:
+            present = found[in_use].cv_force_rmse_ev_a
+            if found[best].cv_force_rmse_ev_a > _WORTH_IT * present:
+                why = f"no other of {len(found)} bases is clearly better than {1000 * present:.1f} meV/Å"
+                return BasisChoice(in_use, why, tuple(found.values()))
+            said += f" instead of {1000 * present:.1f}"
+        why = f"lowest cross-validated force error of {len(found)} bases, {said}"
+        if in_use == best:
+            why = f"still the best of {len(found)} bases, {said}"
+        elif found[best].cv_force_rmse_ev_a > lowest:
+            why = f"cheapest of {len(found)} bases within 3 % of the lowest cross-validated force error, {said}"
+        return BasisChoice(best, why, tuple(found.values()))
+
+    def _is_affordable(self, cost_us: float, basis: ACEBBasisSet) -> bool:
+        size = size_of(basis, self._largest_label)
+        fits = size.active_set_mb + size.fit_mb + size.label_mb <= _MAX_MEMORY_MB
+        return fits and cost_us <= self._campaign.potential.md_cost_limit
+
+    def _best(self, name: str | None = None) -> ComparedBasis | None:
+        found = [one for one in self._looked_at.values() if name in (None, one.radial)]
+        return min(found, key=lambda one: one.cv_force_rmse_ev_a, default=None)
