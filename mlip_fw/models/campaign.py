@@ -132,11 +132,11 @@ class PotentialSettings(Frozen):
     )
     basis: RadialName | Literal["auto"] = Field(
         "auto",
-        description="radial functions; auto: ChebExpCos, or from eight labels on what cross-validation finds clearly better",
+        description="radial functions; auto: ChebExpCos, or what cross-validation finds clearly better",
     )
     cutoff_a: Annotated[Positive, Field(le=20.0)] | Literal["auto"] = Field(
         "auto",
-        description="radial cutoff, Å; auto: 3.5 to 8 Å, by the density and, from eight labels on, by cross-validation",
+        description="radial cutoff, Å; auto: by the density, or what cross-validation finds clearly better",
     )
     functions_per_element: Functions | Literal["auto"] = Field(
         "auto",
