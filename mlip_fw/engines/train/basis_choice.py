@@ -24,7 +24,7 @@ from mlip_fw.models.training import ComparedBasis
 DECAY = {"SBessel": 5.25, "ChebExpCos": 5.25, "ChebPow": 2.0}
 """λ of each family, unless others are compared."""
 _OTHER_DECAYS = {"ChebExpCos": (2.5, 10.0)}
-_FIRST_SIZES = 400
+_FIRST_SIZES = 200
 """Radial functions and cutoffs are compared with at most so many functions; larger sizes then with the best of them."""
 MIN_LABELS = 8
 """With fewer labels, the lowest of many cross-validation errors is lowest by chance more often than not."""
@@ -108,7 +108,7 @@ def chosen_basis(labels: Sequence[Atoms], campaign: Campaign, in_use: BasisForm 
     With fewer than eight labels nothing is compared, and the usual basis is taken. The basis in use gets as many
     functions as the usual one of the present labels has.
 
-    The search has three stages: radial functions and cutoffs, each with all sizes up to 400; the other λ with the best
+    The search has three stages: radial functions and cutoffs, with up to 200 functions; the other λ with the best
     of them; larger sizes with the best of all. The functions of a smaller basis are among those of a larger one, so all
     sizes share their rows.
     """
