@@ -77,6 +77,9 @@ class ComparedBasis(_Basis):
     cv_force_rmse_ev_a: NotNegative = Field(
         description="cross-validated error of the forces, eV/Å: of blocks of labels with forces of similar size"
     )
+    cv_force_share: NotNegative = Field(
+        description="the same as a fraction of the forces of each label; bases are compared by it"
+    )
     cost_us_atom: NotNegative = Field(description="estimated cost of MD, µs per atom and step")
 
 
