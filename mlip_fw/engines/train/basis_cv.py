@@ -73,7 +73,7 @@ class BasisRows:
         return cls(found, n_rows, degrees)
 
     def cv_force_rmse_ev_a(self, columns: np.ndarray | None = None) -> float:
-        """Return the cross-validation error of the forces with the functions ``columns`` (all), at its best ridge, eV/Å.
+        """Return the cross-validation error of the forces with ``columns`` (all functions) at its best ridge, eV/Å.
 
         Notes
         -----
