@@ -108,9 +108,9 @@ def error_scales(deviations_ev_a: np.ndarray, forces_ev_a: np.ndarray, force_rms
     Notes
     -----
     With v the root mean square deviation of an atom, f the length of its force and F the usual one, the scale is
-    F (v/F)^1.25 (1 + (f/F)²)^0.25. The powers were chosen on five materials (``benchmarks/uncertainty.py``): errors grow
-    a little faster than the spread, and a few members give the spread with an error of a third, for part of which the
-    force makes up.
+    F (v/F)^1.25 (1 + (f/F)²)^0.25. The powers were chosen on five materials (``benchmarks/uncertainty.py``): errors
+    grow a little faster than the spread, and a few members give the spread with an error of a third, for part of which
+    the force makes up.
     """
     usual = max(force_rms_ev_a, _TINY)
     spread = np.sqrt(np.mean(deviations_ev_a**2, axis=(1, 2))) / usual

@@ -53,9 +53,9 @@ _MAX_TRIED = 8
 def train_generation(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
     """Train the next generation; return None if the newest one was trained on all labels already.
 
-    Only new labels are evaluated, besides a sample for the expected errors, yet the fit equals one from scratch up to rounding, and no environment of any label,
-    old or new, extrapolates from the new active set. BLAS uses one thread, because the matrices are small: more threads
-    are slower, and much slower beside other work.
+    Only new labels are evaluated, besides a sample of all for the expected errors, yet the fit equals one from scratch
+    up to rounding, and no environment of any label, old or new, extrapolates from the new active set. BLAS uses one
+    thread, because the matrices are small: more threads are slower, and much slower beside other work.
 
     Raises
     ------
