@@ -136,6 +136,11 @@ class TrainingRecord(Frozen):
     free_atoms: list[str] = Field(
         default_factory=list, description="labels of free atoms, whose energies are reference energies: not in the fit"
     )
+    fold_order: list[str] | None = Field(
+        None,
+        description="labels that count in full, in the order in which they were dealt out to the folds of the "
+        "cross-validation; null in generations of older versions",
+    )
     weights: dict[str, LabelWeight] = Field(
         default_factory=dict,
         description="labels that are far from what the others say of them, and how much they count; no ridge is chosen "
