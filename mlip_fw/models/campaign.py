@@ -131,15 +131,17 @@ class PotentialSettings(Frozen):
         "times; auto: pacemaker if it is installed where the campaign is first run or added, else linear",
     )
     basis: RadialName | Literal["auto"] = Field(
-        "auto", description="radial functions; auto: those with the lowest cross-validation error on the labels"
+        "auto",
+        description="radial functions; auto: ChebExpCos, or what cross-validation finds clearly better",
     )
     cutoff_a: Annotated[Positive, Field(le=20.0)] | Literal["auto"] = Field(
-        "auto", description="radial cutoff, Å; auto: that with the lowest cross-validation error, 3.5 to 8 Å"
+        "auto",
+        description="radial cutoff, Å; auto: by the density, or what cross-validation finds clearly better",
     )
     functions_per_element: Functions | Literal["auto"] = Field(
         "auto",
-        description="basis functions per element; auto: by cross-validation, at most as many as labels have "
-        "environments of an element",
+        description="basis functions per element; auto: as many as labels have environments of an element, up to 200, "
+        "and more if cross-validation says so",
     )
     md_cost_limit: Positive = Field(
         30.0,

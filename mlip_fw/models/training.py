@@ -84,7 +84,7 @@ class BasisRecord(_Basis):
     """The basis of a generation, and what it was compared with."""
 
     functions_per_element: Count = Field(description="the largest number of functions of any element")
-    labels: Count = Field(description="number of labels when bases were last compared; 0: never")
+    labels: Count = Field(description="number of labels when it was last chosen; 0: never")
     compared: list[ComparedBasis] = Field(
         default_factory=list, description="what was compared for this generation; empty if nothing was"
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import neighbor_list
+from vesin import NeighborList
 
 from mlip_fw.campaign.dataset import is_imported
 from mlip_fw.engines.structures.geometry import heights_a
@@ -24,7 +24,13 @@ def neighbours_within(frames: Sequence[Atoms], cutoffs_a: Sequence[float]) -> np
     """Return the mean number of neighbours of an atom within each cutoff, over an even sample of the structures."""
     places = np.unique(np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int))
     chosen = [frames[k] for k in places]
-    distances = np.concatenate([neighbor_list("d", atoms, max(cutoffs_a)) for atoms in chosen])
+    pairs = NeighborList(cutoff=max(cutoffs_a), full_list=True)
+    distances = np.concatenate(
+        [
+            pairs.compute(points=atoms.positions, box=atoms.cell.array, periodic=True, quantities="d")[0]
+            for atoms in chosen
+        ]
+    )
     return np.array([np.sum(distances <= cutoff) for cutoff in cutoffs_a]) / sum(map(len, chosen))
 
 

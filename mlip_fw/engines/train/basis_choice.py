@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -24,12 +24,16 @@ from mlip_fw.models.training import ComparedBasis
 DECAY = {"SBessel": 5.25, "ChebExpCos": 5.25, "ChebPow": 2.0}
 """λ of each family, unless others are compared."""
 _OTHER_DECAYS = {"ChebExpCos": (2.5, 10.0)}
-_FIRST_SIZES = 400
+_FIRST_SIZES = 200
 """Radial functions and cutoffs are compared with at most so many functions; larger sizes then with the best of them."""
+MIN_LABELS = 8
+"""With fewer labels, the lowest of many cross-validation errors is lowest by chance more often than not."""
 _AS_GOOD = 1.03
-"""Errors within this factor of the lowest count as equal: the basis in use is preferred then, or else the cheapest."""
-_WORTH_IT = 0.9
-"""Another basis replaces the one in use if its error is below this fraction: all labels are learnt once more."""
+"""Errors within this factor of the lowest count as equal: the cheapest is preferred then."""
+_WORTH_IT = 0.8
+"""Another basis is taken instead of the usual one, or of that in use, if its error is below this fraction."""
+_LARGER = 1.25
+"""The basis in use grows if the usual number of functions is larger by this factor."""
 _MAX_MEMORY_MB = 4000.0
 
 
@@ -65,12 +69,26 @@ class BasisChoice:
 
 
 def usual_form(campaign: Campaign, frames: Sequence[Atoms]) -> BasisForm:
-    """Return the basis for structures without a comparison: before there are labels, or if there is only one."""
+    """Return the basis for structures without a comparison, as before there are enough labels for one.
+
+    Where it would exceed ``md_cost_limit``, it has half the functions, then a shorter cutoff; the cheapest of these if
+    none is below the limit.
+    """
     settings = campaign.potential
     name: RadialName = "ChebExpCos" if settings.basis == "auto" else settings.basis
-    wanted, environments = settings.functions_per_element, count_environments(frames)
-    functions = usual_size(environments, campaign) if wanted == "auto" else wanted
-    return BasisForm(Radials(name, DECAY[name], usual_cutoff_a(frames, campaign)), functions)
+    wanted, cutoff_a = settings.functions_per_element, usual_cutoff_a(frames, campaign)
+    functions = usual_size(count_environments(frames), campaign) if wanted == "auto" else wanted
+    form = BasisForm(Radials(name, DECAY[name], cutoff_a), functions)
+    if not frames or "auto" not in (settings.cutoff_a, wanted):
+        return form
+    sizes = [functions, max(functions // 2, 1)] if wanted == "auto" else [functions]
+    for shorter in reversed([c for c in possible_cutoffs_a(frames, campaign) if c <= cutoff_a]):
+        neighbours = float(neighbours_within(frames, [shorter])[0])
+        for size in sizes:
+            form = BasisForm(replace(form.radials, cutoff_a=shorter), size)
+            if md_cost_us_atom(form.basis(campaign.elements), neighbours) <= settings.md_cost_limit:
+                return form
+    return form
 
 
 def chosen_basis(labels: Sequence[Atoms], campaign: Campaign, in_use: BasisForm | None = None) -> BasisChoice:
@@ -83,38 +101,47 @@ def chosen_basis(labels: Sequence[Atoms], campaign: Campaign, in_use: BasisForm 
     campaign
         Gives what is fixed of the basis, and ``md_cost_limit``.
     in_use
-        The present basis; it is compared too and kept if no other is clearly better.
+        The present basis, compared too and kept if no other is clearly better; None: the usual one.
 
     Notes
     -----
-    The search has three stages: radial functions and cutoffs, each with all sizes up to 400; the other λ with the best
+    With fewer than eight labels nothing is compared, and the usual basis is taken. The basis in use gets as many
+    functions as the usual one of the present labels has.
+
+    The search has three stages: radial functions and cutoffs, with up to 200 functions; the other λ with the best
     of them; larger sizes with the best of all. The functions of a smaller basis are among those of a larger one, so all
     sizes share their rows.
     """
-    if len(labels) < 2:
-        form = in_use or usual_form(campaign, labels)
-        return BasisChoice(form, "one label can't be compared with others")
-    search = _Search(labels, campaign)
-    if in_use is not None:
-        search.look_at(in_use.radials, [in_use.functions])
+    present = _grown(in_use, usual_form(campaign, labels))
+    if len(labels) < MIN_LABELS:
+        return BasisChoice(present, f"usual for such structures: at least {MIN_LABELS} labels tell bases apart")
+    search = _Search(labels, campaign, present)
     for radials in search.first_radials():
         search.look_at(radials, search.sizes_up_to(_FIRST_SIZES))
     for radials in search.other_decays():
         search.look_at(radials, search.sizes_up_to(_FIRST_SIZES))
     search.climb()
-    return search.choice(in_use)
+    return search.choice(present, "in use" if in_use is not None else "usual for such structures")
+
+
+def _grown(in_use: BasisForm | None, usual: BasisForm) -> BasisForm:
+    """Return the basis in use with as many functions as the usual one, if it has clearly fewer; or the usual one."""
+    if in_use is None:
+        return usual
+    return replace(in_use, functions=usual.functions) if usual.functions >= _LARGER * in_use.functions else in_use
 
 
 class _Search:
     """Candidates that were looked at, with their errors and costs."""
 
-    def __init__(self, labels: Sequence[Atoms], campaign: Campaign) -> None:
+    def __init__(self, labels: Sequence[Atoms], campaign: Campaign, present: BasisForm) -> None:
         self._campaign, self._blocks = campaign, Blocks.of(labels)
-        self._environments = count_environments(labels)
-        self._sizes = possible_sizes(self._environments, campaign)
+        sizes = possible_sizes(count_environments(labels), campaign)
+        self._sizes = sorted({min(present.functions, *sizes), *sizes})
         self._largest_label = max(map(len, labels))
         self._looked_at: dict[BasisForm, ComparedBasis] = {}
         self._bases: dict[int, ACEBBasisSet] = {}
+        self._look(present.radials, [present.functions], costs_any=True)
 
     def first_radials(self) -> Iterator[Radials]:
         """Yield families with every second cutoff, then the cutoffs beside the best of each."""
@@ -152,13 +179,18 @@ class _Search:
 
     def look_at(self, radials: Radials, sizes: Sequence[int]) -> None:
         """Cross-validate a basis of each size; those that cost too much in MD or take too much memory are left out."""
+        self._look(radials, sizes, costs_any=False)
+
+    def _look(self, radials: Radials, sizes: Sequence[int], *, costs_any: bool) -> None:
         missing = [size for size in sizes if BasisForm(radials, size) not in self._looked_at]
         if not missing:
             return
         bases = {size: self._basis(radials, size) for size in missing}
         neighbours = float(neighbours_within(self._blocks.all, [radials.cutoff_a])[0])
         costs = {size: md_cost_us_atom(basis, neighbours) for size, basis in bases.items()}
-        affordable = [size for size in missing if self._is_affordable(costs[size], bases[size])] or missing[:1]
+        affordable = [size for size in missing if costs_any or self._is_affordable(costs[size], bases[size])]
+        if not affordable:
+            return
         largest = with_radials(bases[max(affordable)], radials)
         rows = BasisRows.of(AcePotential(largest), degrees_of(largest), self._blocks)
         names = names_of(largest)
@@ -180,25 +212,22 @@ class _Search:
             self._bases[size] = BasisForm(radials, size).basis(self._campaign.elements)
         return self._bases[size]
 
-    def choice(self, in_use: BasisForm | None) -> BasisChoice:
-        """Return the basis in use unless another is clearly better, else the cheapest of those that are as good."""
+    def choice(self, present: BasisForm, what: str) -> BasisChoice:
+        """Return the basis ``present`` unless another is clearly better, else the cheapest of those that are as good.
+
+        ``what`` says what the present one is.
+        """
         found = self._looked_at
-        lowest = min(one.cv_force_rmse_ev_a for one in found.values())
+        lowest, before = min(one.cv_force_rmse_ev_a for one in found.values()), found[present].cv_force_rmse_ev_a
+        if lowest > _WORTH_IT * before:
+            why = f"{what}; none of {len(found)} bases has a clearly smaller cross-validated force error than"
+            return BasisChoice(present, f"{why} {1000 * before:.1f} meV/Å", tuple(found.values()))
         equal = {form: one for form, one in found.items() if one.cv_force_rmse_ev_a <= _AS_GOOD * lowest}
         best = min(equal, key=lambda form: (equal[form].cost_us_atom, equal[form].cv_force_rmse_ev_a))
-        said = f"{1000 * found[best].cv_force_rmse_ev_a:.1f} meV/Å"
-        if in_use is not None and best != in_use:
-            present = found[in_use].cv_force_rmse_ev_a
-            if found[best].cv_force_rmse_ev_a > _WORTH_IT * present:
-                why = f"no other of {len(found)} bases is clearly better than {1000 * present:.1f} meV/Å"
-                return BasisChoice(in_use, why, tuple(found.values()))
-            said += f" instead of {1000 * present:.1f}"
-        why = f"lowest cross-validated force error of {len(found)} bases, {said}"
-        if in_use == best:
-            why = f"still the best of {len(found)} bases, {said}"
-        elif found[best].cv_force_rmse_ev_a > lowest:
-            why = f"cheapest of {len(found)} bases within 3 % of the lowest cross-validated force error, {said}"
-        return BasisChoice(best, why, tuple(found.values()))
+        error = found[best].cv_force_rmse_ev_a
+        why = "lowest" if error == lowest else "cheapest within 3 % of the lowest"
+        said = f"{why} cross-validated force error of {len(found)} bases, {1000 * error:.1f} meV/Å"
+        return BasisChoice(best, f"{said} instead of {1000 * before:.1f} of the one {what}", tuple(found.values()))
 
     def _is_affordable(self, cost_us: float, basis: ACEBBasisSet) -> bool:
         size = size_of(basis, self._largest_label)

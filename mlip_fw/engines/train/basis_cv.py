@@ -18,8 +18,8 @@ from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.io.structures import known_forces
 
 _MAX_BLOCKS = 5
-_MAX_LABELS = 40
-_MAX_ATOMS = 4000
+_MAX_LABELS = 24
+_MAX_ATOMS = 2400
 """More labels than these are sampled evenly over the sizes of their forces: enough to compare bases."""
 _RIDGES = np.logspace(-6, 0, 13)
 _UNSEEN = 1e-12
@@ -73,7 +73,7 @@ class BasisRows:
         return cls(found, n_rows, degrees)
 
     def cv_force_rmse_ev_a(self, columns: np.ndarray | None = None) -> float:
-        """Return the cross-validation error of the forces with the functions ``columns`` (all), at its best ridge, eV/Å.
+        """Return the cross-validation error of the forces with ``columns`` (all functions) at its best ridge, eV/Å.
 
         Notes
         -----

@@ -10,7 +10,7 @@ from ase import Atoms
 from mlip_fw.io.structures import mask_of
 from mlip_fw.models.campaign import Campaign
 
-_SIZES = (50, 100, 200, 400, 800, 1600, 3200)
+_SIZES = (400, 800, 1600, 3200)
 _USUAL = 200
 _PER_FUNCTION = 2.0
 """Environments that each function needs above the usual size."""
@@ -30,27 +30,28 @@ def count_environments(frames: Iterable[Atoms]) -> dict[str, int]:
 def possible_sizes(environments: Mapping[str, int], campaign: Campaign) -> list[int]:
     """Return the numbers of functions per element that may be chosen, in ascending order.
 
-    At most as many as an element has environments, on average: the active set of an element holds one environment for
-    each function, and gamma is large for all that is new until it is filled. More than 200 functions need two
-    environments each: trained on a few cold labels, such bases were twice as wrong in the heat.
-
-    At least 50 for each element of the campaign, up to 200: the functions of an atom are divided among all combinations
-    of neighbouring elements, and few functions leave hardly any for each combination. Gamma then finds nothing new in
-    MD, and no labels are made although the potential is poor.
+    The smallest is :func:`usual_size`: fewer functions are rarely better, and gamma finds less that is new with them.
+    More than 200 functions need two environments each: trained on a few cold labels, such bases were twice as wrong
+    in the heat.
 
     A size that the campaign gives is the only one.
     """
     wanted = campaign.potential.functions_per_element
     if wanted != "auto":
         return [wanted]
-    found, lowest = _mean(environments), campaign.min_functions
-    limit = max(lowest, min(found, _USUAL), int(found / _PER_FUNCTION))
-    sizes = [lowest, *(size for size in _SIZES if lowest < size <= limit)]
-    return [*sizes, limit] if limit >= _APART * sizes[-1] and limit <= _SIZES[-1] else sizes
+    usual, limit = usual_size(environments, campaign), int(_mean(environments) / _PER_FUNCTION)
+    sizes = [usual, *(size for size in _SIZES if usual < size <= limit)]
+    return [*sizes, limit] if _APART * sizes[-1] <= limit <= _SIZES[-1] else sizes
 
 
 def usual_size(environments: Mapping[str, int], campaign: Campaign) -> int:
-    """Return the number of functions without a comparison: the mean number of environments, at most 200."""
+    """Return the number of functions without a comparison: the mean number of environments, at most 200.
+
+    The active set of an element holds one environment for each function, and gamma is large for all that is new until
+    it is filled. At least 50 for each element of the campaign, up to 200: the functions of an atom are divided among
+    all combinations of neighbouring elements, and few functions leave hardly any for each combination. Gamma then finds
+    nothing new in MD, and no labels are made although the potential is poor.
+    """
     return int(np.clip(_mean(environments), campaign.min_functions, _USUAL))
 
 

@@ -15,7 +15,7 @@ from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.ace.potential import AcePotential, rows_within
 from mlip_fw.engines.sampling.maxvol import ActiveSet
-from mlip_fw.engines.train.basis_choice import BasisForm, chosen_basis, usual_form
+from mlip_fw.engines.train.basis_choice import MIN_LABELS, BasisForm, chosen_basis, usual_form
 from mlip_fw.engines.train.design_rows import design_rows_of, in_training_order
 from mlip_fw.engines.train.environment_rows import EnvironmentRows
 from mlip_fw.engines.train.fit_io import read_fit
@@ -124,8 +124,8 @@ def empty_fit(basis: ACEBBasisSet, campaign: Campaign) -> LinearFit:
 def with_fitting_basis(known: FitState, dataset: Dataset, new: Mapping[str, Atoms], campaign: Campaign) -> FitState:
     """Compare bases if that is due, and return an empty fit in another basis if one is clearly better.
 
-    Bases are compared for the first generation, when the number of labels has doubled since, and when the error of the
-    new labels before training is three times that of the cross-validation, if there are a quarter more labels.
+    Bases are compared as soon as there are enough labels, when their number has doubled since, and when the error of
+    the new labels before training is three times that of the cross-validation, if there are a quarter more labels.
     Reference energies stay as they are. The present coefficients do not become the prior mean: they come from labels
     that are fitted again, which would then count twice.
     """
@@ -136,7 +136,7 @@ def with_fitting_basis(known: FitState, dataset: Dataset, new: Mapping[str, Atom
         return replace(known, choice=_record(BasisForm.of(known.basis), 0, why))
     form, last = BasisForm.of(known.basis), known.choice.labels if known.choice is not None else 0
     if known.generation is not None and not _is_due(known, list(usable.values()), count, last):
-        return replace(known, choice=_record(form, last, f"as chosen from {last} labels"))
+        return replace(known, choice=_record(form, last, f"as chosen with {last} labels"))
     old = [dataset.read(name) for name in known.learnt if name not in known.weights]
     found = chosen_basis([*old, *usable.values()], campaign, None if known.generation is None else form)
     logger.info("basis: %s (%s)", found.form, found.why)
@@ -151,7 +151,7 @@ def with_fitting_basis(known: FitState, dataset: Dataset, new: Mapping[str, Atom
 
 
 def _is_due(known: FitState, new: list[Atoms], count: int, last: int) -> bool:
-    if count >= _DOUBLED * max(last, 1):
+    if count >= _DOUBLED * max(last, 1) or last < MIN_LABELS <= count:
         return True
     if count < _MORE * last or known.cv_force_rmse_ev_a is None:
         return False
