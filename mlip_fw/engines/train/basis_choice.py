@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from ase import Atoms
@@ -31,7 +32,9 @@ MIN_LABELS = 8
 _AS_GOOD = 1.03
 """Errors within this factor of the lowest count as equal: the cheapest is preferred then."""
 _WORTH_IT = 0.8
-"""Another basis is taken instead of the usual one, or of that in use, if its error is below this fraction."""
+"""Other radial functions replace the usual ones, or those in use, if the error is below this fraction."""
+_GROWS = 0.95
+"""The basis gets more functions with the same radial functions if the error is below this fraction."""
 _LARGER = 1.25
 """The basis in use grows if the usual number of functions is larger by this factor."""
 _MAX_MEMORY_MB = 4000.0
@@ -109,19 +112,18 @@ def chosen_basis(labels: Sequence[Atoms], campaign: Campaign, in_use: BasisForm 
     functions as the usual one of the present labels has.
 
     The search has three stages: radial functions and cutoffs, with up to 200 functions; the other λ with the best
-    of them; larger sizes with the best of all. The functions of a smaller basis are among those of a larger one, so all
-    sizes share their rows.
+    of them; larger sizes with the best, and with those of the present basis. The functions of a smaller basis are among
+    those of a larger one, so all sizes share their rows.
     """
     present = _grown(in_use, usual_form(campaign, labels))
     if len(labels) < MIN_LABELS:
         return BasisChoice(present, f"usual for such structures: at least {MIN_LABELS} labels tell bases apart")
     search = _Search(labels, campaign, present)
-    for radials in search.first_radials():
-        search.look_at(radials, search.sizes_up_to(_FIRST_SIZES))
-    for radials in search.other_decays():
-        search.look_at(radials, search.sizes_up_to(_FIRST_SIZES))
-    search.climb()
-    return search.choice(present, "in use" if in_use is not None else "usual for such structures")
+    for radials in chain([present.radials], search.first_radials(), search.other_decays()):
+        search.look_at(radials, search.first_sizes())
+    for radials in (search.best_radials(), present.radials):
+        search.climb(radials)
+    return search.choice("in use" if in_use is not None else "usual for such structures")
 
 
 def _grown(in_use: BasisForm | None, usual: BasisForm) -> BasisForm:
@@ -138,7 +140,7 @@ class _Search:
         self._campaign, self._blocks = campaign, Blocks.of(labels)
         sizes = possible_sizes(count_environments(labels), campaign)
         self._sizes = sorted({min(present.functions, *sizes), *sizes})
-        self._largest_label = max(map(len, labels))
+        self._present, self._largest_label = present, max(map(len, labels))
         self._looked_at: dict[BasisForm, ComparedBasis] = {}
         self._bases: dict[int, ACEBBasisSet] = {}
         self._look(present.radials, [present.functions], costs_any=True)
@@ -161,21 +163,28 @@ class _Search:
 
     def other_decays(self) -> Iterator[Radials]:
         """Yield the best radial functions with other λ."""
-        if (best := self._best()) is not None:
-            for decay in _OTHER_DECAYS.get(best.radial, ()):
-                yield Radials(best.radial, decay, best.cutoff_a)
+        best = self.best_radials()
+        for decay in _OTHER_DECAYS.get(best.name, ()):
+            yield replace(best, decay=decay)
 
-    def sizes_up_to(self, limit: int) -> list[int]:
-        """Return the possible sizes up to ``limit``, or the smallest one."""
-        return [size for size in self._sizes if size <= limit] or self._sizes[:1]
+    def best_radials(self) -> Radials:
+        """Return the best radial functions of those that were looked at with few functions."""
+        few = {form: one for form, one in self._looked_at.items() if form.functions in self.first_sizes()}
+        few = few or self._looked_at
+        return min(few, key=lambda form: few[form].cv_force_rmse_ev_a).radials
 
-    def climb(self) -> None:
-        """Look at larger sizes with the best radial functions for as long as they are better."""
-        for size in [size for size in self._sizes if size > _FIRST_SIZES]:
-            best = self._best()
-            if best is None or best.functions < max(s for s in self._sizes if s < size):
+    def first_sizes(self) -> list[int]:
+        """Return the sizes with which radial functions are compared."""
+        return [size for size in self._sizes if size <= _FIRST_SIZES] or self._sizes[:1]
+
+    def climb(self, radials: Radials) -> None:
+        """Look at larger sizes, up to that of the present basis and for as long as each is better than those before."""
+        for size in self._sizes:
+            smaller = [one.cv_force_rmse_ev_a for form, one in self._looked_at.items() if form.radials == radials]
+            self.look_at(radials, [size])
+            one = self._looked_at.get(BasisForm(radials, size))
+            if one is None or (size > self._present.functions and one.cv_force_rmse_ev_a > min(smaller)):
                 return
-            self.look_at(Radials(best.radial, best.lambda_, best.cutoff_a), [size])
 
     def look_at(self, radials: Radials, sizes: Sequence[int]) -> None:
         """Cross-validate a basis of each size; those that cost too much in MD or take too much memory are left out."""
@@ -212,28 +221,38 @@ class _Search:
             self._bases[size] = BasisForm(radials, size).basis(self._campaign.elements)
         return self._bases[size]
 
-    def choice(self, present: BasisForm, what: str) -> BasisChoice:
-        """Return the basis ``present`` unless another is clearly better, else the cheapest of those that are as good.
+    def choice(self, what: str) -> BasisChoice:
+        """Return the present basis, with more functions if that is better, or another one if that is far better.
 
-        ``what`` says what the present one is.
+        ``what`` says what the present one is. Of others the cheapest is taken whose error is within 3 % of the lowest.
         """
-        found = self._looked_at
-        lowest, before = min(one.cv_force_rmse_ev_a for one in found.values()), found[present].cv_force_rmse_ev_a
+        found, present, compared = self._looked_at, self._grown(), tuple(self._looked_at.values())
+        lowest, before = min(one.cv_force_rmse_ev_a for one in compared), found[present].cv_force_rmse_ev_a
         if lowest > _WORTH_IT * before:
-            why = f"{what}; none of {len(found)} bases has a clearly smaller cross-validated force error than"
-            return BasisChoice(present, f"{why} {1000 * before:.1f} meV/Å", tuple(found.values()))
+            more = "" if present == self._present else f"with more functions than {self._present.functions}, "
+            why = f"{what}, {more}{1000 * before:.1f} meV/Å in cross-validation; none of {len(found)} is far better"
+            return BasisChoice(present, why, compared)
         equal = {form: one for form, one in found.items() if one.cv_force_rmse_ev_a <= _AS_GOOD * lowest}
         best = min(equal, key=lambda form: (equal[form].cost_us_atom, equal[form].cv_force_rmse_ev_a))
         error = found[best].cv_force_rmse_ev_a
         why = "lowest" if error == lowest else "cheapest within 3 % of the lowest"
         said = f"{why} cross-validated force error of {len(found)} bases, {1000 * error:.1f} meV/Å"
-        return BasisChoice(best, f"{said} instead of {1000 * before:.1f} of the one {what}", tuple(found.values()))
+        return BasisChoice(best, f"{said} instead of {1000 * before:.1f} of the one {what}", compared)
+
+    def _grown(self) -> BasisForm:
+        """Return the present basis with as many functions as are worth it."""
+        grown = self._present
+        for form in sorted(self._looked_at, key=lambda form: form.functions):
+            if form.radials == grown.radials and form.functions > grown.functions:
+                error = self._looked_at[form].cv_force_rmse_ev_a
+                grown = form if error < _GROWS * self._looked_at[grown].cv_force_rmse_ev_a else grown
+        return grown
 
     def _is_affordable(self, cost_us: float, basis: ACEBBasisSet) -> bool:
         size = size_of(basis, self._largest_label)
         fits = size.active_set_mb + size.fit_mb + size.label_mb <= _MAX_MEMORY_MB
         return fits and cost_us <= self._campaign.potential.md_cost_limit
 
-    def _best(self, name: str | None = None) -> ComparedBasis | None:
-        found = [one for one in self._looked_at.values() if name in (None, one.radial)]
+    def _best(self, name: str) -> ComparedBasis | None:
+        found = [one for one in self._looked_at.values() if one.radial == name]
         return min(found, key=lambda one: one.cv_force_rmse_ev_a, default=None)
