@@ -86,7 +86,7 @@ def plain(made, degrees, prior, weight):
         missed = [f[:, N] - f[:, :N] @ solved(rest, ridge) for f, rest in zip(folds, rests, strict=True)]
         return sum(float(m @ m) for m in missed)
 
-    losses = {ridge: loss(ridge) for ridge in np.logspace(-8, -1, 15)} if len(folds) > 1 else {1e-4: 0.0}
+    losses = {ridge: loss(ridge) for ridge in np.logspace(-8, 1, 19)} if len(folds) > 1 else {1e-4: 0.0}
     ridge = max(ridge for ridge in losses if losses[ridge] <= 1.04 * min(losses.values()))
     return solved(whole, ridge), ridge
 
