@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from mlip_fw.engines.ace.basis import copy_of
+from mlip_fw.engines.ace.neighbours import Neighbours
 from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.io.files import read_arrays, write_arrays
 
@@ -88,9 +89,19 @@ class ErrorEstimator:
         forces_ev_a
             (n_atoms, 3) its forces by the potential.
         """
-        found = [member.evaluate(atoms, gamma=False).forces_ev_a - forces_ev_a for member in self._members]
+        neighbours = self._potential.neighbours(atoms)
+        return self.half_widths_moving(neighbours, atoms.positions, atoms.cell.array, forces_ev_a)
+
+    def half_widths_moving(
+        self, neighbours: Neighbours, positions: np.ndarray, cell: np.ndarray, forces_ev_a: np.ndarray
+    ) -> np.ndarray:
+        """Return the half widths, as :meth:`half_widths_ev_a`, of a step of a trajectory."""
+        found = [
+            member.evaluate_moving(neighbours, positions, cell, gamma=False).forces_ev_a - forces_ev_a
+            for member in self._members
+        ]
         scales = error_scales(np.stack(found, axis=2), forces_ev_a, self._estimate.force_rms_ev_a)
-        return np.asarray(scales[:, None] * self._estimate.factors[self._potential.species(atoms)])
+        return np.asarray(scales[:, None] * self._estimate.factors[neighbours.species])
 
 
 def error_scales(deviations_ev_a: np.ndarray, forces_ev_a: np.ndarray, force_rms_ev_a: float) -> np.ndarray:
