@@ -156,8 +156,8 @@ def ensemble_of(
     Notes
     -----
     With the inverse Hessian B B', the change for row x with residual e is B z e / h, with z = B'x and the leverage
-    h = z'z. A member is the sum of all changes, each times a standard normal number, over the root of their number. As a
-    few members can be large or small as a whole, they are scaled to the mean square spread over the rows that the
+    h = z'z. A member is the sum of all changes, each times a standard normal number, over the root of their number. A
+    few of them can be large or small as a whole, so they are scaled to the mean square spread over the rows that the
     covariance has.
     """
     rows = np.concatenate([label.forces[label.known] for label in labels])
