@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from mlip_fw import AceCalculator
 from mlip_fw.engines.ace.error_estimate import LEVELS, ErrorEstimate, ErrorEstimator, error_scales, file_beside
 from mlip_fw.engines.ace.potential import AcePotential, Design
 from mlip_fw.engines.train import error_calibration
@@ -155,6 +156,10 @@ def test_a_generation_states_the_errors_of_copper(small, tmp_path):
         forces = potential.evaluate(atoms, gamma=False).forces_ev_a
         errors.append(np.abs(forces - atoms.get_forces()))
         widths.append(estimator.half_widths_ev_a(atoms, forces))
+    atoms.calc = AceCalculator(path, errors=True)
+    assert atoms.get_forces() == pytest.approx(forces)
+    stated = [atoms.calc.results[f"force_error_{level}"] for level in (68, 95)]
+    assert np.array(stated).T == pytest.approx(widths[-1])
     errors, widths = np.concatenate(errors), np.concatenate(widths)
     assert 0.58 < (errors <= widths[:, :1]).mean() < 0.78
     assert 0.88 < (errors <= widths[:, 1:]).mean() < 1.0

@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
+from mlip_fw.engines.ace.error_estimate import ErrorEstimator
 from mlip_fw.engines.ace.neighbours import Neighbours
 from mlip_fw.engines.ace.potential import AcePotential
 
@@ -24,12 +25,18 @@ class AceCalculator(Calculator):
         Path of the ``.yaml``, with its active set (``.asi``) in the same folder, or a potential that is already loaded.
     gamma
         Whether to compute extrapolation grades as well, which is slower.
+    errors
+        Whether to state force errors as well, in five times the time; the potential is then given by its path.
 
     Notes
     -----
     Grades are in ``results["gamma"]`` and ``gamma``, (n,). Neighbour lists are reused while atoms move little. Energies
     are relative to the reference energies in ``training.json`` of the generation. A structure whose forces are not
     finite raises FloatingPointError.
+
+    With ``errors``, ``results["force_error_68"]`` and ``results["force_error_95"]``, (n,), are half widths of the 68 %
+    and 95 % intervals of each force component, eV/Å. They are missing if there is no ``potential.errors.npz`` beside
+    the potential.
 
     Examples
     --------
@@ -40,8 +47,11 @@ class AceCalculator(Calculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
 
-    def __init__(self, potential: AcePotential | str | Path, *, gamma: bool = True) -> None:
+    def __init__(self, potential: AcePotential | str | Path, *, gamma: bool = True, errors: bool = False) -> None:
         super().__init__()
+        self._estimator: ErrorEstimator | None = None
+        if errors and not isinstance(potential, AcePotential):
+            self._estimator = ErrorEstimator.of_file(Path(potential))
         self._potential = AcePotential.from_files(Path(potential)) if isinstance(potential, str | Path) else potential
         self._graded, self._symbols = gamma, ""
         self._neighbours: Neighbours
@@ -72,6 +82,10 @@ class AceCalculator(Calculator):
         self.results = {"energy": answer.energy_ev, "free_energy": answer.energy_ev, "forces": answer.forces_ev_a}
         if whole:
             self.results["stress"] = answer.stress_ev_a3(self.atoms.get_volume())
+        if self._estimator is not None:
+            where = self._neighbours, seen.positions, seen.cell.array
+            widths = self._estimator.half_widths_moving(*where, answer.forces_ev_a)
+            self.results |= {"force_error_68": widths[:, 0], "force_error_95": widths[:, 1]}
         if answer.gamma is not None:
             self.results["gamma"] = answer.gamma
         if not (np.isfinite(answer.forces_ev_a).all() and np.isfinite(self.gamma).all()):

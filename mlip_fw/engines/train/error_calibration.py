@@ -156,7 +156,9 @@ def ensemble_of(
     Notes
     -----
     With the inverse Hessian B B', the change for row x with residual e is B z e / h, with z = B'x and the leverage
-    h = z'z. A member is the sum of all changes, each times a standard normal number, over the root of their number.
+    h = z'z. A member is the sum of all changes, each times a standard normal number, over the root of their number. A
+    few of them can be large or small as a whole, so they are scaled to the mean square spread over the rows that the
+    covariance has.
     """
     rows = np.concatenate([label.forces[label.known] for label in labels])
     targets = np.concatenate([label.targets_ev_a[label.known] for label in labels])
@@ -168,7 +170,12 @@ def ensemble_of(
     leverage = np.maximum(leverage, max(_MIN_LEVERAGE * float(np.median(leverage)), _TINY))
     weights = (targets - rows @ coefficients) / leverage
     draws = rng.normal(size=(len(rows), N_MEMBERS)) / np.sqrt(len(rows))
-    return np.asarray(root @ (whitened.T @ (weights[:, None] * draws)))
+    changes = whitened.T @ (weights[:, None] * draws)
+    pulls = weights[:, None] * whitened
+    overlaps = whitened.T @ whitened
+    exact = np.sum((pulls @ overlaps) * pulls) / len(rows)
+    drawn = np.sum((overlaps @ changes) * changes) / N_MEMBERS
+    return np.asarray(root @ changes * np.sqrt(exact / max(drawn, _TINY**2)))
 
 
 def _solution(
