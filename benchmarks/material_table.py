@@ -16,7 +16,7 @@ _WORSE = 1.05
 def table(found: list[Found]) -> str:
     """Return the Markdown table: one line for each campaign, errors in meV/Å and meV/atom."""
     heads = ["material", "set", "seed", "outcome", "labels", "halts", "basis", "CV", "audit", "true", "of the forces"]
-    heads += ["energy", "coverage 68 %", "frames", "fault", "s"]
+    heads += ["energy", "coverage of 68 and 95 %", "frames", "fault", "s"]
     lines = [" | ".join(heads), " | ".join("---" for _ in heads)]
     for one in found:
         summary, true, error = one["summary"], one["true"], one["error"] or {}
@@ -24,7 +24,11 @@ def table(found: list[Found]) -> str:
         cells = [one["material"], one["used_to"], one["seed"], outcome, summary["labels"], summary["halts"]]
         cells += [_basis(one["basis"]), _milli(error.get("cv_force_rmse_ev_a"))]
         cells += [_milli(error.get("audit_force_rmse_ev_a")), _milli(true.get("force_rmse_ev_a"))]
-        cells += [_percent(true.get("force_share")), _milli(true.get("energy_rmse_ev_atom")), _percent(one["coverage"])]
+        cells += [
+            _percent(true.get("force_share")),
+            _milli(true.get("energy_rmse_ev_atom")),
+            _coverage(one["coverage"]),
+        ]
         lost = f", {one['frames_lost']} lost" if one["frames_lost"] else ""
         cells += [f"{true['frames']} of {one['tested_on']}{lost}", ", ".join(faults(one))]
         cells += [round(summary["seconds"]["total"])]
@@ -96,6 +100,10 @@ def _basis(basis: Found | None) -> str:
 
 def _milli(value: float | None) -> str:
     return "–" if value is None else f"{1000 * value:.1f}"
+
+
+def _coverage(found: Found | None) -> str:
+    return "–" if found is None else f"{100 * found['within_68']:.0f}, {100 * found['within_95']:.0f} %"
 
 
 def _percent(value: float | None) -> str:

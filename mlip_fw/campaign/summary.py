@@ -74,6 +74,7 @@ def summary_of(records: CampaignRecords) -> CampaignSummary:
         reason=reason,
         hint=_hint(reason, records),
         error=error_summary(records, newest),
+        coverage=None if newest is None or (audit := records.audit_of(newest)) is None else audit.coverage,
         cycles=sum(s.generation is not None for s in selections),
         halts=sum(r.outcome is MDOutcome.HALTED for r in results),
         labels=len(labels),

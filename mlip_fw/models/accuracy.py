@@ -63,6 +63,13 @@ class AuditFrames(Frozen):
     frames: list[AuditFrame] = Field(default_factory=list)
 
 
+class Coverage(Frozen):
+    """Which shares of the true force components lie within the intervals that the potential states for them."""
+
+    within_68: Fraction = Field(description="within the 68 % intervals")
+    within_95: Fraction = Field(description="within the 95 % intervals")
+
+
 class AuditedFrame(Frozen):
     """One frame by the potential and by the oracle."""
 
@@ -75,6 +82,7 @@ class AuditedFrame(Frozen):
     force_rms_ev_a: NotNegative = Field(description="root mean square of the oracle's forces, eV/Å")
     energy_error_ev_atom: Real | None = Field(description="null: it is a part of a larger cell")
     stress_rmse_gpa: NotNegative | None = Field(description="null: the oracle gives none, or it is a part of a cell")
+    coverage: Coverage | None = Field(None, description="of the stated intervals; null: the generation states none")
 
 
 class AuditErrors(Frozen):
@@ -109,6 +117,9 @@ class AuditRecord(Frozen):
     by_temperature: list[AuditRange] = Field(description="in up to four ranges of temperature")
     by_stage: dict[int, AuditErrors] = Field(description="errors of each stage of the MD")
     frames: list[AuditedFrame]
+    coverage: Coverage | None = Field(
+        None, description="of the stated intervals, over all frames; null: the generation states none"
+    )
     target: dict[str, Positive] = Field(description="the criteria of the campaign, as they were then")
     met: bool = Field(description="whether all criteria are met by the upper ends of the intervals")
     diagnosis: str | None = Field(None, description="why the target was given up and what to change; else null")

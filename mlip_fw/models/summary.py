@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mlip_fw.models.accuracy import ErrorSummary
+from mlip_fw.models.accuracy import Coverage, ErrorSummary
 from mlip_fw.models.base import Count, Frozen, NotNegative, RadialName
 from mlip_fw.models.training import ComparedBasis
 
@@ -73,6 +73,11 @@ class CampaignSummary(Frozen):
         "a diagnosis; else null",
     )
     error: ErrorSummary = ErrorSummary()
+    coverage: Coverage | None = Field(
+        None,
+        description="which shares of the audited force components lie within the 68 % and 95 % intervals that the "
+        "potential states for them; null: it states none, or was not audited",
+    )
     cycles: Count = Field(description="halts after which the MD went on")
     halts: Count = Field(description="all halts")
     labels: Count = Field(description="labels in `labels/`, imported ones included")

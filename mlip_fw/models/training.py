@@ -77,6 +77,9 @@ class ComparedBasis(_Basis):
     cv_force_rmse_ev_a: NotNegative = Field(
         description="cross-validated error of the forces, eV/Å: of blocks of labels with forces of similar size"
     )
+    cv_force_share: NotNegative = Field(
+        description="the same as a fraction of the forces of each label; bases are compared by it"
+    )
     cost_us_atom: NotNegative = Field(description="estimated cost of MD, µs per atom and step")
 
 
@@ -132,6 +135,11 @@ class TrainingRecord(Frozen):
     )
     free_atoms: list[str] = Field(
         default_factory=list, description="labels of free atoms, whose energies are reference energies: not in the fit"
+    )
+    fold_order: list[str] | None = Field(
+        None,
+        description="labels that count in full, in the order in which they were dealt out to the folds of the "
+        "cross-validation; null in generations of older versions",
     )
     weights: dict[str, LabelWeight] = Field(
         default_factory=dict,

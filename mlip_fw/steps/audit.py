@@ -15,12 +15,13 @@ from mlip_fw.campaign.dataset import Dataset, label_name
 from mlip_fw.campaign.events import Event
 from mlip_fw.campaign.seeds import derived_seed
 from mlip_fw.campaign.summary import md_results
+from mlip_fw.engines.ace.error_estimate import ErrorEstimator
 from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.sampling.small_cell_prerun import is_prerun
 from mlip_fw.engines.train.diagnosis import diagnose
 from mlip_fw.io.files import read_model, write_json
 from mlip_fw.io.structures import write_frames
-from mlip_fw.models.accuracy import AuditedFrame, AuditFrame, AuditRecord, AuditRound
+from mlip_fw.models.accuracy import AuditedFrame, AuditFrame, AuditRecord, AuditRound, Coverage
 from mlip_fw.models.handoff import AuditHandoff, Handoff, LabelHandoff, MDHandoff
 from mlip_fw.models.md import MDOutcome, MDResult
 from mlip_fw.models.summary import StopReason
@@ -214,6 +215,7 @@ def _compared(step: Step[AuditHandoff], strata: list[Stratum]) -> AuditRecord | 
     potential = AcePotential.from_files(step.generations.potential(generation))
     mine, audited = PotentialSource(potential, training.reference_energy_ev), Dataset(step.directory.audit)
     trained = {*step.dataset.hashes(), *training.labels}
+    estimator = ErrorEstimator.of_file(step.generations.potential(generation))
     frames: list[AuditedFrame] = []
     pairs: list[Pair] = []
     for stratum, found in zip(strata, frames_by_stratum(strata, read_drawn(step.directory), trained), strict=True):
@@ -221,7 +223,8 @@ def _compared(step: Step[AuditHandoff], strata: list[Stratum]) -> AuditRecord | 
         for frame in labelled:
             label = audited.read(frame.hash)
             pairs.append(Pair(mine.label([label])[0], label, frame.temperature_k))
-            frames.append(_audited(frame, pairs[-1], stratum.weight / len(labelled)))
+            audit = _audited(frame, pairs[-1], stratum.weight / len(labelled))
+            frames.append(audit.model_copy(update={"coverage": _coverage(pairs[-1], estimator)}))
     if not frames:
         return None
     return audit_record(
@@ -248,6 +251,15 @@ def _audited(frame: AuditFrame, pair: Pair, weight: float) -> AuditedFrame:
         energy_error_ev_atom=pair.energy_error_ev_atom,
         stress_rmse_gpa=rms(stress) if len(stress) else None,
     )
+
+
+def _coverage(pair: Pair, estimator: ErrorEstimator | None) -> Coverage | None:
+    """Return which shares of the oracle's force components lie within the stated intervals."""
+    if estimator is None or not pair.compared.any():
+        return None
+    widths = estimator.half_widths_ev_a(pair.potential, pair.potential.get_forces())[pair.compared]
+    inside = np.abs(pair.force_errors_ev_a)[:, :, None] <= widths[:, None, :]
+    return Coverage(within_68=float(inside[..., 0].mean()), within_95=float(inside[..., 1].mean()))
 
 
 def _by_element(pairs: list[Pair]) -> dict[str, tuple[float, float]]:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import chi2, t
 
 from mlip_fw.campaign.accuracy import is_met, worst
-from mlip_fw.models.accuracy import AuditedFrame, AuditErrors, AuditRange, AuditRecord
+from mlip_fw.models.accuracy import AuditedFrame, AuditErrors, AuditRange, AuditRecord, Coverage
 
 CONFIDENCE = 0.95
 _MAX_RANGES = 4
@@ -111,9 +111,20 @@ def audit_record(
         by_temperature=by_temperature(frames),
         by_stage={stage: errors_of([frame for frame in frames if frame.stage == stage]) for stage in stages},
         frames=list(frames),
+        coverage=coverage_of(frames),
         target=dict(target),
         met=is_met(errors, target, min_frames),
     )
+
+
+def coverage_of(frames: Sequence[AuditedFrame]) -> Coverage | None:
+    """Return the coverage over ``frames``, weighted like their errors; None if one of them has none."""
+    found = [frame.coverage for frame in frames if frame.coverage is not None]
+    if not found or len(found) < len(frames):
+        return None
+    weights = _shares([frame.weight for frame in frames])
+    shares = weights @ np.array([[one.within_68, one.within_95] for one in found])
+    return Coverage(within_68=min(float(shares[0]), 1.0), within_95=min(float(shares[1]), 1.0))
 
 
 def by_temperature(frames: Sequence[AuditedFrame]) -> list[AuditRange]:

@@ -96,7 +96,7 @@ def _other_bases(basis: ACEBBasisSet, record: TrainingRecord, dataset: Dataset, 
     far = replace(form.radials, cutoff_a=_LONGER * form.radials.cutoff_a)
 
     def error_of(tried: ACEBBasisSet) -> float:
-        return BasisRows.of(_shape(tried), degrees_of(tried), blocks).cv_force_rmse_ev_a()
+        return BasisRows.of(_shape(tried), degrees_of(tried), blocks).cross_validated().rmse_ev_a
 
     logger.info("the error is too large: comparing bases on %d labels", len(names))
     elements = list(basis.elements_name)

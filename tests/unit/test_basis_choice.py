@@ -46,7 +46,7 @@ def chosen(small, labels, potential, in_use=None):
 
 def error_of(choice, form):
     return next(
-        one.cv_force_rmse_ev_a
+        one.cv_force_share
         for one in choice.compared
         if (Radials(one.radial, one.lambda_, one.cutoff_a), one.functions) == (form.radials, form.functions)
     )
@@ -67,9 +67,7 @@ def test_hot_labels_change_the_choice(small):
     cold = chosen(small, labels_of(np.linspace(0.001, 0.0016, 8)), {**FREE, "cutoff_a": 5.0})
     hot = chosen(small, labels_of([0.001, 0.0011, 0.0012, 0.0013, 0.2, 0.23, 0.26, 0.3]), {**FREE, "cutoff_a": 5.0})
     assert cold.form != hot.form
-    assert min(one.cv_force_rmse_ev_a for one in hot.compared) > 10 * min(
-        one.cv_force_rmse_ev_a for one in cold.compared
-    )
+    assert min(one.cv_force_share for one in hot.compared) > 10 * min(one.cv_force_share for one in cold.compared)
 
 
 def test_blocks_are_of_labels_with_similar_forces():
@@ -110,7 +108,7 @@ def test_basis_in_use_stays_unless_another_is_clearly_better(small):
     for cutoff in (4.0, 4.5, 6.0):
         in_use = BasisForm(Radials("SBessel", 5.25, cutoff), 30)
         choice = chosen(small, labels, free, in_use)
-        lowest = min(one.cv_force_rmse_ev_a for one in choice.compared)
+        lowest = min(one.cv_force_share for one in choice.compared)
         stays[cutoff] = choice.form == in_use
         assert stays[cutoff] == (lowest > 0.8 * error_of(choice, in_use))
         assert stays[cutoff] or error_of(choice, choice.form) <= 1.03 * lowest
@@ -122,7 +120,7 @@ def test_usual_basis_is_taken_unless_another_is_clearly_better(small):
     free = {**FREE, "cutoff_a": 5.0}
     for labels in (labels_of(np.linspace(0.05, 0.08, 8)), labels_of(np.linspace(0.05, 0.08, 8), nearest_only)):
         choice, usual = chosen(small, labels, free), usual_form(small(potential=free), labels)
-        lowest = min(one.cv_force_rmse_ev_a for one in choice.compared)
+        lowest = min(one.cv_force_share for one in choice.compared)
         assert (choice.form == usual) == (lowest > 0.8 * error_of(choice, usual))
 
 

@@ -14,6 +14,7 @@ from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.ace.basis import copy_of, core_radius_a, linear_basis, require_linear
 from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.engines.sampling.maxvol import ActiveSet
+from mlip_fw.engines.train import generation
 from mlip_fw.engines.train.environment_rows import EnvironmentRows
 from mlip_fw.engines.train.generation import train_generation
 from mlip_fw.errors import TrainingError
@@ -104,6 +105,8 @@ def test_only_new_labels_are_evaluated(small, tmp_path, monkeypatch):
     dataset.add("label9", labelled(9), {})
     calls, plain = [], AcePotential.design
     monkeypatch.setattr(AcePotential, "design", lambda self, atoms, **how: calls.append(1) or plain(self, atoms, **how))
+    # expected errors take a sample of all labels
+    monkeypatch.setattr(generation, "sample_of", lambda *_: {})
     record = train_generation(generations, dataset, small())
     assert len(calls) == 1
     assert (record.new_labels, len(record.labels)) == (["label9"], 5)
@@ -222,6 +225,7 @@ def test_record_says_what_was_done(small, tmp_path):
         "potential.yaml",
         "potential.yace",
         "potential.asi",
+        "potential.errors.npz",
         "training.json",
         "fit.npz",
     }

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from mlip_fw.campaign.dataset import Dataset
@@ -60,6 +61,9 @@ def test_converged_means_that_the_error_was_looked_at(small, stand_in, run):
     [record] = audits(directory)
     assert record.generation == Generations(directory.root).newest()
     assert error.audit_force_rmse_ev_a == record.errors.force_rmse_ev_a
+    shares = [(frame.coverage.within_68, frame.coverage.within_95) for frame in record.frames]
+    assert [summary.coverage.within_68, summary.coverage.within_95] == pytest.approx(np.mean(shares, axis=0))
+    assert 0 < summary.coverage.within_68 < summary.coverage.within_95 <= 1
     # never trained on, of three parts of the MD, and apart from the labels
     names = {frame.hash for frame in record.frames}
     training = Generations(directory.root).record(record.generation)

@@ -171,7 +171,7 @@ class _Search:
         """Return the best radial functions of those that were looked at with few functions."""
         few = {form: one for form, one in self._looked_at.items() if form.functions in self.first_sizes()}
         few = few or self._looked_at
-        return min(few, key=lambda form: few[form].cv_force_rmse_ev_a).radials
+        return min(few, key=lambda form: few[form].cv_force_share).radials
 
     def first_sizes(self) -> list[int]:
         """Return the sizes with which radial functions are compared."""
@@ -180,10 +180,10 @@ class _Search:
     def climb(self, radials: Radials) -> None:
         """Look at larger sizes, up to that of the present basis and for as long as each is better than those before."""
         for size in self._sizes:
-            smaller = [one.cv_force_rmse_ev_a for form, one in self._looked_at.items() if form.radials == radials]
+            smaller = [one.cv_force_share for form, one in self._looked_at.items() if form.radials == radials]
             self.look_at(radials, [size])
             one = self._looked_at.get(BasisForm(radials, size))
-            if one is None or (size > self._present.functions and one.cv_force_rmse_ev_a > min(smaller)):
+            if one is None or (size > self._present.functions and one.cv_force_share > min(smaller)):
                 return
 
     def look_at(self, radials: Radials, sizes: Sequence[int]) -> None:
@@ -206,12 +206,14 @@ class _Search:
         for size in affordable:
             inside = set(names_of(bases[size]))
             columns = np.array([k for k, name in enumerate(names) if name in inside])
+            error = rows.cross_validated(columns)
             self._looked_at[BasisForm(radials, size)] = ComparedBasis(
                 radial=radials.name,
                 lambda_=radials.decay,
                 cutoff_a=radials.cutoff_a,
                 functions=size,
-                cv_force_rmse_ev_a=rows.cv_force_rmse_ev_a(columns),
+                cv_force_rmse_ev_a=error.rmse_ev_a,
+                cv_force_share=error.relative,
                 cost_us_atom=round(costs[size], 2),
             )
 
@@ -227,25 +229,25 @@ class _Search:
         ``what`` says what the present one is. Of others the cheapest is taken whose error is within 3 % of the lowest.
         """
         found, present, compared = self._looked_at, self._grown(), tuple(self._looked_at.values())
-        lowest, before = min(one.cv_force_rmse_ev_a for one in compared), found[present].cv_force_rmse_ev_a
+        lowest, before = min(one.cv_force_share for one in compared), found[present].cv_force_share
         if lowest > _WORTH_IT * before:
-            more = "" if present == self._present else f"with more functions than {self._present.functions}, "
-            why = f"{what}, {more}{1000 * before:.1f} meV/Å in cross-validation; none of {len(found)} is far better"
-            return BasisChoice(present, why, compared)
-        equal = {form: one for form, one in found.items() if one.cv_force_rmse_ev_a <= _AS_GOOD * lowest}
-        best = min(equal, key=lambda form: (equal[form].cost_us_atom, equal[form].cv_force_rmse_ev_a))
-        error = found[best].cv_force_rmse_ev_a
+            more = "" if present == self._present else f" with more functions than {self._present.functions}"
+            why = f"{what}{more}: none of {len(found)} has a far lower cross-validated force error than its"
+            return BasisChoice(present, f"{why} {100 * before:.1f} %", compared)
+        equal = {form: one for form, one in found.items() if one.cv_force_share <= _AS_GOOD * lowest}
+        best = min(equal, key=lambda form: (equal[form].cost_us_atom, equal[form].cv_force_share))
+        error = found[best].cv_force_share
         why = "lowest" if error == lowest else "cheapest within 3 % of the lowest"
-        said = f"{why} cross-validated force error of {len(found)} bases, {1000 * error:.1f} meV/Å"
-        return BasisChoice(best, f"{said} instead of {1000 * before:.1f} of the one {what}", compared)
+        said = f"{why} cross-validated force error of {len(found)} bases, {100 * error:.1f} % of the forces"
+        return BasisChoice(best, f"{said} instead of {100 * before:.1f} % of the one {what}", compared)
 
     def _grown(self) -> BasisForm:
         """Return the present basis with as many functions as are worth it."""
         grown = self._present
         for form in sorted(self._looked_at, key=lambda form: form.functions):
             if form.radials == grown.radials and form.functions > grown.functions:
-                error = self._looked_at[form].cv_force_rmse_ev_a
-                grown = form if error < _GROWS * self._looked_at[grown].cv_force_rmse_ev_a else grown
+                error = self._looked_at[form].cv_force_share
+                grown = form if error < _GROWS * self._looked_at[grown].cv_force_share else grown
         return grown
 
     def _is_affordable(self, cost_us: float, basis: ACEBBasisSet) -> bool:
@@ -255,4 +257,4 @@ class _Search:
 
     def _best(self, name: str) -> ComparedBasis | None:
         found = [one for one in self._looked_at.values() if one.radial == name]
-        return min(found, key=lambda one: one.cv_force_rmse_ev_a, default=None)
+        return min(found, key=lambda one: one.cv_force_share, default=None)

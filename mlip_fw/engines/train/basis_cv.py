@@ -2,7 +2,10 @@
 
 The folds of a fit take labels in turn, so that of each temperature some are in every training set. MD asks for more: it
 goes on to temperatures and volumes that no label has. So labels are sorted by the size of their forces, which grows
-with both, and cut into blocks; each block is predicted from the others, the hottest one from the colder ones.
+with both, and cut into blocks; each block is predicted from the others, the hottest one from the colder ones. Once
+there are many labels, MD has been where it goes, and they are taken in turn.
+
+Errors count relative to the forces of their label: of absolute ones, a few very hot labels would be the whole sum.
 """
 
 from __future__ import annotations
@@ -21,13 +24,17 @@ _MAX_BLOCKS = 5
 _MAX_LABELS = 24
 _MAX_ATOMS = 2400
 """More labels than these are sampled evenly over the sizes of their forces: enough to compare bases."""
+_MANY = 24
+"""From so many labels on they are taken in turn."""
+_LEAST_FORCES = 0.3
+"""Labels with forces below this fraction of the root mean square of all count as if they had so large ones."""
 _RIDGES = np.logspace(-6, 0, 13)
 _UNSEEN = 1e-12
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Labels in blocks of similar forces, in ascending order of these."""
+    """Labels in blocks of similar forces, in ascending order of these; many labels in turn."""
 
     frames: list[list[Atoms]]
 
@@ -38,14 +45,24 @@ class Blocks:
         per_label = sum(map(len, frames)) / max(len(frames), 1)
         limit = max(_MAX_BLOCKS, min(_MAX_LABELS, int(_MAX_ATOMS / max(per_label, 1))))
         places = np.unique(np.linspace(0, len(ordered) - 1, limit).round().astype(int))
-        chosen = [ordered[k] for k in places]
-        parts = np.array_split(np.arange(len(chosen)), min(_MAX_BLOCKS, len(chosen)))
-        return cls([[chosen[k] for k in part] for part in parts])
+        n_blocks = min(_MAX_BLOCKS, len(places))
+        in_turn = [places[k::n_blocks] for k in range(n_blocks)]
+        parts = in_turn if len(frames) >= _MANY else np.array_split(places, n_blocks)
+        return cls([[ordered[k] for k in part] for part in parts])
 
     @property
     def all(self) -> list[Atoms]:
         """All labels in the blocks."""
         return [atoms for block in self.frames for atoms in block]
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """Cross-validation error of the forces."""
+
+    relative: float
+    """Root mean square of the errors, each divided by the root mean square force of its label."""
+    rmse_ev_a: float
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,8 @@ class BasisRows:
 
     blocks: list[np.ndarray]
     """(n + 1, n + 1) normal matrix of each block."""
+    relative: list[np.ndarray]
+    """The same of rows that are divided by the root mean square force of their label."""
     n_rows: int
     degrees: np.ndarray
     """(n,) relative penalty of each function."""
@@ -64,16 +83,18 @@ class BasisRows:
     @classmethod
     def of(cls, shape: AcePotential, degrees: np.ndarray, blocks: Blocks) -> BasisRows:
         """Evaluate all labels; ``shape`` is a potential whose coefficients are zero."""
-        found, n_rows = [], 0
+        least = _LEAST_FORCES * float(np.sqrt(np.mean([_force_rms(atoms) ** 2 for atoms in blocks.all])))
+        found, relative, n_rows = [], [], 0
         for frames in blocks.frames:
-            parts = [_rows(atoms, shape) for atoms in frames]
-            rows = np.concatenate(parts)
-            n_rows += len(rows)
-            found.append(rows.T @ rows)
-        return cls(found, n_rows, degrees)
+            rows = [_rows(atoms, shape) for atoms in frames]
+            forces = [max(_force_rms(atoms), least) or 1.0 for atoms in frames]
+            n_rows += sum(map(len, rows))
+            found.append(_normal(rows))
+            relative.append(_normal([part / force for part, force in zip(rows, forces, strict=True)]))
+        return cls(found, relative, n_rows, degrees)
 
-    def cv_force_rmse_ev_a(self, columns: np.ndarray | None = None) -> float:
-        """Return the cross-validation error of the forces with ``columns`` (all functions) at its best ridge, eV/Å.
+    def cross_validated(self, columns: np.ndarray | None = None) -> CrossValidated:
+        """Return the cross-validation error of the forces with ``columns`` (all functions) at its best ridge.
 
         Notes
         -----
@@ -81,24 +102,30 @@ class BasisRows:
         normal matrices are exact to 1e-16 of the largest, so ridges start at 1e-6, not at the 1e-8 of the fit.
         """
         columns = np.arange(len(self.degrees)) if columns is None else columns
-        with_target = np.append(columns, self.blocks[0].shape[0] - 1)
-        blocks = [block[np.ix_(with_target, with_target)] for block in self.blocks]
-        whole, degrees, n = self._whole[np.ix_(with_target, with_target)], self.degrees[columns], len(columns)
+        inside = np.ix_(*2 * (np.append(columns, self.blocks[0].shape[0] - 1),))
+        whole, degrees, n = self._whole[inside], self.degrees[columns], len(columns)
         norms = np.sqrt(np.diag(whole)[:n])
         scale = np.where(norms > _UNSEEN * norms.max(initial=0.0), norms, 1.0) * degrees / degrees.mean()
-        losses = np.zeros(len(_RIDGES))
-        for block in blocks:
-            rest = whole - block
+        losses = np.zeros((2, len(_RIDGES)))
+        for block, relative in zip(self.blocks, self.relative, strict=True):
+            rest = whole - block[inside]
             values, vectors = np.linalg.eigh(rest[:n, :n] / scale[:, None] / scale)
             projected = vectors.T @ (rest[:n, n] / scale)
             kept = np.maximum(values, 0.0)[:, None] + _RIDGES**2
             found = np.vstack([vectors @ (projected[:, None] / kept) / scale[:, None], -np.ones(len(_RIDGES))])
-            losses += np.einsum("ir,ij,jr->r", found, block, found, optimize=True)
-        return float(np.sqrt(max(losses.min(), 0.0) / max(self.n_rows, 1)))
+            for k, matrix in enumerate((relative[inside], block[inside])):
+                losses[k] += np.einsum("ir,ij,jr->r", found, matrix, found, optimize=True)
+        errors = np.sqrt(np.maximum(losses[:, np.argmin(losses[0])], 0.0) / max(self.n_rows, 1))
+        return CrossValidated(*errors.tolist())
 
     @cached_property
     def _whole(self) -> np.ndarray:
         return np.asarray(sum(self.blocks))
+
+
+def _normal(rows: Sequence[np.ndarray]) -> np.ndarray:
+    joined = np.concatenate(rows)
+    return np.asarray(joined.T @ joined)
 
 
 def _rows(atoms: Atoms, shape: AcePotential) -> np.ndarray:

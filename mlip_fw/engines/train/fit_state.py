@@ -62,6 +62,8 @@ class FitState:
     weights: dict[str, LabelWeight] = field(default_factory=dict)
     with_imported_stress: bool = True
     warnings: tuple[str, ...] = ()
+    fold_order: tuple[str, ...] | None = ()
+    """Labels that count in full, in the order in which the folds got them; None: an older version did not say."""
 
     @property
     def learnt(self) -> list[str]:
@@ -99,6 +101,7 @@ def newest_state(generations: Generations, dataset: Dataset, campaign: Campaign)
         warnings=tuple(record.warnings),
         choice=record.basis,
         cv_force_rmse_ev_a=record.cv_force_rmse_ev_a,
+        fold_order=None if record.fold_order is None else tuple(record.fold_order),
     )
 
 
@@ -180,8 +183,8 @@ def fit_of_state(
     rows: EnvironmentRows,
     shape: AcePotential,
     campaign: Campaign,
-) -> LinearFit:
-    """Return the fit of the labels so far, recomputed where the stored one can't be used.
+) -> tuple[LinearFit, tuple[str, ...] | None]:
+    """Return the fit of the labels so far, recomputed where the stored one can't be used, and its order of folds.
 
     That is so if an older version stored it without stresses or composition columns, or if another basis was chosen. In
     another basis all labels are new to the active set, too.
@@ -189,7 +192,7 @@ def fit_of_state(
     has_stresses = known.fit.has_stresses or not campaign.potential.stress_weight
     has_all = has_stresses and (bool(known.fit.offsets) or campaign.bootstrap.dataset is None)
     if known.generation is None or (has_all and known.replaced is None):
-        return known.fit
+        return known.fit, known.fold_order
     if known.learnt:
         why = "in the new basis" if known.replaced is not None else "as an older version left out their stresses"
         why = (
@@ -210,7 +213,7 @@ def fit_of_state(
         fit = label.added_to(fit, (weight.energy, weight.forces) if weight else None)
         if known.replaced is not None:
             rows.add(name, rows_within(label.mask, label.design.projections, atoms))
-    return fit
+    return fit, tuple(name for name in names if name not in known.weights)
 
 
 def n_environments_of(known: FitState, rows: EnvironmentRows, names: list[str]) -> dict[str, int]:

@@ -14,11 +14,14 @@ from threadpoolctl import threadpool_limits
 
 from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.campaign.generations import Generations
+from mlip_fw.campaign.seeds import derived_seed
 from mlip_fw.engines.ace.basis import copy_of, fingerprint
+from mlip_fw.engines.ace.error_estimate import ErrorEstimate
 from mlip_fw.engines.ace.potential import AcePotential, functions_of, rows_within
 from mlip_fw.engines.train.active_set import update_active_sets
 from mlip_fw.engines.train.batch import Batch
 from mlip_fw.engines.train.environment_rows import EnvironmentRows
+from mlip_fw.engines.train.error_calibration import calibrated_estimate, sample_of
 from mlip_fw.engines.train.fit_io import write_fit
 from mlip_fw.engines.train.fit_state import (
     FitState,
@@ -31,7 +34,7 @@ from mlip_fw.engines.train.fit_state import (
 from mlip_fw.engines.train.linear_fit import LinearFit
 from mlip_fw.engines.train.memory import max_atoms_in_memory, size_in_words, size_of
 from mlip_fw.engines.train.references import fitted_references, free_atoms
-from mlip_fw.engines.train.ridge_fit import FitTerms, best_stable_fit
+from mlip_fw.engines.train.ridge_fit import FitTerms, RidgeFit, best_stable_fit
 from mlip_fw.engines.train.robust_fit import fit_new_labels, resolve_contradictions
 from mlip_fw.engines.train.stresses import pressure_offset
 from mlip_fw.errors import TrainingError
@@ -50,9 +53,9 @@ _MAX_TRIED = 8
 def train_generation(generations: Generations, dataset: Dataset, campaign: Campaign) -> TrainingRecord | None:
     """Train the next generation; return None if the newest one was trained on all labels already.
 
-    Only new labels are evaluated, yet the fit equals one from scratch up to rounding, and no environment of any label,
-    old or new, extrapolates from the new active set. BLAS uses one thread, because the matrices are small: more threads
-    are slower, and much slower beside other work.
+    Only new labels are evaluated, besides a sample of all for the expected errors, yet the fit equals one from scratch
+    up to rounding, and no environment of any label, old or new, extrapolates from the new active set. BLAS uses one
+    thread, because the matrices are small: more threads are slower, and much slower beside other work.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     shape = AcePotential(copy_of(known.basis, np.zeros_like(known.prior)))
     folder_of_rows = generations.rows(fingerprint(known.basis))
     rows = EnvironmentRows(folder_of_rows, dataset, shape)
-    fit_before = fit_of_state(known, generations, dataset, rows, shape, campaign)
+    fit_before, order_before = fit_of_state(known, generations, dataset, rows, shape, campaign)
     if not taught and not fit_before.n_labels:
         raise TrainingError("all labels are free atoms: there is nothing to learn forces from")
 
@@ -104,17 +107,19 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
     weights = {**known.weights, **{name: _label_weight(both) for name, both in learnt.weights.items()}}
     outside = {*known.free_atoms, *free.names}
     inside = [name for name in hashes if name not in outside]
-    calm = [atoms for name, atoms in taught.items() if name not in weights]
-    calm = calm or [dataset.read(name) for name in known.learnt[:_MAX_TRIED] if name not in weights] or frames
-    solution = best_stable_fit(fit, shape, known.prior, folder_of_rows, calm, campaign)
+    calm = [atoms for name, atoms in taught.items() if name not in weights] or [
+        *(dataset.read(name) for name in known.learnt[:_MAX_TRIED] if name not in weights)
+    ]
+    solution = best_stable_fit(fit, shape, known.prior, folder_of_rows, calm or frames, campaign)
     settled = update_active_sets(known.active, known.gamma_max, rows.added(), rows, inside)
     counts = n_environments_of(known, rows, inside)
     rows.pack(inside)
-    new_before = _errors_before(before, batch, fit, campaign) if known.generation is not None and taught else None
     zeros = _zeros(fit, solution.coefficients, shape.elements, batch.energies_ev)
+    order = None if order_before is None else [*order_before, *(name for name in taught if name not in learnt.weights)]
+    estimate = _error_estimate(fit, terms_of(fit), solution, order, dataset, shape, campaign)
     with generations.new() as (number, folder):
         inverses = {name: found.inverse for name, found in settled.active.items()}
-        write_generation(folder, copy_of(known.basis, solution.coefficients), inverses, fit, known.prior)
+        write_generation(folder, copy_of(known.basis, solution.coefficients), inverses, fit, known.prior, estimate)
         record = TrainingRecord(
             generation=number,
             parent=known.generation,
@@ -128,11 +133,14 @@ def train_generation(generations: Generations, dataset: Dataset, campaign: Campa
             cv_force_rmse_ev_a=solution.cv_force_rmse_ev_a,
             ridge_at_edge=solution.ridge_at_edge,
             dataset=fit.errors(solution.coefficients),
-            new_before=new_before,
+            new_before=_errors_before(before, batch, fit, campaign)
+            if known.generation is not None and taught
+            else None,
             reference_energy_ev=zeros.reference_ev,
             folded_energy_ev=batch.energies_ev if fit.frees_offsets else None,
             imported_offset_ev=zeros.offset_ev,
             free_atoms=[name for name in hashes if name in outside],
+            fold_order=order,
             weights={name: weight for name, weight in sorted(weights.items()) if name in inside},
             leaves_out_imported_stresses=not batch.with_imported_stress,
             warnings=list(dict.fromkeys([*known.warnings, *contrary, *learnt.remarks])),
@@ -157,6 +165,24 @@ def _tell_size(known: FitState, dataset: Dataset, campaign: Campaign) -> None:
     if known.generation is None or known.replaced is not None:
         largest = max_atoms_in_memory(map(dataset.read, dataset.hashes()), campaign, known.basis.cutoffmax)
         logger.info("%s", size_in_words(size_of(known.basis, largest)))
+
+
+def _error_estimate(
+    fit: LinearFit,
+    terms: FitTerms,
+    solution: RidgeFit,
+    order: list[str] | None,
+    dataset: Dataset,
+    shape: AcePotential,
+    campaign: Campaign,
+) -> ErrorEstimate | None:
+    """Return the expected force errors of a fit; None if it is not known which fold each of its labels is in."""
+    if order is None or len(order) != fit.n_labels:
+        return None
+    rng = np.random.default_rng(derived_seed(campaign.seed, "error estimate", fit.n_labels))
+    sample = sample_of({place: name for place, name in enumerate(order) if dataset.has(name)}, dataset, shape, rng)
+    problem, n_elements = terms.problem(fit), len(shape.elements)
+    return calibrated_estimate(problem, terms.prior, solution.ridge, solution.coefficients, sample, n_elements, rng)
 
 
 def _errors_before(before: AcePotential, batch: Batch, fit: LinearFit, campaign: Campaign) -> LabelErrors:
@@ -210,9 +236,12 @@ def write_generation(
     inverses: dict[str, np.ndarray],
     fit: LinearFit,
     prior: np.ndarray,
+    estimate: ErrorEstimate | None = None,
 ) -> None:
     """Write the files of a generation, except its record."""
     write_basis(folder / "potential.yaml", basis)
     write_ctilde(folder / "potential.yace", basis)
     write_active_set(folder / "potential.asi", inverses)
     write_fit(folder, fit, prior)
+    if estimate is not None:
+        estimate.write_beside(folder / "potential.yaml")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GENERATION_PREFIX = "potentials/gen_"
-_TO_RUN = ("training.json", "potential.yaml", "potential.asi")
+_TO_RUN = ("training.json", "potential.yaml", "potential.asi", "potential.errors.npz")
 
 
 @dataclass(frozen=True)

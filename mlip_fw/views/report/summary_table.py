@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlip_fw.models.accuracy import error_in_words
-from mlip_fw.models.summary import CampaignSummary
+from mlip_fw.models.summary import BasisSummary, CampaignSummary
 
 
 def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
@@ -20,6 +20,7 @@ def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
         ("labels", f"{summary.labels} ({summary.atoms_labelled} atoms)" + _audited(summary)),
         ("failed labels", f"{summary.labels_failed}"),
         ("generations", f"{summary.generations}" + (f" ({refused} refused for MD)" if refused else "")),
+        *([("basis", _basis_in_words(summary.basis))] if summary.basis is not None else []),
         *_untrained(summary),
         ("force RMSE (training set)", f"{1000 * summary.dataset_force_rmse_ev_a:.2f} meV/Å" if trained else "-"),
         (
@@ -32,6 +33,10 @@ def summary_rows(summary: CampaignSummary) -> list[tuple[str, str]]:
 
 def _audited(summary: CampaignSummary) -> str:
     return f", and {summary.labels_audit} for the audit" if summary.labels_audit else ""
+
+
+def _basis_in_words(basis: BasisSummary) -> str:
+    return f"{basis.radial}, {basis.cutoff_a:g} Å, {basis.functions_per_element} functions per element"
 
 
 def _untrained(summary: CampaignSummary) -> list[tuple[str, str]]:
