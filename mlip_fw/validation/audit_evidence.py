@@ -15,10 +15,13 @@ from mlip_fw.campaign.dataset import Dataset
 from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.generations import Generations
 from mlip_fw.engines.ace.basis import copy_of
+from mlip_fw.engines.ace.cost import md_cost_us_atom
 from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.structures.geometry import heights_a
+from mlip_fw.engines.structures.reach import neighbours_within
 from mlip_fw.engines.train.basis_choice import BasisForm
 from mlip_fw.engines.train.basis_cv import BasisRows, Blocks
-from mlip_fw.engines.train.diagnosis import FitEvidence
+from mlip_fw.engines.train.diagnosis import FitEvidence, OtherBasis
 from mlip_fw.engines.train.fit_io import read_fit
 from mlip_fw.engines.train.learning_curve import learning_curve
 from mlip_fw.engines.train.ridge_cv import RIDGES
@@ -76,11 +79,11 @@ def evidence_of(directory: CampaignDirectory, campaign: Campaign, audit: AuditRe
 
 @dataclass(frozen=True)
 class _Bases:
-    """Cross-validation errors, eV/Å, of a basis and of others on the same labels; None where it is not known."""
+    """Cross-validation error of a basis, eV/Å, and what others have on the same labels; None where it is not known."""
 
     present: float | None
-    larger: tuple[int, float] | None = None
-    longer: tuple[float, float] | None = None
+    larger: OtherBasis | None = None
+    longer: OtherBasis | None = None
 
 
 def _other_bases(basis: ACEBBasisSet, record: TrainingRecord, dataset: Dataset, campaign: Campaign) -> _Bases:
@@ -92,17 +95,32 @@ def _other_bases(basis: ACEBBasisSet, record: TrainingRecord, dataset: Dataset, 
     blocks = Blocks.of([dataset.read(name) for name in names])
     if len(blocks.frames) < 2:
         return _Bases(record.cv_force_rmse_ev_a)
-    form, more = BasisForm.of(basis), min(_LARGER * max(record.functions_per_element.values()), _MAX_FUNCTIONS)
-    far = replace(form.radials, cutoff_a=_LONGER * form.radials.cutoff_a)
-
-    def error_of(tried: ACEBBasisSet) -> float:
-        return BasisRows.of(_shape(tried), degrees_of(tried), blocks).cross_validated().rmse_ev_a
-
     logger.info("the error is too large: comparing bases on %d labels", len(names))
-    elements = list(basis.elements_name)
-    larger = None if more <= form.functions else (more, error_of(replace(form, functions=more).basis(elements)))
-    longer = (far.cutoff_a, error_of(replace(form, radials=far).basis(elements)))
-    return _Bases(error_of(basis), larger, longer)
+    form, settings = BasisForm.of(basis), campaign.potential
+    more = min(_LARGER * max(record.functions_per_element.values()), _MAX_FUNCTIONS)
+    far = replace(form.radials, cutoff_a=_LONGER * form.radials.cutoff_a)
+    thinnest = min(float(heights_a(atoms.cell.array).min()) for atoms in blocks.all)
+
+    def other(form: BasisForm, value: float, *, is_auto: bool) -> OtherBasis:
+        tried = form.basis(list(basis.elements_name))
+        cost_us = md_cost_us_atom(tried, float(neighbours_within(blocks.all, [form.radials.cutoff_a])[0]))
+        return OtherBasis(
+            value=value,
+            error=_cv_error(tried, blocks),
+            over_limit_us_atom=cost_us if is_auto and cost_us > settings.md_cost_limit else None,
+            needs_cell_a=form.radials.cutoff_a if form.radials.cutoff_a > thinnest else None,
+        )
+
+    larger, longer = replace(form, functions=more), replace(form, radials=far)
+    return _Bases(
+        _cv_error(basis, blocks),
+        None if more <= form.functions else other(larger, more, is_auto=settings.functions_per_element == "auto"),
+        other(longer, far.cutoff_a, is_auto=settings.cutoff_a == "auto"),
+    )
+
+
+def _cv_error(basis: ACEBBasisSet, blocks: Blocks) -> float:
+    return BasisRows.of(_shape(basis), degrees_of(basis), blocks).cross_validated().rmse_ev_a
 
 
 def _shape(basis: ACEBBasisSet) -> AcePotential:

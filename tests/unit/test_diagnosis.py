@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlip_fw.engines.train.diagnosis import FitEvidence, diagnose, power_law
+from mlip_fw.engines.train.diagnosis import FitEvidence, OtherBasis, diagnose, power_law
 
 FLAT = [(4.0, 0.0505), (8.0, 0.0502), (12.0, 0.0501), (16.0, 0.05)]
 PLAIN = {
@@ -12,8 +12,8 @@ PLAIN = {
     "curve": FLAT,
     "training_error": 0.01,
     "cv_error": 0.05,
-    "larger_basis": (200, 0.049),
-    "longer_cutoff": (7.5, 0.051),
+    "larger_basis": OtherBasis(200, 0.049),
+    "longer_cutoff": OtherBasis(7.5, 0.051),
     "n_functions": 100,
     "cutoff_a": 6.0,
     "n_frames": 3,
@@ -38,15 +38,37 @@ def test_labels_that_help_too_slowly_promise_nothing():
     assert "too slowly" in said(curve=slow, wanted=0.005)
 
 
+def test_more_labels_do_not_help_where_the_learnt_ones_are_as_wrong():
+    """Noise: the error of others falls with the number of labels, but never below what is left of the learnt ones."""
+    falling = [(n, 0.04 + 0.2 / n) for n in (4.0, 8.0, 12.0, 16.0)]
+    text = said(curve=falling, training_error=0.04)
+    assert "too few labels" not in text and "Labels contradict each other" in text
+    assert "too few labels" in said(curve=falling)
+
+
 def test_too_small_a_basis():
-    text = said(larger_basis=(200, 0.03))
+    text = said(larger_basis=OtherBasis(200, 0.03))
     assert "basis is too small" in text and "200 functions per element instead of 100" in text
+    assert "set potential.functions_per_element to 200" in text
     assert "labels" not in text.partition("basis is too small")[0]
 
 
+def test_a_larger_basis_that_auto_leaves_out_for_its_cost():
+    text = said(larger_basis=OtherBasis(400, 0.03, over_limit_us_atom=41.2))
+    assert "basis is too small" in text and "raise potential.md_cost_limit above 42 µs" in text
+    assert "functions_per_element" not in text
+
+
 def test_too_short_a_cutoff():
-    text = said(longer_cutoff=(7.5, 0.03))
-    assert "cutoff is too short" in text and "7.5 Å instead of 6" in text
+    text = said(longer_cutoff=OtherBasis(7.5, 0.03))
+    assert "cutoff is too short" in text and "7.5 Å instead of 6" in text and "thick" not in text
+    thin = said(longer_cutoff=OtherBasis(7.5, 0.03, needs_cell_a=7.5))
+    assert "set potential.cutoff_a to 7.5 and structure to cells at least 7.5 Å thick" in thin
+
+
+def test_of_basis_and_cutoff_what_helps_most_is_first():
+    both = {"larger_basis": OtherBasis(200, 0.04), "longer_cutoff": OtherBasis(7.5, 0.02)}
+    assert said(**both).index("cutoff is too short") < said(**both).index("basis is too small")
 
 
 def test_labels_that_contradict_each_other():
@@ -75,3 +97,11 @@ def test_too_few_frames_and_nothing_at_all():
     assert "too small to be sure" in said(error=0.02, is_undecided=True)
     assert "No single cause stands out" in said()
     assert said().startswith("The force error of 3 audited frames is 50 meV/Å, the target 25.")
+
+
+def test_what_stands_out_is_said_before_contradictions_and_after_remedies():
+    found = {"training_error": 0.045, "by_element": {"Mg": 0.08, "O": 0.2}}
+    assert said(**found).index("Element O") < said(**found).index("contradict")
+    better = said(**found, larger_basis=OtherBasis(200, 0.03))
+    assert better.index("basis is too small") < better.index("Element O")
+    assert "contradict" not in better

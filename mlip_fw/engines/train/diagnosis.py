@@ -20,6 +20,20 @@ _MAX_MULTIPLE = 1000.0
 
 
 @dataclass(frozen=True)
+class OtherBasis:
+    """A basis that differs in one thing, on the same labels."""
+
+    value: float
+    """Functions per element, or cutoff, Å."""
+    error: float
+    """Of cross-validation, eV/Å."""
+    over_limit_us_atom: float | None = None
+    """What a step of MD would cost, if that is why ``auto`` leaves the basis out; else None."""
+    needs_cell_a: float | None = None
+    """Height of a cell that the cutoff needs, if those of the campaign are thinner; else None."""
+
+
+@dataclass(frozen=True)
 class FitEvidence:
     """What is known of a fit whose error is too large; forces in eV/Å."""
 
@@ -32,10 +46,9 @@ class FitEvidence:
     """Number of labels and error of others (learning curve), growing."""
     training_error: float | None = None
     cv_error: float | None = None
-    larger_basis: tuple[int, float] | None = None
-    """Functions per element of a larger basis, and its cross-validation error."""
-    longer_cutoff: tuple[float, float] | None = None
-    """A longer cutoff, Å, and its cross-validation error."""
+    """Of the basis, by the blocks by which others are compared."""
+    larger_basis: OtherBasis | None = None
+    longer_cutoff: OtherBasis | None = None
     n_functions: int = 0
     cutoff_a: float = 0.0
     n_down_weighted: int = 0
@@ -100,42 +113,50 @@ def _headline(evidence: FitEvidence) -> str:
 
 
 def _causes(evidence: FitEvidence) -> Iterator[str]:
-    """Yield what limits the error, most likely first."""
-    basis = [*_basis(evidence)]
-    labels = [*_labels(evidence)]
-    yield from basis
-    yield from labels
-    if not basis and not labels:
-        yield from _contradictions(evidence)
-    yield from _ridge(evidence)
+    """Yield what limits the error, most likely first: what would lower it, else where it is, else why it stays."""
+    remedies = [*_basis(evidence), *_labels(evidence)]
+    yield from remedies
+    if not remedies:
+        yield from _upper_edge(evidence)
     yield from _outstanding(evidence)
+    if not remedies:
+        yield from _contradictions(evidence)
+    yield from _lower_edge(evidence)
     if evidence.is_undecided:
         yield "A larger accuracy.min_audit_frames tells, if budget.max_labels allows it"
 
 
 def _basis(evidence: FitEvidence) -> Iterator[str]:
-    known = evidence.cv_error
+    """Yield that more functions or a longer cutoff lower the cross-validation error, what helps most first."""
+    known, larger, longer = evidence.cv_error, evidence.larger_basis, evidence.longer_cutoff
     if known is None:
         return
-    if evidence.larger_basis is not None and evidence.larger_basis[1] < _BETTER * known:
-        n, error = evidence.larger_basis
-        yield (
-            f"The basis is too small: {n} functions per element instead of {evidence.n_functions} take the "
-            f"cross-validation error from {1000 * known:.3g} to {1000 * error:.3g} meV/Å; raise "
-            "potential.functions_per_element, in another directory that starts with these labels"
-        )
-    if evidence.longer_cutoff is not None and evidence.longer_cutoff[1] < _BETTER * known:
-        cutoff, error = evidence.longer_cutoff
-        yield (
-            f"The cutoff is too short: {cutoff:.3g} Å instead of {evidence.cutoff_a:.3g} takes the cross-validation "
-            f"error from {1000 * known:.3g} to {1000 * error:.3g} meV/Å; raise potential.cutoff_a, in another "
-            "directory that starts with these labels"
-        )
+    said = []
+    if larger is not None:
+        instead = f"{larger.value:.0f} functions per element instead of {evidence.n_functions} take"
+        said.append((larger, f"The basis is too small: {instead}", "potential.functions_per_element"))
+    if longer is not None:
+        instead = f"{longer.value:.3g} Å instead of {evidence.cutoff_a:.3g} takes"
+        said.append((longer, f"The cutoff is too short: {instead}", "potential.cutoff_a"))
+    for other, what, key in sorted(said, key=lambda one: one[0].error):
+        if other.error < _BETTER * known:
+            yield (
+                f"{what} the cross-validation error from {1000 * known:.3g} to {1000 * other.error:.3g} meV/Å; "
+                f"{_change(other, key)}, in another directory that starts with these labels"
+            )
+
+
+def _change(other: OtherBasis, key: str) -> str:
+    """Return what to write in the campaign file for another basis."""
+    if other.over_limit_us_atom is not None:
+        return f"raise potential.md_cost_limit above {np.ceil(other.over_limit_us_atom):.0f} µs per atom and step"
+    cell = "" if other.needs_cell_a is None else f" and structure to cells at least {other.needs_cell_a:.3g} Å thick"
+    return f"set {key} to {other.value:.3g}{cell}"
 
 
 def _labels(evidence: FitEvidence) -> Iterator[str]:
     law = power_law(evidence.curve)
-    if law is None or law.exponent < _FALLS:
+    if law is None or law.exponent < _FALLS or _floor(evidence) > evidence.wanted:
         return
     now = (float(evidence.n_labels), evidence.error)
     wanted = law.labels_for(evidence.wanted, now)
@@ -150,6 +171,13 @@ def _labels(evidence: FitEvidence) -> Iterator[str]:
         yield f"{falls}; about {more} more would do: raise budget.max_labels"
 
 
+def _floor(evidence: FitEvidence) -> float:
+    """Return the error that stays whatever the number of labels: that on labels that were learnt only grows with it."""
+    if evidence.training_error is None or not evidence.curve:
+        return 0.0
+    return evidence.error * min(1.0, evidence.training_error / max(evidence.curve[-1][1], 1e-12))
+
+
 def _contradictions(evidence: FitEvidence) -> Iterator[str]:
     """Yield that labels contradict each other: the fit leaves an error that neither labels nor functions lower."""
     left = evidence.training_error
@@ -159,36 +187,44 @@ def _contradictions(evidence: FitEvidence) -> Iterator[str]:
             f"Labels contradict each other, or depend on what the potential does not see: the fit leaves "
             f"{1000 * left:.3g} meV/Å of its own labels, and neither more labels nor a larger basis lowers it"
             f"{several if evidence.n_down_weighted else ''}; look whether the oracle is converged (k-points, SCF, "
-            "smearing, spin), and whether all labels are of one level of theory"
+            "smearing, spin: section oracle), and whether all labels are of one level of theory"
         )
 
 
-def _ridge(evidence: FitEvidence) -> Iterator[str]:
-    if evidence.ridge is None or evidence.ridges is None:
-        return
-    low, high = evidence.ridges
-    if evidence.ridge >= high:
+def _upper_edge(evidence: FitEvidence) -> Iterator[str]:
+    if evidence.ridge is not None and evidence.ridges is not None and evidence.ridge >= evidence.ridges[1]:
         yield (
-            f"The fit is at the upper edge of its ridge ({evidence.ridge:.2g}), so that labels hardly count: check the "
-            "units and the level of theory of given labels, or use fewer functions"
+            f"The fit is at the upper edge of its ridge ({evidence.ridge:.2g}): what some labels teach is no use for "
+            "others, so that they hardly count; check the oracle, and the units and the level of theory of "
+            "the labels in bootstrap.dataset, if there are any"
         )
-    elif evidence.ridge <= low:
+
+
+def _lower_edge(evidence: FitEvidence) -> Iterator[str]:
+    if evidence.ridge is not None and evidence.ridges is not None and evidence.ridge <= evidence.ridges[0]:
         yield (
-            f"The fit is at the lower edge of its ridge ({evidence.ridge:.2g}): the basis is too small for what the "
-            "labels say; raise potential.functions_per_element"
+            f"The fit is at the lower edge of its ridge ({evidence.ridge:.2g}): the labels would determine more "
+            "functions; raise potential.functions_per_element"
         )
 
 
 def _outstanding(evidence: FitEvidence) -> Iterator[str]:
-    for found, what in ((evidence.by_element, "Element"), (evidence.by_range, "Temperature")):
+    """Yield the element and the range of temperature whose errors, divided by their forces, are above all others."""
+    said = (
+        (evidence.by_element, "Element {} is what fails", "start from structures with more of it (structure.files)"),
+        (
+            evidence.by_range,
+            "The range {} is what fails",
+            "leave it out of temperature_k (md.stages)",
+        ),
+    )
+    for found, what, change in said:
         if len(found) < 2:
             continue
         name = max(found, key=lambda one: found[one])
-        others = [value for one, value in found.items() if one != name]
-        if found[name] > _STANDS_OUT * max(float(np.mean(others)), 1e-12):
-            so = "is" if what == "Element" else "range"
-            said = f"Element {name} {so}" if what == "Element" else f"The {so} {name} is"
+        others = float(np.mean([value for one, value in found.items() if one != name]))
+        if found[name] > _STANDS_OUT * max(others, 1e-12):
             yield (
-                f"{said} what fails: {100 * found[name]:.3g} % of its forces against "
-                f"{100 * float(np.mean(others)):.3g} % elsewhere"
+                f"{what.format(name)}: {100 * found[name]:.3g} % of its forces against {100 * others:.3g} % elsewhere; "
+                f"look what its labels lack, or {change}"
             )
