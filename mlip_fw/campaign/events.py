@@ -13,6 +13,7 @@ class Event(StrEnum):
     MD_STARTED = "md_started"
     MD_FINISHED = "md_finished"
     MD_OUT_OF_TIME = "md_out_of_time"
+    CHEMISTRY_CHANGED = "chemistry_changed"
     HALTED = "halted"
     WENT_TOO_FAR = "went_too_far"
     CRASHED = "crashed"

@@ -131,7 +131,7 @@ def error_summary(records: CampaignRecords, generation: int | None) -> ErrorSumm
         audit_force_share=None if found is None else found.force_share,
         audit_energy_rmse_ev_atom=None if found is None else found.energy_rmse_ev_atom,
         audit_frames=0 if found is None else found.n_frames,
-        target=records.campaign.accuracy.target or None,
+        target=records.campaign.accuracy.target if records.campaign.is_audited else None,
         met=records.is_met(audit),
     )
 

@@ -97,6 +97,7 @@ def _facts(
         "label_notes": notes,
         "trainer": schedule.words,
         "max_labels": campaign.budget.max_labels,
+        "accuracy": _accuracy(campaign),
     }
     return facts, size.plain(), size_in_words(size) + _later(campaign), _audited(given, campaign)
 
@@ -119,6 +120,19 @@ def _audited(given: GivenLabels | None, campaign: Campaign) -> DatasetAudit | No
         if one.is_refused:
             raise CampaignError(f"bootstrap.dataset: {one.sentence}, {REMEDY}")
     return given.audit.model_copy(update={"notes": [*given.audit.notes, *(one.sentence for one in found)]})
+
+
+def _accuracy(campaign: Campaign) -> str:
+    """Return what the force error has to be, and whether anybody will look."""
+    from mlip_fw.models.accuracy import target_in_words
+
+    if not campaign.accuracy.target:
+        return "no target: the error is not audited"
+    if not campaign.is_audited:
+        return "not judged: with files: filepad no frames are audited, and CONVERGED says nothing of the error"
+    return (
+        f"{target_in_words(campaign.accuracy.target)}, on {campaign.accuracy.min_audit_frames} audited frames at least"
+    )
 
 
 def _words(value: object) -> str:

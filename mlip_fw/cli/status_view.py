@@ -65,6 +65,8 @@ def _rows(analysis: CampaignAnalysis, fireworks: Counts, *, plain: bool) -> Iter
         yield "  error of new labels", Text(f"{sparkline(in_mev, plain=plain)}  {ends}")
     for warning in warnings_of(analysis.generations):
         yield "labels", Text(warning, style="yellow")
+    for note in analysis.chemistry:
+        yield "chemistry", Text(note, style="yellow")
     if analysis.damaged:
         yield (
             "damaged",
@@ -89,6 +91,7 @@ def status_json(analysis: CampaignAnalysis, fireworks: Counts = None) -> dict[st
         "core_hours": costs.core_hours,
         "damaged": analysis.damaged,
         "warnings": warnings_of(analysis.generations),
+        "chemistry": analysis.chemistry,
         **_plain(fireworks),
     }
 

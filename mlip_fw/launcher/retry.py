@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from fireworks import Workflow
 
@@ -21,15 +22,18 @@ from mlip_fw.workflows.build import label_firework
 
 
 def retry_handoffs(directory: CampaignDirectory, names: list[str]) -> list[LabelHandoff]:
-    """Return the hand-offs of the quarantined labels with these names, or of all.
+    """Return the hand-offs of the quarantined labels with these names, or of all; those of the audit come last.
 
     Raises
     ------
     DirectoryError
         If no such label is in the quarantine.
     """
-    campaign, dataset = directory.read_campaign(), Dataset(directory.root)
-    known = [record.hash for record in dataset.quarantined()]
+    campaign = directory.read_campaign()
+    known: dict[str, Path] = {}
+    for root in (directory.root, directory.audit):
+        for record in Dataset(root).quarantined():
+            known.setdefault(record.hash, root)
     if unknown := [name for name in names if name not in known]:
         held = ", ".join(known) or "nothing"
         raise DirectoryError(f"{', '.join(unknown)} not in the quarantine of {directory.root}, which holds {held}")
@@ -38,9 +42,10 @@ def retry_handoffs(directory: CampaignDirectory, names: list[str]) -> list[Label
             campaign=campaign,
             directory=str(directory.root),
             hash=name,
-            structures=str(dataset.quarantined_path(name)),
+            structures=str(Dataset(known[name]).quarantined_path(name)),
             index=0,
             retry=True,
+            audit=known[name] == directory.audit,
         )
         for name in names or known
     ]

@@ -181,13 +181,14 @@ def error_in_words(error: ErrorSummary) -> str:
     interval, share = error.audit_force_rmse_interval_ev_a, error.audit_force_share
     between = f" ({_milli(interval[0])} to {_milli(interval[1])})" if interval is not None else ""
     relative = f", {100 * share:.2g} % of the forces" if share is not None else ""
-    aimed = "no target" if error.target is None else f"target {_target_in_words(error.target)}"
+    aimed = "no target" if error.target is None else f"target {target_in_words(error.target)}"
     met = {True: ": met", False: ": not met", None: ""}[error.met]
     frames = f"{error.audit_frames} audited frame{'s' if error.audit_frames != 1 else ''}"
     return f"{_milli(error.audit_force_rmse_ev_a)} meV/Å{between}{relative}, on {frames}; {aimed}{met}"
 
 
-def _target_in_words(target: dict[str, float]) -> str:
+def target_in_words(target: dict[str, float]) -> str:
+    """Return the criteria of ``accuracy`` with their units, as ``10 %, 50 meV/Å``."""
     forms = {
         "force_relative": lambda value: f"{100 * value:.3g} %",
         "force_rmse_ev_a": lambda value: f"{1000 * value:.3g} meV/Å",

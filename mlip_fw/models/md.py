@@ -108,5 +108,8 @@ class MDResult(Frozen):
     restart: str | None = Field(None, description="restart file of the last frame")
     frame: str | None = Field(None, description="last frame as extxyz with per-atom gamma")
     reason: str | None = Field(None, description="of a crash: what LAMMPS said")
+    chemistry: list[str] | None = Field(
+        None, description="how molecules and coordination of the last frame differ from the start; null: not compared"
+    )
     seconds: NotNegative = 0.0
     cores: PositiveCount | None = Field(None, description="cores that it had; null if that was not recorded")

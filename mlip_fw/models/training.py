@@ -41,6 +41,10 @@ class Stability(Frozen):
     )
     temperature_k: NotNegative = Field(description="temperature of that run, K; the hot run has twice as much")
     seconds: NotNegative
+    chemistry: list[str] = Field(
+        default_factory=list,
+        description="how molecules and coordination changed in the run at constant energy; no reason against it",
+    )
 
 
 class PotentialSize(Frozen):

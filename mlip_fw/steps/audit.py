@@ -75,7 +75,8 @@ class Audited:
 def draw_after_run(step: Step[MDHandoff], result: MDResult) -> None:
     """Draw a frame of an MD run for the audit, by a chance that makes them ``accuracy.audit_share`` of the labels.
 
-    Nothing is drawn twice from one run, so a run that is done again after a crash gives the same.
+    Of a run whose chemistry changed a frame is drawn in any case, if its stage has none yet. Nothing is drawn twice
+    from one run, so a run that is done again after a crash gives the same.
 
     Files: reads the trajectory; writes ``audit/structures/<hash>.extxyz`` and ``audit/frames.json``.
     """
@@ -90,7 +91,11 @@ def draw_after_run(step: Step[MDHandoff], result: MDResult) -> None:
         spent = step.dataset.n_computed()
         wanted = campaign.accuracy.audit_share * spent - len(drawn)
         seed = derived_seed(campaign.seed, "audit", walker, cycle)
-        if spent >= campaign.budget.max_labels or np.random.default_rng(seed).random() >= wanted:
+        is_first = bool(result.chemistry) and not any(
+            (frame.walker, frame.stage) == (walker, result.stage) for frame in drawn
+        )
+        by_chance = np.random.default_rng(seed).random() < wanted
+        if spent >= campaign.budget.max_labels or not (is_first or by_chance):
             return
         places = [place for place in places_in(result, step.directory, campaign) if place.is_apart]
         place = draw_place(places, [], seed)

@@ -20,6 +20,7 @@ from mlip_fw.engines.md.outcome import Ending, frame_before_crash, keep_last_fra
 from mlip_fw.engines.md.run import Engine, choose_engine, run_md
 from mlip_fw.engines.md.script import LOG, RunPlan, start_temperature_k
 from mlip_fw.engines.sampling.small_cell_prerun import fixed_and_masses, is_prerun, start_of_run
+from mlip_fw.engines.structures.coordination import changes_since
 from mlip_fw.engines.structures.fixed_atoms import FixedAtoms, draw_velocities, temperature_of
 from mlip_fw.errors import MDError
 from mlip_fw.io.files import read_model, read_or_create, write_json
@@ -108,6 +109,7 @@ def _run(step: Step[MDHandoff], worker: Worker) -> MDResult:
         restart=None if restart is None else str(restart),
         frame=None if frame is None else str(frame),
         reason=ending.reason,
+        chemistry=_changes(step, ending),
         seconds=time.perf_counter() - started,
         cores=cores_of(worker.lmp_cmd or "lmp" if engine == "lammps" else None),
     )
@@ -206,6 +208,33 @@ def _not_too_far(
     return earlier, folder / FOLDER
 
 
+def _changes(step: Step[MDHandoff], ending: Ending) -> list[str] | None:
+    """Return how the chemistry of the last frame differs from that of the walker's start.
+
+    None without a frame, and in a prerun, whose frames are not audited.
+    """
+    if ending.frame is None or is_prerun(step.campaign, step.handoff.walker):
+        return None
+    start, _ = start_of_run(step.campaign, step.handoff.walker)
+    return changes_since(start, ending.frame)
+
+
+def _say_changed_chemistry(step: Step[MDHandoff], result: MDResult) -> None:
+    """Record and warn at the end of a stage that molecules or coordination have changed, in one line."""
+    if result.outcome is not MDOutcome.FINISHED or not result.chemistry:
+        return
+    step.record(
+        Event.CHEMISTRY_CHANGED,
+        f"walker {result.walker}, end of stage {result.stage}: {'; '.join(result.chemistry)}",
+        at=logging.WARNING,
+        walker=result.walker,
+        cycle=result.cycle,
+        stage=result.stage,
+        step=result.step,
+        changes=result.chemistry,
+    )
+
+
 def _record_outcome(step: Step[MDHandoff], result: MDResult) -> None:
     gamma = "" if result.gamma_max is None else f", gamma_max {result.gamma_max:.3g} at atom {result.atom}"
     message = (
@@ -223,3 +252,4 @@ def _record_outcome(step: Step[MDHandoff], result: MDResult) -> None:
     if result.outcome is MDOutcome.CRASHED:
         facts["reason"] = result.reason
     step.record(_EVENTS[result.outcome], message, **facts)
+    _say_changed_chemistry(step, result)

@@ -13,7 +13,7 @@ from mlip_fw.models.training import TrainingRecord
 from mlip_fw.models.worker import Worker
 from mlip_fw.runtime.walltime import OutOfTime
 from mlip_fw.steps.step import Step
-from mlip_fw.steps.train import warn_if_refused
+from mlip_fw.steps.train import warn_if_refused, warn_of_chemistry
 
 
 def refine_potential(step: Step[RefineHandoff], worker: Worker) -> bool:
@@ -37,6 +37,7 @@ def refine_potential(step: Step[RefineHandoff], worker: Worker) -> bool:
 def _record_refinement(step: Step[RefineHandoff], record: TrainingRecord) -> None:
     assert record.dataset is not None
     warn_if_refused(step, record)
+    warn_of_chemistry(record)
     step.record(
         Event.POLISHED,
         f"generation {record.generation} by {record.trainer}: {len(record.labels)} labels, force RMSE "

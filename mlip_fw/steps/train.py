@@ -70,6 +70,7 @@ def _record_training(step: Step[TrainHandoff], record: TrainingRecord) -> None:
     assert record.dataset is not None
     _warn_of_poor_fit(record)
     warn_if_refused(step, record)
+    warn_of_chemistry(record)
     if record.basis is not None and record.basis.compared:
         _record_choice(step, record.generation, record.basis)
     step.record(
@@ -147,6 +148,13 @@ def _why_hardly_learnt(record: TrainingRecord) -> str:
         "theory, an oracle that is not converged"
     )
     return "; ".join(said)
+
+
+def warn_of_chemistry(record: TrainingRecord) -> None:
+    """Warn that molecules or coordination changed in the trial of a generation before MD, if they did."""
+    if record.stability is not None and record.stability.chemistry:
+        changes = "; ".join(record.stability.chemistry)
+        logger.warning("generation %d, in the trial before MD: %s", record.generation, changes)
 
 
 def warn_if_refused(step: Step[Handoff], record: TrainingRecord) -> None:

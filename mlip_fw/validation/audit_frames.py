@@ -42,6 +42,8 @@ class AuditPlace:
     generation: int
     is_apart: bool
     """Whether it is at least 100 fs from every frame at which MD halted, which are labelled."""
+    is_changed: bool = False
+    """Whether its run ended with broken molecules or another coordination than at the start."""
 
     @property
     def key(self) -> Key:
@@ -90,6 +92,7 @@ def places_in(result: MDResult, directory: CampaignDirectory, campaign: Campaign
             temperature_k=target_temperature_k(campaign, result, step),
             generation=result.generation,
             is_apart=all(abs(step - halt) >= apart for halt in halts),
+            is_changed=bool(result.chemistry),
         )
         for step in dict.fromkeys(steps)
         if result.first_step < step < last
@@ -108,17 +111,27 @@ def eligible_places(directory: CampaignDirectory, campaign: Campaign) -> list[Au
 def strata_of(places: Sequence[AuditPlace], campaign: Campaign, n: int) -> list[Stratum]:
     """Divide frames into about ``n`` parts: by stage, and within a stage by temperature.
 
-    Each stage has one part at least, whatever its length; its parts hold equally many frames of all walkers.
+    Each stage has one part at least, whatever its length; its parts hold equally many frames of all walkers. If the
+    chemistry changed in some runs of a stage but not in others, those are parts of their own that come first. Each part
+    counts by its share of the frames, so that the estimate of the error is not biased by this.
     """
     stages, found = campaign.md.stages, []
     total = sum(stage.n_steps for stage in stages)
     for index, stage in enumerate(stages):
         mine = [place for place in places if place.stage == index]
-        mine.sort(key=lambda place: (place.temperature_k or 0.0, place.step, place.walker))
-        n_parts = min(len(mine), max(1, round(n * stage.n_steps / total), n if len(stages) == 1 else 0))
-        for part in np.array_split(np.arange(len(mine)), n_parts) if n_parts else []:
-            found.append(Stratum(stage.n_steps / total / n_parts, [mine[k] for k in part]))
-    return found
+        wanted = min(len(mine), max(1, round(n * stage.n_steps / total), n if len(stages) == 1 else 0))
+        for group in ([p for p in mine if p.is_changed], [p for p in mine if not p.is_changed]):
+            share = len(group) / len(mine) if mine else 0.0
+            n_parts = min(len(group), max(1, round(wanted * share)))
+            found += _parts(group, n_parts, share * stage.n_steps / total)
+    return sorted(found, key=lambda stratum: not stratum.places[0].is_changed)
+
+
+def _parts(places: list[AuditPlace], n_parts: int, weight: float) -> list[Stratum]:
+    """Divide frames by temperature into parts of equal weight."""
+    places = sorted(places, key=lambda place: (place.temperature_k or 0.0, place.step, place.walker))
+    split = np.array_split(np.arange(len(places)), n_parts) if n_parts else []
+    return [Stratum(weight / n_parts, [places[k] for k in part]) for part in split]
 
 
 def read_drawn(directory: CampaignDirectory) -> list[AuditFrame]:

@@ -109,3 +109,17 @@ def test_uncertain_structures_that_tell_different_things():
     large, like_it, other = np.eye(3)[:1] * 3.0, np.eye(3)[:1] * 2.9, np.eye(3)[1:2] * 1.0
     assert choose_informative([other, like_it, large], 2, noise=0.1) == [2, 0]
     assert choose_informative([other, like_it, large], 9, noise=0.1) == [2, 0, 1]
+
+
+def test_runs_whose_chemistry_changed_come_first_and_count_by_their_share(small, tmp_path):
+    campaign, directory = small(md={"stages": STAGES[:1]}), CampaignDirectory(tmp_path)
+    runs = [result(0, 0, 50), result(1, 50, 200, "finished").model_copy(update={"chemistry": ["2 of 9 molecules"]})]
+    for one in runs:
+        dump(directory, one)
+    places = [place for one in runs for place in places_in(one, directory, campaign)]
+    n_changed = sum(place.is_changed for place in places)
+    assert n_changed == sum(place.cycle == 1 for place in places) == 15
+    strata = strata_of(places, campaign, 3)
+    assert [{place.cycle for place in stratum.places} for stratum in strata] == [{1}, {1}, {0}]
+    share = 15 / len(places)
+    assert [stratum.weight for stratum in strata] == pytest.approx([share / 2, share / 2, 1 - share])

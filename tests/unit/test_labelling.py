@@ -158,6 +158,19 @@ def test_retry_takes_a_label_out_of_quarantine(handoff, oracle, tmp_path):
     assert dataset.read(given.hash).arrays["mask"].any()
 
 
+def test_retry_of_a_label_of_the_audit_stays_in_the_audit(handoff, oracle):
+    oracle(LabelError("no convergence"))
+    given = handoff().model_copy(update={"audit": True})
+    assert label(given) is LabelState.QUARANTINED
+    directory = CampaignDirectory(given.directory)
+    [again] = retry_handoffs(directory, [])
+    assert (again.hash, again.audit, again.retry) == (given.hash, True, True)
+    oracle(good)
+    assert dict(retry_locally([again], Worker())) == {given.hash: LabelState.DONE}
+    audited = Dataset(directory.audit)
+    assert audited.has(given.hash) and not audited.quarantined() and not Dataset(directory.root).has(given.hash)
+
+
 def test_retry_of_an_unknown_label(handoff):
     directory = CampaignDirectory(handoff().directory)
     with pytest.raises(DirectoryError, match="abc not in the quarantine of .* holds nothing"):

@@ -13,6 +13,7 @@ from ase.md.verlet import VelocityVerlet
 from mlip_fw.campaign.seeds import derived_seed
 from mlip_fw.engines.ace.calculator import AceCalculator
 from mlip_fw.engines.ace.potential import AcePotential
+from mlip_fw.engines.structures.coordination import changes_since
 from mlip_fw.engines.structures.geometry import too_close
 from mlip_fw.engines.train.dimers import pairs_of, repulsion_curve
 from mlip_fw.io.structures import mask_of
@@ -67,7 +68,8 @@ def check_stability(
     start = min(frames, key=lambda atoms: (not mask_of(atoms).all(), len(atoms)))
     rng = np.random.default_rng(derived_seed(campaign.seed, "stability"))
     slope, short = _dimers(potential)
-    drift, calm = _constant_energy(_moving(start, potential, temperature, rng), campaign.md.timestep_fs, temperature)
+    moved = _moving(start, potential, temperature, rng)
+    drift, calm = _constant_energy(moved, campaign.md.timestep_fs, temperature)
     twice = _HOTTER * temperature
     hot = _hot(_moving(start, potential, twice, rng), campaign.md.timestep_fs, twice, rng)
     reasons, warnings = (calm, short + hot) if is_given else (short + calm + hot, [])
@@ -79,6 +81,8 @@ def check_stability(
         energy_drift_ev_atom=drift,
         temperature_k=temperature,
         seconds=time.perf_counter() - began,
+        # where atoms fly apart or collapse that is said, and all else follows from it
+        chemistry=[] if calm else changes_since(start, moved),
     )
 
 

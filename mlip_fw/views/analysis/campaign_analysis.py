@@ -22,7 +22,7 @@ from mlip_fw.views.analysis.generations import Generation, generations_of
 from mlip_fw.views.analysis.halts import Halt, halts_of
 from mlip_fw.views.analysis.labels import LabelRow, QuarantineRow, label_rows, quarantine_rows
 from mlip_fw.views.analysis.trajectories import Trajectory, trajectories_of
-from mlip_fw.views.analysis.walkers import WalkerState, walker_states
+from mlip_fw.views.analysis.walkers import WalkerState, chemistry_notes, walker_states
 
 
 class CampaignAnalysis:
@@ -84,6 +84,11 @@ class CampaignAnalysis:
     def generations(self) -> list[Generation]:
         """All generations of the potential, in order."""
         return generations_of(self._records)
+
+    @cached_property
+    def chemistry(self) -> list[str]:
+        """How molecules and coordination differ from the start, one sentence for each walker and for the trial."""
+        return chemistry_notes(self._records)
 
     @cached_property
     def labels(self) -> list[LabelRow]:

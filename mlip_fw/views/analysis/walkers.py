@@ -71,6 +71,21 @@ def walker_states(records: AnalysisRecords) -> list[WalkerState]:
     return [_state(walker, newest.get(walker), records) for walker in walkers]
 
 
+def chemistry_notes(records: AnalysisRecords) -> list[str]:
+    """Return one sentence for each walker whose newest run ended with another chemistry, and for the newest trial."""
+    newest = {walker: result for (walker, _), result in sorted(records.results.items())}
+    said = [
+        f"walker {walker} at step {result.step} of stage {result.stage}: {'; '.join(result.chemistry)}"
+        for walker, result in newest.items()
+        if result.chemistry
+    ]
+    trained = [record for _, record in sorted(records.trainings.items()) if record is not None]
+    trial = trained[-1].stability if trained else None
+    if trial is not None and trial.chemistry:
+        said.append(f"generation {trained[-1].generation} in the trial before MD: {'; '.join(trial.chemistry)}")
+    return said
+
+
 def _state(walker: int, run: MDRun | None, records: AnalysisRecords) -> WalkerState:
     md = records.campaign.md
     current = _before_md(records) if run is None else _current(run, records)

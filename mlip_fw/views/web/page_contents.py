@@ -90,6 +90,8 @@ class CampaignPage:
     """Walker and cycle of the Firework that trained each generation, by number of the generation."""
     warnings: list[str] = field(default_factory=list)
     """Warnings about the labels from the newest training."""
+    chemistry: list[str] = field(default_factory=list)
+    """How molecules and coordination differ from the start."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ def campaign_page(view: CampaignView, pager: Pager) -> CampaignPage:
         queue=queue,
         learners={row.learnt_by: (row.walker, row.cycle) for row in analysis.labels},
         warnings=warnings_of(analysis.generations),
+        chemistry=analysis.chemistry,
     )
 
 
@@ -203,6 +206,7 @@ def campaign_data(view: CampaignView) -> dict[str, Any]:
         data["walkers"] = [asdict(state) for state in analysis.walkers]
         data["damaged"] = analysis.damaged
         data["warnings"] = warnings_of(analysis.generations)
+        data["chemistry"] = analysis.chemistry
     return data
 
 
