@@ -41,6 +41,8 @@ _KEPT = (
     "summary.json",
     "level_of_theory.json",
     "labels/*.extxyz",
+    "audit/*.json",
+    "audit/labels/*.extxyz",
     "potentials/gen_*/training.json",
     "walkers/*/cycle_*/gamma.dat",
     "walkers/*/cycle_*/result.json",

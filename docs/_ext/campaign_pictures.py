@@ -24,6 +24,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 import mlip_fw
+from mlip_fw.models.accuracy import error_in_words
 
 PICTURES = DOCS / "_build" / "pictures"
 
@@ -38,13 +39,15 @@ def require_recordings(app: Any) -> None:
 def numbers(name: str) -> str:
     """Return what a campaign came to, in a sentence."""
     found = mlip_fw.load(recorded_run(name)).summary
-    held_out = found.heldout_force_rmse_ev_a
-    error = found.dataset_force_rmse_ev_a if held_out is None else held_out
-    where = "(training set)" if held_out is None else "on held-out frames"
+    error = error_in_words(found.error).partition("; ")[0]
+    if found.error.audit_force_rmse_ev_a is None:  # a recording of an earlier version
+        held_out = found.heldout_force_rmse_ev_a
+        rmse_ev_a = found.dataset_force_rmse_ev_a if held_out is None else held_out
+        error = f"{1000 * rmse_ev_a:.1f} meV/Å {'(training set)' if held_out is None else 'on held-out frames'}"
     version = record_of(name)["packages"]["mlip-fw"]
     return (
         f"With mlip-fw {version}: {found.outcome} after {found.md_steps:,} MD steps, {_many(found.halts, 'halt')}, "
-        f"{_many(found.labels, 'label')}, a force RMSE of {1000 * error:.1f} meV/Å {where}."
+        f"{_many(found.labels, 'label')}; force error {error}."
     )
 
 
