@@ -1,4 +1,4 @@
-"""Cheap ASE calculators as oracles of campaigns: an ionic crystal, a molecular liquid, and ones whose labels are at fault."""
+"""Cheap ASE calculators as oracles: an ionic crystal, a molecular liquid, and ones whose labels are at fault."""
 
 import hashlib
 from typing import ClassVar

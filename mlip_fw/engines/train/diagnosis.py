@@ -219,8 +219,8 @@ def _lower_edge(evidence: FitEvidence) -> Iterator[str]:
     known, larger = evidence.cv_error, evidence.larger_basis
     if known is None or larger is None or larger.error < _BETTER * known:
         yield (
-            f"The fit is at the lower edge of its ridge ({evidence.ridge:.2g}): the labels determine all functions, and "
-            "may determine more (potential.functions_per_element)"
+            f"The fit is at the lower edge of its ridge ({evidence.ridge:.2g}): the labels determine all functions "
+            "and may determine more (potential.functions_per_element)"
         )
 
 
