@@ -21,13 +21,13 @@ from mlip_fw.engines.structures.geometry import heights_a
 from mlip_fw.engines.structures.reach import neighbours_within
 from mlip_fw.engines.train.basis_choice import BasisForm
 from mlip_fw.engines.train.basis_cv import BasisRows, Blocks
-from mlip_fw.engines.train.diagnosis import FitEvidence, OtherBasis
+from mlip_fw.engines.train.diagnosis import FitEvidence, OtherBasis, PartError
 from mlip_fw.engines.train.fit_io import read_fit
 from mlip_fw.engines.train.learning_curve import learning_curve
 from mlip_fw.engines.train.ridge_cv import RIDGES
 from mlip_fw.engines.train.ridge_fit import FitTerms, degrees_of
 from mlip_fw.io.pace import read_basis
-from mlip_fw.models.accuracy import AuditRecord
+from mlip_fw.models.accuracy import AuditRange, AuditRecord
 from mlip_fw.models.campaign import Campaign
 from mlip_fw.models.training import TrainingRecord
 
@@ -50,7 +50,7 @@ def evidence_of(directory: CampaignDirectory, campaign: Campaign, audit: AuditRe
         wanted=audit.errors.force_rmse_ev_a / max(found.estimate, 1e-9),
         n_labels=audit.labels,
         by_element=_relative_to_forces(audit.by_element, audit),
-        by_range={f"{r.from_k:.0f} to {r.to_k:.0f} K": r.force_share or 0.0 for r in audit.by_temperature},
+        by_range={_range(r): PartError(r.force_share or 0.0, r.force_rmse_ev_a) for r in audit.by_temperature},
         n_frames=audit.errors.n_frames,
         is_undecided=is_undecided(audit.errors, audit.target),
     )
@@ -128,6 +128,11 @@ def _shape(basis: ACEBBasisSet) -> AcePotential:
     return AcePotential(copy_of(basis, np.zeros(len(basis.basis_coeffs))))
 
 
-def _relative_to_forces(errors: Mapping[str, float], audit: AuditRecord) -> dict[str, float]:
+def _range(found: AuditRange) -> str:
+    low, high = f"{found.from_k:.0f}", f"{found.to_k:.0f}"
+    return f"{low} K" if low == high else f"{low} to {high} K"
+
+
+def _relative_to_forces(errors: Mapping[str, float], audit: AuditRecord) -> dict[str, PartError]:
     forces = audit.force_rms_by_element
-    return {name: error / forces[name] for name, error in errors.items() if forces.get(name)}
+    return {name: PartError(error / forces[name], error) for name, error in errors.items() if forces.get(name)}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlip_fw.engines.train.diagnosis import FitEvidence, OtherBasis, diagnose, power_law
+from mlip_fw.engines.train.diagnosis import FitEvidence, OtherBasis, PartError, diagnose, power_law
 
 FLAT = [(4.0, 0.0505), (8.0, 0.0502), (12.0, 0.0501), (16.0, 0.05)]
 PLAIN = {
@@ -66,6 +66,12 @@ def test_too_short_a_cutoff():
     assert "set potential.cutoff_a to 7.5 and structure to cells at least 7.5 Å thick" in thin
 
 
+def test_with_few_labels_more_of_them_are_the_first_remedy():
+    falling = [(n, 0.2 * n**-0.5) for n in (1.0, 2.0)]
+    text = said(curve=falling, n_labels=3, longer_cutoff=OtherBasis(7.5, 0.03))
+    assert text.index("too few labels") < text.index("cutoff is too short")
+
+
 def test_of_basis_and_cutoff_what_helps_most_is_first():
     both = {"larger_basis": OtherBasis(200, 0.04), "longer_cutoff": OtherBasis(7.5, 0.02)}
     assert said(**both).index("cutoff is too short") < said(**both).index("basis is too small")
@@ -79,18 +85,33 @@ def test_labels_that_contradict_each_other():
 
 @pytest.mark.parametrize(("ridge", "edge"), [(0.1, "upper"), (1e-8, "lower"), (1e-4, None)])
 def test_a_fit_at_the_edge_of_its_ridge(ridge, edge):
-    text = said(ridge=ridge, ridges=(1e-8, 0.1))
+    text = said(ridge=ridge, ridges=(1e-8, 0.1), larger_basis=None)
     assert (f"{edge} edge" in text) if edge else ("edge" not in text)
 
 
+def test_the_lower_edge_is_not_said_where_more_functions_are_no_better():
+    assert "edge" in said(ridge=1e-8, ridges=(1e-8, 0.1), larger_basis=None)
+    assert "edge" not in said(ridge=1e-8, ridges=(1e-8, 0.1))
+
+
+def parts(**shares_and_errors):
+    return {name: PartError(*both) for name, both in shares_and_errors.items()}
+
+
 def test_an_element_that_stands_out():
-    assert "Element O is what fails: 20 % of its forces against 8 %" in said(by_element={"Mg": 0.08, "O": 0.2})
-    assert "Element" not in said(by_element={"Mg": 0.08, "O": 0.1})
+    text = said(by_element=parts(Mg=(0.08, 0.04), O=(0.2, 0.1)))
+    assert "Element O is what fails: 20 % of its forces against 8 %" in text
+    assert "Element" not in said(by_element=parts(Mg=(0.08, 0.04), O=(0.1, 0.05)))
 
 
 def test_a_temperature_that_stands_out():
-    text = said(by_range={"300 to 600 K": 0.05, "900 to 1200 K": 0.2})
+    cold, hot = "300 to 600 K", "900 to 1200 K"
+    text = said(by_range=parts(**{cold: (0.05, 0.02), hot: (0.2, 0.2)}))
     assert "range 900 to 1200 K is what fails" in text
+
+
+def test_the_same_error_is_not_what_fails_in_the_cold():
+    assert "range" not in said(by_range=parts(**{"300 K": (0.4, 0.2), "1000 K": (0.2, 0.2)}))
 
 
 def test_too_few_frames_and_nothing_at_all():
@@ -100,7 +121,7 @@ def test_too_few_frames_and_nothing_at_all():
 
 
 def test_what_stands_out_is_said_before_contradictions_and_after_remedies():
-    found = {"training_error": 0.045, "by_element": {"Mg": 0.08, "O": 0.2}}
+    found = {"training_error": 0.045, "by_element": parts(Mg=(0.08, 0.04), O=(0.2, 0.1))}
     assert said(**found).index("Element O") < said(**found).index("contradict")
     better = said(**found, larger_basis=OtherBasis(200, 0.03))
     assert better.index("basis is too small") < better.index("Element O")

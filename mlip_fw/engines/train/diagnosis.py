@@ -15,6 +15,8 @@ _STANDS_OUT = 1.5
 """An element or a range of temperature stands out if its error is above this multiple of the whole."""
 _HARDLY_LEARNT = 0.5
 """Labels contradict each other if what the fit leaves of its own labels is above this fraction of the error."""
+_FEW_LABELS = 8
+"""With fewer labels another basis may look better by chance, so that more labels are the first remedy."""
 _MAX_MULTIPLE = 1000.0
 """More labels than this multiple of the present ones are no answer."""
 
@@ -31,6 +33,16 @@ class OtherBasis:
     """What a step of MD would cost, if that is why ``auto`` leaves the basis out; else None."""
     needs_cell_a: float | None = None
     """Height of a cell that the cutoff needs, if those of the campaign are thinner; else None."""
+
+
+@dataclass(frozen=True)
+class PartError:
+    """Error of an element, or of frames in a range of temperature."""
+
+    share: float
+    """Divided by the forces of that part."""
+    error: float
+    """eV/Å."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +65,9 @@ class FitEvidence:
     cutoff_a: float = 0.0
     n_down_weighted: int = 0
     """Labels that are far from what the others say of them."""
-    by_element: Mapping[str, float] = field(default_factory=dict)
-    """Errors divided by the forces of that element."""
-    by_range: Mapping[str, float] = field(default_factory=dict)
-    """Errors divided by the forces of frames in a range of temperature, as ``300 to 600 K``."""
+    by_element: Mapping[str, PartError] = field(default_factory=dict)
+    by_range: Mapping[str, PartError] = field(default_factory=dict)
+    """By range of temperature, as ``300 to 600 K``."""
     ridge: float | None = None
     ridges: tuple[float, float] | None = None
     """Ends of the grid from which the ridge is chosen."""
@@ -114,7 +125,8 @@ def _headline(evidence: FitEvidence) -> str:
 
 def _causes(evidence: FitEvidence) -> Iterator[str]:
     """Yield what limits the error, most likely first: what would lower it, else where it is, else why it stays."""
-    remedies = [*_basis(evidence), *_labels(evidence)]
+    basis, labels = [*_basis(evidence)], [*_labels(evidence)]
+    remedies = [*labels, *basis] if evidence.n_labels < _FEW_LABELS else [*basis, *labels]
     yield from remedies
     if not remedies:
         yield from _upper_edge(evidence)
@@ -194,37 +206,42 @@ def _contradictions(evidence: FitEvidence) -> Iterator[str]:
 def _upper_edge(evidence: FitEvidence) -> Iterator[str]:
     if evidence.ridge is not None and evidence.ridges is not None and evidence.ridge >= evidence.ridges[1]:
         yield (
-            f"The fit is at the upper edge of its ridge ({evidence.ridge:.2g}): what some labels teach is no use for "
-            "others, so that they hardly count; check the oracle, and the units and the level of theory of "
+            f"The fit is at the upper edge of its ridge ({evidence.ridge:.2g}): what some labels teach is of no use "
+            "for others, so that they hardly count; check the oracle, and the units and the level of theory of "
             "the labels in bootstrap.dataset, if there are any"
         )
 
 
 def _lower_edge(evidence: FitEvidence) -> Iterator[str]:
-    if evidence.ridge is not None and evidence.ridges is not None and evidence.ridge <= evidence.ridges[0]:
+    """Yield that the labels are learnt without any penalty, unless more functions are known to be no better."""
+    if evidence.ridge is None or evidence.ridges is None or evidence.ridge > evidence.ridges[0]:
+        return
+    known, larger = evidence.cv_error, evidence.larger_basis
+    if known is None or larger is None or larger.error < _BETTER * known:
         yield (
-            f"The fit is at the lower edge of its ridge ({evidence.ridge:.2g}): the labels would determine more "
-            "functions; raise potential.functions_per_element"
+            f"The fit is at the lower edge of its ridge ({evidence.ridge:.2g}): the labels determine all functions "
+            "and may determine more (potential.functions_per_element)"
         )
 
 
 def _outstanding(evidence: FitEvidence) -> Iterator[str]:
-    """Yield the element and the range of temperature whose errors, divided by their forces, are above all others."""
+    """Yield the element and the range of temperature that fail: errors above all others, also as a share of the forces.
+
+    Both have to be: the same error is a larger share where forces are small, as in the cold.
+    """
     said = (
         (evidence.by_element, "Element {} is what fails", "start from structures with more of it (structure.files)"),
-        (
-            evidence.by_range,
-            "The range {} is what fails",
-            "leave it out of temperature_k (md.stages)",
-        ),
+        (evidence.by_range, "The range {} is what fails", "leave it out of temperature_k (md.stages)"),
     )
     for found, what, change in said:
         if len(found) < 2:
             continue
-        name = max(found, key=lambda one: found[one])
-        others = float(np.mean([value for one, value in found.items() if one != name]))
-        if found[name] > _STANDS_OUT * max(others, 1e-12):
+        name = max(found, key=lambda one: found[one].share)
+        others = [part for one, part in found.items() if one != name]
+        elsewhere = float(np.mean([part.share for part in others]))
+        is_largest = found[name].error > max(part.error for part in others)
+        if is_largest and found[name].share > _STANDS_OUT * max(elsewhere, 1e-12):
             yield (
-                f"{what.format(name)}: {100 * found[name]:.3g} % of its forces against {100 * others:.3g} % elsewhere; "
-                f"look what its labels lack, or {change}"
+                f"{what.format(name)}: {100 * found[name].share:.3g} % of its forces against {100 * elsewhere:.3g} % "
+                f"elsewhere; look what its labels lack, or {change}"
             )
