@@ -17,7 +17,7 @@ elements: [Cu]
 structure: {bulk: {symbol: Cu, cubic: true, repeat: [2, 2, 2]}}
 md: {engine: embedded, stages: [{ensemble: nve, n_steps: 20}]}
 oracle: {kind: ase, calculator: emt}
-potential: {cutoff_a: 5.0, functions_per_element: 30}
+potential: {basis: SBessel, cutoff_a: 5.0, functions_per_element: 30}
 """
 WHOLE = "import ase.io, fireworks, pyace, pymongo, scipy.integrate; from mlip_fw.cli.main import main; main()"
 COMMANDS = {

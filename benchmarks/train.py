@@ -93,7 +93,7 @@ def campaign_of(elements: list[str]) -> Campaign:
             "structure": {"bulk": {"symbol": elements[0], "a": 3.61, "cubic": True, "repeat": [2, 2, 2]}},
             "md": {"stages": [{"ensemble": "nvt", "temperature_k": 900.0, "n_steps": 10}]},
             "oracle": {"kind": "ase", "calculator": "emt"},
-            "potential": {"cutoff_a": 6.0, "functions_per_element": N_FUNCTIONS},
+            "potential": {"basis": "SBessel", "cutoff_a": 6.0, "functions_per_element": N_FUNCTIONS},
         }
     )
 

@@ -117,13 +117,13 @@ def chosen_basis(labels: Sequence[Atoms], campaign: Campaign, in_use: BasisForm 
     """
     present = _grown(in_use, usual_form(campaign, labels))
     if len(labels) < MIN_LABELS:
-        return BasisChoice(present, f"usual for such structures: at least {MIN_LABELS} labels tell bases apart")
+        return BasisChoice(present, f"the usual one; bases are compared from {MIN_LABELS} labels on")
     search = _Search(labels, campaign, present)
     for radials in chain([present.radials], search.first_radials(), search.other_decays()):
         search.look_at(radials, search.first_sizes())
     for radials in (search.best_radials(), present.radials):
         search.climb(radials)
-    return search.choice("in use" if in_use is not None else "usual for such structures")
+    return search.choice("in use" if in_use is not None else "the usual one")
 
 
 def _grown(in_use: BasisForm | None, usual: BasisForm) -> BasisForm:
@@ -239,7 +239,7 @@ class _Search:
         error = found[best].cv_force_share
         why = "lowest" if error == lowest else "cheapest within 3 % of the lowest"
         said = f"{why} cross-validated force error of {len(found)} bases, {100 * error:.1f} % of the forces"
-        return BasisChoice(best, f"{said} instead of {100 * before:.1f} % of the one {what}", compared)
+        return BasisChoice(best, f"{said} instead of {100 * before:.1f} % ({what})", compared)
 
     def _grown(self) -> BasisForm:
         """Return the present basis with as many functions as are worth it."""
