@@ -14,6 +14,7 @@ from mlip_fw.launcher import runner
 from mlip_fw.launcher.runner import run_campaign
 from mlip_fw.models.accuracy import AuditFrames, AuditRecord, AuditRound
 from mlip_fw.steps import audit as audit_step
+from mlip_fw.steps import md as md_step
 from mlip_fw.workflows import campaign as workflow_of
 from tests.helpers.campaigns import fireworks
 
@@ -224,3 +225,44 @@ def test_frames_that_cannot_be_labelled(small, stand_in, run):
     summary, _, _ = run(small(accuracy=LOOSE, oracle=oracle), stand_in("--dump --halt-at 50"), "plain")
     assert (summary.outcome, summary.reason, summary.error.audit_frames) == ("STOPPED", "accuracy", 0)
     assert summary.hint.startswith("no frame of the MD could be labelled")
+
+
+@pytest.mark.parametrize("content", ["", '{"frames": [{"hash"', "[]"])
+def test_damaged_list_of_audited_frames(small, stand_in, run, content):
+    """Frames are drawn anew; their labels are found again by their names."""
+    campaign, worker = small(accuracy=STRICT, budget={"max_labels": 6}), stand_in("--dump --halt-at 50")
+    before, directory, _ = run(campaign, worker)
+    directory.audit_frames.write_text(content)
+    after, _, _ = run(small(accuracy=LOOSE, budget={"max_labels": 12}), worker)
+    assert (before.reason, after.outcome, after.error.met) == ("accuracy", "CONVERGED", True)
+
+
+def test_damaged_label_of_the_audit_is_named(small, stand_in, run):
+    campaign, worker = small(accuracy=STRICT, budget={"max_labels": 6}), stand_in("--dump --halt-at 50")
+    _, directory, _ = run(campaign, worker)
+    name = audits(directory)[-1].frames[0].hash
+    path = directory.audit / "labels" / f"{name}.extxyz"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(MlipError, match=name):
+        run(small(accuracy=LOOSE, budget={"max_labels": 12}), worker)
+    path.unlink()
+    summary, _, _ = run(small(accuracy=LOOSE, budget={"max_labels": 12}), worker)
+    assert (summary.outcome, summary.error.audit_frames) == ("CONVERGED", 3)
+
+
+def test_changed_chemistry_is_said_and_audited_first(small, stand_in, run, monkeypatch):
+    campaign = small(accuracy={**LOOSE, "audit_share": 0.001}, md={"timestep_fs": 10.0})
+
+    def labelled_with_the_first_halt(directory, pad):
+        _, links = fireworks(pad)
+        return {f"label {frame.hash}" for frame in drawn(directory)} & set(links["candidates w00 c0000"])
+
+    _, *calm = run(campaign, stand_in("--dump --halt-at 50"), "calm")
+    assert not labelled_with_the_first_halt(*calm)
+    said = "4 of 32 Cu have 3 Cu neighbours"
+    monkeypatch.setattr(md_step, "changes_since", lambda start, frame: [said])
+    _, directory, pad = run(campaign, stand_in("--dump --halt-at 50"), "changed")
+    assert len(labelled_with_the_first_halt(directory, pad)) == 1
+    [event] = [event for event in directory.events() if event["event"] == "chemistry_changed"]
+    assert (event["stage"], event["changes"]) == (0, [said])
+    assert {tuple(result.chemistry) for result in md_results(directory)} == {(said,)}
