@@ -90,16 +90,6 @@ CASES = {
         "Element Au is what fails",
         "structure.files",
     ),
-    "temperature": (
-        {"oracle": unconverged(noise_ev_a=0.6, above_ev_a=0.6)},
-        "The range ",
-        "md.stages",
-    ),
-    "ridge": (
-        {"oracle": unconverged(noise_ev_a=15.0)},
-        "The fit is at the upper edge of its ridge",
-        "bootstrap.dataset",
-    ),
 }
 
 
