@@ -62,9 +62,9 @@ AUTO = {"basis": "auto", "cutoff_a": "auto", "functions_per_element": "auto"}
 CASES = {
     "labels": (
         {
-            "bootstrap": {"n_structures": 3, "rattle_a": 0.05},
+            "bootstrap": {"n_structures": 3},
             "budget": {"max_labels": 3},
-            "accuracy": {"force_relative": 0.001},
+            "accuracy": {"force_relative": 0.002},
             "potential": AUTO,
         },
         "There are too few labels",
