@@ -1,4 +1,4 @@
-"""Cheap ASE calculators as oracles: an ionic crystal, a molecular liquid, and ones whose labels are at fault."""
+"""Cheap ASE calculators as oracles: an ionic crystal and ones whose labels are at fault."""
 
 import hashlib
 from typing import ClassVar
@@ -28,10 +28,6 @@ class _Charges(Calculator):
         """Return energy and slope, eV and eV/Å, of a pair of elements (sorted) at distances ``r``."""
         raise NotImplementedError
 
-    def bonds(self, first, second, r):
-        """Return energy and slope of bonds, zero for other pairs, and which pairs have nothing else."""
-        return np.zeros(len(r)), np.zeros(len(r)), np.zeros(len(r), dtype=bool)
-
     def calculate(self, atoms=None, properties=None, system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
         first, second, r, apart = neighbor_list("ijdD", self.atoms, _CUTOFF_A)
@@ -47,8 +43,6 @@ class _Charges(Calculator):
             energy, slope = self.short_ranged(pair, r[is_pair])
             energies[is_pair] += energy
             slopes[is_pair] += slope
-        bond_energies, bond_slopes, is_bond = self.bonds(first, second, r)
-        energies, slopes = np.where(is_bond, bond_energies, energies), np.where(is_bond, bond_slopes, slopes)
         pulls = slopes[:, None] * apart / r[:, None]
         forces = np.zeros((len(symbols), 3))
         np.add.at(forces, first, pulls)
@@ -80,25 +74,6 @@ class RigidIons(_Charges):
         height, range_a = self._repulsion.get(pair, (0.0, 1.0))
         energy = height * np.exp(-r / range_a)
         return energy, -energy / range_a
-
-
-class SpringWater(_Charges):
-    """Water of the charges and Lennard-Jones oxygen of TIP3P, with springs in a molecule; atoms in order O, H, H."""
-
-    charges: ClassVar[dict[str, float]] = {"O": -0.834, "H": 0.417}
-
-    def short_ranged(self, pair, r):
-        if pair != ("O", "O"):
-            return np.zeros(len(r)), np.zeros(len(r))
-        sixth = (3.1507 / r) ** 6
-        depth = 4 * 0.006596
-        return depth * (sixth**2 - sixth), -6 * depth * (2 * sixth**2 - sixth) / r
-
-    def bonds(self, first, second, r):
-        is_bond = (first // 3 == second // 3) & (r < 2.5)
-        is_hh = is_bond & (first % 3 > 0) & (second % 3 > 0)
-        stiffness, rest = np.where(is_hh, 15.0, 45.0), np.where(is_hh, 1.5139, 0.9572)
-        return 0.5 * stiffness * (r - rest) ** 2, stiffness * (r - rest), is_bond
 
 
 class Unconverged(EMT):

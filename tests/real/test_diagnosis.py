@@ -62,9 +62,9 @@ AUTO = {"basis": "auto", "cutoff_a": "auto", "functions_per_element": "auto"}
 CASES = {
     "labels": (
         {
-            "bootstrap": {"n_structures": 3, "rattle_a": 0.05},
+            "bootstrap": {"n_structures": 3},
             "budget": {"max_labels": 3},
-            "accuracy": {"force_relative": 0.001},
+            "accuracy": {"force_relative": 0.002},
             "potential": AUTO,
         },
         "There are too few labels",
@@ -89,16 +89,6 @@ CASES = {
         {**ALLOY, "oracle": unconverged(noise_ev_a=0.5, element=79)},
         "Element Au is what fails",
         "structure.files",
-    ),
-    "temperature": (
-        {"oracle": unconverged(noise_ev_a=0.6, above_ev_a=0.6)},
-        "The range ",
-        "md.stages",
-    ),
-    "ridge": (
-        {"oracle": unconverged(noise_ev_a=15.0)},
-        "The fit is at the upper edge of its ridge",
-        "bootstrap.dataset",
     ),
 }
 

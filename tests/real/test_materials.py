@@ -5,19 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms, units
-from ase.build import bulk, molecule
+from ase import units
+from ase.build import bulk
 from ase.io import write as write_atoms
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.neighborlist import neighbor_list
-from ase.optimize import FIRE
 
 from mlip_fw.campaign.directory import CampaignDirectory
 from mlip_fw.campaign.summary import md_results
 from mlip_fw.engines.ace.potential import AcePotential
 from mlip_fw.io.structures import read_frame
-from tests.helpers.calculators import RigidIons, SpringWater
+from tests.helpers.calculators import RigidIons
 from tests.helpers.campaigns import write
 from tests.helpers.programs import ROOT, mlip_fw
 
@@ -31,28 +30,6 @@ def ionic():
     return bulk("MgO", "rocksalt", cubic=True, a=4.3) * (2, 2, 2)
 
 
-def molecular():
-    """Return eight molecules of water at 1 g/cm³, relaxed a little."""
-    length, rng = (8 * 18.015 / 0.6022) ** (1 / 3), np.random.default_rng(1)
-    atoms = Atoms(cell=[length] * 3, pbc=True)
-    for site in np.ndindex(2, 2, 2):
-        one = molecule("H2O")
-        one.euler_rotate(*rng.uniform(0, 360, 3), center="COM")
-        one.translate(np.array(site) * length / 2 - one.get_center_of_mass())
-        atoms += one
-    atoms.calc = SpringWater()
-    FIRE(atoms, logfile=None).run(fmax=0.5, steps=60)
-    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
-
-
-def hydrogens_of(atoms):
-    """Return the hydrogen atoms that are bonded to each oxygen atom."""
-    first, second = neighbor_list("ij", atoms, {("O", "H"): 1.3})
-    is_oxygen = atoms.numbers[first] == 8
-    pairs = zip(first[is_oxygen].tolist(), second[is_oxygen].tolist(), strict=True)
-    return sorted(pairs)
-
-
 def neighbours_of(atoms):
     """Return the number of ions of the other kind around each ion."""
     first = neighbor_list("i", atoms, {("Mg", "O"): 2.9})
@@ -61,7 +38,6 @@ def neighbours_of(atoms):
 
 MATERIALS = {
     "ionic": (ionic, RigidIons, [300, 900], 400, 2.0, neighbours_of),
-    "molecular": (molecular, SpringWater, [200, 300], 400, 0.5, hydrogens_of),
 }
 
 

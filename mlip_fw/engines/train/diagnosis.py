@@ -15,6 +15,8 @@ _STANDS_OUT = 1.5
 """An element or a range of temperature stands out if its error is above this multiple of the whole."""
 _HARDLY_LEARNT = 0.5
 """Labels contradict each other if what the fit leaves of its own labels is above this fraction of the error."""
+_LARGEST = 1.2
+"""... and above this multiple of each other one in eV/Å: errors of single frames scatter by a tenth."""
 _FEW_LABELS = 8
 """With fewer labels another basis may look better by chance, so that more labels are the first remedy."""
 _MAX_MULTIPLE = 1000.0
@@ -239,7 +241,7 @@ def _outstanding(evidence: FitEvidence) -> Iterator[str]:
         name = max(found, key=lambda one: found[one].share)
         others = [part for one, part in found.items() if one != name]
         elsewhere = float(np.mean([part.share for part in others]))
-        is_largest = found[name].error > max(part.error for part in others)
+        is_largest = found[name].error > _LARGEST * max(part.error for part in others)
         if is_largest and found[name].share > _STANDS_OUT * max(elsewhere, 1e-12):
             yield (
                 f"{what.format(name)}: {100 * found[name].share:.3g} % of its forces against {100 * elsewhere:.3g} % "
