@@ -22,7 +22,7 @@ $(VENV)/.installed: $(VENV)/.demo
 	@touch $@
 
 demo: $(VENV)/.demo
-	@echo '=== 3 of 4: heat a copper crystal until it melts, starting without a potential (two to three minutes)'
+	@echo '=== 3 of 4: heat a copper crystal until it melts, starting without a potential (one to two minutes)'
 	$(BIN)/mlip-fw run examples/cu-melt.yaml --dir demo/cu-melt
 	@echo '=== 4 of 4: write demo/cu-melt.html'
 	$(BIN)/mlip-fw report demo/cu-melt --output demo/cu-melt.html
