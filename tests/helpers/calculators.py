@@ -1,4 +1,4 @@
-"""Cheap ASE calculators as oracles: an ionic crystal and ones whose labels are at fault."""
+"""Cheap ASE calculators as oracles: an ionic crystal, a molecular one, and ones whose labels are at fault."""
 
 import hashlib
 from typing import ClassVar
@@ -74,6 +74,18 @@ class RigidIons(_Charges):
         height, range_a = self._repulsion.get(pair, (0.0, 1.0))
         energy = height * np.exp(-r / range_a)
         return energy, -energy / range_a
+
+
+class Diatomic(_Charges):
+    """N2 with springs as bonds, and Lennard-Jones between atoms of different molecules."""
+
+    charges: ClassVar[dict[str, float]] = {"N": 0.0}
+
+    def short_ranged(self, pair, r):
+        sixth, depth = (3.31 / r) ** 6, 4 * 0.0032
+        is_bond, stretch = r < 1.8, r - 1.1
+        energy = np.where(is_bond, 30.0 * stretch**2, depth * (sixth**2 - sixth))
+        return energy, np.where(is_bond, 60.0 * stretch, -6 * depth * (2 * sixth**2 - sixth) / r)
 
 
 class Unconverged(EMT):

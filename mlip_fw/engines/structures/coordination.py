@@ -150,14 +150,14 @@ class Chemistry:
         return Change(len(molecules), n_all, said if n_all > 1 else "the molecule has lost or gained a bond")
 
     def _changed_shell(self, shell: _Shell, pairs: _Pairs) -> Change | None:
-        fewest, most = int(shell.counts.min()), int(shell.counts.max())
-        at_most = pairs.within(shell.far_a).counts(self._numbers, shell.center, shell.neighbour)
-        at_least = pairs.within(shell.near_a).counts(self._numbers, shell.center, shell.neighbour)
-        now = [*at_most[at_most < fewest].tolist(), *at_least[at_least > most].tolist()]
+        min_count, max_count = int(shell.counts.min()), int(shell.counts.max())
+        far = pairs.within(shell.far_a).counts(self._numbers, shell.center, shell.neighbour)
+        near = pairs.within(shell.near_a).counts(self._numbers, shell.center, shell.neighbour)
+        now = [*far[far < min_count].tolist(), *near[near > max_count].tolist()]
         if not now:
             return None
         center, neighbour = chemical_symbols[shell.center], chemical_symbols[shell.neighbour]
-        had = f"all had {fewest}" if fewest == most else f"they had {fewest} to {most}"
+        had = f"all had {min_count}" if min_count == max_count else f"they had {min_count} to {max_count}"
         return Change(
             len(now),
             len(shell.counts),

@@ -26,7 +26,7 @@ _MAX_ATOMS = 2400
 """More labels than these are sampled evenly over the sizes of their forces: enough to compare bases."""
 _MANY = 24
 """From so many labels on they are taken in turn."""
-_LEAST_FORCES = 0.3
+_MIN_FORCES = 0.3
 """Labels with forces below this fraction of the root mean square of all count as if they had so large ones."""
 _RIDGES = np.logspace(-6, 0, 13)
 _UNSEEN = 1e-12
@@ -83,11 +83,11 @@ class BasisRows:
     @classmethod
     def of(cls, shape: AcePotential, degrees: np.ndarray, blocks: Blocks) -> BasisRows:
         """Evaluate all labels; ``shape`` is a potential whose coefficients are zero."""
-        least = _LEAST_FORCES * float(np.sqrt(np.mean([_force_rms(atoms) ** 2 for atoms in blocks.all])))
+        min_force_ev_a = _MIN_FORCES * float(np.sqrt(np.mean([_force_rms(atoms) ** 2 for atoms in blocks.all])))
         found, relative, n_rows = [], [], 0
         for frames in blocks.frames:
             rows = [_rows(atoms, shape) for atoms in frames]
-            forces = [max(_force_rms(atoms), least) or 1.0 for atoms in frames]
+            forces = [max(_force_rms(atoms), min_force_ev_a) or 1.0 for atoms in frames]
             n_rows += sum(map(len, rows))
             found.append(_normal(rows))
             relative.append(_normal([part / force for part, force in zip(rows, forces, strict=True)]))
