@@ -129,11 +129,11 @@ def _why_hardly_learnt(record: TrainingRecord) -> str:
             f"Of {len(errors)} bases none predicts left-out labels better than {best:.0f} meV/Å (worst {worst:.0f})"
         )
     elif basis is not None:
-        said.append(
-            f"The basis ({basis.radial}, {basis.cutoff_a:g} Å, {basis.functions_per_element} functions per element) "
-            "was not compared with others now; auto as potential.basis, cutoff_a and functions_per_element lets labels "
-            "decide"
+        form = f"{basis.radial}, {basis.cutoff_a:g} Å, {basis.functions_per_element} functions per element"
+        change = (
+            "" if basis.labels else "; auto as potential.basis, cutoff_a and functions_per_element lets labels decide"
         )
+        said.append(f"The basis ({form}) was not compared with others now{change}")
     if record.ridge_at_edge is not None:
         said.append(
             f"the ridge is the {record.ridge_at_edge} that is tried: "

@@ -142,7 +142,7 @@ def with_fitting_basis(known: FitState, dataset: Dataset, new: Mapping[str, Atom
         return replace(known, choice=_record(form, last, f"as chosen with {last} labels"))
     old = [dataset.read(name) for name in known.learnt if name not in known.weights]
     found = chosen_basis([*old, *usable.values()], campaign, None if known.generation is None else form)
-    if known.generation is None or found.compared or found.form != form:
+    if not found.compared and (known.generation is None or found.form != form):
         logger.info("basis: %s (%s)", found.form, found.why)
     choice = _record(found.form, count, found.why).model_copy(update={"compared": list(found.compared)})
     if found.form == form:

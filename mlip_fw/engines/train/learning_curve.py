@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import reduce
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from mlip_fw.engines.train.folds import TriangularFactor, joint_rmse
 from mlip_fw.engines.train.linear_fit import N_FOLDS, LinearFit
@@ -33,16 +32,8 @@ def _rmse_from(fit: LinearFit, problem: ScaledProblem, prior: np.ndarray, ridge:
     always = [] if problem.down_weighted is None else [problem.down_weighted]
     for k in range(len(folds)):
         taught = [folds[(k + step) % len(folds)] for step in range(1, n_train + 1)]
-        coefficients = _solution(reduce(merge, [*always, *taught[1:]], taught[0]), problem, prior, ridge)
+        rest = problem.spectrum(reduce(merge, [*always, *taught[1:]], taught[0]), prior)
+        coefficients = prior + rest.solve(ridge) / problem.scale
         factor = fit.folds[k].force
         found.append(TriangularFactor(np.array([[factor.rmse(coefficients)]]) * np.sqrt(factor.n_rows), factor.n_rows))
     return joint_rmse(found, None)
-
-
-def _solution(r_factor: np.ndarray, problem: ScaledProblem, prior: np.ndarray, ridge: float) -> np.ndarray:
-    """Return the ridge solution (n_functions,) of one factor, by a QR decomposition."""
-    n = len(problem.scale)
-    rows = np.vstack([r_factor[:, :n] / problem.scale, ridge * np.eye(n)])
-    targets = np.append(r_factor[:, n] - r_factor[:, :n] @ prior, np.zeros(n))
-    q, r = np.linalg.qr(rows)
-    return np.asarray(prior + solve_triangular(r, q.T @ targets) / problem.scale)
