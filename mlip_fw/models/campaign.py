@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from mlip_fw.errors import WorkerError
 from mlip_fw.models.accuracy import AccuracySettings
-from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount, RadialName
+from mlip_fw.models.base import Count, Fraction, Frozen, NotNegative, Positive, PositiveCount
 from mlip_fw.models.dataset import DatasetChoice, DatasetSettings
 from mlip_fw.models.kinds import NameIn
 from mlip_fw.models.md import MDSettings
@@ -130,7 +130,7 @@ class PotentialSettings(Frozen):
         description="linear: least squares, seconds per retraining; pacemaker: the same, and polished by pacemaker at "
         "times; auto: pacemaker if it is installed where the campaign is first run or added, else linear",
     )
-    basis: RadialName | Literal["auto"] = Field(
+    basis: Literal["auto", "SBessel", "ChebExpCos", "ChebPow"] = Field(
         "auto",
         description="radial functions; auto: ChebExpCos, or what cross-validation finds clearly better",
     )

@@ -15,6 +15,7 @@ from mlip_fw.engines.structures.reach import possible_cutoffs_a, usual_cutoff_a
 from mlip_fw.engines.train.basis_choice import BasisForm, chosen_basis, usual_form
 from mlip_fw.engines.train.basis_cv import Blocks
 from mlip_fw.engines.train.generation import train_generation
+from mlip_fw.errors import MlipError
 from mlip_fw.io.campaign_file import parse_campaign
 from mlip_fw.io.structures import with_labels
 from mlip_fw.models.campaign import with_earlier_basis
@@ -218,3 +219,8 @@ def test_basis_is_compared_again_when_new_labels_are_a_surprise(small, tmp_path)
             record = train_generation(generations, dataset, campaign)
             compared.append((record.basis.labels, bool(record.basis.compared)))
     assert compared == [(8, True), (8, False), (10, True)]
+
+
+def test_unknown_radial_functions_are_named(small):
+    with pytest.raises(MlipError, match=r"potential\.basis should be 'auto', 'SBessel', 'ChebExpCos' or 'ChebPow'"):
+        small(potential={"basis": "Chebychev"})
